@@ -1,0 +1,220 @@
+"""Cross-entropy with soft labels, the Jensen-Shannon divergence and the NoisyMix loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nmlib import _checks
+
+__all__ = ["LossParts", "jensen_shannon_divergence", "noisymix_loss", "soft_cross_entropy"]
+
+Weights = Sequence[float] | Tensor | None
+
+
+@dataclass(frozen=True)
+class LossParts:
+    r"""The loss of one batch and what it is made of.
+
+    Attributes:
+        ce: Cross-entropy of view 0 (the NFM part), a scalar.
+        jsd: Unweighted Jensen-Shannon divergence between the views, a scalar (0 if unused).
+        stability: The weight $\gamma$ of `jsd` in `total`.
+        logits: (V, B, K) logits of all views after mixing and noise.
+    """
+
+    ce: Tensor
+    jsd: Tensor
+    stability: float
+    logits: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        r"""$L^{NFM} + \gamma L^{stab}$ (paper, eq. 2)."""
+        return self.ce + self.stability * self.jsd if self.stability else self.ce
+
+
+def _view_weights(weights: Weights, like: Tensor) -> Tensor:
+    """Return the V view weights as a tensor, or raise if they are no distribution."""
+    views = like.shape[0]
+    if weights is None:
+        return like.new_full((views,), 1.0 / views)
+    w = torch.as_tensor(weights, dtype=like.dtype, device=like.device)
+    if w.ndim != 1 or w.shape[0] != views:
+        raise ValueError(
+            f"weights must be {views} numbers, one for each view, got shape {tuple(w.shape)}"
+        )
+    # float16 sums of thirds are off by 1e-3, float32 by 1e-7: the tolerance follows the type.
+    tolerance = 1e-6 + 8 * torch.finfo(like.dtype).eps
+    total = float(w.sum())
+    if float(w.min()) < 0 or abs(total - 1) > tolerance:
+        raise ValueError(
+            f"weights must be >= 0 and sum to 1, got {w.tolist()} with sum {total:.6g}; divide "
+            "them by their sum"
+        )
+    return w
+
+
+def jensen_shannon_divergence(
+    probs: Tensor, weights: Weights = None, *, from_logits: bool = False, validate: bool = True
+) -> Tensor:
+    r"""Jensen-Shannon divergence of V distributions.
+
+    $$JSD_\pi(P_1,\dots,P_V) = \sum_v \pi_v\, KL(P_v \,\|\, M), \qquad M = \sum_v \pi_v P_v,$$
+
+    in nats. It lies in $[0, H(\pi)]$, is 0 only if all distributions with weight are equal, and is
+    differentiable there (gradient 0).
+
+    Args:
+        probs: (V, ..., K) probabilities that sum to 1 over the last axis; with `from_logits`,
+            logits of any size (saturated ones included).
+        weights: V non-negative numbers with sum 1; default 1/V each.
+        from_logits: Treat `probs` as logits. Prefer this in training: it never divides by a
+            vanishing probability.
+        validate: Check values (costs a synchronisation on a GPU). Shapes are always checked.
+
+    Returns:
+        (...) divergences, one for each set of V distributions.
+
+    Raises:
+        ValueError: If the weights are no distribution, or, with `validate`, if a value is NaN or
+            infinite or the probabilities are negative or do not sum to 1.
+
+    Source: paper sec. 3.1 and eq. 19.
+    Differs: the released code clamps the mixture to [1e-7, 1]; here nothing is clamped.
+
+    >>> p = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> round(float(jensen_shannon_divergence(p)), 6)            # log 2, the upper limit
+    0.693147
+    >>> float(jensen_shannon_divergence(torch.zeros(3, 5), from_logits=True))
+    0.0
+    """
+    if probs.ndim < 2:
+        raise ValueError(f"probs must have shape (V, ..., K), got {tuple(probs.shape)}")
+    if not probs.is_floating_point():
+        raise TypeError(f"probs must be floating point, got {probs.dtype}")
+    w = _view_weights(weights, probs)
+    if validate:
+        _checks.finite_tensor("logits" if from_logits else "probs", probs)
+    w = w.reshape(-1, *[1] * (probs.ndim - 1))
+    if from_logits:
+        log_p = torch.log_softmax(probs, -1)
+        p = log_p.exp()
+        log_m = torch.logsumexp(log_p + w.log(), 0)
+        kl = (p * (log_p - log_m)).sum(-1)
+    else:
+        p = probs
+        if validate:
+            _check_probabilities(p)
+        m = (w * p).sum(0)
+        # 0 log 0 = 0, with gradient 0 where no view has any mass.
+        safe_p = torch.where(p > 0, p, torch.ones_like(p))
+        safe_m = torch.where(m > 0, m, torch.ones_like(m))
+        kl = (p * (safe_p.log() - torch.where(p > 0, safe_m.log(), torch.zeros_like(m)))).sum(-1)
+    jsd = (w.squeeze(-1) * kl).sum(0)
+    # Rounding can leave -1e-17: lift the value to 0 but keep the derivatives of every order.
+    return jsd + (jsd.clamp(min=0) - jsd).detach()
+
+
+def _check_probabilities(p: Tensor) -> None:
+    tolerance = 1e-4 if p.dtype != torch.float64 else 1e-6
+    if float(p.min()) < 0:
+        raise ValueError(
+            f"probs must be >= 0, got {float(p.min()):.6g}; pass from_logits=True for logits"
+        )
+    off = float((p.sum(-1) - 1).abs().max())
+    if off > tolerance:
+        raise ValueError(
+            f"probs must sum to 1 over the last axis, off by {off:.3g}; apply softmax, or pass "
+            "from_logits=True for logits"
+        )
+
+
+def soft_cross_entropy(logits: Tensor, target: Tensor, *, validate: bool = True) -> Tensor:
+    r"""Cross-entropy against class labels or label distributions, one value a sample.
+
+    $$\ell(z, y) = -\sum_k y_k \log \mathrm{softmax}(z)_k.$$
+
+    It is linear in y, so for mixed labels it equals $\lambda\,\ell(z,y)+(1-\lambda)\,\ell(z,y')$.
+
+    Args:
+        logits: (..., K) logits.
+        target: (...) integer classes, or (..., K) distributions.
+        validate: Check values (costs a synchronisation on a GPU).
+
+    Returns:
+        (...) losses in nats.
+
+    Raises:
+        ValueError: For a label out of range, shapes that do not fit, or NaN logits.
+
+    Source: paper sec. 3.1, NFM loss.
+
+    >>> soft_cross_entropy(torch.zeros(1, 4), torch.tensor([2])).exp()
+    tensor([4.])
+    """
+    if validate:
+        _checks.finite_tensor("logits", logits)
+    log_p = torch.log_softmax(logits, -1)
+    if target.shape == logits.shape[:-1]:
+        if validate:
+            _checks.class_labels(target, logits.shape[-1])
+        return -log_p.gather(-1, target.long().unsqueeze(-1)).squeeze(-1)
+    if target.shape != logits.shape:
+        raise ValueError(
+            f"target must have shape {tuple(logits.shape[:-1])} (classes) or "
+            f"{tuple(logits.shape)} (distributions), got {tuple(target.shape)}"
+        )
+    return -(target.to(log_p.dtype) * log_p).sum(-1)
+
+
+def noisymix_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    stability: float = 12.0,
+    weights: Weights = None,
+    validate: bool = True,
+) -> LossParts:
+    r"""The NoisyMix loss of a batch of views that are already mixed and noised.
+
+    $$\hat L = \frac1b\sum_i \Big\{ \ell(z^{(1)}_i, \tilde y_i)
+      + \gamma\, JSD_\pi\big(p^{(1)}_i,\dots,p^{(V)}_i\big) \Big\}.$$
+
+    Cross-entropy is taken on view 0 alone, as in the released code.
+
+    Args:
+        logits: (V, B, K) logits, view 0 first.
+        target: (B,) classes or (B, K) mixed labels of view 0.
+        stability: $\gamma \ge 0$; with 0 the divergence is not computed.
+        weights: $\pi$; default 1/V each.
+        validate: Check values (costs a synchronisation on a GPU).
+
+    Returns:
+        LossParts, means over the batch.
+
+    Raises:
+        ValueError: For a negative `stability`, or `stability` > 0 with a single view.
+
+    Source: paper eq. 2 and sec. 3.2.
+
+    >>> parts = noisymix_loss(torch.zeros(3, 4, 2), torch.tensor([0, 1, 0, 1]))
+    >>> round(float(parts.total), 4), float(parts.jsd)
+    (0.6931, 0.0)
+    """
+    if logits.ndim != 3:
+        raise ValueError(f"logits must have shape (V, B, K), got {tuple(logits.shape)}")
+    _checks.non_negative("stability", stability)
+    if stability and logits.shape[0] < 2:
+        raise ValueError(
+            f"stability={stability} compares views but there is 1; use stability=0 or more views"
+        )
+    ce = soft_cross_entropy(logits[0], target, validate=validate).mean()
+    if stability:
+        jsd = jensen_shannon_divergence(logits, weights, from_logits=True, validate=validate).mean()
+    else:
+        jsd = torch.zeros_like(ce)
+    return LossParts(ce, jsd, stability, logits)

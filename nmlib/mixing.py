@@ -1,0 +1,182 @@
+"""Convex combinations of samples: draw a `Pair`, then `mix` inputs, features and labels with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmlib import _checks
+from nmlib.rng import Rng
+
+__all__ = ["CutMix", "Mixup", "Pair", "mix", "mix_labels"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    r"""Who is mixed with whom, and how much.
+
+    $h \mapsto w\,h + (1-w)\,h_{partner}$ and $y \mapsto \lambda\,y + (1-\lambda)\,y_{partner}$.
+
+    Attributes:
+        partner: (B,) index of each sample's partner.
+        weight: $w$ in [0, 1]: a number, or a tensor that broadcasts against one sample batch
+            (a CutMix mask has shape (1, 1, H, W)).
+        lam: $\lambda$ in [0, 1], the label weight: a number or a (B,) tensor. Equal to the mean
+            of `weight`.
+    """
+
+    partner: Tensor
+    weight: float | Tensor
+    lam: float | Tensor
+
+    def __post_init__(self) -> None:
+        if self.partner.ndim != 1 or self.partner.is_floating_point():
+            raise ValueError(
+                f"partner must be a 1-d integer tensor, got {self.partner.dtype} of shape "
+                f"{tuple(self.partner.shape)}"
+            )
+        for name, value in (("weight", self.weight), ("lam", self.lam)):
+            if not isinstance(value, Tensor) and not 0 <= value <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {value}")
+
+    @classmethod
+    def identity(cls, batch: int, device: torch.device | str = "cpu") -> Pair:
+        """Return the pair that mixes nothing (lam = 1)."""
+        return cls(torch.arange(batch, device=device), 1.0, 1.0)
+
+
+def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
+    r"""Return $w\,h + (1-w)\,h_{partner}$ as a new tensor.
+
+    Args:
+        h: Samples along `dim`; with views, (V, B, ...) and `dim=1`: each view mixes within itself.
+        pair: The draw.
+        dim: The batch axis.
+
+    Raises:
+        ValueError: If `pair` was drawn for another batch size.
+
+    Source: paper sec. 3.1, $M_\\lambda$.
+
+    >>> pair = Pair(torch.tensor([1, 0]), 0.75, 0.75)
+    >>> mix(torch.tensor([[0.0], [4.0]]), pair).flatten().tolist()
+    [1.0, 3.0]
+    """
+    if pair.partner.shape[0] != h.shape[dim]:
+        raise ValueError(
+            f"partner has {pair.partner.shape[0]} entries but the batch has {h.shape[dim]}; draw "
+            "the pair for this batch"
+        )
+    if not isinstance(pair.weight, Tensor) and pair.weight == 1:
+        return h
+    return pair.weight * h + (1 - pair.weight) * h.index_select(dim, pair.partner)
+
+
+def mix_labels(y: Tensor, pair: Pair, num_classes: int) -> Tensor:
+    r"""Return the (B, K) mixed labels $\lambda\,y + (1-\lambda)\,y_{partner}$.
+
+    Args:
+        y: (B,) classes or (B, K) distributions.
+        pair: The draw.
+        num_classes: K.
+
+    Source: paper sec. 3.1.
+
+    >>> mix_labels(torch.tensor([0, 1]), Pair(torch.tensor([1, 0]), 0.75, 0.75), 2).tolist()
+    [[0.75, 0.25], [0.25, 0.75]]
+    """
+    if y.ndim == 1:
+        y = torch.nn.functional.one_hot(y.long(), num_classes).float()
+    lam = pair.lam.unsqueeze(-1) if isinstance(pair.lam, Tensor) else pair.lam
+    return lam * y + (1 - lam) * y.index_select(0, pair.partner)
+
+
+Model = Callable[..., Tensor]
+
+
+def _draw_lam(rng: Rng, alpha: float, beta: float) -> float:
+    return float(rng.fold("lam").numpy().beta(alpha, beta))
+
+
+def _draw_partner(rng: Rng, x: Tensor) -> Tensor:
+    return torch.from_numpy(rng.fold("partner").numpy().permutation(x.shape[0])).to(x.device)
+
+
+@dataclass(frozen=True)
+class Mixup:
+    r"""Mixup with one $\lambda \sim Beta(\alpha, \beta)$ and one permutation a batch.
+
+    At a random layer (Scheme.points) it is manifold mixup.
+
+    Args:
+        alpha: First Beta parameter, > 0. Larger mixes more.
+        beta: Second Beta parameter; default `alpha`.
+
+    Source: paper sec. 3.1; facts in arXiv 1710.09412 and 1806.05236.
+
+    >>> x = torch.zeros(4, 2)
+    >>> pair = Mixup(1.0).draw(x, None, None, Rng(0))
+    >>> sorted(pair.partner.tolist()), 0 <= pair.lam <= 1
+    ([0, 1, 2, 3], True)
+    """
+
+    alpha: float = 1.0
+    beta: float | None = None
+    spatial = False
+
+    def __post_init__(self) -> None:
+        remedy = "for no mixing use mix=None"
+        _checks.positive("alpha", self.alpha, remedy)
+        if self.beta is not None:
+            _checks.positive("beta", self.beta, remedy)
+
+    def draw(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Pair:
+        """Draw the pairing of a batch x of shape (B, ...)."""
+        lam = _draw_lam(rng, self.alpha, self.alpha if self.beta is None else self.beta)
+        return Pair(_draw_partner(rng, x), lam, lam)
+
+
+@dataclass(frozen=True)
+class CutMix:
+    r"""CutMix: a box of the partner is pasted in; the label weight is the area that remains.
+
+    The box has side $\sqrt{1-\lambda}$ of the image, $\lambda \sim Beta(\alpha,\alpha)$, a uniform
+    centre, and is cut off at the border; `lam` is then recomputed from the true area.
+
+    Args:
+        alpha: Beta parameter, > 0.
+        prob: Probability that a batch is mixed at all.
+
+    Source: arXiv 1905.04899; the paper's comparison row.
+    """
+
+    alpha: float = 1.0
+    prob: float = 0.5
+    spatial = True
+
+    def __post_init__(self) -> None:
+        _checks.positive("alpha", self.alpha, "for no mixing use mix=None")
+        if not 0 <= self.prob <= 1:
+            raise ValueError(f"prob must lie in [0, 1], got {self.prob}")
+
+    def draw(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Pair:
+        """Draw box and pairing of a batch x of shape (B, C, H, W)."""
+        if x.ndim != 4:
+            raise ValueError(f"CutMix needs images (B, C, H, W), got shape {tuple(x.shape)}")
+        height, width = x.shape[-2:]
+        choose = rng.fold("box").numpy()
+        if choose.random() >= self.prob:
+            return Pair.identity(x.shape[0], x.device)
+        side = np.sqrt(1 - _draw_lam(rng, self.alpha, self.alpha))
+        half_h, half_w = int(height * side) // 2, int(width * side) // 2
+        row, column = int(choose.integers(height)), int(choose.integers(width))
+        top, bottom = max(row - half_h, 0), min(row + half_h, height)
+        left, right = max(column - half_w, 0), min(column + half_w, width)
+        keep = torch.ones(1, 1, height, width, dtype=x.dtype, device=x.device)
+        keep[..., top:bottom, left:right] = 0
+        lam = 1 - (bottom - top) * (right - left) / (height * width)
+        return Pair(_draw_partner(rng, x), keep, lam)

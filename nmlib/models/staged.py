@@ -1,0 +1,63 @@
+"""A model is a list of stages; mix point k is the input of stage k."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+__all__ = ["StagedModel"]
+
+
+class StagedModel(nn.Module):
+    """A network that can be entered and left at every stage.
+
+    Law: `model(model(x, stop=k), start=k)` equals `model(x)` for every k in 0 ... len(stages) - 1.
+
+    Args:
+        stages: Modules applied in order; the last one returns logits.
+        normalise: Applied to raw inputs before stage 0 (None: nothing). Point 0 is its output.
+
+    >>> import torch
+    >>> model = StagedModel([nn.Linear(2, 3), nn.Linear(3, 2)])
+    >>> x = torch.ones(4, 2)
+    >>> bool((model(model(x, stop=1), start=1) == model(x)).all())
+    True
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], normalise: nn.Module | None = None) -> None:
+        super().__init__()
+        if not stages:
+            raise ValueError("a model needs at least one stage, got none")
+        self.stages = nn.ModuleList(stages)
+        self.normalise = normalise
+
+    @property
+    def num_points(self) -> int:
+        """Number of mix points: 0 (the normalised input) to num_points - 1."""
+        return len(self.stages)
+
+    def check_point(self, point: int) -> None:
+        """Raise ValueError unless `point` is a mix point of this model."""
+        if not 0 <= point < len(self.stages):
+            raise ValueError(
+                f"mix point {point} does not exist: this model has points 0 to "
+                f"{len(self.stages) - 1}"
+            )
+
+    def forward(self, x: Tensor, start: int | None = None, stop: int | None = None) -> Tensor:
+        """Run the stages [start, stop).
+
+        Args:
+            x: Raw inputs if `start` is None, else the activations at point `start`.
+            start: Enter at this mix point.
+            stop: Return the activations at this mix point; None returns logits.
+        """
+        for point in (start, stop):
+            if point is not None:
+                self.check_point(point)
+        if start is None and self.normalise is not None:
+            x = self.normalise(x)
+        for stage in self.stages[slice(start or 0, stop)]:
+            x = stage(x)
+        return x

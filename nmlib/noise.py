@@ -1,0 +1,171 @@
+"""Additive and multiplicative noise: draw the fields, then `inject` them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from nmlib import _checks
+from nmlib.rng import Rng
+
+__all__ = ["Noise", "NoiseDraw", "inject"]
+
+# E[c^2] of the released code's random scale c ~ Beta(2, 5).
+_SCALE_SECOND_MOMENT = 2 * 3 / (7 * 8)
+
+
+@dataclass(frozen=True)
+class NoiseDraw:
+    """Noise fields, levels included; None stands for zero.
+
+    Attributes:
+        additive: (V, B, ...) tensor added to the activations.
+        multiplicative: (V, B, ...) tensor; activations are multiplied by 1 + it.
+    """
+
+    additive: Tensor | None = None
+    multiplicative: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Noise:
+    r"""The law of the injected noise.
+
+    $h \mapsto (1 + \sigma_{mult}\,\xi^{mult}) \odot h + \sigma_{add}\,\xi^{add}$.
+
+    Args:
+        additive: Level $\sigma_{add} \ge 0$, in units of the activations (for images, of the
+            normalised pixels).
+        multiplicative: Level $\sigma_{mult} \ge 0$, relative.
+        sparsity: Each entry of a field is set to zero with this probability, in [0, 1).
+        view_gain: Additive level of view v = 0, 1, ... is `additive * (1 + view_gain * v)`.
+        clean_views: So many leading views get no noise at all.
+        law: "paper": independent standard normal entries. "released": the authors' code, in
+            which a fresh scalar Beta(2, 5) scales each view's field and the multiplicative entries
+            are uniform on (-1, 1). Its effective levels are a good deal smaller, see
+            `effective_levels`.
+
+    Source: paper sec. 3.1, $M_{\lambda,\xi}$.
+    Differs: sparsity, view_gain and the "released" law are in the authors' code and not in the
+        paper; clean_views is ours, for one reading of the toy experiment.
+
+    >>> Noise.released().effective_levels()          # nominal levels 0.5 and 0.5
+    (0.0968..., 0.0559...)
+    """
+
+    additive: float = 0.0
+    multiplicative: float = 0.0
+    sparsity: float = 0.0
+    view_gain: float = 0.0
+    clean_views: int = 0
+    law: Literal["paper", "released"] = "paper"
+
+    def __post_init__(self) -> None:
+        _checks.non_negative("additive", self.additive)
+        _checks.non_negative("multiplicative", self.multiplicative)
+        _checks.non_negative("view_gain", self.view_gain)
+        _checks.non_negative("clean_views", self.clean_views)
+        if not 0 <= self.sparsity < 1:
+            raise ValueError(
+                f"sparsity must lie in [0, 1), got {self.sparsity}; for no noise use noise=None"
+            )
+        _checks.choice("noise law", self.law, ("paper", "released"))
+
+    @classmethod
+    def released(cls, additive: float = 0.5, multiplicative: float = 0.5) -> Noise:
+        """Return the law and settings of the authors' CIFAR commands."""
+        return cls(additive, multiplicative, sparsity=0.65, view_gain=1.0, law="released")
+
+    def effective_levels(self, view: int = 0) -> tuple[float, float]:
+        r"""Return the root mean square $(\sigma_{add}, \sigma_{mult})$ that Theorems 1 and 2 see.
+
+        Released law: $\sigma_{add,v}^2 = (1+gv)^2 \ell_a^2 \frac{3}{28}(1-s)$ and
+        $\sigma_{mult}^2 = \ell_m^2 \frac{3}{28}\,\frac13 (1-s)$.
+        """
+        if view < self.clean_views:
+            return 0.0, 0.0
+        add = self.additive * (1 + self.view_gain * view)
+        keep = math.sqrt(1 - self.sparsity)
+        if self.law == "paper":
+            return add * keep, self.multiplicative * keep
+        scale = math.sqrt(_SCALE_SECOND_MOMENT) * keep
+        return add * scale, self.multiplicative * scale / math.sqrt(3)
+
+    def draw(self, like: Tensor, rng: Rng) -> NoiseDraw:
+        """Draw fields for activations `like` of shape (V, B, ...), independent in every entry."""
+        if like.ndim < 2:
+            raise ValueError(f"noise needs activations (V, B, ...), got shape {tuple(like.shape)}")
+        noisy = [float(v >= self.clean_views) for v in range(like.shape[0])]
+        gain = [(1 + self.view_gain * v) * on for v, on in enumerate(noisy)]
+        return NoiseDraw(
+            self._field(like, rng.fold("additive"), self.additive, gain, uniform=False),
+            self._field(
+                like,
+                rng.fold("multiplicative"),
+                self.multiplicative,
+                noisy,
+                uniform=self.law == "released",
+            ),
+        )
+
+    def _field(
+        self, like: Tensor, rng: Rng, level: float, gains: list[float], *, uniform: bool
+    ) -> Tensor | None:
+        if level == 0:
+            return None
+        generator = rng.to(like.device).torch()
+        field = torch.empty_like(like, memory_format=torch.preserve_format)
+        field = (
+            field.uniform_(-1, 1, generator=generator)
+            if uniform
+            else field.normal_(generator=generator)
+        )
+        if self.law == "released":
+            scales = rng.fold("scale").numpy().beta(2, 5, size=len(gains))
+            gains = [g * float(s) for g, s in zip(gains, scales, strict=True)]
+        factor = like.new_tensor([level * g for g in gains])
+        field *= factor.reshape(-1, *[1] * (like.ndim - 1))
+        if self.sparsity:
+            keep = torch.empty_like(field).bernoulli_(1 - self.sparsity, generator=generator)
+            field *= keep
+        return field
+
+
+def inject(h: Tensor, noise: NoiseDraw | Noise | None, rng: Rng | None = None) -> Tensor:
+    r"""Return $(1+\text{multiplicative}) \odot h + \text{additive}$ as a new tensor.
+
+    Args:
+        h: (V, B, ...) activations.
+        noise: A draw, applied as it is, or a law to draw from (then `rng` is needed).
+        rng: The stream to draw from.
+
+    Raises:
+        ValueError: If a law comes without `rng`, or a field does not fit `h`.
+
+    Source: paper eq. 6.
+
+    >>> h = torch.ones(1, 2, 3)
+    >>> inject(h, NoiseDraw(additive=0.5 * h)).unique().tolist()
+    [1.5]
+    """
+    if noise is None:
+        return h
+    if isinstance(noise, Noise):
+        if rng is None:
+            raise ValueError("inject needs rng to draw from a Noise law; pass rng=Rng(seed)")
+        noise = noise.draw(h, rng)
+    for name, field in (("additive", noise.additive), ("multiplicative", noise.multiplicative)):
+        if field is not None and field.shape != h.shape:
+            raise ValueError(
+                f"the {name} field has shape {tuple(field.shape)} but the activations have "
+                f"{tuple(h.shape)}; draw the noise for these activations"
+            )
+    if noise.multiplicative is not None:
+        h = h + h * noise.multiplicative
+    if noise.additive is not None:
+        h = h + noise.additive
+    return h

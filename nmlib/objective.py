@@ -1,0 +1,131 @@
+r"""The paper on one page: one path for every scheme.
+
+views -> run to the mix point -> mix -> inject noise -> run on -> loss.
+
+`draw_batch` makes all small random decisions of a step, `apply_draws` is deterministic but for the
+noise fields (which it draws from the stream, or takes as given), `batch_loss` is both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nmlib.losses import LossParts, noisymix_loss
+from nmlib.mixing import Pair, mix, mix_labels
+from nmlib.models.staged import StagedModel
+from nmlib.noise import Noise, NoiseDraw, inject
+from nmlib.rng import Rng
+from nmlib.schemes import Scheme
+
+__all__ = ["Draws", "apply_draws", "batch_loss", "draw_batch"]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random decisions of one training step.
+
+    Attributes:
+        views: (V, B, ...) views of the batch.
+        point: The mix point.
+        pairs: None for no mixing, one Pair for all views, or one for each.
+        noise: The law to draw fields from, the fields themselves, or None.
+    """
+
+    views: Tensor
+    point: int
+    pairs: tuple[Pair, ...] = ()
+    noise: Noise | NoiseDraw | None = None
+
+
+def draw_batch(model: StagedModel, batch: tuple[Tensor, Tensor], scheme: Scheme, rng: Rng) -> Draws:
+    """Make the random decisions of one step; each has its own stream."""
+    x, y = batch
+    return Draws(
+        views=scheme.views.make(x, y, model, rng.fold("views")),
+        point=scheme.draw_point(rng),
+        pairs=scheme.draw_pairs(x, y, model, rng),
+        noise=scheme.noise,
+    )
+
+
+def apply_draws(
+    model: StagedModel,
+    y: Tensor,
+    draws: Draws,
+    *,
+    stability: float = 0.0,
+    rng: Rng | None = None,
+    validate: bool = True,
+) -> LossParts:
+    """Run the model once around the mix point and return the loss.
+
+    Args:
+        model: A staged model.
+        y: (B,) classes.
+        draws: The decisions of this step.
+        stability: Weight of the Jensen-Shannon divergence.
+        rng: Stream of the noise fields; needed if `draws.noise` is a law.
+        validate: Check values (costs a synchronisation on a GPU).
+    """
+    shape = draws.views.shape[:2]
+    # One pass over all views, so that batch statistics are taken over all of them.
+    h = model(draws.views.flatten(0, 1), stop=draws.point).unflatten(0, shape)
+    if len(draws.pairs) == 1:
+        h = mix(h, draws.pairs[0], dim=1)
+    elif draws.pairs:
+        h = torch.stack([mix(view, pair) for view, pair in zip(h, draws.pairs, strict=True)])
+    h = inject(h, draws.noise, None if rng is None else rng.fold("noise"))
+    logits = model(h.flatten(0, 1), start=draws.point).unflatten(0, shape)
+    target = mix_labels(y, draws.pairs[0], logits.shape[-1]) if draws.pairs else y
+    return noisymix_loss(logits, target, stability=stability, validate=validate)
+
+
+def batch_loss(
+    model: StagedModel,
+    batch: tuple[Tensor, Tensor],
+    scheme: Scheme,
+    rng: Rng,
+    *,
+    validate: bool = True,
+) -> LossParts:
+    r"""Draw one training step of any scheme and return its loss.
+
+    $$\hat L = \frac1b\sum_i \Big\{ \ell\big(f_k(M_{\lambda,\xi}(g_k(x_i), g_k(x_{\mathcal P(i)}))),
+      M_\lambda(y_i, y_{\mathcal P(i)})\big) + \gamma\,JSD_\pi(p_i^{(1)},\dots,p_i^{(V)}) \Big\}$$
+
+    with one mix point k, one $\lambda$ and one permutation $\mathcal P$ a batch. Cross-entropy is
+    taken on view 0. Nothing is changed in place but the model's own batch statistics.
+
+    Args:
+        model: A staged model $f = f_k \circ g_k$.
+        batch: x of shape (B, ...) and classes y of shape (B,).
+        scheme: What to do.
+        rng: The stream of this step, e.g. `Rng(seed).fold(epoch, step)`.
+        validate: Check values (costs a synchronisation on a GPU).
+
+    Returns:
+        LossParts with `ce`, `jsd`, `total` and the logits of all views.
+
+    Raises:
+        ValueError: If batch sizes differ, a label is out of range, logits are not finite or the
+            scheme names a mix point that the model does not have.
+
+    Source: paper sec. 3.2.
+
+    >>> from nmlib.models import mlp
+    >>> from nmlib.schemes import fig4_schemes
+    >>> x, y = torch.randn(8, 2, generator=Rng(0).torch()), torch.arange(8) % 2
+    >>> parts = batch_loss(mlp((2, 16, 2)), (x, y), fig4_schemes()["noisymix"], Rng(0))
+    >>> bool(parts.total == parts.ce + parts.stability * parts.jsd)
+    True
+    """
+    x, y = batch
+    if y.ndim != 1 or x.shape[0] != y.shape[0]:
+        raise ValueError(
+            f"x has {x.shape[0]} samples but y has shape {tuple(y.shape)}; y must be ({x.shape[0]},)"
+        )
+    draws = draw_batch(model, batch, scheme, rng)
+    return apply_draws(model, y, draws, stability=scheme.stability, rng=rng, validate=validate)

@@ -1,0 +1,191 @@
+"""Training schemes as values: which views, which mixing, which noise, how much stability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from nmlib import _checks
+from nmlib.mixing import Mixup, Model, Pair
+from nmlib.noise import Noise
+from nmlib.rng import Rng
+from nmlib.views import Plain
+
+__all__ = ["FIG4", "READINGS", "Mixer", "Scheme", "ViewMaker", "fig4_schemes"]
+
+
+@runtime_checkable
+class ViewMaker(Protocol):
+    """Makes (V, B, ...) views of (B, ...) samples; view 0 carries the cross-entropy."""
+
+    @property
+    def count(self) -> int: ...
+
+    def make(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Tensor: ...
+
+
+@runtime_checkable
+class Mixer(Protocol):
+    """Draws who is mixed with whom. `spatial` mixers work on images only (point 0)."""
+
+    @property
+    def spatial(self) -> bool: ...
+
+    def draw(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Pair: ...
+
+
+PAIRINGS = ("shared", "independent", "unmixed")
+
+
+@dataclass(frozen=True)
+class Scheme:
+    r"""A training scheme. Its switches are the columns of the paper's ablation (Table 4).
+
+    Args:
+        name: How tables and plots call it.
+        views: View maker (column Augmentations); `Plain(1)` is the clean batch.
+        mix: Mixer, or None (column Feature Mixing).
+        noise: Law of the injected noise, or None (column Noise Injections).
+        points: Mix points; one is drawn uniformly for each batch. (0,) is the input. Noise enters
+            at the same point. 'Noise without mixing' is noise on unpaired activations (lam = 1).
+        stability: Weight $\gamma$ of the Jensen-Shannon divergence (column JSD Loss).
+        pairing: "shared": all views have the same $(\lambda, partner)$, as in the released code.
+            "independent": each view draws its own. "unmixed": view 0 is mixed, the others are not.
+            The last two are ours: without augmentation and noise, shared pairs make all views
+            equal and the divergence 0 (see `READINGS`).
+
+    Raises:
+        ValueError: For a combination without meaning; the message says what to change.
+
+    Source: paper sec. 3 and Table 4.
+
+    >>> Scheme("baseline").stability
+    0.0
+    >>> Scheme("jsd", stability=12)
+    Traceback (most recent call last):
+    ValueError: scheme 'jsd': stability=12 compares views but Plain(copies=1) makes 1; use ...
+    """
+
+    name: str
+    views: ViewMaker = Plain(1)  # noqa: RUF009 (frozen, so safe to share)
+    mix: Mixer | None = None
+    noise: Noise | None = None
+    points: tuple[int, ...] = (0,)
+    stability: float = 0.0
+    pairing: Literal["shared", "independent", "unmixed"] = "shared"
+
+    def __post_init__(self) -> None:
+        def fail(message: str) -> None:
+            raise ValueError(f"scheme {self.name!r}: {message}")
+
+        _checks.non_negative("stability", self.stability)
+        _checks.choice("pairing", self.pairing, PAIRINGS)
+        if not self.points or any(p < 0 or int(p) != p for p in self.points):
+            fail(f"points must be mix points >= 0, got {self.points}; (0,) is the input")
+        if self.stability and self.views.count < 2:
+            fail(
+                f"stability={self.stability} compares views but {self.views} makes 1; use "
+                "views=Plain(3) or AugMix(), or stability=0"
+            )
+        if not self.stability and self.views.count > 1:
+            fail(
+                f"{self.views} makes {self.views.count} views but stability=0 leaves all but the "
+                "first unused; set stability or use views=Plain(1)"
+            )
+        if self.mix is not None and self.mix.spatial and self.points != (0,):
+            fail(f"{self.mix} mixes images, so points must be (0,), got {self.points}")
+        if self.mix is None and self.pairing != "shared":
+            fail(f"pairing={self.pairing!r} needs a mixer; set mix or use pairing='shared'")
+
+    def draw_point(self, rng: Rng) -> int:
+        """Draw the mix point of a batch."""
+        return int(rng.fold("point").numpy().choice(self.points))
+
+    def draw_pairs(
+        self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng
+    ) -> tuple[Pair, ...]:
+        """Draw the pairs of a batch: none, one for all views, or one for each view."""
+        if self.mix is None:
+            return ()
+        rng = rng.fold("mix")
+        first = self.mix.draw(x, y, model, rng)
+        others = range(1, self.views.count)
+        if self.pairing == "independent":
+            return (first, *(self.mix.draw(x, y, model, rng.fold("view", v)) for v in others))
+        if self.pairing == "unmixed":
+            return (first, *(Pair.identity(x.shape[0], x.device) for _ in others))
+        return (first,)
+
+
+READINGS: dict[str, str] = {
+    "independent": "each view draws its own (lambda, partner)",
+    "unmixed": "the divergence compares the mixed view with the unmixed one",
+    "noise": "the extra views carry noise, view 0 does not (view 0 does in NoisyMix)",
+}
+"""Three readings of 'JSD without augmentation' in the toy experiment."""
+
+
+def fig4_schemes(
+    *,
+    alpha: float = 1.0,
+    additive: float = 0.4,
+    multiplicative: float = 0.2,
+    stability: float = 1.0,
+    reading: str = "independent",
+    law: Literal["paper", "released"] = "paper",
+    points: tuple[int, ...] = (0, 1),
+    copies: int | None = None,
+) -> dict[str, Scheme]:
+    r"""Return the six schemes of the paper's Fig. 4, for one choice of what it leaves open.
+
+    Args:
+        alpha: Beta parameter of the mixing.
+        additive: $\sigma_{add}$.
+        multiplicative: $\sigma_{mult}$.
+        stability: $\gamma$.
+        reading: What 'JSD without augmentation' means; a key of `READINGS`.
+        law: Noise law; "released" adds the released sparsity and view gain.
+        points: Mix points drawn from (0 = input, 1 = hidden layer).
+        copies: Views of the schemes with a divergence; default 3, or 2 for "unmixed".
+
+    Raises:
+        ValueError: For an unknown reading or a value out of range.
+
+    Source: paper appendix A, Fig. 4.
+
+    >>> list(fig4_schemes())
+    ['baseline', 'noise_injection', 'manifold_mixup', 'nfm', 'manifold_mixup_jsd', 'noisymix']
+    """
+    _checks.choice("reading", reading, READINGS)
+    copies = copies or (2 if reading == "unmixed" else 3)
+    views = Plain(copies if stability else 1)
+    mixup = Mixup(alpha)
+    if law == "released":
+        noise = Noise.released(additive, multiplicative)
+    else:
+        noise = Noise(additive, multiplicative, law=law)
+    pairing: Literal["shared", "independent", "unmixed"] = "shared"
+    if reading == "independent" and stability:
+        pairing = "independent"
+    elif reading == "unmixed" and stability:
+        pairing = "unmixed"
+    extra_noise = None
+    if reading == "noise" and stability:
+        extra_noise = Noise(
+            additive, multiplicative, noise.sparsity, noise.view_gain, clean_views=1, law=law
+        )
+    schemes = (
+        Scheme("baseline"),
+        Scheme("noise_injection", noise=noise, points=points),
+        Scheme("manifold_mixup", mix=mixup, points=points),
+        Scheme("nfm", mix=mixup, noise=noise, points=points),
+        Scheme("manifold_mixup_jsd", views, mixup, extra_noise, points, stability, pairing),
+        Scheme("noisymix", views, mixup, noise, points, stability, pairing),
+    )
+    return {s.name: s for s in schemes}
+
+
+FIG4: tuple[str, ...] = tuple(fig4_schemes())
+"""Names of the six schemes of Fig. 4, in its order."""
