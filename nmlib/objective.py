@@ -125,7 +125,8 @@ def batch_loss(
     x, y = batch
     if y.ndim != 1 or x.shape[0] != y.shape[0]:
         raise ValueError(
-            f"x has {x.shape[0]} samples but y has shape {tuple(y.shape)}; y must be ({x.shape[0]},)"
+            f"y must have shape ({x.shape[0]},), one class for each sample of x, got "
+            f"{tuple(y.shape)}"
         )
     draws = draw_batch(model, batch, scheme, rng)
     return apply_draws(model, y, draws, stability=scheme.stability, rng=rng, validate=validate)
