@@ -5,18 +5,43 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from nmlib import _checks
 from nmlib.models.staged import StagedModel
 from nmlib.rng import Rng
 
-__all__ = ["mlp"]
+__all__ = ["mlp", "mlp_initial_values"]
 
 
-def mlp(sizes: Sequence[int] = (2, 100, 2), *, seed: int = 0) -> StagedModel:
-    """Build a ReLU network with one stage for each layer of weights.
+def mlp_initial_values(sizes: Sequence[int], seed: int) -> NDArray[np.float64]:
+    """Return all initial values of `mlp(sizes, seed=seed)` in one flat array.
+
+    Layer after layer: the weights as (fan in, fan out), then the biases.
+
+    >>> mlp_initial_values((2, 8, 2), 0).shape
+    (42,)
+    """
+    draw = Rng(seed).fold("init").numpy()
+    values = [
+        draw.uniform(-1, 1, size=(fan_in + 1) * fan_out) / math.sqrt(fan_in)
+        for fan_in, fan_out in itertools.pairwise(sizes)
+    ]
+    return np.concatenate(values)
+
+
+def mlp(
+    sizes: Sequence[int] = (2, 100, 2),
+    *,
+    seed: int = 0,
+    activation: Literal["relu", "tanh"] = "relu",
+) -> StagedModel:
+    """Build a fully connected network with one stage for each layer of weights.
 
     Weights and biases are uniform on +-1/sqrt(fan in), PyTorch's own law for linear layers, but
     drawn from the seed alone.
@@ -24,9 +49,10 @@ def mlp(sizes: Sequence[int] = (2, 100, 2), *, seed: int = 0) -> StagedModel:
     Args:
         sizes: Input width, hidden widths, number of classes.
         seed: Of the initial weights.
+        activation: "relu" (the paper's) or "tanh" (smooth, for second derivatives).
 
     Raises:
-        ValueError: With fewer than two sizes or a size below 1.
+        ValueError: With fewer than two sizes, a size below 1 or an unknown activation.
 
     Source: paper appendix A ("shallow", ReLU; the width was lost).
 
@@ -36,16 +62,19 @@ def mlp(sizes: Sequence[int] = (2, 100, 2), *, seed: int = 0) -> StagedModel:
     sizes = tuple(sizes)
     if len(sizes) < 2 or min(sizes) < 1:
         raise ValueError(f"sizes must hold at least two numbers >= 1, got {sizes}")
-    draw = Rng(seed).fold("init").numpy()
-    stages = []
+    _checks.choice("activation", activation, ("relu", "tanh"))
+    values = torch.from_numpy(mlp_initial_values(sizes, seed)).float()
+    stages: list[nn.Module] = []
+    at = 0
     for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         # skip_init leaves torch's global random state alone.
         linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
-        bound = 1 / math.sqrt(fan_in)
+        weight = values[at : at + fan_in * fan_out].view(fan_in, fan_out)
+        at += (fan_in + 1) * fan_out
         with torch.no_grad():
-            for parameter in (linear.weight, linear.bias):
-                values = draw.uniform(-bound, bound, size=tuple(parameter.shape))
-                parameter.copy_(torch.from_numpy(values))
+            linear.weight.copy_(weight.T)
+            linear.bias.copy_(values[at - fan_out : at])
         last = i == len(sizes) - 2
-        stages.append(linear if last else nn.Sequential(linear, nn.ReLU()))
+        nonlinear = nn.ReLU() if activation == "relu" else nn.Tanh()
+        stages.append(linear if last else nn.Sequential(linear, nonlinear))
     return StagedModel(stages)

@@ -1,0 +1,74 @@
+"""Where a measured number comes from, and files that are never half written."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["provenance", "write_json", "write_text"]
+
+
+def _commit() -> str:
+    """Return the commit of the checkout that nmlib is imported from, with + if it was changed."""
+    here = Path(__file__).parent
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+"],
+            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return run.stdout.strip() or "unknown"
+
+
+def provenance(**more: Any) -> dict[str, Any]:
+    """Return commit, versions and device as a JSON-ready record, with `more` added.
+
+    >>> sorted(provenance(seeds=3)["provenance"])
+    ['commit', 'cpus', 'machine', 'nmlib', 'numpy', 'python', 'seeds', 'threads', 'torch']
+    """
+    try:
+        version = metadata.version("nmlib")
+    except metadata.PackageNotFoundError:
+        version = "source tree"
+    record = {
+        "commit": _commit(),
+        "nmlib": version,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+    return {"provenance": record | more}
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file under a temporary name, then rename it; return its path."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_json(path: str | Path, record: Any) -> Path:
+    """Write a record as indented JSON under a temporary name, then rename it."""
+    return write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
