@@ -20,13 +20,20 @@ def finite_tensor(name: str, value: Tensor) -> None:
         )
 
 
+def _is_finite(name: str, value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+
+
 def non_negative(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
+    if not (_is_finite(name, value) and value >= 0):
         raise ValueError(f"{name} must be a finite number >= 0, got {value}")
 
 
 def positive(name: str, value: float, remedy: str = "") -> None:
-    if not (math.isfinite(value) and value > 0):
+    if not (_is_finite(name, value) and value > 0):
         raise ValueError(
             f"{name} must be a finite number > 0, got {value}" + (f"; {remedy}" if remedy else "")
         )
@@ -39,6 +46,20 @@ def choice(name: str, value: str, allowed: Iterable[str]) -> None:
         near = difflib.get_close_matches(str(value), allowed, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"unknown {name} {value!r}{hint} Choose from: {', '.join(allowed)}")
+
+
+def probabilities(name: str, value: Tensor, remedy: str) -> None:
+    """Raise ValueError unless `value` is non-negative and sums to 1 over the last axis."""
+    if not value.numel():
+        return
+    # A probability rounded to float16 is off by up to 5e-4, to bfloat16 by 4e-3.
+    tolerance = max(1e-6, 8 * torch.finfo(value.dtype).eps)
+    low = float(value.min())
+    off = float((value.sum(-1, dtype=torch.float64) - 1).abs().max())
+    if not low >= 0:
+        raise ValueError(f"{name} must be >= 0, got {low:.6g}; {remedy}")
+    if not off <= max(tolerance, 1e-4 if value.dtype != torch.float64 else 0):
+        raise ValueError(f"{name} must sum to 1 over the last axis, off by {off:.3g}; {remedy}")
 
 
 def class_labels(y: Tensor, num_classes: int) -> None:

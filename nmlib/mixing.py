@@ -50,17 +50,21 @@ class Pair:
 
 
 def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
-    r"""Return $w\,h + (1-w)\,h_{partner}$ as a new tensor.
+    r"""Return $w\,h + (1-w)\,h_{partner}$; `h` is left as it was.
 
     Args:
         h: Samples along `dim`; with views, (V, B, ...) and `dim=1`: each view mixes within itself.
         pair: The draw.
         dim: The batch axis.
 
-    Raises:
-        ValueError: If `pair` was drawn for another batch size.
+    Returns:
+        A tensor like `h`; with weight 1 it is `h` itself.
 
-    Source: paper sec. 3.1, $M_\\lambda$.
+    Raises:
+        ValueError: If `pair` was drawn for another batch size, or its weight tensor does not line
+            up with a sample batch.
+
+    Source: paper sec. 3.1, $M_\lambda$.
 
     >>> pair = Pair(torch.tensor([1, 0]), 0.75, 0.75)
     >>> mix(torch.tensor([[0.0], [4.0]]), pair).flatten().tolist()
@@ -71,26 +75,53 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
             f"partner has {pair.partner.shape[0]} entries but the batch has {h.shape[dim]}; draw "
             "the pair for this batch"
         )
-    if not isinstance(pair.weight, Tensor) and pair.weight == 1:
+    if isinstance(pair.weight, Tensor):
+        # A (B,) weight would line up with the last axis of h, silently if that has B entries.
+        if pair.weight.ndim not in (0, h.ndim - dim):
+            raise ValueError(
+                f"weight has shape {tuple(pair.weight.shape)} but a sample batch has "
+                f"{tuple(h.shape[dim:])}; give it {h.ndim - dim} axes, e.g. "
+                "weight.reshape(-1, 1, 1, 1) for one number an image"
+            )
+    elif pair.weight == 1:
         return h
     return pair.weight * h + (1 - pair.weight) * h.index_select(dim, pair.partner)
 
 
-def mix_labels(y: Tensor, pair: Pair, num_classes: int) -> Tensor:
+def mix_labels(
+    y: Tensor,
+    pair: Pair,
+    num_classes: int,
+    *,
+    dtype: torch.dtype = torch.float32,
+    validate: bool = True,
+) -> Tensor:
     r"""Return the (B, K) mixed labels $\lambda\,y + (1-\lambda)\,y_{partner}$.
 
     Args:
         y: (B,) classes or (B, K) distributions.
         pair: The draw.
         num_classes: K.
+        dtype: Of the mixed labels, for classes y.
+        validate: Check the classes (costs a synchronisation on a GPU).
+
+    Raises:
+        ValueError: For a class out of range, or if `pair` was drawn for another batch size.
 
     Source: paper sec. 3.1.
 
     >>> mix_labels(torch.tensor([0, 1]), Pair(torch.tensor([1, 0]), 0.75, 0.75), 2).tolist()
     [[0.75, 0.25], [0.25, 0.75]]
     """
+    if pair.partner.shape[0] != y.shape[0]:
+        raise ValueError(
+            f"partner has {pair.partner.shape[0]} entries but there are {y.shape[0]} labels; draw "
+            "the pair for this batch"
+        )
     if y.ndim == 1:
-        y = torch.nn.functional.one_hot(y.long(), num_classes).float()
+        if validate:
+            _checks.class_labels(y, num_classes)
+        y = torch.nn.functional.one_hot(y.long(), num_classes).to(dtype)
     lam = pair.lam.unsqueeze(-1) if isinstance(pair.lam, Tensor) else pair.lam
     return lam * y + (1 - lam) * y.index_select(0, pair.partner)
 

@@ -99,6 +99,8 @@ class Noise:
         """Draw fields for activations `like` of shape (V, B, ...), independent in every entry."""
         if like.ndim < 2:
             raise ValueError(f"noise needs activations (V, B, ...), got shape {tuple(like.shape)}")
+        if not like.is_floating_point():
+            raise TypeError(f"noise needs floating-point activations, got {like.dtype}")
         noisy = [float(v >= self.clean_views) for v in range(like.shape[0])]
         gain = [(1 + self.view_gain * v) * on for v, on in enumerate(noisy)]
         return NoiseDraw(
@@ -136,7 +138,7 @@ class Noise:
 
 
 def inject(h: Tensor, noise: NoiseDraw | Noise | None, rng: Rng | None = None) -> Tensor:
-    r"""Return $(1+\text{multiplicative}) \odot h + \text{additive}$ as a new tensor.
+    r"""Return $(1+\text{multiplicative}) \odot h + \text{additive}$; `h` is left as it was.
 
     Args:
         h: (V, B, ...) activations.

@@ -79,7 +79,11 @@ def apply_draws(
         h = torch.stack([mix(view, pair) for view, pair in zip(h, draws.pairs, strict=True)])
     h = inject(h, draws.noise, None if rng is None else rng.fold("noise"))
     logits = model(h.flatten(0, 1), start=draws.point).unflatten(0, shape)
-    target = mix_labels(y, draws.pairs[0], logits.shape[-1]) if draws.pairs else y
+    target = y
+    if draws.pairs:
+        # Half-precision logits keep float32 labels.
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        target = mix_labels(y, draws.pairs[0], logits.shape[-1], dtype=dtype, validate=validate)
     return noisymix_loss(logits, target, stability=stability, validate=validate)
 
 
@@ -128,5 +132,7 @@ def batch_loss(
             f"y must have shape ({x.shape[0]},), one class for each sample of x, got "
             f"{tuple(y.shape)}"
         )
+    if not x.shape[0]:
+        raise ValueError("the batch is empty; batch_loss needs at least one sample")
     draws = draw_batch(model, batch, scheme, rng)
     return apply_draws(model, y, draws, stability=scheme.stability, rng=rng, validate=validate)

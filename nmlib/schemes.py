@@ -96,6 +96,17 @@ class Scheme:
             )
         if self.mix is not None and self.mix.spatial and self.points != (0,):
             fail(f"{self.mix} mixes images, so points must be (0,), got {self.points}")
+        if (
+            self.stability
+            and isinstance(self.views, Plain)
+            and self.noise is None
+            and self.pairing == "shared"
+        ):
+            fail(
+                f"stability={self.stability} compares {self.views.count} views that are identical "
+                "(no augmentation, no noise, shared pairs), so the divergence is always 0; use "
+                "views=AugMix(), a noise law, or pairing='independent'"
+            )
         if self.mix is None and self.pairing != "shared":
             fail(f"pairing={self.pairing!r} needs a mixer; set mix or use pairing='shared'")
 

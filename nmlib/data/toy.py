@@ -25,7 +25,8 @@ def signed_distance(
 
     Args:
         points: (n, 2) coordinates.
-        vertices: (m, 2) corners in order, m >= 3; the last joins the first.
+        vertices: (m, 2) corners in order, m >= 3; the last joins the first (which may be given
+            again at the end).
 
     Returns:
         (n,) distances.
@@ -45,7 +46,9 @@ def signed_distance(
     b = np.roll(a, -1, axis=0)
     edge = b - a
     to_point = p[:, None] - a
-    along = np.clip((to_point * edge).sum(-1) / (edge**2).sum(-1), 0, 1)
+    # A repeated corner makes an edge of length 0; its nearest point is the corner.
+    squared = (edge**2).sum(-1)
+    along = np.clip((to_point * edge).sum(-1) / np.where(squared > 0, squared, 1), 0, 1)
     distance = np.sqrt(((to_point - along[..., None] * edge) ** 2).sum(-1)).min(1)
     # Even-odd rule: count the edges that a ray to the right crosses.
     y = p[:, None, 1]
@@ -106,6 +109,8 @@ def make_polygon_band(
     >>> X.shape, sorted(set(y.tolist()))
     ((500, 2), [0, 1])
     """
+    if isinstance(n_samples, bool) or not isinstance(n_samples, (int, np.integer)):
+        raise TypeError(f"n_samples must be an integer, got {n_samples!r}")
     if n_samples < 2:
         raise ValueError(f"n_samples must be >= 2, got {n_samples}")
     if not 0 < factor < 1:

@@ -52,10 +52,15 @@ class StagedModel(nn.Module):
             x: Raw inputs if `start` is None, else the activations at point `start`.
             start: Enter at this mix point.
             stop: Return the activations at this mix point; None returns logits.
+
+        Raises:
+            ValueError: For a mix point that does not exist, or `stop` before `start`.
         """
         for point in (start, stop):
             if point is not None:
                 self.check_point(point)
+        if start is not None and stop is not None and stop < start:
+            raise ValueError(f"stop={stop} lies before start={start}; a model runs forwards")
         if start is None and self.normalise is not None:
             x = self.normalise(x)
         for stage in self.stages[slice(start or 0, stop)]:
