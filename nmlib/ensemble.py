@@ -7,9 +7,10 @@ and noise fields (common random numbers), so they differ in what the scheme chan
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -50,8 +51,8 @@ def symmetric_beta_quantile(u: ArrayLike, alpha: float) -> NDArray[np.float64]:
     A draw as a function of a uniform number changes smoothly with $\alpha$: a slider that moves
     $\alpha$ moves every $\lambda$ a little instead of drawing new ones.
 
-    For $\alpha < 1$ the substitution $t = \tfrac12 v^{1/\alpha}$ turns the lower half of the integral
-    into $\int_0^v (1 - \tfrac12 w^{1/\alpha})^{\alpha-1} dw$, which has no singularity.
+    For $\alpha < 1$ the substitution $t = \tfrac12 v^{1/\alpha}$ turns the lower half of the
+    integral into $\int_0^v (1 - \tfrac12 w^{1/\alpha})^{\alpha-1} dw$, without a singularity.
 
     Args:
         u: Probabilities in [0, 1].
@@ -136,6 +137,11 @@ class _Chunk:
     seeds: slice
     block: int
     kind: _Kind
+    # Views into the memory of the ensemble: (weight, bias) of each layer.
+    layers: list[tuple[Tensor, Tensor]]
+    gradients: list[tuple[Tensor, Tensor]]
+    # (members, 1, 1, 1) weights of the divergence, None if all are 0.
+    stability: Tensor | None
 
     def size(self, schemes: Sequence[Scheme], seeds: Sequence[int]) -> tuple[int, int, int]:
         """Return (schemes, seeds, views)."""
@@ -256,14 +262,15 @@ class Ensemble:
         self._jsd = torch.zeros(shape)
         self._decisions: _Decisions | None = None
         self._decisions_block = -1
+        self._memory: dict[str, Tensor] = {}
         self._chunks = self._plan()
 
     def _layers(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return (weight (..., in, out), bias (..., 1, out)) views of flat parameters."""
+        """Return (weight (..., out, in), bias (..., 1, out)) views of flat parameters."""
         layers = []
         at = 0
-        for fan_in, fan_out in zip(self.sizes[:-1], self.sizes[1:], strict=True):
-            weight = flat[..., at : at + fan_in * fan_out].unflatten(-1, (fan_in, fan_out))
+        for fan_in, fan_out in itertools.pairwise(self.sizes):
+            weight = flat[..., at : at + fan_in * fan_out].unflatten(-1, (fan_out, fan_in))
             at += fan_in * fan_out
             layers.append((weight, flat[..., at : at + fan_out].unsqueeze(-2)))
             at += fan_out
@@ -298,7 +305,15 @@ class Ensemble:
                 ):
                     stop += 1
                 kind = self._kind(self.schemes[start:stop])
-                chunks.append(_Chunk(slice(start, stop), slice(lo, hi), block, kind))
+                where = slice(start, stop), slice(lo, hi)
+                members = (stop - start) * (hi - lo)
+                layers = self._layers(self._parameters[where].view(members, -1))
+                gradients = self._layers(self._gradient[where].view(members, -1))
+                gammas = [scheme.stability for scheme in self.schemes[start:stop]]
+                stability = None
+                if any(gammas):
+                    stability = torch.tensor(gammas).repeat_interleave(hi - lo).view(-1, 1, 1, 1)
+                chunks.append(_Chunk(*where, block, kind, layers, gradients, stability))
                 start = stop
         return chunks
 
@@ -439,8 +454,9 @@ class Ensemble:
         forward, inverse = _permutation_pool(self.batch_size)
         index = decisions.permutation[at, :, : self._views]
         partner, back = forward[index], inverse[index]
-        labels = torch.nn.functional.one_hot(y, self.sizes[-1]).float()
-        other = labels[seeds, partner[:, 0]]
+        classes = torch.arange(self.sizes[-1]).view(1, -1, 1)
+        labels = (y.unsqueeze(1) == classes).float()  # (S, K, B)
+        other = (y.gather(1, partner[:, 0]).unsqueeze(1) == classes).float()
         for chunk in self._chunks:
             self._train_chunk(chunk, at, x, labels, other, partner, back)
         self._adam()
@@ -471,75 +487,99 @@ class Ensemble:
         kind, point = chunk.kind, self._point(chunk, at)
         c, s, views = chunk.size(self.schemes, self.seeds)
         members, pair_views = c * s, kind.views if kind.independent else 1
-        layers = self._layers(self._parameters[chunk.schemes, chunk.seeds].view(members, -1))
-        gradients = self._layers(self._gradient[chunk.schemes, chunk.seeds].view(members, -1))
+        layers, gradients = chunk.layers, chunk.gradients
         batch = self.batch_size
 
         # To the mix point, once for all views: they are copies until they are mixed and noised.
         h = x[chunk.seeds].unsqueeze(0).expand(c, -1, -1, -1).reshape(members, batch, -1)
         prefix = [h]
-        for weight, bias in layers[:point]:
-            h = self._activate(torch.baddbmm(bias, h, weight))
+        for i, (weight, bias) in enumerate(layers[:point]):
+            out = self._buffer(f"prefix {i}", members, batch, weight.shape[1])
+            h = self._activate(torch.baddbmm(bias, h, weight.transpose(1, 2), out=out))
             prefix.append(h)
         width = h.shape[-1]
 
         h = h.unsqueeze(1)
         if kind.mixes:
-            weight_mix = self._lam[at, chunk.schemes, chunk.seeds, :pair_views]
-            weight_mix = weight_mix.reshape(members, pair_views, 1, 1)
+            lam = self._lam[at, chunk.schemes, chunk.seeds, :pair_views]
+            lam = lam.reshape(members, pair_views, 1, 1)
             index = self._member_rows(partner[chunk.seeds, :pair_views], c, batch)
-            gathered = h.reshape(members * batch, width).index_select(0, index)
-            h = torch.lerp(gathered.view(members, pair_views, batch, width), h, weight_mix)
+            paired = self._buffer("paired", members, pair_views, batch, width)
+            torch.index_select(
+                h.reshape(members * batch, width), 0, index, out=paired.view(-1, width)
+            )
+            h = torch.lerp(paired, h, lam, out=paired)
+        # Without buffers of our own, most of the time would go into fresh memory pages.
+        mixed = self._buffer("mixed", members, views, batch, width)
         factor = None
         if kind.multiplicative:
-            factor = self._scaled(chunk, at, width, 1).add_(1)
-            h = h * factor
+            factor = self._buffer("factor", members, views, batch, width)
+            self._add_field(factor.fill_(1), chunk, at, 1)
+            torch.mul(h, factor, out=mixed)
+        else:
+            mixed.copy_(h.expand_as(mixed))
         if kind.additive:
-            h = h + self._scaled(chunk, at, width, 0)
-        h = h.expand(-1, views, -1, -1).reshape(members, views * batch, width)
+            self._add_field(mixed, chunk, at, 0)
+        h = mixed.view(members, views * batch, width)
 
         suffix = [h]
-        for i, (weight, bias) in enumerate(layers[point:], start=point):
-            h = torch.baddbmm(bias, h, weight)
-            if i < len(layers) - 1:
-                h = self._activate(h)
-                suffix.append(h)
+        for i, (weight, bias) in enumerate(layers[point:-1], start=point):
+            out = self._buffer(f"suffix {i}", members, views * batch, weight.shape[1])
+            h = self._activate(torch.baddbmm(bias, h, weight.transpose(1, 2), out=out))
+            suffix.append(h)
+        # Classes before samples: a product with a few rows is much faster than with a few columns.
+        weight, bias = layers[-1]
+        logits = torch.baddbmm(bias.transpose(1, 2), weight, h.transpose(1, 2))
 
-        lam = self._lam[at, chunk.schemes, chunk.seeds, 0].reshape(c, s, 1, 1)
-        target = torch.lerp(other_labels[chunk.seeds], labels[chunk.seeds], lam)
+        first = self._lam[at, chunk.schemes, chunk.seeds, 0].reshape(c, s, 1, 1)
+        target = torch.lerp(other_labels[chunk.seeds], labels[chunk.seeds], first)
         delta = self._loss_gradient(
-            chunk, h.view(members, views, batch, -1), target.view(members, batch, -1)
+            chunk, logits.view(members, -1, views, batch), target.view(members, -1, batch)
         )
 
-        delta = delta.view(members, views * batch, -1)
+        delta = delta.view(members, -1, views * batch)
         for i in range(len(layers) - 1, point - 1, -1):
             below = suffix[i - point]
-            gradients[i][0].copy_(torch.bmm(below.transpose(1, 2), delta))
-            gradients[i][1].copy_(delta.sum(1, keepdim=True))
+            if i < len(layers) - 1:
+                delta = delta.transpose(1, 2)
+            gradients[i][0].copy_(torch.bmm(delta, below))
+            gradients[i][1].copy_(delta.sum(2).unsqueeze(1))
             if i > 0:
-                delta = torch.bmm(delta, layers[i][0].transpose(1, 2))
+                out = self._buffer(f"delta {i}", members, views * batch, below.shape[-1])
+                delta = torch.bmm(delta.transpose(1, 2), layers[i][0], out=out)
             if i > point:
-                delta = self._activation_gradient(delta, below)
+                self._activation_gradient(delta, below)
         if point == 0:
             return
 
         delta = delta.view(members, views, batch, width)
         if factor is not None:
-            delta = delta * factor
+            delta.mul_(factor)
         if pair_views == 1 and views > 1:
-            delta = delta.sum(1, keepdim=True)
+            out = self._buffer("delta views", members, 1, batch, width)
+            delta = torch.sum(delta, 1, keepdim=True, out=out)
         if kind.mixes:
             # The partner's share flows back along the inverse permutation.
             index = self._member_rows(back[chunk.seeds, :pair_views], c, batch, pair_views)
-            gathered = delta.reshape(-1, width).index_select(0, index).view_as(delta)
-            delta = torch.lerp(gathered, delta, weight_mix)
-        delta = delta.sum(1)
+            torch.index_select(delta.reshape(-1, width), 0, index, out=paired.view(-1, width))
+            delta = torch.lerp(paired, delta, lam, out=delta)
+        out = self._buffer("delta prefix", members, batch, width)
+        delta = torch.sum(delta, 1, out=out)
         for i in range(point - 1, -1, -1):
-            delta = self._activation_gradient(delta, prefix[i + 1])
-            gradients[i][0].copy_(torch.bmm(prefix[i].transpose(1, 2), delta))
+            self._activation_gradient(delta, prefix[i + 1])
+            gradients[i][0].copy_(torch.bmm(delta.transpose(1, 2), prefix[i]))
             gradients[i][1].copy_(delta.sum(1, keepdim=True))
             if i > 0:
-                delta = torch.bmm(delta, layers[i][0].transpose(1, 2))
+                out = self._buffer(f"delta {i}", members, batch, prefix[i].shape[-1])
+                delta = torch.bmm(delta, layers[i][0], out=out)
+
+    def _buffer(self, name: str, *shape: int) -> Tensor:
+        """Return memory that is kept between steps, as a tensor of this shape."""
+        size = math.prod(shape)
+        memory = self._memory.get(name)
+        if memory is None or memory.numel() < size:
+            memory = self._memory[name] = torch.empty(size)
+        return memory[:size].view(shape)
 
     @staticmethod
     def _member_rows(partner: Tensor, c: int, batch: int, views: int = 1) -> Tensor:
@@ -554,46 +594,46 @@ class Ensemble:
             base = (torch.arange(c * s) * batch).view(c, s, 1, 1)
         return (partner + base).flatten()
 
-    def _scaled(self, chunk: _Chunk, at: int, width: int, which: int) -> Tensor:
-        """Return a (members, V, B, width) noise field times its levels, as a new tensor."""
+    def _add_field(self, h: Tensor, chunk: _Chunk, at: int, which: int) -> None:
+        """Add a noise field times its levels to h of shape (members, V, B, width), in place."""
         c, s, views = chunk.size(self.schemes, self.seeds)
-        batch = self.batch_size
         level = self._level[at, chunk.schemes, chunk.seeds, :views, which]
-        field = self._fields(chunk, at, width, which) * level.reshape(c, s, views, 1, 1)
-        return field.view(c * s, views, batch, width)
+        field = self._fields(chunk, at, h.shape[-1], which)
+        h.view(c, s, *h.shape[1:]).addcmul_(field, level.reshape(c, s, views, 1, 1))
 
     def _activate(self, h: Tensor) -> Tensor:
         return h.relu_() if self.activation == "relu" else h.tanh_()
 
-    def _activation_gradient(self, delta: Tensor, h: Tensor) -> Tensor:
+    def _activation_gradient(self, delta: Tensor, h: Tensor) -> None:
+        """Multiply delta by the derivative of the activation with value h, in place."""
+        aten = torch.ops.aten
         if self.activation == "relu":
-            return torch.ops.aten.threshold_backward(delta, h, 0)
-        return torch.ops.aten.tanh_backward(delta, h)
+            aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta)
+        else:
+            aten.tanh_backward.grad_input(delta, h, grad_input=delta)
 
     def _loss_gradient(self, chunk: _Chunk, logits: Tensor, target: Tensor) -> Tensor:
-        r"""Return d(total)/d(logits) of shape (members, V, B, K) and keep the loss parts.
+        r"""Return d(total)/d(logits) of shape (members, K, V, B) and keep the loss parts.
 
         Cross-entropy on view 0: $(p - y)/b$. Divergence: $\pi_v p_v \odot (a_v - p_v^\top a_v)/b$
         with $a_v = \log(p_v / m)$.
         """
         c, s, views = chunk.size(self.schemes, self.seeds)
         batch = self.batch_size
-        log_p = torch.log_softmax(logits, -1)
+        log_p = torch.log_softmax(logits, 1)
         p = log_p.exp()
         self._ce[chunk.schemes, chunk.seeds] = (
-            (target * log_p[:, 0]).sum((1, 2)).view(c, s).mul_(-1 / batch)
+            (target * log_p[:, :, 0]).sum((1, 2)).view(c, s).mul_(-1 / batch)
         )
-        stability = [scheme.stability for scheme in self.schemes[chunk.schemes]]
-        if any(stability):
-            log_m = torch.logsumexp(log_p, 1, keepdim=True) - math.log(views)
-            a = log_p - log_m
-            kl = (p * a).sum(-1, keepdim=True)
+        if chunk.stability is not None:
+            log_m = p.mean(2, keepdim=True).clamp_min_(1e-38).log_()
+            a = log_p.sub_(log_m)
+            kl = (p * a).sum(1, keepdim=True)
             self._jsd[chunk.schemes, chunk.seeds] = kl.sum((1, 2, 3)).view(c, s) / (views * batch)
-            gamma = torch.tensor(stability).repeat_interleave(s).view(-1, 1, 1, 1)
-            delta = (p * (a - kl)).mul_(gamma / (views * batch))
+            delta = a.sub_(kl).mul_(p).mul_(chunk.stability / (views * batch))
         else:
             delta = torch.zeros_like(p)
-        delta[:, 0] += (p[:, 0] - target) / batch
+        delta[:, :, 0].add_(p[:, :, 0] - target, alpha=1 / batch)
         return delta
 
     # -- reading --------------------------------------------------------------------------------
@@ -619,7 +659,7 @@ class Ensemble:
         layers = self._layers(parameters.reshape(-1, parameters.shape[-1]))
         with torch.no_grad():
             for i, (weight, bias) in enumerate(layers):
-                h = torch.baddbmm(bias, h, weight)
+                h = torch.baddbmm(bias, h, weight.transpose(1, 2))
                 if i < len(layers) - 1:
                     h = self._activate(h)
         return h.view(*members, *h.shape[1:])
@@ -631,7 +671,7 @@ class Ensemble:
         linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
         with torch.no_grad():
             for linear, (weight, bias) in zip(linears, layers, strict=True):
-                linear.weight.copy_(weight.T)
+                linear.weight.copy_(weight)
                 linear.bias.copy_(bias.squeeze(0))
         return model
 
@@ -663,10 +703,10 @@ class Ensemble:
             pairs = tuple(Pair(partner[v], float(lam[v]), float(lam[v])) for v in range(count))
         noise = None
         if what.noise is not None:
-            one = _Chunk(slice(scheme, scheme + 1), slice(seed, seed + 1), chunk.block, chunk.kind)
-            fields = [
-                self._scaled(one, at, self.sizes[point], which)[0, : what.views.count]
-                for which in (0, 1)
-            ]
-            noise = NoiseDraw(*fields)
+            one = replace(chunk, schemes=slice(scheme, scheme + 1), seeds=slice(seed, seed + 1))
+            zero = torch.zeros(1, chunk.kind.views, self.batch_size, self.sizes[point])
+            fields = [zero.clone(), zero.clone()]
+            for which in (0, 1):
+                self._add_field(fields[which], one, at, which)
+            noise = NoiseDraw(*(field[0, : what.views.count] for field in fields))
         return Draws(what.views.make(x, y, None, Rng(0)), point, pairs, noise), y

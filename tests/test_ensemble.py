@@ -23,7 +23,7 @@ def train_alone(ensemble: Ensemble, scheme: int, seed: int, steps: int) -> list[
         optimiser.step()
         losses.append(parts.total.item())
     trained = torch.cat(
-        [torch.cat([m.weight.T.flatten(), m.bias]) for m in model.modules() if hasattr(m, "weight")]
+        [torch.cat([m.weight.flatten(), m.bias]) for m in model.modules() if hasattr(m, "weight")]
     )
     mine = ensemble._parameters[scheme, seed]
     assert (trained - mine).detach().abs().max().item() < 1e-5, (scheme, seed)

@@ -22,7 +22,7 @@ __all__ = ["mlp", "mlp_initial_values"]
 def mlp_initial_values(sizes: Sequence[int], seed: int) -> NDArray[np.float64]:
     """Return all initial values of `mlp(sizes, seed=seed)` in one flat array.
 
-    Layer after layer: the weights as (fan in, fan out), then the biases.
+    Layer after layer: the weights as (fan out, fan in), then the biases.
 
     >>> mlp_initial_values((2, 8, 2), 0).shape
     (42,)
@@ -69,10 +69,10 @@ def mlp(
     for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         # skip_init leaves torch's global random state alone.
         linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
-        weight = values[at : at + fan_in * fan_out].view(fan_in, fan_out)
+        weight = values[at : at + fan_in * fan_out].view(fan_out, fan_in)
         at += (fan_in + 1) * fan_out
         with torch.no_grad():
-            linear.weight.copy_(weight.T)
+            linear.weight.copy_(weight)
             linear.bias.copy_(values[at - fan_out : at])
         last = i == len(sizes) - 2
         nonlinear = nn.ReLU() if activation == "relu" else nn.Tanh()
