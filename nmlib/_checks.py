@@ -52,6 +52,7 @@ def probabilities(name: str, value: Tensor, remedy: str) -> None:
     """Raise ValueError unless `value` is non-negative and sums to 1 over the last axis."""
     if not value.numel():
         return
+    value = value.detach()
     # A probability rounded to float16 is off by up to 5e-4, to bfloat16 by 4e-3.
     tolerance = max(1e-6, 8 * torch.finfo(value.dtype).eps)
     low = float(value.min())

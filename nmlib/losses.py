@@ -57,9 +57,9 @@ def _view_weights(weights: Weights, like: Tensor) -> Tensor:
         )
     # float16 sums of thirds are off by 1e-3, float32 by 1e-7: the tolerance follows the type.
     tolerance = 1e-6 + 8 * torch.finfo(like.dtype).eps
-    total = float(w.sum())
+    total = float(w.detach().sum())
     # Written so that NaN fails too.
-    if not (float(w.min()) >= 0 and abs(total - 1) <= tolerance):
+    if not (float(w.detach().min()) >= 0 and abs(total - 1) <= tolerance):
         raise ValueError(
             f"weights must be >= 0 and sum to 1, got {w.tolist()} with sum {total:.6g}; divide "
             "them by their sum"

@@ -63,6 +63,8 @@ def _random_state(random_state: Any) -> np.random.Generator | np.random.RandomSt
     if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
         return random_state
     if random_state is None or isinstance(random_state, (int, np.integer)):
+        if random_state is not None and random_state < 0:
+            raise ValueError(f"random_state must be >= 0, got {random_state}")
         return np.random.default_rng(random_state)
     raise TypeError(
         f"random_state must be None, an int, a Generator or a RandomState, got {random_state!r}"
