@@ -1,0 +1,46 @@
+"""The corruptions of CIFAR-C and ImageNet-C: batched, seeded, on any device."""
+
+from nmlib.corruptions._api import (
+    CORRUPTIONS,
+    EXTRA_CORRUPTIONS,
+    SMALLEST_SIDE,
+    apply_corruption,
+    corrupt,
+    draw_corruption,
+)
+from nmlib.corruptions._draws import (
+    AngleDraw,
+    ElasticDraw,
+    FieldDraw,
+    FogDraw,
+    FrostDraw,
+    GlassDraw,
+    SnowDraw,
+)
+from nmlib.corruptions._frost_textures import (
+    FROST_PHOTOGRAPHS,
+    draw_frost_textures,
+    read_frost_photographs,
+)
+from nmlib.corruptions._severities import FAMILIES, SEVERITIES
+
+__all__ = [
+    "CORRUPTIONS",
+    "EXTRA_CORRUPTIONS",
+    "FAMILIES",
+    "FROST_PHOTOGRAPHS",
+    "SEVERITIES",
+    "SMALLEST_SIDE",
+    "AngleDraw",
+    "ElasticDraw",
+    "FieldDraw",
+    "FogDraw",
+    "FrostDraw",
+    "GlassDraw",
+    "SnowDraw",
+    "apply_corruption",
+    "corrupt",
+    "draw_corruption",
+    "draw_frost_textures",
+    "read_frost_photographs",
+]

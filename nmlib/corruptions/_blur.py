@@ -1,0 +1,278 @@
+"""Defocus, glass, motion, zoom and Gaussian blur on (n, h, w, 3) bytes."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nmlib.corruptions._draws import AngleDraw, GlassDraw
+from nmlib.corruptions._streams import Stream
+from nmlib.ops import blur_map, reflect_index, separable, sparse_map, to_bytes, zoom_map
+
+# Above this many pixels a sparse map of the whole image would cost too much memory.
+_SPARSE_PIXELS = 512 * 512
+
+
+def _planes(x: Tensor) -> Tensor:
+    """(n, h, w, c) to (n * c, h, w) float64."""
+    n, h, w, c = x.shape
+    return x.permute(0, 3, 1, 2).to(torch.float64, memory_format=torch.contiguous_format).reshape(
+        n * c, h, w
+    )  # fmt: skip
+
+
+def _images(planes: Tensor, channels: int = 3) -> Tensor:
+    """(n * c, h, w) to (n, h, w, c)."""
+    _, h, w = planes.shape
+    return planes.reshape(-1, channels, h, w).permute(0, 2, 3, 1).contiguous()
+
+
+def _apply_sparse(matrix: Tensor, x: Tensor) -> Tensor:
+    """Apply an (h*w, h*w) map to every image and channel of bytes (n, h, w, c)."""
+    n, h, w, c = x.shape
+    columns = x.reshape(n, h * w, c).transpose(0, 1).to(torch.float64)
+    mapped = to_bytes(matrix @ columns.reshape(h * w, n * c))
+    return mapped.reshape(h * w, n, c).transpose(0, 1).reshape(n, h, w, c)
+
+
+@functools.lru_cache(maxsize=32)
+def disk_kernel(radius: float, alias_blur: float) -> NDArray[np.float64]:
+    """Return the defocus kernel: a disk of ones, normalised, then smoothed against aliasing.
+
+    The grid is 17 x 17 up to radius 8; smoothing is a 3 x 3 Gaussian (5 x 5 above radius 8) with
+    the mirrored border that OpenCV uses, so that a disk touching the rim is not cut off.
+    """
+    reach = np.arange(-8, 9) if radius <= 8 else np.arange(-radius, radius + 1)
+    size = 3 if radius <= 8 else 5
+    disk = (reach[:, None] ** 2 + reach[None] ** 2 <= radius**2).astype(np.float64)
+    offsets = np.arange(size) - size // 2
+    weights = np.exp(-(offsets**2) / (2 * alias_blur**2))
+    weights /= weights.sum()
+    smooth = np.zeros((len(reach), len(reach)))
+    rows = np.arange(len(reach))
+    for offset, weight in zip(offsets, weights, strict=True):
+        np.add.at(smooth, (rows, reflect_index(rows + offset, len(reach), "mirror")), weight)
+    return smooth @ (disk / disk.sum()) @ smooth.T
+
+
+@functools.lru_cache(maxsize=16)
+def _disk_sparse(
+    height: int, width: int, radius: float, alias_blur: float, device: torch.device
+) -> Tensor:
+    kernel = disk_kernel(radius, alias_blur)
+    reach = len(kernel) // 2
+    shift = {}
+    for axis, size in ((0, height), (1, width)):
+        for offset in range(-reach, reach + 1):
+            matrix = np.zeros((size, size))
+            rows = np.arange(size)
+            matrix[rows, reflect_index(rows + offset, size, "mirror")] = 1.0
+            shift[axis, offset] = matrix
+    terms = [
+        (shift[0, int(dy) - reach], shift[1, int(dx) - reach], float(kernel[dy, dx]))
+        for dy, dx in np.argwhere(kernel > 1e-9)
+    ]
+    return sparse_map(terms, device)
+
+
+def defocus_blur(x: Tensor, params: tuple[float, float], draw: None = None) -> Tensor:
+    """Convolve with a disk (`params` = radius, anti-aliasing sigma), mirrored at the border.
+
+    Source: CIFAR-C, ImageNet-C. At CIFAR severities 1 to 3 the disk is a single pixel.
+    """
+    _, h, w, _ = x.shape
+    kernel = disk_kernel(*params)
+    if np.count_nonzero(kernel > 1e-9) * h * w <= 1 << 20:
+        return _apply_sparse(_disk_sparse(h, w, *params, x.device), x)
+    reach = len(kernel) // 2
+    rows = torch.from_numpy(reflect_index(np.arange(-reach, h + reach), h, "mirror"))
+    columns = torch.from_numpy(reflect_index(np.arange(-reach, w + reach), w, "mirror"))
+    padded = _planes(x).index_select(1, rows.to(x.device)).index_select(2, columns.to(x.device))
+    size = [_fast_length(h + 2 * reach), _fast_length(w + 2 * reach)]
+    spectrum = torch.fft.rfft2(padded, s=size)
+    spectrum *= torch.fft.rfft2(torch.from_numpy(kernel).to(x.device), s=size)
+    blurred = torch.fft.irfft2(spectrum, s=size)[:, 2 * reach :, 2 * reach :][:, :h, :w]
+    return _images(to_bytes(blurred.contiguous()))
+
+
+def _fast_length(length: int) -> int:
+    """Smallest even number >= length with prime factors 2, 3 and 5 only."""
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1 and length % 2 == 0:
+            return length
+        length += 1
+
+
+def gaussian_blur(x: Tensor, sigma: float, draw: None = None) -> Tensor:
+    """Gaussian filter, cut off at 4 sigma, edge pixels repeated. Source: CIFAR-C, ImageNet-C."""
+    return _images(to_bytes(separable(_planes(x), blur_map, float(sigma))))
+
+
+def draw_glass(x: Tensor, stream: Stream, params: tuple[float, int, int]) -> GlassDraw:
+    _, h, w, _ = x.shape
+    _, delta, iterations = params
+    words = stream.words("shifts", iterations * h * w).to(torch.int64)
+    low, high = words & 0xFFFF, (words >> 16) & 0xFFFF
+    shifts = torch.stack([low, high], -1).mul_(2 * delta).bitwise_right_shift_(16).sub_(delta)
+    return GlassDraw(shifts.reshape(-1, iterations, h, w, 2))
+
+
+@functools.lru_cache(maxsize=32)
+def _glass_grid(h: int, w: int, delta: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return pixel numbers (h * w) and which of them are visited."""
+    number = torch.arange(h * w, device=device)
+    row, column = number // w, number % w
+    visited = (row > delta) & (row <= h - delta) & (column > delta) & (column <= w - delta)
+    return number, visited
+
+
+def glass_sources(shifts: Tensor, delta: int) -> Tensor:
+    """Return, for one pass of glass blur, which pixel each pixel is copied from.
+
+    The definition visits the pixels from the last to the first and copies to each the pixel at
+    its displacement (it means to swap the two, but overwrites one first). A source further on has
+    been overwritten by then, so it stands for its own source: follow such links to their end,
+    which pointer doubling does in a few rounds for all pixels at once.
+
+    Args:
+        shifts: (n, h, w, 2) integers in [-delta, delta).
+        delta: Largest displacement, in pixels.
+
+    Returns:
+        (n, h * w) int64 pixel numbers.
+    """
+    n, h, w, _ = shifts.shape
+    number, visited = _glass_grid(h, w, delta, shifts.device)
+    step = (shifts[..., 0] * w + shifts[..., 1]).reshape(n, h * w)
+    source = number + step.to(torch.int64) * visited
+    if delta == 1:
+        return source  # every source lies before its pixel
+    onward = source > number
+    while bool(onward.any()):
+        # After round k a link stands for up to 2^k hops; it ends at the first hop backwards.
+        source, onward = (
+            torch.where(onward, source.gather(1, source), source),
+            onward & onward.gather(1, source),
+        )
+    return source
+
+
+def glass_blur(x: Tensor, params: tuple[float, int, int], draw: GlassDraw) -> Tensor:
+    """Blur, copy pixels from random neighbours, blur (`params` = sigma, delta, iterations).
+
+    Source: CIFAR-C, ImageNet-C. The official "swap" of two array views is a one-way copy, and
+    that is kept; so are the asymmetric displacements -delta ... delta - 1, and the rim of
+    delta + 1 pixels at the top and left (delta - 1 at the bottom and right) that is not visited.
+    """
+    sigma, delta, iterations = params
+    n, h, w, c = x.shape
+    blurred = gaussian_blur(x, sigma)
+    source = None
+    for i in range(iterations):
+        step = glass_sources(draw.shifts[:, i], delta)
+        source = step if source is None else source.gather(1, step)
+    assert source is not None
+    place = source + torch.arange(n, device=x.device)[:, None] * (h * w)
+    moved = blurred.reshape(n * h * w, c).index_select(0, place.flatten())
+    return gaussian_blur(moved.reshape(x.shape), sigma)
+
+
+def draw_angle(x: Tensor, stream: Stream, params: object) -> AngleDraw:
+    return AngleDraw(stream.uniform("angle", low=-45.0, high=45.0))
+
+
+@functools.lru_cache(maxsize=64)
+def motion_weights(radius: int, sigma: float) -> tuple[float, ...]:
+    """Return the one-sided half Gaussian of ImageMagick's motion blur, weights below 1e-7 cut."""
+    weights = np.exp(-(np.arange(2 * radius + 1) ** 2) / (2.0 * sigma**2))
+    weights /= weights.sum()
+    return tuple(float(v) for v in weights[weights > 1e-7])
+
+
+def motion(layer: Tensor, radius: int, sigma: float, degrees: Tensor) -> Tensor:
+    r"""Motion blur of (n, h, w, c) float32 grey levels, a direction an image.
+
+    Tap k of a one-sided half Gaussian reads the pixel at the whole-number offset nearest to
+    $k(\cos\theta, \sin\theta)$, edge pixels repeated.
+
+    Images are taken in order of their angle: the offset of a tap is then constant over runs of
+    images, and each run is one shifted addition.
+    """
+    n, h, w, c = layer.shape
+    weights = motion_weights(radius, sigma)
+    order = torch.argsort(degrees)
+    angle = torch.deg2rad(degrees[order].to(torch.float64)).cpu().numpy()
+    taps = np.arange(len(weights))[:, None]
+    right = np.ceil(taps * np.cos(angle) - 0.5).astype(np.int64)
+    down = np.ceil(taps * np.sin(angle) - 0.5).astype(np.int64)
+    top, bottom = max(-int(down.min()), 0), max(int(down.max()), 0)
+    left, last = max(-int(right.min()), 0), max(int(right.max()), 0)
+    rows = torch.arange(-top, h + bottom, device=layer.device).clamp_(0, h - 1)
+    columns = torch.arange(-left, w + last, device=layer.device).clamp_(0, w - 1)
+    padded = layer[order].index_select(1, rows).index_select(2, columns)
+    out = padded[:, top : top + h, left : left + w].mul(weights[0])
+    buffer = torch.empty_like(out)
+    for k in range(1, len(weights)):
+        change = np.flatnonzero((np.diff(right[k]) != 0) | (np.diff(down[k]) != 0)) + 1
+        bounds = [0, *change.tolist(), n]
+        for first, stop in zip(bounds[:-1], bounds[1:], strict=True):
+            y, z = top + int(down[k, first]), left + int(right[k, first])
+            # Product and sum are rounded apart: a fused step would differ between devices.
+            part = torch.mul(
+                padded[first:stop, y : y + h, z : z + w], weights[k], out=buffer[first:stop]
+            )
+            out[first:stop] += part
+    result = torch.empty_like(out)
+    result[order] = out
+    return result
+
+
+def motion_blur(x: Tensor, params: tuple[int, float], draw: AngleDraw) -> Tensor:
+    """Blur along a random direction, -45 to 45 degrees (`params` = radius, sigma).
+
+    Source: CIFAR-C, ImageNet-C, which call ImageMagick.
+    """
+    radius, sigma = params
+    return to_bytes(motion(x.to(torch.float32), radius, sigma, draw.degrees))
+
+
+def zoom_factors(params: tuple[float, float]) -> list[float]:
+    """Return the zoom factors 1, 1 + step, ...; rounding decides whether the end is one of them."""
+    stop, step = params
+    return [float(f) for f in np.arange(1, stop, step)]
+
+
+@functools.lru_cache(maxsize=16)
+def _zoom_sparse(
+    height: int, width: int, params: tuple[float, float], device: torch.device
+) -> Tensor:
+    factors = zoom_factors(params)
+    share = 1 / (len(factors) + 1)
+    terms = [(zoom_map(height, f), zoom_map(width, f), share) for f in factors]
+    return sparse_map([*terms, (np.eye(height), np.eye(width), share)], device)
+
+
+def zoom_blur(x: Tensor, params: tuple[float, float], draw: None = None) -> Tensor:
+    """Mean of the image and its magnified centres (`params` = end, step of the factors).
+
+    Source: CIFAR-C, ImageNet-C. Everything is linear and fixed, hence one sparse matrix.
+    """
+    _, h, w, _ = x.shape
+    if h * w <= _SPARSE_PIXELS:
+        return _apply_sparse(_zoom_sparse(h, w, params, x.device), x)
+    planes = _planes(x)
+    total = planes.clone()
+    factors = zoom_factors(params)
+    for factor in factors:
+        total += separable(planes, zoom_map, factor)
+    return _images(to_bytes(total / (len(factors) + 1)))
+
+

@@ -1,0 +1,101 @@
+"""What a random corruption draws: one small frozen record a kind, one row an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+__all__ = [
+    "AngleDraw",
+    "AnyDraw",
+    "ElasticDraw",
+    "FieldDraw",
+    "FogDraw",
+    "FrostDraw",
+    "GlassDraw",
+    "SnowDraw",
+]
+
+
+@dataclass(frozen=True)
+class FieldDraw:
+    """One number an element.
+
+    Attributes:
+        values: (n, h, w, 3) or, for spatter, (n, h, w): standard normal numbers; Poisson counts
+            for shot noise; for impulse noise -1 (pepper), 0 (untouched) or 1 (salt).
+    """
+
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class GlassDraw:
+    """Displacements of glass blur.
+
+    Attributes:
+        shifts: (n, iterations, h, w, 2) integers (rows, columns) in [-delta, delta). Only the
+            pixels that the definition visits are read.
+    """
+
+    shifts: Tensor
+
+
+@dataclass(frozen=True)
+class AngleDraw:
+    """Attributes:
+    degrees: (n,) direction of the motion.
+    """
+
+    degrees: Tensor
+
+
+@dataclass(frozen=True)
+class SnowDraw:
+    """Attributes:
+    layer: (n, h, w) standard normal numbers.
+    degrees: (n,) direction of the fall.
+    """
+
+    layer: Tensor
+    degrees: Tensor
+
+
+@dataclass(frozen=True)
+class FrostDraw:
+    """Attributes:
+    texture: (n,) which texture.
+    corner: (n, 2) first row and column of the crop.
+    """
+
+    texture: Tensor
+    corner: Tensor
+
+
+@dataclass(frozen=True)
+class FogDraw:
+    """Attributes:
+    fields: for each level of the plasma, finest last, three (n, k, k) fields of uniform numbers
+        on (-1, 1): squares, then the two kinds of diamonds.
+    """
+
+    fields: tuple[tuple[Tensor, Tensor, Tensor], ...]
+
+
+@dataclass(frozen=True)
+class ElasticDraw:
+    """Attributes:
+    corners: (n, 3, 2) uniform numbers on (-1, 1): jitter (x, y) of three points.
+    columns: (n, h, w) uniform numbers on (-1, 1): horizontal displacement before smoothing.
+    rows: (n, h, w) the same, vertical.
+    """
+
+    corners: Tensor
+    columns: Tensor
+    rows: Tensor
+
+
+AnyDraw = (
+    FieldDraw | GlassDraw | AngleDraw | SnowDraw | FrostDraw | FogDraw | ElasticDraw | None
+)

@@ -1,0 +1,75 @@
+"""Independent pieces of work on a pool of threads.
+
+Each thread runs its tensor operations alone. That wastes no time on starting and joining threads
+at every small operation, and is not slowed when the machine is shared.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+__all__ = ["run_all", "thread_count"]
+
+T = TypeVar("T")
+
+
+def thread_count() -> int:
+    """Return how many threads PyTorch may use here, at most the CPUs this process may use."""
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except AttributeError:
+        cpus = os.cpu_count() or 1
+    return max(1, min(torch.get_num_threads(), cpus))
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(size: int, process: int) -> ThreadPoolExecutor:
+    setting = torch.get_num_threads()
+    ready = threading.Barrier(size + 1)
+
+    def start() -> None:
+        torch.set_num_threads(1)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(size, "nmlib-corruptions", initializer=start)
+    for _ in range(size):
+        pool.submit(int)
+    ready.wait()
+    # The call above also changed the number that threads started later inherit.
+    torch.set_num_threads(setting)
+    return pool
+
+
+def run_all(work: Callable[[T], object], pieces: Iterable[T]) -> None:
+    """Run `work` on every piece; the first exception is raised when all have ended.
+
+    >>> seen = []
+    >>> run_all(seen.append, [1, 2, 3])
+    >>> sorted(seen)
+    [1, 2, 3]
+    """
+    pieces = list(pieces)
+    size = thread_count()
+    if size == 1 or len(pieces) == 1:
+        for piece in pieces:
+            work(piece)
+        return
+    # A forked child must not wait for its parent's threads, hence the process number.
+    futures = [_pool(size, os.getpid()).submit(work, piece) for piece in pieces]
+    error: BaseException | None = None
+    try:
+        for future in futures:
+            error = error or future.exception()
+    except KeyboardInterrupt:
+        for future in futures:
+            future.cancel()
+        raise
+    if error is not None:
+        raise error

@@ -1,0 +1,178 @@
+"""Snow, frost, fog, brightness and spatter on (n, h, w, 3) bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmlib.corruptions._blur import motion
+from nmlib.corruptions._draws import FogDraw, FrostDraw, SnowDraw
+from nmlib.corruptions._streams import Stream
+from nmlib.ops import on_device, separable, to_bytes, zoom_map
+
+_GREY = (0.299, 0.587, 0.114)
+
+
+def draw_snow(x: Tensor, stream: Stream, params: object) -> SnowDraw:
+    layer = stream.normal("layer", *x.shape[1:3])
+    return SnowDraw(layer, stream.uniform("angle", low=-135.0, high=-45.0))
+
+
+def snow_layer(
+    normal: Tensor, degrees: Tensor, params: tuple[float, float, float, float, int, float]
+) -> Tensor:
+    """Return the (n, h, w) float32 grey levels of falling snow, whole numbers.
+
+    `params` = mean and deviation of the grains, zoom, threshold, radius and sigma of the blur.
+    """
+    location, deviation, zoom, threshold, radius, sigma = params
+    grains = normal.to(torch.float64).mul(deviation).add_(location)
+    if zoom != 1:
+        grains = separable(grains, zoom_map, float(zoom))
+    grains = torch.where(grains < threshold, 0.0, grains)
+    levels = to_bytes(grains.mul_(255)).to(torch.float32)
+    return motion(levels[..., None], radius, sigma, degrees)[..., 0].add_(2.0**-10).floor_()
+
+
+def add_snow(x: Tensor, layer: Tensor, mix: float) -> Tensor:
+    """Whiten (n, h, w, 3) bytes and add the layer and its half turn."""
+    pixels = x.to(torch.float32)
+    grey = pixels[..., 0] * _GREY[0]
+    grey += pixels[..., 1] * _GREY[1]
+    grey += pixels[..., 2] * _GREY[2]
+    white = torch.maximum(pixels, grey.mul_(1.5).add_(127.5)[..., None]).mul_(1 - mix)
+    snow = layer + layer.flip(1, 2)
+    return to_bytes(pixels.mul_(mix).add_(white).add_(snow[..., None]))
+
+
+def snow(x: Tensor, params: tuple[float, ...], draw: SnowDraw) -> Tensor:
+    """Falling snow: thresholded Gaussian grains, blurred along the fall.
+
+    `params` = mean, deviation, zoom, threshold, blur radius, blur sigma, share of the image.
+    Source: CIFAR-C, ImageNet-C.
+    """
+    return add_snow(x, snow_layer(draw.layer, draw.degrees, params[:6]), params[6])  # type: ignore[arg-type]
+
+
+def draw_frost(
+    x: Tensor, stream: Stream, params: object, textures: Sequence[Tensor]
+) -> FrostDraw:
+    _, h, w, _ = x.shape
+    which = stream.integers("texture", len(textures))
+    corner = stream.uniform("corner", 2)
+    room = torch.tensor([[t.shape[0] - h, t.shape[1] - w] for t in textures], device=x.device)
+    # The definition's upper bound is exclusive, so the last position is never used.
+    return FrostDraw(which, (corner * room[which].clamp(min=1)).floor_().to(torch.int64))
+
+
+def frost(
+    x: Tensor, params: tuple[float, float], draw: FrostDraw, textures: Sequence[Tensor]
+) -> Tensor:
+    """Add a crop of a frost texture (`params` = weight of the image, weight of the frost).
+
+    Source: CIFAR-C, ImageNet-C, which crop photographs; see `frost_textures`.
+    """
+    _, h, w, _ = x.shape
+    out = torch.empty_like(x)
+    for k, texture in enumerate(textures):
+        (chosen,) = torch.nonzero(draw.texture == k, as_tuple=True)
+        if len(chosen) == 0:
+            continue
+        crops = texture.unfold(0, h, 1).unfold(1, w, 1)
+        corner = draw.corner[chosen]
+        crop = crops[corner[:, 0], corner[:, 1]].permute(0, 2, 3, 1).to(torch.float32)
+        out[chosen] = to_bytes(
+            crop.mul_(params[1]).add_(x[chosen].to(torch.float32).mul_(params[0]))
+        )
+    return out
+
+
+def _side(x: Tensor) -> int:
+    """Side of the plasma map: the next power of two, so 32 for CIFAR and 256 for 224 pixels."""
+    return 1 << (max(x.shape[1], x.shape[2]) - 1).bit_length()
+
+
+def draw_fog(x: Tensor, stream: Stream, params: object) -> FogDraw:
+    fields = []
+    count = 1
+    while count < _side(x):
+        fields.append(
+            tuple(
+                stream.uniform(f"plasma {count} {kind}", count, count, low=-1.0, high=1.0).to(
+                    torch.float32
+                )
+                for kind in ("square", "drop", "left")
+            )
+        )
+        count *= 2
+    return FogDraw(tuple(fields))  # type: ignore[arg-type]
+
+
+def plasma(fields: Sequence[tuple[Tensor, Tensor, Tensor]], decay: float) -> Tensor:
+    r"""Return (n, side, side) diamond-square clouds, scaled to 0 ... 1.
+
+    Each level halves the mesh: the centre of a square is the mean of its corners plus noise, then
+    the middle of an edge is the mean of its four neighbours plus noise, all periodic. The noise
+    is $w\cdot U(-w, w)$, hence of order $w^2$ (the official quirk), with w = 100, 100/decay, ...
+    """
+    side = 2 * fields[-1][0].shape[1]
+    first = fields[0][0]
+    cloud = first.new_zeros((len(first), side, side))
+    step, wobble = side, 100.0
+    for square, drop, left in fields:
+        half = step // 2
+        scale = wobble * wobble
+        corner = cloud[:, ::step, ::step]
+        total = corner + corner.roll(-1, 1)
+        total = total + total.roll(-1, 2)
+        centre = total.mul_(0.25).add_(square * scale)
+        cloud[:, half::step, half::step] = centre
+        # Edges to the left and right of ... : above and below lie centres, beside lie corners.
+        along = centre + centre.roll(1, 1)
+        across = corner + corner.roll(-1, 2)
+        cloud[:, ::step, half::step] = (along + across).mul_(0.25).add_(drop * scale)
+        along = centre + centre.roll(1, 2)
+        across = corner + corner.roll(-1, 1)
+        cloud[:, half::step, ::step] = (along + across).mul_(0.25).add_(left * scale)
+        step, wobble = half, wobble / decay
+    cloud = cloud - cloud.amin((1, 2), keepdim=True)
+    return cloud / cloud.amax((1, 2), keepdim=True)
+
+
+def fog(x: Tensor, params: tuple[float, float], draw: FogDraw) -> Tensor:
+    r"""$(x + c\,p)\,m/(m + c)$ with plasma p and m the image's maximum (`params` = c, decay).
+
+    Source: CIFAR-C, ImageNet-C.
+    """
+    _, h, w, _ = x.shape
+    intensity, decay = params
+    cloud = plasma(draw.fields, decay)[:, :h, :w, None].mul(255 * intensity)
+    brightest = x.amax((1, 2, 3)).to(torch.float32)[:, None, None, None]
+    share = brightest / (brightest + 255 * intensity)
+    return to_bytes((cloud + x).mul_(share))
+
+
+@on_device
+def _brightness_levels(shift: float) -> np.ndarray:
+    """Look-up by (largest channel, channel): the HSV round trip with V raised and clipped."""
+    largest = np.arange(256)[:, None] / 255.0
+    channel = np.minimum(np.arange(256)[None] / 255.0, largest)
+    raised = np.clip(largest + shift, 0, 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        saturation = np.where(largest > 0, (largest - channel) / largest, 0.0)
+    levels = np.where(channel == largest, raised, raised * (1 - saturation))
+    return (np.clip(levels, 0, 1) * 255).astype(np.uint8).ravel()
+
+
+def brightness(x: Tensor, shift: float, draw: None = None) -> Tensor:
+    r"""Raise V of HSV by `shift`, clipped.
+
+    Hue and saturation stay, so every channel is multiplied by $V'/V$. Source: CIFAR-C, ImageNet-C.
+    """
+    largest = torch.maximum(torch.maximum(x[..., 0], x[..., 1]), x[..., 2])
+    place = largest.to(torch.int32).mul_(256)[..., None] + x
+    levels = _brightness_levels(float(shift), device=x.device)
+    return levels.index_select(0, place.flatten()).reshape(x.shape)

@@ -1,0 +1,240 @@
+"""Batched image operations: fixed linear maps, bilinear resampling, 8-bit rounding.
+
+Linear maps run in float64 and are rounded to bytes with a small guard (`to_bytes`). A different
+order of summation (another device, batch size or number of threads) then cannot change a pixel.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = [
+    "BandedMap",
+    "blur_map",
+    "box_map",
+    "on_device",
+    "reflect_index",
+    "separable",
+    "sparse_map",
+    "to_bytes",
+    "zoom_map",
+]
+
+Matrix = NDArray[np.float64]
+
+_GUARD = {torch.float32: 2.0**-10, torch.float64: 2.0**-26}
+
+
+def to_bytes(values: Tensor) -> Tensor:
+    r"""Truncate grey levels to uint8, as the benchmarks do, after clipping to 0 ... 255.
+
+    $\lfloor \min(\max(v, 0), 255) + g \rfloor$: the guard g, $2^{-10}$ in single and $2^{-26}$ in
+    double precision, keeps a value that is a whole number up to rounding error (a flat region
+    after a blur) at that number.
+
+    Args:
+        values: Any shape, grey levels; changed in place.
+
+    >>> to_bytes(torch.tensor([-3.0, 7.99, 127.9999, 300.0])).tolist()
+    [0, 7, 128, 255]
+    """
+    return values.clamp_(0, 255).add_(_GUARD[values.dtype]).to(torch.uint8)
+
+
+def on_device(build: Callable[..., NDArray]) -> Callable[..., Tensor]:
+    """Turn a builder of arrays into a cached builder of tensors with a `device` argument."""
+
+    @functools.lru_cache(maxsize=256)
+    def cached(*args: object, device: torch.device) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(build(*args))).to(device)
+
+    return functools.wraps(build)(cached)  # type: ignore[return-value]
+
+
+def reflect_index(index: NDArray[np.int64], size: int, mode: str) -> NDArray[np.int64]:
+    """Fold positions outside 0 ... size - 1 back in.
+
+    Args:
+        index: Integer positions.
+        size: Number of samples.
+        mode: "nearest" (a a | a b c | c c), "reflect" (b a | a b c | c b) or "mirror"
+            (c b | a b c | b a).
+
+    >>> reflect_index(np.arange(-2, 5), 3, "mirror").tolist()
+    [2, 1, 0, 1, 2, 1, 0]
+    """
+    if mode == "nearest":
+        return np.clip(index, 0, size - 1)
+    if mode == "reflect":
+        folded = np.mod(index, 2 * size)
+        return np.minimum(folded, 2 * size - 1 - folded)
+    if mode == "mirror":
+        if size == 1:
+            return np.zeros_like(index)
+        folded = np.mod(index, 2 * size - 2)
+        return np.minimum(folded, 2 * size - 2 - folded)
+    raise ValueError(f"unknown boundary mode {mode!r}; choose nearest, reflect or mirror")
+
+
+@functools.lru_cache(maxsize=128)
+def blur_map(size: int, sigma: float, truncate: float = 4.0, mode: str = "nearest") -> Matrix:
+    r"""Return the (size, size) matrix of a Gaussian filter along one axis.
+
+    Weights $\propto e^{-k^2/2\sigma^2}$ for $|k| \le \lfloor \text{truncate}\cdot\sigma+0.5
+    \rfloor$, summing to one; the boundary is folded in by `mode`.
+
+    >>> blur_map(5, 0.4)[2].round(3).tolist()
+    [0.0, 0.04, 0.919, 0.04, 0.0]
+    """
+    radius = int(truncate * sigma + 0.5)
+    matrix = np.zeros((size, size))
+    rows = np.arange(size)
+    if radius == 0:
+        return np.eye(size)
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights /= weights.sum()
+    for offset, weight in zip(offsets, weights, strict=True):
+        np.add.at(matrix, (rows, reflect_index(rows + offset, size, mode)), weight)
+    return matrix
+
+
+@functools.lru_cache(maxsize=512)
+def zoom_map(size: int, factor: float) -> Matrix:
+    """Return the (size, size) matrix that magnifies the centre of an axis, bilinearly.
+
+    The middle ceil(size / factor) samples are stretched, end to end, to the nearest whole number
+    of samples, and the middle `size` of these are kept.
+
+    >>> zoom_map(4, 1.0).tolist() == np.eye(4).tolist()
+    True
+    """
+    crop = math.ceil(size / factor)
+    start = (size - crop) // 2
+    stretched = round(crop * factor)
+    trim = (stretched - size) // 2
+    step = (crop - 1) / (stretched - 1) if stretched > 1 else 0.0
+    position = np.minimum(np.arange(trim, trim + size) * step, crop - 1)
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, crop - 1)
+    matrix = np.zeros((size, size))
+    rows = np.arange(size)
+    np.add.at(matrix, (rows, start + low), 1 - (position - low))
+    np.add.at(matrix, (rows, start + high), position - low)
+    return matrix
+
+
+@functools.lru_cache(maxsize=64)
+def box_map(size: int, out: int) -> NDArray[np.int64]:
+    """Return the (out, size) matrix of Pillow's 8-bit BOX resampling, in units of 2^-22.
+
+    >>> (box_map(4, 2) / 2**22).tolist()
+    [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
+    """
+    scale = size / out
+    stretch = max(scale, 1.0)
+    support = 0.5 * stretch
+    matrix = np.zeros((out, size), dtype=np.int64)
+    for row in range(out):
+        centre = (row + 0.5) * scale
+        first = max(int(centre - support + 0.5), 0)
+        last = min(int(centre + support + 0.5), size)
+        distance = (np.arange(first, last) - centre + 0.5) / stretch
+        weights = ((distance > -0.5) & (distance <= 0.5)).astype(np.float64)
+        weights /= weights.sum()
+        matrix[row, first:last] = np.floor(0.5 + weights * (1 << 22)).astype(np.int64)
+    return matrix
+
+
+class BandedMap:
+    """A linear map along one axis, applied block by block to skip the zeros of its matrix.
+
+    Args:
+        matrix: (out, size) weights.
+        device: Where the map is applied.
+        block: Number of outputs that are computed together.
+    """
+
+    def __init__(self, matrix: Matrix, device: torch.device, block: int = 32) -> None:
+        self.out, self.size = matrix.shape
+        self.blocks: list[tuple[slice, slice, Tensor]] = []
+        for start in range(0, self.out, block):
+            rows = matrix[start : start + block]
+            used = np.flatnonzero(np.abs(rows).sum(0))
+            first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+            part = torch.from_numpy(np.ascontiguousarray(rows[:, first:last]))
+            stop = min(start + block, self.out)
+            self.blocks.append((slice(start, stop), slice(first, last), part.to(device)))
+
+    def along_columns(self, x: Tensor) -> Tensor:
+        """Map the last axis of (..., size) float64 values to (..., out)."""
+        flat = x.reshape(-1, self.size)
+        if len(self.blocks) == 1 and self.blocks[0][2].shape[1] == self.size:
+            result = flat @ self.blocks[0][2].T
+        else:
+            result = flat.new_empty((len(flat), self.out))
+            for rows, columns, part in self.blocks:
+                result[:, rows] = flat[:, columns] @ part.T
+        return result.reshape(*x.shape[:-1], self.out)
+
+    def along_rows(self, x: Tensor) -> Tensor:
+        """Map axis 1 of (m, size, w) float64 values to (m, out, w)."""
+        if len(self.blocks) == 1 and self.blocks[0][2].shape[1] == self.size:
+            return torch.matmul(self.blocks[0][2], x)
+        result = x.new_empty((len(x), self.out, x.shape[2]))
+        for rows, columns, part in self.blocks:
+            torch.matmul(part, x[:, columns], out=result[:, rows])
+        return result
+
+
+@functools.lru_cache(maxsize=256)
+def _banded(
+    kind: Callable[..., Matrix], args: tuple[object, ...], device: torch.device
+) -> BandedMap:
+    return BandedMap(kind(*args), device)
+
+
+def separable(
+    planes: Tensor, kind: Callable[..., Matrix], *args: object
+) -> Tensor:
+    """Apply the map `kind(size, *args)` along both axes of (m, h, w) float64 planes.
+
+    >>> separable(torch.ones(1, 4, 4, dtype=torch.float64), blur_map, 1.0).sum().item()
+    16.0
+    """
+    rows = _banded(kind, (planes.shape[1], *args), planes.device)
+    columns = _banded(kind, (planes.shape[2], *args), planes.device)
+    return rows.along_rows(columns.along_columns(planes))
+
+
+def sparse_map(
+    terms: Sequence[tuple[Matrix, Matrix, float]], device: torch.device
+) -> Tensor:
+    r"""Return $\sum_k w_k\, A_k \otimes B_k$ as a sparse (h*w, h*w) float64 matrix.
+
+    Args:
+        terms: (A, B, w): A acts on rows, B on columns.
+        device: Where the matrix shall live.
+    """
+    height, width = len(terms[0][0]), len(terms[0][1])
+    parts = []
+    for a, b, weight in terms:
+        ai, aj = np.nonzero(a)
+        bi, bj = np.nonzero(b)
+        place = (ai[:, None] * width + bi) * (height * width) + (aj[:, None] * width + bj)
+        parts.append((place.ravel(), np.outer(a[ai, aj], b[bi, bj] * weight).ravel()))
+    place, inverse = np.unique(np.concatenate([p for p, _ in parts]), return_inverse=True)
+    values = np.bincount(inverse, np.concatenate([v for _, v in parts]))
+    row, column = np.divmod(place, height * width)
+    starts = np.searchsorted(row, np.arange(height * width + 1))
+    return torch.sparse_csr_tensor(
+        torch.from_numpy(starts), torch.from_numpy(column), torch.from_numpy(values),
+        size=(height * width, height * width), dtype=torch.float64, check_invariants=False,
+    ).to(device)  # fmt: skip
