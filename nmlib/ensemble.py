@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -39,8 +40,8 @@ _DRAW_BLOCK = 128
 _POOL_SIZE = 1 << 23
 _PERMUTATIONS = 4096
 _MAX_VIEWS = 4
-# Activations of one chunk are kept near the size of the caches.
-_CHUNK_ROWS = 4800
+# Activations of one group are kept near the size of the caches.
+_GROUP_ROWS = 4800
 
 Activation = Literal["relu", "tanh"]
 
@@ -106,46 +107,437 @@ def _permutation_pool(batch: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(forward), torch.from_numpy(np.argsort(forward, axis=1))
 
 
-@dataclass
-class _Decisions:
-    """Small decisions of all seeds for _DRAW_BLOCK steps: axes (step, seed, ...)."""
-
-    rows: Tensor  # (T, S, B) samples of the batch
-    uniform: NDArray[np.float64]  # (T, S, V) for lambda
-    permutation: Tensor  # (T, S, V) index into the pool
-    scale: Tensor  # (T, S, V, 2) Beta(2, 5) scales of the released law
-    point: NDArray[np.int64]  # (T, blocks) uniform integers for the mix point
-    offset: NDArray[np.int64]  # (T, blocks, 2) windows of additive and multiplicative noise
-
-
 @dataclass(frozen=True)
 class _Kind:
-    """What the configurations of a chunk have in common."""
+    """What the schemes of a group have in common."""
 
     views: int
     independent: bool
     mixes: bool
     additive: bool
     multiplicative: bool
+    compares: bool
+
+    @classmethod
+    def of(cls, schemes: Sequence[Scheme]) -> _Kind:
+        noises = [s.noise for s in schemes if s.noise is not None]
+        return cls(
+            views=max(s.views.count for s in schemes),
+            independent=any(s.pairing != "shared" for s in schemes),
+            mixes=any(s.mix is not None for s in schemes),
+            additive=any(n.additive > 0 for n in noises),
+            multiplicative=any(n.multiplicative > 0 for n in noises),
+            compares=any(s.stability > 0 for s in schemes),
+        )
 
 
 @dataclass(frozen=True)
-class _Chunk:
-    """Members that are trained in one go: schemes x seeds of one seed block."""
+class _Shape:
+    """What all members of an ensemble share."""
 
-    schemes: slice
-    seeds: slice
-    block: int
-    kind: _Kind
-    # Views into the memory of the ensemble: (weight, bias) of each layer.
-    layers: list[tuple[Tensor, Tensor]]
-    gradients: list[tuple[Tensor, Tensor]]
-    # (members, 1, 1, 1) weights of the divergence, None if all are 0.
-    stability: Tensor | None
+    sizes: tuple[int, ...]
+    batch: int
+    steps_per_epoch: int
+    points: tuple[int, ...]
+    activation: Activation
+    law: str
+    sparsity: float
 
-    def size(self, schemes: Sequence[Scheme], seeds: Sequence[int]) -> tuple[int, int, int]:
-        """Return (schemes, seeds, views)."""
-        return (len(schemes[self.schemes]), len(seeds[self.seeds]), self.kind.views)
+
+@dataclass
+class _State:
+    """Views (schemes, seeds, ...) into the memory of the ensemble."""
+
+    parameters: Tensor
+    gradient: Tensor
+    first: Tensor
+    second: Tensor
+    ce: Tensor
+    jsd: Tensor
+
+
+@dataclass
+class _Window:
+    """All that a group needs for some steps, one list entry a step."""
+
+    start: int
+    stop: int
+    x: Sequence[Tensor]  # (members, B, d)
+    target: Sequence[Tensor]  # (members, K, B)
+    lam: Sequence[Tensor]  # (members, pairs, 1, 1)
+    partner: Sequence[Tensor]  # flat rows of the partners, (members * pairs * B,)
+    back: Sequence[Tensor]  # the same for the inverse permutations
+    level: tuple[Sequence[Tensor], Sequence[Tensor]]  # (c, s or 1, V, 1, 1) additive, mult.
+    point: Sequence[int]
+    offset: Sequence[Sequence[int]]
+    rows: Tensor  # (T, s, B) samples of the batch
+    permutation: Tensor  # (T, s, V) indices into the pool
+    weight: Tensor  # (T, c, s, V) lambda of every view
+
+
+class _Group:
+    """Schemes x seeds of one seed block, trained without looking at anyone else."""
+
+    def __init__(
+        self,
+        schemes: Sequence[Scheme],
+        seeds: Sequence[int],
+        rates: Sequence[float],
+        data: tuple[Tensor, Tensor],
+        shape: _Shape,
+        state: _State,
+    ) -> None:
+        self.schemes, self.seeds, self.shape, self.state = schemes, seeds, shape, state
+        self.x, self.y = data
+        self.kind = _Kind.of(schemes)
+        self.members = len(schemes) * len(seeds)
+        self.pairs = self.kind.views if self.kind.independent else 1
+        flat = state.parameters.view(self.members, -1)
+        self.layers = _layers(flat, shape.sizes)
+        self.gradients = _layers(state.gradient.view(self.members, -1), shape.sizes)
+        self.rate: float | Tensor = float(rates[0])
+        if len(set(rates)) > 1:
+            self.rate = torch.tensor(rates).view(-1, 1, 1)
+        gamma = torch.tensor([s.stability for s in schemes])
+        self.gamma = gamma.repeat_interleave(len(seeds)).view(-1, 1, 1, 1)
+        self.one = torch.ones(())
+        self.memory: dict[str, Tensor] = {}
+        self.window: _Window | None = None
+
+    # -- draws ----------------------------------------------------------------------------------
+
+    def at(self, step: int) -> tuple[_Window, int]:
+        """Return the window that holds a step, and the step's place in it."""
+        if self.window is None or not self.window.start <= step < self.window.stop:
+            self.window = self._draw(step)
+        return self.window, step - self.window.start
+
+    def _draw(self, step: int) -> _Window:
+        shape, views = self.shape, self.kind.views
+        epochs = max(1, _DRAW_BLOCK // shape.steps_per_epoch)
+        steps = epochs * shape.steps_per_epoch
+        block = step // steps
+        rows, uniform, permutation, scale = [], [], [], []
+        order = np.tile(np.arange(self.x.shape[1]), (epochs, 1))
+        for seed in self.seeds:
+            draw = Rng(seed).fold("ensemble", block).numpy()
+            shuffled = draw.permuted(order, axis=1)[:, : shape.steps_per_epoch * shape.batch]
+            rows.append(shuffled.reshape(steps, shape.batch))
+            uniform.append(draw.random((steps, _MAX_VIEWS)))
+            permutation.append(draw.integers(_PERMUTATIONS, size=(steps, _MAX_VIEWS)))
+            scale.append(draw.beta(2, 5, size=(steps, _MAX_VIEWS, 2)))
+        limit = _POOL_SIZE - SEED_BLOCK * _MAX_VIEWS * shape.batch * max(shape.sizes)
+        if limit < _POOL_SIZE // 4:
+            raise ValueError(
+                f"batch_size={shape.batch} with widths {shape.sizes} is too large for the noise "
+                "pool; lower one of them"
+            )
+        shared = Rng(self.seeds[0] // SEED_BLOCK).fold("ensemble block", block).numpy()
+        point = shared.integers(1 << 30, size=steps)
+        offset = shared.integers(limit, size=(steps, 2))
+
+        rows_t = torch.from_numpy(np.stack(rows, 1))
+        perm = torch.from_numpy(np.stack(permutation, 1))[..., :views]
+        lam = self._weights(np.stack(uniform, 1)[..., :views])
+        c, s, batch = len(self.schemes), len(self.seeds), shape.batch
+        own = torch.arange(s) if self.x.shape[0] > 1 else torch.zeros(s, dtype=torch.long)
+        x = self.x[own.view(1, s, 1), rows_t]
+        y = self.y[(own if self.y.shape[0] > 1 else 0 * own).view(1, s, 1), rows_t]
+        forward, inverse = _permutation_pool(batch)
+        partner = forward[perm[..., : self.pairs]]  # (T, s, pairs, B)
+        classes = torch.arange(shape.sizes[-1]).view(1, 1, -1, 1)
+        labels = (y.unsqueeze(2) == classes).float()
+        other = (y.gather(2, partner[:, :, 0]).unsqueeze(2) == classes).float()
+        target = torch.lerp(other.unsqueeze(1), labels.unsqueeze(1), lam[..., 0, None, None])
+        level = self._levels(torch.from_numpy(np.stack(scale, 1).astype(np.float32)))
+        return _Window(
+            start=block * steps,
+            stop=(block + 1) * steps,
+            x=x.unsqueeze(1)
+            .expand(-1, c, -1, -1, -1)
+            .reshape(steps, c * s, batch, -1)
+            .contiguous()
+            .unbind(),
+            target=target.reshape(steps, c * s, -1, batch).unbind(),
+            lam=lam[..., : self.pairs].reshape(steps, c * s, self.pairs, 1, 1).unbind(),
+            partner=self._flat_rows(partner, 1).unbind(),
+            back=self._flat_rows(inverse[perm[..., : self.pairs]], self.pairs).unbind(),
+            level=level,
+            point=[shape.points[int(p) % len(shape.points)] for p in point],
+            offset=offset.tolist(),
+            rows=rows_t,
+            permutation=perm,
+            weight=lam,
+        )
+
+    def _weights(self, uniform: NDArray[np.float64]) -> Tensor:
+        """Return (T, c, s, V) lambdas; 1 where a view is not mixed."""
+        lam = np.ones((len(uniform), len(self.schemes), *uniform.shape[1:]), dtype=np.float32)
+        for i, scheme in enumerate(self.schemes):
+            if scheme.mix is None:
+                continue
+            assert isinstance(scheme.mix, Mixup)
+            value = symmetric_beta_quantile(uniform, scheme.mix.alpha)
+            if scheme.pairing == "shared":
+                value = np.broadcast_to(value[..., :1], value.shape)
+            elif scheme.pairing == "unmixed":
+                value = np.concatenate([value[..., :1], np.ones_like(value[..., 1:])], -1)
+            lam[:, i] = value
+        return torch.from_numpy(lam)
+
+    def _levels(self, scale: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Return for each step (c, s or 1, V, 1, 1) additive and multiplicative levels."""
+        views = self.kind.views
+        gain = torch.zeros(2, len(self.schemes), 1, views, 1, 1)
+        for i, scheme in enumerate(self.schemes):
+            noise = scheme.noise
+            if noise is None:
+                continue
+            for v in range(noise.clean_views, views):
+                gain[0, i, 0, v] = noise.additive * (1 + noise.view_gain * v)
+                gain[1, i, 0, v] = noise.multiplicative
+        if self.shape.law == "paper":
+            return [gain[0]] * len(scale), [gain[1]] * len(scale)
+        scaled = (
+            gain.unsqueeze(1) * scale[:, :, :views].permute(3, 0, 1, 2)[:, :, None, ..., None, None]
+        )
+        return scaled[0].unbind(), scaled[1].unbind()
+
+    def _flat_rows(self, partner: Tensor, views: int) -> Tensor:
+        """Return (T, members * pairs * B) row numbers of (T, s, pairs, B) partners.
+
+        With `views` > 1 each pair has rows of its own, else all pairs read a member's rows.
+        """
+        steps, s, pairs, batch = partner.shape
+        c = len(self.schemes)
+        if views > 1:
+            base = (torch.arange(c * s * pairs) * batch).view(1, c, s, pairs, 1)
+        else:
+            base = (torch.arange(c * s) * batch).view(1, c, s, 1, 1)
+        return (partner.unsqueeze(1) + base).reshape(steps, -1)
+
+    def field(self, window: _Window, at: int, width: int, which: int) -> Tensor:
+        """Return the (1, s, V, B, width) noise of a step, unscaled."""
+        pool = _noise_pool(which == 1 and self.shape.law == "released", self.shape.sparsity)
+        batch, views = self.shape.batch, self.kind.views
+        reel = _MAX_VIEWS * batch * width
+        start = window.offset[at][which]
+        places = [seed % SEED_BLOCK for seed in self.seeds]
+        shape, strides = (views, batch, width), (batch * width, width, 1)
+        if places[-1] - places[0] == len(places) - 1:
+            start += places[0] * reel
+            return pool.as_strided((1, len(places), *shape), (0, reel, *strides), start)
+        reels = [pool.as_strided(shape, strides, start + place * reel) for place in places]
+        return torch.stack(reels).unsqueeze(0)
+
+    # -- training -------------------------------------------------------------------------------
+
+    def run(self, start: int, steps: int) -> None:
+        """Take optimiser steps `start` to `start + steps` - 1."""
+        with torch.inference_mode():
+            for step in range(start, start + steps):
+                window, at = self.at(step)
+                self._backward(window, at, keep=step == start + steps - 1)
+                self._adam(step + 1)
+
+    def _buffer(self, name: str, *shape: int) -> Tensor:
+        """Return memory that is kept between steps, as a tensor of this shape.
+
+        Without it most of the time would go into fresh memory pages.
+        """
+        memory = self.memory.get(name)
+        if memory is None or memory.shape != shape:
+            memory = self.memory[name] = torch.empty(shape)
+        return memory
+
+    def _adam(self, t: int) -> None:
+        state = self.state
+        state.first.lerp_(state.gradient, 0.1)
+        state.second.mul_(0.999).addcmul_(state.gradient, state.gradient, value=0.001)
+        root = torch.sqrt(state.second, out=self._buffer("root", *state.second.shape))
+        root.mul_(1 / math.sqrt(1 - 0.999**t)).add_(1e-8)
+        if isinstance(self.rate, float):
+            state.parameters.addcdiv_(state.first, root, value=-self.rate / (1 - 0.9**t))
+        else:
+            state.parameters.sub_(self.rate / (1 - 0.9**t) * state.first / root)
+
+    def _backward(self, window: _Window, at: int, *, keep: bool) -> None:
+        """Write the gradient of one step; with `keep` also the parts of its loss."""
+        kind, layers, gradients = self.kind, self.layers, self.gradients
+        members, pairs, views, batch = self.members, self.pairs, kind.views, self.shape.batch
+        point = window.point[at]
+
+        # To the mix point, once for all views: they are copies until they are mixed and noised.
+        h = window.x[at]
+        prefix = [h]
+        for i, (weight, bias) in enumerate(layers[:point]):
+            out = self._buffer(f"prefix {i}", members, batch, weight.shape[1])
+            h = self._activate(torch.baddbmm(bias, h, weight.transpose(1, 2), out=out))
+            prefix.append(h)
+        width = h.shape[-1]
+
+        h = h.unsqueeze(1)
+        if kind.mixes:
+            paired = self._buffer(f"paired {width}", members, pairs, batch, width)
+            flat = paired.view(-1, width)
+            torch.index_select(h.view(-1, width), 0, window.partner[at], out=flat)
+            h = torch.lerp(paired, h, window.lam[at], out=paired)
+        factor = None
+        if kind.multiplicative:
+            factor = self._buffer(f"factor {width}", members, views, batch, width)
+            self._add_field(self.one, window, at, 1, out=factor)
+            h = torch.mul(h, factor, out=self._buffer(f"mixed {width}", *factor.shape))
+        if kind.additive:
+            out = self._buffer(f"mixed {width}", members, views, batch, width)
+            h = self._add_field(h, window, at, 0, out=out)
+        if h.shape[1] < views:
+            h = h.expand(-1, views, -1, -1)
+        h = h.reshape(members, views * batch, width)
+
+        suffix = [h]
+        for i, (weight, bias) in enumerate(layers[point:-1], start=point):
+            out = self._buffer(f"suffix {i}", members, views * batch, weight.shape[1])
+            h = self._activate(torch.baddbmm(bias, h, weight.transpose(1, 2), out=out))
+            suffix.append(h)
+        # Classes before samples: a product with a few rows is much faster than with a few columns.
+        weight, bias = layers[-1]
+        logits = torch.baddbmm(bias.transpose(1, 2), weight, h.transpose(1, 2))
+        delta = self._loss_gradient(
+            logits.view(members, -1, views, batch), window.target[at], keep=keep
+        ).view(members, -1, views * batch)
+
+        for i in range(len(layers) - 1, point - 1, -1):
+            below = suffix[i - point]
+            if i < len(layers) - 1:
+                delta = delta.transpose(1, 2)
+            gradients[i][0].copy_(torch.bmm(delta, below))
+            gradients[i][1].copy_(delta.sum(2).unsqueeze(1))
+            if i > 0:
+                out = self._buffer(f"delta {i}", members, views * batch, below.shape[-1])
+                delta = torch.bmm(delta.transpose(1, 2), layers[i][0], out=out)
+            if i > point:
+                self._activation_gradient(delta, below)
+        if point == 0:
+            return
+
+        delta = delta.view(members, views, batch, width)
+        if factor is not None:
+            delta.mul_(factor)
+        if pairs == 1 and views > 1:
+            out = self._buffer("delta views", members, 1, batch, width)
+            delta = torch.sum(delta, 1, keepdim=True, out=out)
+        if kind.mixes:
+            # The partner's share flows back along the inverse permutation.
+            torch.index_select(delta.view(-1, width), 0, window.back[at], out=flat)
+            delta = torch.lerp(paired, delta, window.lam[at], out=delta)
+        if pairs > 1:
+            out = self._buffer("delta prefix", members, batch, width)
+            delta = torch.sum(delta, 1, out=out)
+        delta = delta.view(members, batch, width)
+        for i in range(point - 1, -1, -1):
+            self._activation_gradient(delta, prefix[i + 1])
+            gradients[i][0].copy_(torch.bmm(delta.transpose(1, 2), prefix[i]))
+            gradients[i][1].copy_(delta.sum(1, keepdim=True))
+            if i > 0:
+                out = self._buffer(f"delta {i}", members, batch, prefix[i].shape[-1])
+                delta = torch.bmm(delta, layers[i][0], out=out)
+
+    def _add_field(self, h: Tensor, window: _Window, at: int, which: int, *, out: Tensor) -> Tensor:
+        """Write h + level * field to `out` of shape (members, V, B, width)."""
+        split = (len(self.schemes), len(self.seeds))
+        if h.ndim:
+            h = h.view(*split, *h.shape[1:])
+        field = self.field(window, at, out.shape[-1], which)
+        torch.addcmul(h, field, window.level[which][at], out=out.view(*split, *out.shape[1:]))
+        return out
+
+    def _activate(self, h: Tensor) -> Tensor:
+        return h.relu_() if self.shape.activation == "relu" else h.tanh_()
+
+    def _activation_gradient(self, delta: Tensor, h: Tensor) -> None:
+        """Multiply delta by the derivative of the activation with value h, in place."""
+        aten = torch.ops.aten
+        if self.shape.activation == "relu":
+            aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta)
+        else:
+            aten.tanh_backward.grad_input(delta, h, grad_input=delta)
+
+    def _loss_gradient(self, logits: Tensor, target: Tensor, *, keep: bool) -> Tensor:
+        r"""Return d(total)/d(logits) of shape (members, K, V, B).
+
+        Cross-entropy on view 0: $(p - y)/b$. Divergence: $\pi_v p_v \odot (a_v - p_v^\top a_v)/b$
+        with $a_v = \log(p_v / m)$.
+        """
+        views, batch = logits.shape[2:]
+        log_p = torch.log_softmax(logits, 1)
+        p = log_p.exp()
+        split = (len(self.schemes), len(self.seeds))
+        if keep:
+            ce = (target * log_p[:, :, 0]).sum((1, 2)).mul_(-1 / batch)
+            self.state.ce.copy_(ce.view(split))
+        if self.kind.compares:
+            log_m = p.mean(2, keepdim=True).clamp_min_(1e-38).log_()
+            a = log_p.sub_(log_m)
+            kl = (p * a).sum(1, keepdim=True)
+            if keep:
+                self.state.jsd.copy_(kl.sum((1, 2, 3)).mul_(1 / (views * batch)).view(split))
+            delta = a.sub_(kl).mul_(p).mul_(self.gamma / (views * batch))
+        else:
+            delta = torch.zeros_like(p)
+        delta[:, :, 0].add_(p[:, :, 0].sub_(target), alpha=1 / batch)
+        return delta
+
+    # -- one member -----------------------------------------------------------------------------
+
+    def draws(self, scheme: int, seed: int, step: int) -> tuple[Draws, Tensor]:
+        """Return the draws of one member (local numbers) as the objective's record."""
+        window, at = self.at(step)
+        what = self.schemes[scheme]
+        rows = window.rows[at, seed]
+        x = self.x[seed if self.x.shape[0] > 1 else 0][rows]
+        y = self.y[seed if self.y.shape[0] > 1 else 0][rows]
+        point = window.point[at]
+        pairs: tuple[Pair, ...] = ()
+        if what.mix is not None:
+            lam = window.weight[at, scheme, seed].tolist()
+            partner = _permutation_pool(self.shape.batch)[0][window.permutation[at, seed]]
+            count = 1 if what.pairing == "shared" else what.views.count
+            pairs = tuple(Pair(partner[v], lam[v], lam[v]) for v in range(count))
+        noise = None
+        if what.noise is not None:
+            fields = []
+            for which in (0, 1):
+                level = window.level[which][at]
+                field = self.field(window, at, self.shape.sizes[point], which) * level
+                field = field[scheme, seed if field.shape[1] > 1 else 0]
+                fields.append(field[: what.views.count])
+            noise = NoiseDraw(*fields)
+        return Draws(what.views.make(x, y, None, Rng(0)), point, pairs, noise), y
+
+
+def _layers(flat: Tensor, sizes: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+    """Return (weight (..., out, in), bias (..., 1, out)) views of flat parameters."""
+    layers = []
+    at = 0
+    for fan_in, fan_out in itertools.pairwise(sizes):
+        weight = flat[..., at : at + fan_in * fan_out].unflatten(-1, (fan_out, fan_in))
+        at += fan_in * fan_out
+        layers.append((weight, flat[..., at : at + fan_out].unsqueeze(-2)))
+        at += fan_out
+    return layers
+
+
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Return threads that each run their tensor operations on one core.
+
+    Groups do not wait for each other, so a thread a group beats several threads an operation.
+    """
+    threads = torch.get_num_threads()
+    # The setting is per thread for the operations, but also the default of new threads: put back.
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    list(pool.map(lambda _: None, range(workers)))
+    torch.set_num_threads(threads)
+    return pool
 
 
 class Ensemble:
@@ -204,7 +596,7 @@ class Ensemble:
         self.steps_per_epoch = self.x.shape[1] // self.batch_size
         self.steps_done = 0
         self._configure(learning_rate)
-        self._allocate()
+        self._groups = self._allocate()
 
     # -- set-up ---------------------------------------------------------------------------------
 
@@ -230,7 +622,6 @@ class Ensemble:
         for rate in rates:
             _checks.positive("learning_rate", float(rate))
         self.learning_rates = tuple(float(r) for r in rates)
-        self._rate = torch.tensor(rates.astype(np.float32)).reshape(-1, 1, 1)
         points = {s.points for s in self.schemes if s.mix is not None or s.noise is not None}
         if len(points) > 1:
             raise ValueError(f"all schemes of an ensemble need the same points, got {points}")
@@ -251,390 +642,76 @@ class Ensemble:
             raise ValueError(f"all noise of an ensemble needs one law and sparsity, got {laws}")
         self._law, self._sparsity = laws.pop() if laws else ("paper", 0.0)
 
-    def _allocate(self) -> None:
-        shape = len(self.schemes), len(self.seeds)
+    def _allocate(self) -> list[tuple[slice, slice, _Group]]:
+        """Make the memory and split the members into groups that fit the caches."""
+        c, s = len(self.schemes), len(self.seeds)
         flat = np.stack([mlp_initial_values(self.sizes, seed) for seed in self.seeds])
-        self._parameters = torch.from_numpy(flat.astype(np.float32)).repeat(shape[0], 1, 1)
-        self._first = torch.zeros_like(self._parameters)
-        self._second = torch.zeros_like(self._parameters)
-        self._gradient = torch.zeros_like(self._parameters)
-        self._ce = torch.zeros(shape)
-        self._jsd = torch.zeros(shape)
-        self._decisions: _Decisions | None = None
-        self._decisions_block = -1
-        self._memory: dict[str, Tensor] = {}
-        self._chunks = self._plan()
-
-    def _layers(self, flat: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return (weight (..., out, in), bias (..., 1, out)) views of flat parameters."""
-        layers = []
-        at = 0
-        for fan_in, fan_out in itertools.pairwise(self.sizes):
-            weight = flat[..., at : at + fan_in * fan_out].unflatten(-1, (fan_out, fan_in))
-            at += fan_in * fan_out
-            layers.append((weight, flat[..., at : at + fan_out].unsqueeze(-2)))
-            at += fan_out
-        return layers
-
-    def _plan(self) -> list[_Chunk]:
-        """Split the members into chunks that share a kind, a mix point and the caches."""
-        kinds = [self._kind([s]) for s in self.schemes]
-        per_member = self._views * self.batch_size
-        blocks: dict[int, list[int]] = {}
-        for i, seed in enumerate(self.seeds):
-            blocks.setdefault(seed // SEED_BLOCK, []).append(i)
-        self._blocks = tuple(blocks)
-        runs = [(min(m), max(m) + 1) for m in blocks.values()]
-        if any(hi - lo != len(m) for (lo, hi), m in zip(runs, blocks.values(), strict=True)):
-            raise ValueError("seeds of one block must stand together; sort the seeds")
-        count, everything = len(self.schemes), len(self.seeds)
-        chunks = []
-        for block, (lo, hi) in zip(blocks, runs, strict=True):
-            # Several schemes in one chunk need contiguous memory: only if all seeds are in it.
-            together = (
-                max(1, _CHUNK_ROWS // (per_member * (hi - lo))) if hi - lo == everything else 1
+        self._parameters = torch.from_numpy(flat.astype(np.float32)).repeat(c, 1, 1)
+        gradient, first, second = (torch.zeros_like(self._parameters) for _ in range(3))
+        self._ce, self._jsd = torch.zeros(c, s), torch.zeros(c, s)
+        shape = _Shape(
+            self.sizes, self.batch_size, self.steps_per_epoch, self.points, self.activation,
+            self._law, self._sparsity,
+        )  # fmt: skip
+        groups = []
+        for where in itertools.product(*self._split()):
+            own = where[1] if self.x.shape[0] > 1 else slice(None)
+            y_own = where[1] if self.y.shape[0] > 1 else slice(None)
+            memory = (self._parameters, gradient, first, second, self._ce, self._jsd)
+            group = _Group(
+                self.schemes[where[0]],
+                self.seeds[where[1]],
+                self.learning_rates[where[0]],
+                (self.x[own], self.y[y_own]),
+                shape,
+                _State(*(m[where] for m in memory)),
             )
-            start = 0
-            while start < count:
-                stop = start + 1
-                small = count * everything * per_member <= _CHUNK_ROWS
-                while (
-                    stop < count
-                    and stop - start < together
-                    and (small or kinds[stop] == kinds[start])
-                ):
-                    stop += 1
-                kind = self._kind(self.schemes[start:stop])
-                where = slice(start, stop), slice(lo, hi)
-                members = (stop - start) * (hi - lo)
-                layers = self._layers(self._parameters[where].view(members, -1))
-                gradients = self._layers(self._gradient[where].view(members, -1))
-                gammas = [scheme.stability for scheme in self.schemes[start:stop]]
-                stability = None
-                if any(gammas):
-                    stability = torch.tensor(gammas).repeat_interleave(hi - lo).view(-1, 1, 1, 1)
-                chunks.append(_Chunk(*where, block, kind, layers, gradients, stability))
-                start = stop
-        return chunks
+            groups.append((*where, group))
+        return groups
 
-    def _kind(self, schemes: Sequence[Scheme]) -> _Kind:
-        noises = [s.noise for s in schemes if s.noise is not None]
-        return _Kind(
-            views=max(s.views.count for s in schemes),
-            independent=any(s.pairing != "shared" for s in schemes),
-            mixes=any(s.mix is not None for s in schemes),
-            additive=any(n.additive > 0 for n in noises),
-            multiplicative=any(n.multiplicative > 0 for n in noises),
-        )
-
-    # -- draws ----------------------------------------------------------------------------------
-
-    def _decide(self, step: int) -> tuple[_Decisions, int]:
-        """Return the decisions of the block of steps that holds `step`, and its place in it."""
-        epochs = max(1, _DRAW_BLOCK // self.steps_per_epoch)
-        length = epochs * self.steps_per_epoch
-        block, at = divmod(step, length)
-        if self._decisions is None or block != self._decisions_block:
-            self._decisions = self._draw_block(block, epochs)
-            self._decisions_block = block
-            self._prepare()
-        return self._decisions, at
-
-    def _draw_block(self, block: int, epochs: int) -> _Decisions:
-        samples, batch = self.x.shape[1], self.batch_size
-        steps = epochs * self.steps_per_epoch
-        rows, uniform, permutation, scale = [], [], [], []
-        order = np.tile(np.arange(samples), (epochs, 1))
-        for seed in self.seeds:
-            draw = Rng(seed).fold("ensemble", block).numpy()
-            shuffled = draw.permuted(order, axis=1)[:, : self.steps_per_epoch * batch]
-            rows.append(shuffled.reshape(steps, batch))
-            uniform.append(draw.random((steps, _MAX_VIEWS)))
-            permutation.append(draw.integers(_PERMUTATIONS, size=(steps, _MAX_VIEWS)))
-            scale.append(draw.beta(2, 5, size=(steps, _MAX_VIEWS, 2)))
-        limit = _POOL_SIZE - SEED_BLOCK * _MAX_VIEWS * batch * max(self.sizes)
-        if limit < _POOL_SIZE // 4:
-            raise ValueError(
-                f"batch_size={batch} with widths {self.sizes} is too large for the noise pool; "
-                "lower one of them"
-            )
-        point, offset = [], []
-        for number in self._blocks:
-            draw = Rng(number).fold("ensemble block", block).numpy()
-            point.append(draw.integers(1 << 30, size=steps))
-            offset.append(draw.integers(limit, size=(steps, 2)))
-        return _Decisions(
-            torch.from_numpy(np.stack(rows, 1)),
-            np.stack(uniform, 1),
-            torch.from_numpy(np.stack(permutation, 1)),
-            torch.from_numpy(np.stack(scale, 1).astype(np.float32)),
-            np.stack(point, 1),
-            np.stack(offset, 1),
-        )
-
-    def _prepare(self) -> None:
-        """Turn the decisions of a block into per-scheme numbers: lambda and noise levels."""
-        decisions = self._decisions
-        assert decisions is not None
-        uniform = decisions.uniform[..., : self._views]
-        lam = np.ones((len(uniform), len(self.schemes), *uniform.shape[1:]), dtype=np.float32)
-        ones = torch.ones_like(decisions.scale[:, :, : self._views])
-        levels = []
-        for i, scheme in enumerate(self.schemes):
-            if scheme.mix is not None:
-                assert isinstance(scheme.mix, Mixup)
-                value = symmetric_beta_quantile(uniform, scheme.mix.alpha)
-                if scheme.pairing == "shared":
-                    value = np.broadcast_to(value[..., :1], value.shape)
-                elif scheme.pairing == "unmixed":
-                    value = np.concatenate([value[..., :1], np.ones_like(value[..., 1:])], -1)
-                lam[:, i] = value
-            noise = scheme.noise
-            if noise is None:
-                levels.append(0 * ones)
-                continue
-            scale = decisions.scale[:, :, : self._views] if noise.law == "released" else ones
-            gain = torch.tensor(
-                [
-                    [
-                        noise.additive * (1 + noise.view_gain * v) * (v >= noise.clean_views),
-                        noise.multiplicative * (v >= noise.clean_views),
-                    ]
-                    for v in range(self._views)
-                ]
-            )
-            levels.append(scale * gain)
-        self._lam = torch.from_numpy(lam)  # (T, C, S, V)
-        self._level = torch.stack(levels, 1)  # (T, C, S, V, 2)
-
-    def _fields(self, chunk: _Chunk, at: int, width: int, which: int) -> Tensor:
-        """Return the (1, s, V, B, width) noise window of a chunk, unscaled."""
-        decisions = self._decisions
-        assert decisions is not None
-        uniform = which == 1 and self._law == "released"
-        pool = _noise_pool(uniform, self._sparsity)
-        views = chunk.kind.views
-        reel = _MAX_VIEWS * self.batch_size * width
-        start = int(decisions.offset[at, self._blocks.index(chunk.block), which])
-        places = [seed % SEED_BLOCK for seed in self.seeds[chunk.seeds]]
-        if places == list(range(places[0], places[0] + len(places))):
-            window = pool[start + places[0] * reel : start + (places[-1] + 1) * reel]
-            window = window.view(len(places), _MAX_VIEWS, self.batch_size, width)
-        else:
-            window = torch.stack(
-                [pool[start + p * reel : start + (p + 1) * reel] for p in places]
-            ).view(len(places), _MAX_VIEWS, self.batch_size, width)
-        return window[:, :views].unsqueeze(0)
-
-    def _point(self, chunk: _Chunk, at: int) -> int:
-        assert self._decisions is not None
-        number = self._decisions.point[at, self._blocks.index(chunk.block)]
-        return self.points[int(number) % len(self.points)]
+    def _split(self) -> tuple[list[slice], list[slice]]:
+        """Return the runs of schemes and the runs of seeds whose products are the groups."""
+        c, s = len(self.schemes), len(self.seeds)
+        blocks = [list(run) for _, run in itertools.groupby(self.seeds, lambda k: k // SEED_BLOCK)]
+        if len({run[0] // SEED_BLOCK for run in blocks}) < len(blocks):
+            raise ValueError("seeds of one block of 16 must stand together; sort the seeds")
+        ends = list(itertools.accumulate(len(run) for run in blocks))
+        seeds = [slice(e - len(run), e) for e, run in zip(ends, blocks, strict=True)]
+        rows = self._views * self.batch_size * s
+        if len(blocks) > 1 or (c * rows > _GROUP_ROWS and rows > _GROUP_ROWS // 2):
+            # Memory of several schemes is contiguous only for all seeds together.
+            return [slice(i, i + 1) for i in range(c)], seeds
+        if c * rows <= _GROUP_ROWS:
+            return [slice(0, c)], seeds
+        runs = []
+        kinds = [_Kind.of([scheme]) for scheme in self.schemes]
+        for _, run in itertools.groupby(range(c), lambda i: kinds[i]):
+            members = list(run)
+            most = max(1, _GROUP_ROWS // rows)
+            for i in range(0, len(members), most):
+                part = members[i : i + most]
+                runs.append(slice(part[0], part[-1] + 1))
+        return runs, seeds
 
     # -- training -------------------------------------------------------------------------------
 
     def step(self, n: int = 1) -> None:
         """Take n optimiser steps with every member."""
-        with torch.no_grad():
-            for _ in range(n):
-                self._step()
+        start, self.steps_done = self.steps_done, self.steps_done + n
+        groups = [group for *_, group in self._groups]
+        workers = min(torch.get_num_threads(), len(groups))
+        if workers > 1:
+            with _pool(workers) as pool:
+                # list() re-raises what went wrong in a worker.
+                list(pool.map(lambda group: group.run(start, n), groups))
+        else:
+            for group in groups:
+                group.run(start, n)
 
     def fit(self, epochs: int) -> Ensemble:
         """Train for so many epochs and return self."""
         self.step(epochs * self.steps_per_epoch)
         return self
-
-    def _step(self) -> None:
-        decisions, at = self._decide(self.steps_done)
-        rows = decisions.rows[at]
-        seeds = torch.arange(len(self.seeds)).unsqueeze(1)
-        own = seeds if self.x.shape[0] > 1 else 0 * seeds
-        x = self.x[own, rows]
-        y = self.y[own if self.y.shape[0] > 1 else 0 * seeds, rows]
-        forward, inverse = _permutation_pool(self.batch_size)
-        index = decisions.permutation[at, :, : self._views]
-        partner, back = forward[index], inverse[index]
-        classes = torch.arange(self.sizes[-1]).view(1, -1, 1)
-        labels = (y.unsqueeze(1) == classes).float()  # (S, K, B)
-        other = (y.gather(1, partner[:, 0]).unsqueeze(1) == classes).float()
-        for chunk in self._chunks:
-            self._train_chunk(chunk, at, x, labels, other, partner, back)
-        self._adam()
-        self.steps_done += 1
-
-    def _adam(self) -> None:
-        t = self.steps_done + 1
-        self._first.lerp_(self._gradient, 0.1)
-        self._second.mul_(0.999).addcmul_(self._gradient, self._gradient, value=0.001)
-        root = self._second.sqrt().mul_(1 / math.sqrt(1 - 0.999**t)).add_(1e-8)
-        if len(set(self.learning_rates)) == 1:
-            scale = -self.learning_rates[0] / (1 - 0.9**t)
-            self._parameters.addcdiv_(self._first, root, value=scale)
-        else:
-            self._parameters -= self._rate / (1 - 0.9**t) * self._first / root
-
-    def _train_chunk(
-        self,
-        chunk: _Chunk,
-        at: int,
-        x: Tensor,
-        labels: Tensor,
-        other_labels: Tensor,
-        partner: Tensor,
-        back: Tensor,
-    ) -> None:
-        """Forward and backward of one chunk; writes its gradient, cross-entropy and divergence."""
-        kind, point = chunk.kind, self._point(chunk, at)
-        c, s, views = chunk.size(self.schemes, self.seeds)
-        members, pair_views = c * s, kind.views if kind.independent else 1
-        layers, gradients = chunk.layers, chunk.gradients
-        batch = self.batch_size
-
-        # To the mix point, once for all views: they are copies until they are mixed and noised.
-        h = x[chunk.seeds].unsqueeze(0).expand(c, -1, -1, -1).reshape(members, batch, -1)
-        prefix = [h]
-        for i, (weight, bias) in enumerate(layers[:point]):
-            out = self._buffer(f"prefix {i}", members, batch, weight.shape[1])
-            h = self._activate(torch.baddbmm(bias, h, weight.transpose(1, 2), out=out))
-            prefix.append(h)
-        width = h.shape[-1]
-
-        h = h.unsqueeze(1)
-        if kind.mixes:
-            lam = self._lam[at, chunk.schemes, chunk.seeds, :pair_views]
-            lam = lam.reshape(members, pair_views, 1, 1)
-            index = self._member_rows(partner[chunk.seeds, :pair_views], c, batch)
-            paired = self._buffer("paired", members, pair_views, batch, width)
-            torch.index_select(
-                h.reshape(members * batch, width), 0, index, out=paired.view(-1, width)
-            )
-            h = torch.lerp(paired, h, lam, out=paired)
-        # Without buffers of our own, most of the time would go into fresh memory pages.
-        mixed = self._buffer("mixed", members, views, batch, width)
-        factor = None
-        if kind.multiplicative:
-            factor = self._buffer("factor", members, views, batch, width)
-            self._add_field(factor.fill_(1), chunk, at, 1)
-            torch.mul(h, factor, out=mixed)
-        else:
-            mixed.copy_(h.expand_as(mixed))
-        if kind.additive:
-            self._add_field(mixed, chunk, at, 0)
-        h = mixed.view(members, views * batch, width)
-
-        suffix = [h]
-        for i, (weight, bias) in enumerate(layers[point:-1], start=point):
-            out = self._buffer(f"suffix {i}", members, views * batch, weight.shape[1])
-            h = self._activate(torch.baddbmm(bias, h, weight.transpose(1, 2), out=out))
-            suffix.append(h)
-        # Classes before samples: a product with a few rows is much faster than with a few columns.
-        weight, bias = layers[-1]
-        logits = torch.baddbmm(bias.transpose(1, 2), weight, h.transpose(1, 2))
-
-        first = self._lam[at, chunk.schemes, chunk.seeds, 0].reshape(c, s, 1, 1)
-        target = torch.lerp(other_labels[chunk.seeds], labels[chunk.seeds], first)
-        delta = self._loss_gradient(
-            chunk, logits.view(members, -1, views, batch), target.view(members, -1, batch)
-        )
-
-        delta = delta.view(members, -1, views * batch)
-        for i in range(len(layers) - 1, point - 1, -1):
-            below = suffix[i - point]
-            if i < len(layers) - 1:
-                delta = delta.transpose(1, 2)
-            gradients[i][0].copy_(torch.bmm(delta, below))
-            gradients[i][1].copy_(delta.sum(2).unsqueeze(1))
-            if i > 0:
-                out = self._buffer(f"delta {i}", members, views * batch, below.shape[-1])
-                delta = torch.bmm(delta.transpose(1, 2), layers[i][0], out=out)
-            if i > point:
-                self._activation_gradient(delta, below)
-        if point == 0:
-            return
-
-        delta = delta.view(members, views, batch, width)
-        if factor is not None:
-            delta.mul_(factor)
-        if pair_views == 1 and views > 1:
-            out = self._buffer("delta views", members, 1, batch, width)
-            delta = torch.sum(delta, 1, keepdim=True, out=out)
-        if kind.mixes:
-            # The partner's share flows back along the inverse permutation.
-            index = self._member_rows(back[chunk.seeds, :pair_views], c, batch, pair_views)
-            torch.index_select(delta.reshape(-1, width), 0, index, out=paired.view(-1, width))
-            delta = torch.lerp(paired, delta, lam, out=delta)
-        out = self._buffer("delta prefix", members, batch, width)
-        delta = torch.sum(delta, 1, out=out)
-        for i in range(point - 1, -1, -1):
-            self._activation_gradient(delta, prefix[i + 1])
-            gradients[i][0].copy_(torch.bmm(delta.transpose(1, 2), prefix[i]))
-            gradients[i][1].copy_(delta.sum(1, keepdim=True))
-            if i > 0:
-                out = self._buffer(f"delta {i}", members, batch, prefix[i].shape[-1])
-                delta = torch.bmm(delta, layers[i][0], out=out)
-
-    def _buffer(self, name: str, *shape: int) -> Tensor:
-        """Return memory that is kept between steps, as a tensor of this shape."""
-        size = math.prod(shape)
-        memory = self._memory.get(name)
-        if memory is None or memory.numel() < size:
-            memory = self._memory[name] = torch.empty(size)
-        return memory[:size].view(shape)
-
-    @staticmethod
-    def _member_rows(partner: Tensor, c: int, batch: int, views: int = 1) -> Tensor:
-        """Return flat row indices of (s, V, B) partners for c x s members.
-
-        With `views` > 1 each view has rows of its own, else all views read the same rows.
-        """
-        s, count = partner.shape[:2]
-        if views > 1:
-            base = (torch.arange(c * s * count) * batch).view(c, s, count, 1)
-        else:
-            base = (torch.arange(c * s) * batch).view(c, s, 1, 1)
-        return (partner + base).flatten()
-
-    def _add_field(self, h: Tensor, chunk: _Chunk, at: int, which: int) -> None:
-        """Add a noise field times its levels to h of shape (members, V, B, width), in place."""
-        c, s, views = chunk.size(self.schemes, self.seeds)
-        level = self._level[at, chunk.schemes, chunk.seeds, :views, which]
-        field = self._fields(chunk, at, h.shape[-1], which)
-        h.view(c, s, *h.shape[1:]).addcmul_(field, level.reshape(c, s, views, 1, 1))
-
-    def _activate(self, h: Tensor) -> Tensor:
-        return h.relu_() if self.activation == "relu" else h.tanh_()
-
-    def _activation_gradient(self, delta: Tensor, h: Tensor) -> None:
-        """Multiply delta by the derivative of the activation with value h, in place."""
-        aten = torch.ops.aten
-        if self.activation == "relu":
-            aten.threshold_backward.grad_input(delta, h, 0, grad_input=delta)
-        else:
-            aten.tanh_backward.grad_input(delta, h, grad_input=delta)
-
-    def _loss_gradient(self, chunk: _Chunk, logits: Tensor, target: Tensor) -> Tensor:
-        r"""Return d(total)/d(logits) of shape (members, K, V, B) and keep the loss parts.
-
-        Cross-entropy on view 0: $(p - y)/b$. Divergence: $\pi_v p_v \odot (a_v - p_v^\top a_v)/b$
-        with $a_v = \log(p_v / m)$.
-        """
-        c, s, views = chunk.size(self.schemes, self.seeds)
-        batch = self.batch_size
-        log_p = torch.log_softmax(logits, 1)
-        p = log_p.exp()
-        self._ce[chunk.schemes, chunk.seeds] = (
-            (target * log_p[:, :, 0]).sum((1, 2)).view(c, s).mul_(-1 / batch)
-        )
-        if chunk.stability is not None:
-            log_m = p.mean(2, keepdim=True).clamp_min_(1e-38).log_()
-            a = log_p.sub_(log_m)
-            kl = (p * a).sum(1, keepdim=True)
-            self._jsd[chunk.schemes, chunk.seeds] = kl.sum((1, 2, 3)).view(c, s) / (views * batch)
-            delta = a.sub_(kl).mul_(p).mul_(chunk.stability / (views * batch))
-        else:
-            delta = torch.zeros_like(p)
-        delta[:, :, 0].add_(p[:, :, 0] - target, alpha=1 / batch)
-        return delta
 
     # -- reading --------------------------------------------------------------------------------
 
@@ -645,7 +722,7 @@ class Ensemble:
 
     @property
     def jsd(self) -> Tensor:
-        """(C, S) divergence of the last step (0 where it is not used)."""
+        """(C, S) divergence between the views in the last step (0 where a group has none)."""
         return self._jsd
 
     def logits(
@@ -656,19 +733,19 @@ class Ensemble:
         parameters = self._parameters[schemes, seeds]
         members = parameters.shape[:2]
         h = x.expand(*members, *x.shape[-2:]).reshape(-1, *x.shape[-2:])
-        layers = self._layers(parameters.reshape(-1, parameters.shape[-1]))
+        layers = _layers(parameters.reshape(-1, parameters.shape[-1]), self.sizes)
         with torch.no_grad():
             for i, (weight, bias) in enumerate(layers):
                 h = torch.baddbmm(bias, h, weight.transpose(1, 2))
                 if i < len(layers) - 1:
-                    h = self._activate(h)
+                    h = h.relu_() if self.activation == "relu" else h.tanh_()
         return h.view(*members, *h.shape[1:])
 
     def member(self, scheme: int, seed: int) -> StagedModel:
         """Return one member as an ordinary model (a copy)."""
         model = mlp(self.sizes, seed=self.seeds[seed], activation=self.activation)
-        layers = self._layers(self._parameters[scheme, seed])
         linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+        layers = _layers(self._parameters[scheme, seed], self.sizes)
         with torch.no_grad():
             for linear, (weight, bias) in zip(linears, layers, strict=True):
                 linear.weight.copy_(weight)
@@ -683,30 +760,8 @@ class Ensemble:
         step = self.steps_done - 1 if step is None else step
         if step < 0:
             raise ValueError("no step was taken yet; call step() first, or name a step >= 0")
-        decisions, at = self._decide(step)
-        chunk = next(
-            k
-            for k in self._chunks
-            if scheme in range(*k.schemes.indices(len(self.schemes)))
-            and seed in range(*k.seeds.indices(len(self.seeds)))
-        )
-        what = self.schemes[scheme]
-        rows = decisions.rows[at, seed]
-        x = self.x[seed if self.x.shape[0] > 1 else 0][rows]
-        y = self.y[seed if self.y.shape[0] > 1 else 0][rows]
-        point = self._point(chunk, at)
-        pairs: tuple[Pair, ...] = ()
-        if what.mix is not None:
-            lam = self._lam[at, scheme, seed]
-            partner = _permutation_pool(self.batch_size)[0][decisions.permutation[at, seed]]
-            count = 1 if what.pairing == "shared" else what.views.count
-            pairs = tuple(Pair(partner[v], float(lam[v]), float(lam[v])) for v in range(count))
-        noise = None
-        if what.noise is not None:
-            one = replace(chunk, schemes=slice(scheme, scheme + 1), seeds=slice(seed, seed + 1))
-            zero = torch.zeros(1, chunk.kind.views, self.batch_size, self.sizes[point])
-            fields = [zero.clone(), zero.clone()]
-            for which in (0, 1):
-                self._add_field(fields[which], one, at, which)
-            noise = NoiseDraw(*(field[0, : what.views.count] for field in fields))
-        return Draws(what.views.make(x, y, None, Rng(0)), point, pairs, noise), y
+        c, s = range(len(self.schemes))[scheme], range(len(self.seeds))[seed]
+        for schemes, seeds, group in self._groups:
+            if schemes.start <= c < schemes.stop and seeds.start <= s < seeds.stop:
+                return group.draws(c - schemes.start, s - seeds.start, step)
+        raise AssertionError("every member is in a group")
