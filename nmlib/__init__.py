@@ -1,6 +1,7 @@
 """NoisyMix, live: the loss, the toy lab, the checks (arXiv 2202.01263)."""
 
 from nmlib.data import make_polygon_band
+from nmlib.doctor import doctor
 from nmlib.losses import LossParts, jensen_shannon_divergence, noisymix_loss, soft_cross_entropy
 from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
 from nmlib.models import StagedModel, mlp
@@ -27,6 +28,7 @@ __all__ = [
     "StagedModel",
     "batch_loss",
     "default_device",
+    "doctor",
     "fig4_schemes",
     "inject",
     "jensen_shannon_divergence",

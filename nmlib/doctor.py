@@ -1,0 +1,236 @@
+"""What is installed here, what works with it, and one line of remedy for each thing that is off."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+__all__ = ["TESTED", "TESTED_PYTHON", "Diagnosis", "Finding", "Range", "doctor"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The range of versions of one package that the tests have seen.
+
+    Attributes:
+        oldest: Lower bound in pyproject.toml.
+        newest: Version in constraints.txt.
+        extra: The optional part of nmlib that needs it; "" for the core.
+    """
+
+    oldest: str
+    newest: str
+    extra: str = ""
+
+
+# The one table of versions; tests hold pyproject.toml, constraints.txt and environment.yml to it.
+TESTED: dict[str, Range] = {
+    "torch": Range("2.6", "2.13.0"),
+    "numpy": Range("1.26", "2.4.6"),
+    "matplotlib": Range("3.8", "3.11.2", "plots"),
+    "plotly": Range("5.24", "7.1.0", "plots"),
+    "pooch": Range("1.8", "1.9.0", "data"),
+    "tqdm": Range("4.66", "4.70.1", "data"),
+    "pillow": Range("10.3", "13.0.0", "data"),
+    "scipy": Range("1.11", "1.17.1", "data"),
+    "scikit-learn": Range("1.5", "1.9.1", "notebooks"),
+    "ipywidgets": Range("7.7.1", "8.1.9", "notebooks"),
+    "anywidget": Range("0.9", "0.11.0", "notebooks"),
+    "ipykernel": Range("6.17", "7.4.0", "notebooks"),
+    "jupyterlab": Range("4.2", "4.6.6", "lab"),
+}
+TESTED_PYTHON = Range("3.11", "3.13")
+
+_ROOM = 2 * 2**30  # bytes that CIFAR and its corrupted versions need while they are unpacked
+
+Verdict = Literal["ok", "newer", "too old", "missing", "off"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a diagnosis.
+
+    Attributes:
+        what: What was looked at.
+        found: What is here.
+        verdict: "ok"; "newer" than tested; "too old"; "missing"; or "off".
+        remedy: What to do about it; empty for "ok".
+    """
+
+    what: str
+    found: str
+    verdict: Verdict = "ok"
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `doctor` found; prints as a table, in notebooks as a formatted one."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        """Findings that keep something from working; newer versions than tested do not."""
+        return tuple(f for f in self.findings if f.verdict not in ("ok", "newer"))
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are no faults."""
+        return not self.faults
+
+    def summary(self) -> str:
+        """Return the faults alone, without versions: the same text wherever all is well.
+
+        >>> Diagnosis((Finding("torch", "2.13.0"),)).summary()
+        'All is well: everything that the notebooks use is here.'
+        """
+        if self.ok:
+            return "All is well: everything that the notebooks use is here."
+        return "\n".join(f"{f.what} is {f.verdict}: {f.remedy}" for f in self.faults)
+
+    def __str__(self) -> str:
+        wide = max(len(f.what) for f in self.findings)
+        lines = []
+        for f in self.findings:
+            mark = "" if f.verdict == "ok" else f"  [{f.verdict}]"
+            lines.append(f"{f.what:<{wide}}  {f.found}{mark}")
+            if f.remedy:
+                lines.append(f"{'':<{wide}}  -> {f.remedy}")
+        return "\n".join([*lines, "", self.summary()])
+
+    __repr__ = __str__
+
+    def _repr_markdown_(self) -> str:
+        def cell(text: str) -> str:
+            return text.replace("|", "\\|")
+
+        rows = [
+            f"| {cell(f.what)} | {cell(f.found)} | {f.verdict} | {cell(f.remedy)} |"
+            for f in self.findings
+        ]
+        head = ["| | here | verdict | what to do |", "|---|---|---|---|"]
+        return "\n".join([*head, *rows, "", self.summary().replace("\n", "  \n")])
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the release numbers of a version: "2.13.0+cpu" gives (2, 13, 0)."""
+    release = re.match(r"[\d.]+", version)
+    return tuple(int(n) for n in release[0].strip(".").split(".")) if release else ()
+
+
+def _judge(name: str, version: str | None, tested: Range) -> Finding:
+    """Compare one package with the tested range."""
+    bound = f"{name}>={tested.oldest}"
+    install = f'pip install "{bound}"' if tested.extra in ("", "lab") else (
+        f'pip install "nmlib[{tested.extra}]"'
+    )  # fmt: skip
+    if version is None:
+        return Finding(name, f"not installed (tested: {tested.newest})", "missing", install)
+    if _numbers(version) < _numbers(tested.oldest):
+        found = f"{version} (tested: {tested.oldest} to {tested.newest})"
+        return Finding(name, found, "too old", f'pip install --upgrade "{bound}"')
+    if _numbers(version) > _numbers(tested.newest):
+        # Never a pin of torch or NumPy: it would break the rest of somebody's environment.
+        remedy = "probably fine; if something looks off, report it with this table"
+        return Finding(name, f"{version} (tested: up to {tested.newest})", "newer", remedy)
+    return Finding(name, version)
+
+
+def _package(name: str, tested: Range) -> Finding | None:
+    try:
+        version: str | None = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        version = None
+    if version is None and tested.extra == "lab":
+        return None  # Colab and VS Code have a front end of their own.
+    return _judge(name, version, tested)
+
+
+def _python() -> Finding:
+    version, range_ = platform.python_version(), TESTED_PYTHON
+    if _numbers(version)[:2] < _numbers(range_.oldest):
+        return Finding("Python", version, "too old", f"install Python {range_.oldest} or newer")
+    if _numbers(version)[:2] > _numbers(range_.newest):
+        remedy = "probably fine; if something looks off, report it with this table"
+        return Finding("Python", f"{version} (tested: up to {range_.newest})", "newer", remedy)
+    return Finding("Python", version)
+
+
+def _device() -> Finding:
+    import torch
+
+    from nmlib.rng import default_device
+
+    device = default_device()
+    name = str(device)
+    if device.type == "cuda":
+        name += f", {torch.cuda.get_device_name(device)}"
+    return Finding("device", f"{name}; {torch.get_num_threads()} CPU threads for torch")
+
+
+def _explorer() -> Finding:
+    from nmlib.widgets._transport import choose_transport
+
+    chosen = choose_transport()
+    return Finding("explorer", f"{chosen.name}: {chosen.reason}", remedy=chosen.remedy)
+
+
+def _data() -> Finding:
+    from nmlib.data.cache import data_folder
+
+    folder = data_folder()
+    existing = folder
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    found = f"{folder}, {free / 2**30:.1f} GiB free"
+    remedy = "set NMLIB_DATA to a folder with room that you can write to"
+    if not os.access(existing, os.W_OK) or not existing.is_dir():
+        return Finding("data cache", f"{found}, not writable", "off", remedy)
+    if free < _ROOM:
+        return Finding("data cache", found, "off", remedy)
+    return Finding("data cache", found)
+
+
+def _mode() -> Finding:
+    full = os.environ.get("NMLIB_FULL", "") not in ("", "0")
+    return Finding("mode", "full" if full else "fast (NMLIB_FULL=1 in the environment: full)")
+
+
+def doctor() -> Diagnosis:
+    """Compare this installation with the tested one.
+
+    Looks at Python, the packages, the device, the kind of explorer that works here and why, and
+    the data cache. Reads only: it imports no optional package and touches no network.
+
+    Returns:
+        A Diagnosis; `print` it, or put it last in a notebook cell. Its `summary()` has no
+        versions in it.
+
+    >>> [f.what for f in doctor().findings][:3]
+    ['Python', 'torch', 'numpy']
+    """
+    packages = (_package(name, tested) for name, tested in TESTED.items())
+    return Diagnosis(
+        (
+            _python(),
+            *(finding for finding in packages if finding is not None),
+            _device(),
+            _explorer(),
+            _data(),
+            _mode(),
+        )
+    )
+
+
+if __name__ == "__main__":
+    diagnosis = doctor()
+    print(diagnosis)
+    sys.exit(not diagnosis.ok)
