@@ -11,18 +11,24 @@ from torch import Tensor
 
 from nmlib.corruptions._draws import AngleDraw, GlassDraw
 from nmlib.corruptions._streams import Stream
-from nmlib.ops import blur_map, reflect_index, separable, sparse_map, to_bytes, zoom_map
-
-# Above this many pixels a sparse map of the whole image would cost too much memory.
-_SPARSE_PIXELS = 512 * 512
+from nmlib.ops import (
+    SPARSE_PIXELS,
+    blur_map,
+    from_columns,
+    reflect_index,
+    separable,
+    separable_columns,
+    sparse_map,
+    to_bytes,
+    to_columns,
+    zoom_map,
+)
 
 
 def _planes(x: Tensor) -> Tensor:
     """(n, h, w, c) to (n * c, h, w) float64."""
     n, h, w, c = x.shape
-    return x.permute(0, 3, 1, 2).to(torch.float64, memory_format=torch.contiguous_format).reshape(
-        n * c, h, w
-    )  # fmt: skip
+    return x.permute(0, 3, 1, 2).contiguous().to(torch.float64).reshape(n * c, h, w)
 
 
 def _images(planes: Tensor, channels: int = 3) -> Tensor:
@@ -33,10 +39,9 @@ def _images(planes: Tensor, channels: int = 3) -> Tensor:
 
 def _apply_sparse(matrix: Tensor, x: Tensor) -> Tensor:
     """Apply an (h*w, h*w) map to every image and channel of bytes (n, h, w, c)."""
-    n, h, w, c = x.shape
-    columns = x.reshape(n, h * w, c).transpose(0, 1).to(torch.float64)
-    mapped = to_bytes(matrix @ columns.reshape(h * w, n * c))
-    return mapped.reshape(h * w, n, c).transpose(0, 1).reshape(n, h, w, c)
+    columns = to_columns(x)
+    mapped = matrix @ columns.reshape(len(matrix), -1)
+    return from_columns(to_bytes(mapped).reshape(columns.shape), x.shape[3])
 
 
 @functools.lru_cache(maxsize=32)
@@ -113,22 +118,28 @@ def _fast_length(length: int) -> int:
 
 def gaussian_blur(x: Tensor, sigma: float, draw: None = None) -> Tensor:
     """Gaussian filter, cut off at 4 sigma, edge pixels repeated. Source: CIFAR-C, ImageNet-C."""
-    return _images(to_bytes(separable(_planes(x), blur_map, float(sigma))))
+    _, h, w, c = x.shape
+    radius = int(4 * sigma + 0.5)
+    if radius == 0:
+        return x
+    blurred = separable_columns(to_columns(x), blur_map, (h, float(sigma)), (w, float(sigma)))
+    return from_columns(to_bytes(blurred), c)
 
 
 def draw_glass(x: Tensor, stream: Stream, params: tuple[float, int, int]) -> GlassDraw:
     _, h, w, _ = x.shape
     _, delta, iterations = params
-    words = stream.words("shifts", iterations * h * w).to(torch.int64)
-    low, high = words & 0xFFFF, (words >> 16) & 0xFFFF
-    shifts = torch.stack([low, high], -1).mul_(2 * delta).bitwise_right_shift_(16).sub_(delta)
+    words = stream.words("shifts", iterations * h * w)
+    shifts = torch.empty((*words.shape, 2), dtype=torch.int8, device=x.device)
+    for k, half in enumerate((words & 0xFFFF, (words >> 16).bitwise_and_(0xFFFF))):
+        shifts[..., k] = half.mul_(2 * delta).bitwise_right_shift_(16).sub_(delta)
     return GlassDraw(shifts.reshape(-1, iterations, h, w, 2))
 
 
 @functools.lru_cache(maxsize=32)
 def _glass_grid(h: int, w: int, delta: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return pixel numbers (h * w) and which of them are visited."""
-    number = torch.arange(h * w, device=device)
+    number = torch.arange(h * w, dtype=torch.int32, device=device)
     row, column = number // w, number % w
     visited = (row > delta) & (row <= h - delta) & (column > delta) & (column <= w - delta)
     return number, visited
@@ -151,8 +162,8 @@ def glass_sources(shifts: Tensor, delta: int) -> Tensor:
     """
     n, h, w, _ = shifts.shape
     number, visited = _glass_grid(h, w, delta, shifts.device)
-    step = (shifts[..., 0] * w + shifts[..., 1]).reshape(n, h * w)
-    source = number + step.to(torch.int64) * visited
+    step = shifts[..., 0].to(torch.int32).mul_(w).add_(shifts[..., 1]).reshape(n, h * w)
+    source = step.mul_(visited).add_(number).to(torch.int64)
     if delta == 1:
         return source  # every source lies before its pixel
     onward = source > number
@@ -180,7 +191,7 @@ def glass_blur(x: Tensor, params: tuple[float, int, int], draw: GlassDraw) -> Te
         step = glass_sources(draw.shifts[:, i], delta)
         source = step if source is None else source.gather(1, step)
     assert source is not None
-    place = source + torch.arange(n, device=x.device)[:, None] * (h * w)
+    place = source.add_(torch.arange(n, device=x.device)[:, None] * (h * w))
     moved = blurred.reshape(n * h * w, c).index_select(0, place.flatten())
     return gaussian_blur(moved.reshape(x.shape), sigma)
 
@@ -215,21 +226,19 @@ def motion(layer: Tensor, radius: int, sigma: float, degrees: Tensor) -> Tensor:
     down = np.ceil(taps * np.sin(angle) - 0.5).astype(np.int64)
     top, bottom = max(-int(down.min()), 0), max(int(down.max()), 0)
     left, last = max(-int(right.min()), 0), max(int(right.max()), 0)
-    rows = torch.arange(-top, h + bottom, device=layer.device).clamp_(0, h - 1)
-    columns = torch.arange(-left, w + last, device=layer.device).clamp_(0, w - 1)
-    padded = layer[order].index_select(1, rows).index_select(2, columns)
+    padded = layer.new_empty((n, h + top + bottom, w + left + last, c))
+    padded[:, top : top + h, left : left + w] = layer[order]
+    padded[:, top : top + h, :left] = padded[:, top : top + h, left : left + 1]
+    padded[:, top : top + h, left + w :] = padded[:, top : top + h, left + w - 1 : left + w]
+    padded[:, :top] = padded[:, top : top + 1]
+    padded[:, top + h :] = padded[:, top + h - 1 : top + h]
     out = padded[:, top : top + h, left : left + w].mul(weights[0])
-    buffer = torch.empty_like(out)
     for k in range(1, len(weights)):
         change = np.flatnonzero((np.diff(right[k]) != 0) | (np.diff(down[k]) != 0)) + 1
         bounds = [0, *change.tolist(), n]
         for first, stop in zip(bounds[:-1], bounds[1:], strict=True):
             y, z = top + int(down[k, first]), left + int(right[k, first])
-            # Product and sum are rounded apart: a fused step would differ between devices.
-            part = torch.mul(
-                padded[first:stop, y : y + h, z : z + w], weights[k], out=buffer[first:stop]
-            )
-            out[first:stop] += part
+            out[first:stop].add_(padded[first:stop, y : y + h, z : z + w], alpha=weights[k])
     result = torch.empty_like(out)
     result[order] = out
     return result
@@ -266,7 +275,7 @@ def zoom_blur(x: Tensor, params: tuple[float, float], draw: None = None) -> Tens
     Source: CIFAR-C, ImageNet-C. Everything is linear and fixed, hence one sparse matrix.
     """
     _, h, w, _ = x.shape
-    if h * w <= _SPARSE_PIXELS:
+    if h * w <= SPARSE_PIXELS:
         return _apply_sparse(_zoom_sparse(h, w, params, x.device), x)
     planes = _planes(x)
     total = planes.clone()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmlib.corruptions._blur import _images, _planes
 from nmlib.corruptions._draws import ElasticDraw
 from nmlib.corruptions._streams import Stream
-from nmlib.ops import blur_map, box_map, separable, to_bytes
+from nmlib.ops import blur_map, box_map, from_columns, separable_columns, to_bytes, to_columns
 
 
 def contrast(x: Tensor, share: float, draw: None = None) -> Tensor:
@@ -25,8 +23,8 @@ def draw_elastic(x: Tensor, stream: Stream, params: object) -> ElasticDraw:
     _, h, w, _ = x.shape
     return ElasticDraw(
         stream.uniform("corners", 3, 2, low=-1.0, high=1.0),
-        stream.uniform("columns", h, w, low=-1.0, high=1.0),
-        stream.uniform("rows", h, w, low=-1.0, high=1.0),
+        stream.symmetric("columns", h, w),
+        stream.symmetric("rows", h, w),
     )
 
 
@@ -78,9 +76,12 @@ def elastic_transform(
         planes, torch.stack(position, -1), "bilinear", "reflection", align_corners=True
     )
     if amplitude > 0:
-        fields = torch.cat([draw.columns, draw.rows])
+        fields = torch.cat([draw.columns, draw.rows]).to(torch.float64)
         if int(3 * sigma + 0.5) > 0:
-            fields = separable(fields, blur_map, float(sigma), 3.0, "reflect")
+            rest = (float(sigma), 3.0, "reflect")
+            fields = fields.reshape(2 * n, h * w).T.contiguous().reshape(h, w, 2 * n)
+            fields = separable_columns(fields, blur_map, (h, *rest), (w, *rest))
+            fields = fields.reshape(h * w, 2 * n).T.reshape(2 * n, h, w)
         fields = (fields * amplitude).to(torch.float32)
         grid = torch.stack(
             [
@@ -106,16 +107,16 @@ def pixelate(x: Tensor, share: float, draw: None = None) -> Tensor:
     """
     _, h, w, _ = x.shape
     small = (int(h * share), int(w * share))
-    planes = _planes(x)
-    for rows, columns in (
-        (box_map(h, small[0]), box_map(w, small[1])),
-        (box_map(small[0], h), box_map(small[1], w)),
-    ):
-        for axis, matrix in ((2, columns), (1, rows)):
-            weights = torch.from_numpy(matrix.astype(np.float64)).to(x.device)
-            mapped = planes @ weights.T if axis == 2 else torch.matmul(weights, planes)
-            planes = mapped.add_(float(1 << 21)).mul_(2.0**-22).floor_().clamp_(0, 255)
-    return _images(planes.to(torch.uint8))
+    values = to_columns(x).reshape(h, w, -1)
+    for before, after in (((h, w), small), (small, (h, w))):
+        for axis in (1, 0):
+            still, moved = (before[0], before[0]), (before[1], after[1])
+            if axis == 0:
+                still, moved = (after[1], after[1]), (before[0], after[0])
+            height, width = (still, moved) if axis else (moved, still)
+            values = separable_columns(values, box_map, height, width)
+            values = values.add_(0.5).floor_().clamp_(0, 255)
+    return from_columns(values.to(torch.uint8), 3)
 
 
 def saturate(x: Tensor, params: tuple[float, float], draw: None = None) -> Tensor:

@@ -79,6 +79,11 @@ class Stream:
         unit = words.add_(2.0**31 + 0.5).mul_(2.0**-32)
         return unit.mul_(high - low).add_(low).reshape(-1, *shape)
 
+    def symmetric(self, field: str, *shape: int) -> Tensor:
+        """Return (n, *shape) float32 numbers, uniform on [-1, 1]."""
+        words = self.words(field, math.prod(shape)).to(torch.float32)
+        return words.mul_(2.0**-31).reshape(-1, *shape)
+
     def normal(self, field: str, *shape: int) -> Tensor:
         r"""Return (n, *shape) float32 standard normal numbers.
 

@@ -57,7 +57,7 @@ def run_all(work: Callable[[T], object], pieces: Iterable[T]) -> None:
     """
     pieces = list(pieces)
     size = thread_count()
-    if size == 1 or len(pieces) == 1:
+    if size == 1:
         for piece in pieces:
             work(piece)
         return

@@ -101,9 +101,7 @@ def draw_fog(x: Tensor, stream: Stream, params: object) -> FogDraw:
     while count < _side(x):
         fields.append(
             tuple(
-                stream.uniform(f"plasma {count} {kind}", count, count, low=-1.0, high=1.0).to(
-                    torch.float32
-                )
+                stream.symmetric(f"plasma {count} {kind}", count, count)
                 for kind in ("square", "drop", "left")
             )
         )
