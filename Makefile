@@ -1,0 +1,81 @@
+# Everything a reader or a developer does, in the project's own virtual environment.
+# `make` alone lists the targets.
+SHELL := /bin/sh
+.SUFFIXES:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+COLAB_VENV ?= .venv-colab
+PY := $(VENV)/bin/python
+# Test processes; the browser tests run after the others, alone.
+WORKERS ?= 2
+# More arguments for pytest, e.g. `make test PYTEST_ARGS="-k losses"`.
+PYTEST_ARGS ?=
+# More arguments for pip, e.g. an index of CPU-only builds of torch.
+PIP_ARGS ?=
+
+# An activated environment, conda or PYTHONPATH must not leak into ours.
+unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV MPLBACKEND
+unexport PYTEST_ADDOPTS VIRTUAL_ENV CONDA_PREFIX __PYVENV_LAUNCHER__
+export PYTHONNOUSERSITE := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Each does nothing if its packages are there; see tools/install.sh.
+LAB := sh tools/install.sh $(VENV) lab --editable ".[lab]" -c constraints.txt $(PIP_ARGS)
+TEST := sh tools/install.sh $(VENV) test --editable ".[test]" -c constraints.txt $(PIP_ARGS)
+COLAB := sh tools/install.sh $(COLAB_VENV) colab --editable ".[notebooks]" \
+    -r tests/colab/requirements.txt nbval pytest $(PIP_ARGS)
+
+.PHONY: help demo lab test test-colab lint format figures bench docs clean lab-packages test-packages colab-packages
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: lab-packages  ## train the six toy schemes, write the figure, print the table
+	@$(PY) -m nmlib.demo
+	@echo
+	@echo "To move the sliders yourself: make lab  (opens notebooks/00_start_here.ipynb)"
+
+lab: lab-packages  ## open the start notebook in JupyterLab
+	@$(PY) -m jupyterlab notebooks/00_start_here.ipynb
+
+test: lint  ## everything that CI checks but the older widget stack
+	@status=0; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest --nbval -n $(WORKERS) --dist loadscope \
+	    -m "not browser" $(PYTEST_ARGS) || status=$$?; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m browser tests $(PYTEST_ARGS) || status=$$?; \
+	exit $$status
+
+test-colab: colab-packages  ## execute the first notebooks with Colab's older widget stack
+	@$(COLAB_VENV)/bin/python tests/colab/run.py
+
+lint: test-packages  ## style, types, layers
+	@$(PY) -m ruff check
+	@$(PY) -m ruff format --check --quiet || { echo "Not formatted; run: make format"; exit 1; }
+	@$(PY) -m mypy
+	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-cache
+
+format: test-packages  ## put the code into form
+	@$(PY) -m ruff format
+	@$(PY) -m ruff check --fix
+
+figures: lab-packages  ## measure again what figures/ shows
+	@$(PY) tools/make_figures.py
+
+bench: lab-packages  ## speed against the plain way
+	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+
+docs: test-packages  ## write docs/equations.md and docs/deviations.md from the docstrings
+	@$(PY) tools/equation_index.py
+
+clean:  ## remove the environments and caches
+	rm -rf $(VENV) $(COLAB_VENV) .pytest_cache .ruff_cache .mypy_cache
+
+lab-packages:
+	@$(LAB)
+
+test-packages:
+	@$(TEST)
+
+colab-packages:
+	@$(COLAB)

@@ -1,0 +1,37 @@
+"""Measure again what figures/ shows: `python tools/make_figures.py [NAME ...]`.
+
+One line for each figure or table: its name, the command that makes it, and its minutes on two
+cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+FIGURES = {
+    "toy_speed": ("benchmarks/toy.py --out figures/data/toy_speed.json", 3),
+}
+
+
+def main() -> None:
+    """Run the commands of all figures, or of those named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FIGURES))
+    names = parser.parse_args().names or list(FIGURES)
+    unknown = set(names) - set(FIGURES)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(FIGURES)}")
+    for name in names:
+        command, minutes = FIGURES[name]
+        print(f"== {name}: {command} (about {minutes} min)", flush=True)
+        subprocess.run([sys.executable, *shlex.split(command)], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main()
