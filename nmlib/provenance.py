@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["provenance", "write_json", "write_text"]
+__all__ = ["provenance", "rename_into", "write_json", "write_text"]
 
 
 def _commit() -> str:
@@ -53,20 +55,30 @@ def provenance(**more: Any) -> dict[str, Any]:
     return {"provenance": record | more}
 
 
-def write_text(path: str | Path, text: str) -> Path:
-    """Write a text file under a temporary name, then rename it; return its path."""
+@contextmanager
+def rename_into(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` if the block succeeds.
+
+    Whatever interrupts the block, no half-written file stands under the final name.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file under a temporary name, then rename it; return its path."""
+    with rename_into(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return Path(path)
 
 
 def write_json(path: str | Path, record: Any) -> Path:

@@ -1,0 +1,1 @@
+"""Display objects: `from_*` computes arrays, `.plot(ax)` draws them, `.plotly()` interactively."""
