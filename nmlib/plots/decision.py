@@ -87,8 +87,8 @@ class DecisionBoundaryDisplay:
             np.concatenate([lab.y_train, lab.y_test]),
             np.arange(len(lab.X_train) + len(lab.X_test)) >= len(lab.X_train),
             f"polygon band data (seed {s.data_seed}), "
-            f"{lab.steps_done // lab.steps_per_epoch} epochs, seed {s.seed}, α {s.alpha:g}, σ_add {s.sigma_add:g}, σ_mult {s.sigma_mult:g}, "
-            f"JSD weight {s.stability:g}",
+            f"{lab.steps_done // lab.steps_per_epoch} epochs, seed {s.seed}, α {s.alpha:g}, "
+            f"σ_add {s.sigma_add:g}, σ_mult {s.sigma_mult:g}, JSD weight {s.stability:g}",
         )
 
     @property
