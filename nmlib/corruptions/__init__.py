@@ -22,6 +22,7 @@ from nmlib.corruptions._frost_textures import (
     draw_frost_textures,
     read_frost_photographs,
 )
+from nmlib.corruptions._perturbations import PERTURBATIONS, frame_count, perturbation_sequence
 from nmlib.corruptions._severities import FAMILIES, SEVERITIES
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "EXTRA_CORRUPTIONS",
     "FAMILIES",
     "FROST_PHOTOGRAPHS",
+    "PERTURBATIONS",
     "SEVERITIES",
     "SMALLEST_SIDE",
     "AngleDraw",
@@ -42,5 +44,7 @@ __all__ = [
     "corrupt",
     "draw_corruption",
     "draw_frost_textures",
+    "frame_count",
+    "perturbation_sequence",
     "read_frost_photographs",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import torch
@@ -236,7 +237,7 @@ def motion(layer: Tensor, radius: int, sigma: float, degrees: Tensor) -> Tensor:
     for k in range(1, len(weights)):
         change = np.flatnonzero((np.diff(right[k]) != 0) | (np.diff(down[k]) != 0)) + 1
         bounds = [0, *change.tolist(), n]
-        for first, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for first, stop in itertools.pairwise(bounds):
             y, z = top + int(down[k, first]), left + int(right[k, first])
             out[first:stop].add_(padded[first:stop, y : y + h, z : z + w], alpha=weights[k])
     result = torch.empty_like(out)
@@ -283,5 +284,3 @@ def zoom_blur(x: Tensor, params: tuple[float, float], draw: None = None) -> Tens
     for factor in factors:
         total += separable(planes, zoom_map, factor)
     return _images(to_bytes(total / (len(factors) + 1)))
-
-

@@ -12,7 +12,7 @@ from nmlib.ops import blur_map, box_map, from_columns, separable_columns, to_byt
 
 
 def contrast(x: Tensor, share: float, draw: None = None) -> Tensor:
-    r"""$(x - \mu)\,c + \mu$ with $\mu$ the mean of the image's channel. Source: CIFAR-C, ImageNet-C."""
+    r"""$(x - \mu)\,c + \mu$, $\mu$ the mean of the image's channel. Source: CIFAR-C, ImageNet-C."""
     n, h, w, c = x.shape
     total = x.reshape(n, h * w, c).sum(1, dtype=torch.int64).to(torch.float64)
     rest = total.mul_((1 - share) / (h * w)).to(torch.float32)
@@ -50,9 +50,7 @@ def _normalised(position: Tensor, size: int) -> Tensor:
     return position.mul(2.0 / (size - 1)).sub_(1.0)
 
 
-def elastic_transform(
-    x: Tensor, params: tuple[float, float, float], draw: ElasticDraw
-) -> Tensor:
+def elastic_transform(x: Tensor, params: tuple[float, float, float], draw: ElasticDraw) -> Tensor:
     r"""A random affine map, then a smooth random displacement.
 
     `params` = amplitude, smoothing sigma and affine jitter, in pixels. The affine map samples at

@@ -96,6 +96,4 @@ class ElasticDraw:
     rows: Tensor
 
 
-AnyDraw = (
-    FieldDraw | GlassDraw | AngleDraw | SnowDraw | FrostDraw | FogDraw | ElasticDraw | None
-)
+AnyDraw = FieldDraw | GlassDraw | AngleDraw | SnowDraw | FrostDraw | FogDraw | ElasticDraw | None

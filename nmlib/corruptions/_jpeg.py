@@ -103,7 +103,9 @@ def _roundtrip(plane: Tensor, table: NDArray[np.int64]) -> Tensor:
     forward, inverse = (torch.from_numpy(m).to(plane.device) for m in _transforms())
     steps = torch.from_numpy(table.astype(np.float64)).to(plane.device).repeat(1, w // 8)
     # Rows keep 2 extra bits, columns take them off; the result is 8 times the cosine transform.
-    blocks = _shift(plane.to(torch.float64).sub_(128.0).reshape(-1, 8) @ forward.T, 11).reshape(-1, 8, w)
+    blocks = _shift(plane.to(torch.float64).sub_(128.0).reshape(-1, 8) @ forward.T, 11).reshape(
+        -1, 8, w
+    )
     blocks = _shift(torch.matmul(forward, blocks), 15)
     # Quantise to the nearest step, halves away from zero.
     size = blocks.abs().add_(steps * 4).div_(steps * 8).floor_()

@@ -55,8 +55,8 @@ def _poisson_alias(scale: float) -> tuple[np.ndarray, np.ndarray]:
     counts = start[:, None] + np.arange(_WINDOW)
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, counts.max() + 1)))])
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_rate = np.log(rate)[:, None]
-    logs = np.where(counts == 0, 0.0, counts * log_rate) - rate[:, None] - log_factorial[counts]
+        power = np.where(counts == 0, 0.0, counts * np.log(rate)[:, None])
+    logs = power - rate[:, None] - log_factorial[counts]
     share = np.exp(logs)
     share *= _WINDOW / share.sum(1, keepdims=True)
     threshold = np.ones_like(share)

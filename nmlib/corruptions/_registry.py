@@ -36,8 +36,8 @@ class Corruption:
     load: int = 64
 
     def parameters(self, benchmark: str, severity: int, side: int) -> Any:
-        """Return what the functions call `params` (in pixels where lengths scale with the image)."""
-        values = SEVERITIES[self.name][BENCHMARKS.index(benchmark)][severity - 1]  # type: ignore[arg-type]
+        """Return what the functions call `params`, lengths that scale with the image in pixels."""
+        values = SEVERITIES[self.name][BENCHMARKS.index(benchmark)][severity - 1]
         if self.name == "elastic_transform":
             # The ImageNet script takes 244 for images of 224 pixels; other sizes keep the ratio.
             scale = side * (244 / 224 if benchmark == "imagenet" else 1)

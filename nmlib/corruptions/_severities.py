@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from nmlib.metrics import CORRUPTION_FAMILIES
+
 __all__ = ["BENCHMARKS", "FAMILIES", "SEVERITIES", "Benchmark"]
 
 Benchmark = Literal["cifar", "imagenet"]
 BENCHMARKS: tuple[Benchmark, ...] = ("cifar", "imagenet")
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
-    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-    "weather": ("snow", "frost", "fog", "brightness"),
-    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+    **CORRUPTION_FAMILIES,
     "extra": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
 }
 """Names by family, in official order. "extra" holds the four outside the benchmark's mean."""

@@ -57,9 +57,7 @@ def snow(x: Tensor, params: tuple[float, ...], draw: SnowDraw) -> Tensor:
     return add_snow(x, snow_layer(draw.layer, draw.degrees, params[:6]), params[6])  # type: ignore[arg-type]
 
 
-def draw_frost(
-    x: Tensor, stream: Stream, params: object, textures: Sequence[Tensor]
-) -> FrostDraw:
+def draw_frost(x: Tensor, stream: Stream, params: object, textures: Sequence[Tensor]) -> FrostDraw:
     _, h, w, _ = x.shape
     which = stream.integers("texture", len(textures))
     corner = stream.uniform("corner", 2)

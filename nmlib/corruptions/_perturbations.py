@@ -1,0 +1,295 @@
+"""The perturbation sequences of CIFAR-10-P and ImageNet-P: one image, frame after frame."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from nmlib import _checks
+from nmlib.corruptions import _blur, _noise, _weather
+from nmlib.corruptions._api import Images, check_images
+from nmlib.corruptions._draws import FieldDraw
+from nmlib.corruptions._severities import BENCHMARKS, Benchmark
+from nmlib.corruptions._streams import Stream, image_stream
+from nmlib.corruptions._threads import run_all
+from nmlib.ops import from_columns, separable_columns, to_bytes, to_columns, zoom_map
+
+__all__ = ["PERTURBATIONS", "frame_count", "perturbation_sequence"]
+
+_FRAMES = 31
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What differs between the two benchmarks (CIFAR, ImageNet)."""
+
+    noise: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]]
+    motion: tuple[tuple[int, float, float, int], tuple[int, float, float, int]]
+    snow: tuple[tuple[float, int, float], tuple[float, int, float]]
+    brightness: tuple[float, float] = (0.015, 0.02)
+    translate: tuple[int, int] = (16, 41)
+    tilt: tuple[float, float] = (0.75, 1.0)
+    scale: tuple[tuple[float, float], tuple[float, float]] = ((0.70, 0.02), (0.40, 0.025))
+
+
+_SETTING = _Setting(
+    # Difficulty 1, 2, 3: standard deviation, or photons at full brightness.
+    noise={
+        "gaussian_noise": ((0.02, 0.04, 0.06), (0.03, 0.05, 0.08)),
+        "shot_noise": ((700, 400, 200), (300, 120, 60)),
+    },
+    # Radius, sigma, degrees a frame, frames.
+    motion=((6, 1.8, 9.0, 21), (10, 3.0, 4.0, 31)),
+    # Zoom of the grains, blur radius, blur sigma.
+    snow=((2.0, 10, 2.0), (3.0, 14, 4.0)),
+)
+
+PERTURBATIONS: tuple[str, ...] = (
+    "gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "snow",
+    "brightness", "translate", "rotate", "tilt", "scale",
+)  # fmt: skip
+"""The ten sequences, in official order."""
+
+
+def frame_count(name: str, benchmark: Benchmark = "cifar") -> int:
+    """Return the number of frames of a sequence.
+
+    >>> frame_count("motion_blur"), frame_count("translate", "imagenet"), frame_count("tilt")
+    (21, 41, 31)
+    """
+    _checks.choice("perturbation", name, PERTURBATIONS)
+    _checks.choice("benchmark", benchmark, BENCHMARKS)
+    which = BENCHMARKS.index(benchmark)
+    if name == "motion_blur":
+        return _SETTING.motion[which][3]
+    if name == "translate":
+        return _SETTING.translate[which]
+    return _FRAMES
+
+
+def _noise_frames(x: Tensor, name: str, level: float, stream: Stream) -> list[Tensor]:
+    frames = [x]
+    for i in range(1, _FRAMES):
+        # Every frame has its own keys, so that frames are independent.
+        keys = Stream(stream.words(f"frame {i}", 2))
+        if name == "gaussian_noise":
+            draw = FieldDraw(keys.normal("noise", *x.shape[1:]))
+            frames.append(_noise.gaussian_noise(x, level, draw))
+        else:
+            frames.append(_noise.shot_noise(x, level, _noise.draw_poisson(x, keys, level)))
+    return frames
+
+
+def _motion_frames(x: Tensor, which: int) -> list[Tensor]:
+    radius, sigma, step, count = _SETTING.motion[which]
+    values = x.to(torch.float32)
+    return [
+        to_bytes(_blur.motion(values, radius, sigma, _same(x, step * (i - (20, 30)[which]))))
+        for i in range(count)
+    ]
+
+
+def _same(x: Tensor, degrees: float) -> Tensor:
+    return torch.full((len(x),), degrees, dtype=torch.float64, device=x.device)
+
+
+def _zoom_frames(x: Tensor) -> list[Tensor]:
+    _, h, w, c = x.shape
+    columns = to_columns(x)
+    total = columns.clone()
+    frames = [x]
+    for i in range(1, _FRAMES):
+        factor = 1 + 0.004 * i
+        total += separable_columns(columns, zoom_map, (h, factor), (w, factor))
+        frames.append(from_columns(to_bytes(total / (i + 1)), c))
+    return frames
+
+
+def _snow_frames(x: Tensor, which: int, stream: Stream) -> list[Tensor]:
+    zoom, radius, sigma = _SETTING.snow[which]
+    normal = stream.normal("layer", *x.shape[1:3])
+    frames = []
+    for i in range(_FRAMES):
+        params = (0.05, 0.3, zoom, 0.5, radius, sigma)
+        layer = _weather.snow_layer(normal, _same(x, 4.0 * i - 150), params)
+        frames.append(_weather.add_snow(x, layer, 0.85))
+    return frames
+
+
+def _warp(x: Tensor, matrix: NDArray[np.float64], rim: str) -> Tensor:
+    """Sample bytes (n, h, w, 3) bilinearly where a 3 x 3 matrix sends each output pixel.
+
+    Positions are pixel centres from 0. `rim` = "pillow": a position outside the image is black,
+    one inside uses its nearest pixels; "opencv": each of the four pixels outside is black, and
+    positions are rounded to 1/32.
+    """
+    n, h, w, _ = x.shape
+    rows, columns = np.mgrid[:h, :w].astype(np.float64)
+    u, v, s = np.tensordot(matrix, np.stack([columns, rows, np.ones_like(rows)]), 1)
+    u, v = u / s, v / s
+    inside = (u >= -0.5) & (u < w - 0.5) & (v >= -0.5) & (v < h - 0.5)
+    if rim == "opencv":
+        u, v = np.rint(u * 32) / 32, np.rint(v * 32) / 32
+    grid = np.stack([u * 2 / (w - 1) - 1, v * 2 / (h - 1) - 1], -1)
+    grid_n = torch.from_numpy(grid).to(x.device).expand(n, h, w, 2)
+    planes = x.permute(0, 3, 1, 2).to(torch.float64)
+    mode = "border" if rim == "pillow" else "zeros"
+    warped = F.grid_sample(planes, grid_n, "bilinear", mode, align_corners=True)
+    if rim == "pillow":
+        warped *= torch.from_numpy(inside).to(x.device)
+    warped = warped.permute(0, 2, 3, 1).contiguous()
+    # Pillow truncates, OpenCV rounds.
+    return to_bytes(warped if rim == "pillow" else warped.add_(0.5))
+
+
+def _about_centre(matrix: NDArray[np.float64], h: int, w: int) -> NDArray[np.float64]:
+    shift = np.array([[1, 0, (w - 1) / 2], [0, 1, (h - 1) / 2], [0, 0, 1.0]])
+    return shift @ matrix @ np.linalg.inv(shift)
+
+
+def _rotation(degrees: float, h: int, w: int) -> NDArray[np.float64]:
+    """Counter-clockwise rotation about the centre: output to input positions."""
+    t = math.radians(degrees)
+    turn = np.array([[math.cos(t), -math.sin(t), 0], [math.sin(t), math.cos(t), 0], [0, 0, 1]])
+    return _about_centre(turn, h, w)
+
+
+def _tilt(degrees: float, h: int, w: int) -> NDArray[np.float64]:
+    """Perspective view of the image plane turned about both axes: output to input positions."""
+    t = math.radians(degrees)
+    focal = math.hypot(h, w)
+    lift = np.array([[1, 0, -w / 2], [0, 1, -h / 2], [0, 0, 1], [0, 0, 1]])
+    c, s = math.cos(t), math.sin(t)
+    about_x = np.array([[1, 0, 0, 0], [0, c, -s, 0], [0, s, c, 0], [0, 0, 0, 1]])
+    about_y = np.array([[c, 0, -s, 0], [0, 1, 0, 0], [s, 0, c, 0], [0, 0, 0, 1]])
+    away = np.eye(4)
+    away[2, 3] = focal
+    project = np.array([[focal, 0, w / 2, 0], [0, focal, h / 2, 0], [0, 0, 1, 0]])
+    return np.linalg.inv(project @ away @ about_x @ about_y @ lift)
+
+
+def _translated(x: Tensor, shift: int) -> Tensor:
+    out = torch.zeros_like(x)
+    w = x.shape[2]
+    out[:, :, max(shift, 0) : w + min(shift, 0)] = x[:, :, max(-shift, 0) : w - max(shift, 0)]
+    return out
+
+
+def _geometric(x: Tensor, name: str, which: int) -> list[Tensor]:
+    _, h, w, _ = x.shape
+    if name == "translate":
+        count = _SETTING.translate[which]
+        return [_translated(x, i - count // 2 + 1 - which) for i in range(count)]
+    make: Callable[[int], tuple[Any, str]]
+    if name == "rotate":
+
+        def make(i: int) -> tuple[Any, str]:
+            return _rotation(i - 15, h, w), "pillow"
+    elif name == "scale":
+        start, step = _SETTING.scale[which]
+
+        def make(i: int) -> tuple[Any, str]:
+            share = start + step * i
+            return _about_centre(np.diag([1 / share, 1 / share, 1.0]), h, w), "pillow"
+    else:
+
+        def make(i: int) -> tuple[Any, str]:
+            return _tilt(_SETTING.tilt[which] * (i - 15), h, w), "opencv"
+
+    return [_warp(x, *make(i)) for i in range(_FRAMES)]
+
+
+def perturbation_sequence(
+    images: Images,
+    name: str,
+    *,
+    benchmark: Benchmark = "cifar",
+    seed: int = 0,
+    difficulty: int = 1,
+    first_index: int = 0,
+    crop: int | None = None,
+) -> Images:
+    """Return the frames that CIFAR-10-P or ImageNet-P shows of each image.
+
+    Args:
+        images: uint8 tensor or array, (N, H, W, 3) or (N, 3, H, W), sides of 32 pixels or more.
+        name: One of `PERTURBATIONS`.
+        benchmark: "cifar" or "imagenet": whose parameters and frame counts.
+        seed: Non-negative integer (noise and snow are random).
+        difficulty: 1, 2 or 3, for the two kinds of noise; always 1 in published results.
+        first_index: Index of images[0] in its data set, when a data set is streamed in parts.
+        crop: Cut the middle crop x crop pixels out of every frame at the end. ImageNet-P does so
+            with 224 on images of 256 pixels, to hide the black rims.
+
+    Returns:
+        uint8 (N, frames, H, W, 3) or (N, frames, 3, H, W), on the same device.
+
+    Raises:
+        TypeError: For images that are not uint8.
+        ValueError: For an unknown name, benchmark or difficulty.
+
+    Source: Hendrycks & Dietterich (2019), the sequences of the paper's Tables 1, 12, 13 and 14.
+    Differs: published frames of ImageNet-P went through a video codec; these did not. `translate`
+        moves the picture to the right as the frame number grows.
+
+    >>> x = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
+    >>> perturbation_sequence(x, "translate").shape
+    torch.Size([2, 16, 32, 32, 3])
+    """
+    view, channels_first = check_images(images)
+    count = frame_count(name, benchmark)
+    if difficulty not in (1, 2, 3):
+        raise ValueError(f"difficulty must be 1, 2 or 3, got {difficulty!r}")
+    if difficulty > 1 and name not in _SETTING.noise:
+        raise ValueError(
+            f"difficulty {difficulty} has frames of its own for noise only; for {name} compare "
+            f"frames {difficulty} apart: flip_probability(..., stride={difficulty})"
+        )
+    n, h, w, _ = view.shape
+    if crop is not None and not 1 <= crop <= min(h, w):
+        raise ValueError(f"crop must lie in 1 ... {min(h, w)}, got {crop}")
+    which = BENCHMARKS.index(benchmark)
+    size: tuple[int, int] = (h, w) if crop is None else (crop, crop)
+    top, left = (h - size[0]) // 2, (w - size[1]) // 2
+    out = torch.empty((n, count, *size, 3), dtype=torch.uint8, device=view.device)
+    step = max(1, 32 * 1024 // (h * w)) if view.device.type == "cpu" else max(1, n)
+
+    def piece(start: int) -> None:
+        part = view[start : start + step].contiguous()
+        stream = image_stream(
+            seed, ("perturb", name, difficulty), first_index + start, len(part), part.device
+        )
+        if name in _SETTING.noise:
+            level = _SETTING.noise[name][which][difficulty - 1]
+            frames = _noise_frames(part, name, level, stream)
+        elif name == "motion_blur":
+            frames = _motion_frames(part, which)
+        elif name == "zoom_blur":
+            frames = _zoom_frames(part)
+        elif name == "snow":
+            frames = _snow_frames(part, which, stream)
+        elif name == "brightness":
+            shift = _SETTING.brightness[which]
+            frames = [_weather.brightness(part, shift * (i - 15)) for i in range(_FRAMES)]
+        else:
+            frames = _geometric(part, name, which)
+        for i, frame in enumerate(frames):
+            out[start : start + step, i] = frame[:, top : top + size[0], left : left + size[1]]
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        if view.device.type == "cpu":
+            run_all(piece, range(0, n, step))
+        else:
+            piece(0)
+    result = out.permute(0, 1, 4, 2, 3).contiguous() if channels_first else out
+    return result.numpy() if isinstance(images, np.ndarray) else result
