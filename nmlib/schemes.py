@@ -140,16 +140,18 @@ READINGS: dict[str, str] = {
 
 def fig4_schemes(
     *,
-    alpha: float = 1.0,
-    additive: float = 0.4,
-    multiplicative: float = 0.2,
-    stability: float = 1.0,
+    alpha: float = 0.3,
+    additive: float = 0.15,
+    multiplicative: float = 0.1,
+    stability: float = 0.3,
     reading: str = "independent",
     law: Literal["paper", "released"] = "paper",
     points: tuple[int, ...] = (0, 1),
     copies: int | None = None,
 ) -> dict[str, Scheme]:
     r"""Return the six schemes of the paper's Fig. 4, for one choice of what it leaves open.
+
+    The default levels are those of the explorer, at which no scheme collapses.
 
     Args:
         alpha: Beta parameter of the mixing.
