@@ -1,0 +1,385 @@
+"""Theorem 3: the adversarial bound, and whether its assumptions hold for a given net and data."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+from torch.overrides import TorchFunctionMode
+
+from nmlib import _checks
+from nmlib.theory.expansion import second_jvp
+from nmlib.theory.inputs import (
+    Data,
+    Network,
+    as_data,
+    as_labels,
+    as_levels,
+    as_network,
+    check_eps,
+    nonsmooth_operations,
+    probe_network,
+)
+from nmlib.theory.quadrature import mixing_moments
+
+__all__ = ["AdversarialBound", "Assumption", "adversarial_bound", "kink_distance"]
+
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One assumption of Theorem 3, tested on a network and its data.
+
+    Attributes:
+        name: Short name.
+        statement: The assumption in symbols.
+        holds: The verdict; None if it could not be tested.
+        value: The number behind it.
+        detail: What the number is, and what to change if the verdict is False.
+    """
+
+    name: str
+    statement: str
+    holds: bool | None
+    value: float
+    detail: str
+
+
+@dataclass(frozen=True)
+class AdversarialBound:
+    r"""The right-hand side of Theorem 3 and all that belongs to it.
+
+    Attributes:
+        eps: $\epsilon$.
+        exact_radius: (n,) $\rho_i = \epsilon m_1 |\nabla f_i^\top x_i| / \|\nabla f_i\|$.
+        paper_radius: (n,) $\epsilon^{mix}_i = \epsilon m_1 r_i c_x \sqrt d$, never larger.
+        adversarial_exact: Mean over i of the largest loss within the exact radius.
+        adversarial_paper: The same within the paper's radius.
+        regulariser: $L^{reg}_n$ of (46), with its factor $\epsilon^2$.
+        variance: $\frac{\epsilon^2 Var(1-\lambda)}{2n} \sum_i h''(f_i) (\nabla f_i^\top x_i)^2$,
+            what the loss exceeds the exact-radius bound by, up to $O(\epsilon^3)$.
+        first_order_slack: Limit of (loss - bound) / eps if all assumptions hold.
+        kink_distance: (n,) distance of each sample to the nearest kink of f; infinite for a
+            network without kinks, None where it could not be computed.
+        assumptions: The verdicts.
+    """
+
+    eps: float
+    exact_radius: Tensor
+    paper_radius: Tensor
+    adversarial_exact: float
+    adversarial_paper: float
+    regulariser: float
+    variance: float
+    first_order_slack: float
+    kink_distance: Tensor | None
+    assumptions: tuple[Assumption, ...]
+
+    @property
+    def bound(self) -> float:
+        """The paper's lower bound of the NFM loss (without the stability part)."""
+        return self.adversarial_paper + self.regulariser
+
+    @property
+    def identity(self) -> float:
+        r"""What the NFM loss equals up to $O(\epsilon^3)$ if all assumptions hold."""
+        return self.adversarial_exact + self.regulariser + self.variance
+
+    @property
+    def holds(self) -> bool:
+        """Whether every assumption was tested and holds."""
+        return all(a.holds is True for a in self.assumptions)
+
+    def slack(self, loss: float) -> float:
+        """Return loss - bound for a measured NFM loss; negative where the inequality fails."""
+        return loss - self.bound
+
+    def residual(self, loss: float) -> float:
+        r"""Return loss - identity: $O(\epsilon^3)$ if all assumptions hold."""
+        return loss - self.identity
+
+    def __getitem__(self, name: str) -> Assumption:
+        for assumption in self.assumptions:
+            if assumption.name == name:
+                return assumption
+        names = ", ".join(a.name for a in self.assumptions)
+        raise KeyError(f"no assumption {name!r}; there are {names}")
+
+
+# Activations that bend only where their input is 0.
+_KINK_AT_ZERO = {"relu", "relu_", "leaky_relu", "leaky_relu_", "prelu", "abs"}
+MAX_UNITS = 4096
+
+
+class _KinkInputs(TorchFunctionMode):
+    """Collects the inputs of activations with a kink at 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in _KINK_AT_ZERO:
+            # An in-place activation overwrites its input: keep the values before.
+            self.inputs.append(args[0].clone())
+        return func(*args, **kwargs)
+
+
+def kink_distance(f: Network, X: Data) -> Tensor | None:
+    r"""Return each sample's distance to the nearest kink of a piecewise linear network.
+
+    Within a linear region every pre-activation a is affine, so the region is a polytope and the
+    distance to its boundary is $\min_j |a_j(x)| / \|\nabla a_j(x)\|$ over all units.
+
+    Args:
+        f: As for `nfm_loss_exact`; ReLU, leaky ReLU, PReLU and abs are understood.
+        X: (n, ...) samples.
+
+    Returns:
+        (n,) distances (infinite for a network without kinks), or None if f uses kinks of another
+        kind (pooling, clamps) or has more than 4096 units with kinks.
+
+    >>> relu = lambda x: torch.relu(x).sum(-1)
+    >>> kink_distance(relu, [[0.3, -0.2]])
+    tensor([0.2000], dtype=torch.float64)
+    """
+    x = as_data("X", X)
+    network = as_network(f, x.dtype)
+    kinked = nonsmooth_operations(network, x)
+    if not kinked:
+        return torch.full((x.shape[0],), float("inf"), dtype=x.dtype)
+    known = {name.rstrip("_") for name in _KINK_AT_ZERO} | {"_prelu_kernel"}
+    if set(kinked) - known:
+        return None
+    x = x.clone().requires_grad_(True)
+    with torch.enable_grad(), _KinkInputs() as seen:
+        network(x)
+        units = [u.flatten(1) for u in seen.inputs if u.requires_grad]
+    if not units or sum(u.shape[1] for u in units) > MAX_UNITS:
+        return None
+    best = torch.full((x.shape[0],), float("inf"), dtype=x.dtype)
+    for layer in units:
+        for column in layer.unbind(1):
+            (gradient,) = torch.autograd.grad(column.sum(), x, retain_graph=True)
+            norm = gradient.flatten(1).norm(dim=1)
+            distance = torch.where(norm > 0, column.detach().abs() / norm, torch.inf)
+            best = torch.minimum(best, distance)
+    return best
+
+
+def _largest_curvature(f: Network, x: Tensor) -> float:
+    """Largest |u' H u| / |u|^2 over samples and directions that would show any Hessian."""
+    points = x.flatten(1)
+    n, d = points.shape
+    if d <= 16:
+        eye = torch.eye(d, dtype=x.dtype)
+        pairs = [eye[a] + eye[b] for a, b in itertools.combinations_with_replacement(range(d), 2)]
+    else:
+        # Any non-zero quadratic form shows on some of 32 random sign vectors.
+        generator = torch.Generator().manual_seed(0)
+        signs = torch.randint(0, 2, (32, d), generator=generator)
+        pairs = list((2 * signs - 1).to(x.dtype))
+    worst = 0.0
+    for u in pairs:
+        along = u.expand(n, d).reshape(x.shape)
+        _, _, second = second_jvp(f, x, along)
+        worst = max(worst, float(second.abs().max() / (u @ u)))
+    return worst
+
+
+def adversarial_bound(
+    f: Network,
+    X: Data,
+    y: Data,
+    *,
+    eps: float,
+    alpha: float | None,
+    beta: float | None = None,
+    sigma_add: float,
+    sigma_mult: float,
+    c_x: float | None = None,
+) -> AdversarialBound:
+    r"""The adversarial bound of Theorem 3, and a verdict on each of its assumptions.
+
+    $$L^{NFM}_n \ge \frac1n\sum_i \max_{\|\delta\|\le\epsilon^{mix}_i} \ell(f(x_i+\delta), y_i)
+      + L^{reg}_n + \epsilon^2\varphi(\epsilon),$$
+    $$L^{reg}_n = \frac{\epsilon^2}{2n}\sum_i h''(f_i)\,\big\{ m_2 \nabla f_i^\top \Sigma_x
+      \nabla f_i + \sigma_{add}^2 \|\nabla f_i\|^2
+      + \sigma_{mult}^2 \|\nabla f_i \odot x_i\|^2 \big\}.$$
+
+    Nothing is assumed: each assumption is tested on the given network and data. The largest loss
+    in a ball is that of the linear piece of f around the sample, which is the true one as long as
+    the ball stays within the piece (the last assumption).
+
+    Args:
+        f: Map from (B, ...) to one scalar logit (the theorem is binary).
+        X: (n, ...) samples.
+        y: (n,) labels 0 or 1.
+        eps: $\epsilon \in [0, 1]$.
+        alpha: First Beta parameter; None for no mixing.
+        beta: Second Beta parameter; default `alpha`.
+        sigma_add: Additive level.
+        sigma_mult: Multiplicative level.
+        c_x: $c_x$ with $\|x_i\| \ge c_x\sqrt d$; default the largest possible.
+
+    Raises:
+        ValueError: If f has several logits, labels are not 0 or 1, eps is outside [0, 1].
+
+    Source: paper eqs. 44 to 48 (Theorem 3).
+    Differs: the paper states the bound; the exact radius and the identity behind it are ours.
+
+    >>> X, y = [[1.0, 0.5], [-1.0, -0.5]], [1, 0]
+    >>> bound = adversarial_bound(lambda x: x.sum(-1), X, y, eps=0.1, alpha=1.0, sigma_add=0.4,
+    ...                           sigma_mult=0.2)
+    >>> bound.holds
+    True
+    """
+    x = as_data("X", X)
+    classes, scalar = probe_network(f, x)
+    if not scalar:
+        raise ValueError(
+            f"Theorem 3 is about one scalar logit, f returns {classes}; for two classes pass "
+            "f = lambda x: net(x)[:, 1] - net(x)[:, 0]"
+        )
+    eps = check_eps(eps)
+    n = x.shape[0]
+    label = as_labels(y, n, 2, True, x)[:, 1]
+    if bool(((label != 0) & (label != 1)).any()):
+        raise ValueError("Theorem 3 needs labels 0 or 1, got a mixture; pass classes")
+    network = as_network(f, x.dtype)
+    sign = 2 * label - 1
+    m1, m2 = mixing_moments(alpha, beta)
+    add, mult = as_levels("sigma_add", sigma_add, 1)[0], as_levels("sigma_mult", sigma_mult, 1)[0]
+    leaf = x.clone().requires_grad_(True)
+    with torch.enable_grad():
+        logit = network(leaf)[:, 1]
+        (gradient,) = torch.autograd.grad(logit.sum(), leaf)
+    logit, g, points = logit.detach(), gradient.flatten(1), x.flatten(1)
+    d = points.shape[1]
+    size, norm = points.norm(dim=1), g.norm(dim=1)
+    inner = (g * points).sum(1)
+    smallest = float(size.min()) / d**0.5
+    c = smallest if c_x is None else c_x
+    _checks.non_negative("c_x", c)
+    p = torch.sigmoid(logit)
+    curvature = p * (1 - p)
+    safe = torch.where(norm > 0, norm, torch.ones_like(norm))
+    cosine = torch.where(size > 0, inner.abs() / (safe * size.clamp(min=1e-300)), 0.0)
+    exact_radius = eps * m1 * inner.abs() / safe
+    paper_radius = eps * m1 * cosine * c * d**0.5
+
+    def worst_loss(radius: Tensor) -> float:
+        worst = logit - sign * radius * norm
+        return float((softplus(worst) - label * worst).mean())
+
+    moment = points.T @ points / n
+    noise = add**2 * norm**2 + mult**2 * ((g * points) ** 2).sum(1)
+    spread = m2 * ((g @ moment) * g).sum(1)
+    pull = (p - label).abs() * inner.abs()
+    ratio = torch.where(size > 0, c * d**0.5 / size.clamp(min=1e-300), 1.0)
+    distance = kink_distance(f, x)
+    return AdversarialBound(
+        eps=eps,
+        exact_radius=exact_radius,
+        paper_radius=paper_radius,
+        adversarial_exact=worst_loss(exact_radius),
+        adversarial_paper=worst_loss(paper_radius),
+        regulariser=float(eps**2 / 2 * (curvature * (spread + noise)).mean()),
+        variance=float(eps**2 * (m2 - m1**2) / 2 * (curvature * inner**2).mean()),
+        first_order_slack=float(m1 * (pull * (1 - ratio)).mean()),
+        kink_distance=distance,
+        assumptions=_verdicts(
+            network, x, sign, logit, inner, norm, c, smallest, exact_radius, distance
+        ),
+    )
+
+
+def _verdicts(
+    network: Network,
+    x: Tensor,
+    sign: Tensor,
+    logit: Tensor,
+    inner: Tensor,
+    norm: Tensor,
+    c: float,
+    smallest: float,
+    radius: Tensor,
+    distance: Tensor | None,
+) -> tuple[Assumption, ...]:
+    scale = max(1.0, float(logit.abs().max()))
+    margin = float((sign * logit).min())
+    wrong = int((sign * logit < 0).sum())
+    homogeneity = float((logit - inner).abs().max())
+    hessian = _largest_curvature(lambda z: network(z)[:, 1], x)
+    points = x.flatten(1)
+    centre = float(points.mean(0).norm())
+    spread = float(points.norm(dim=1).mean())
+    ball = float(radius.max())
+    if distance is None:
+        inside: bool | None = None
+        room = float("nan")
+        text = "f has kinks whose distance cannot be computed (pooling, clamps)"
+    else:
+        room = float((distance - radius).min())
+        inside = room >= 0
+        text = f"smallest room between the ball and the nearest kink; largest radius {ball:.3g}"
+        if not inside:
+            text += "; lower eps"
+    return (
+        Assumption(
+            "signs",
+            r"$\theta\in\Theta$: $(2y_i-1) f(x_i) \ge 0$",
+            wrong == 0,
+            margin,
+            f"smallest margin; {wrong} of {len(sign)} samples on the wrong side",
+        ),
+        Assumption(
+            "homogeneous",
+            r"$f(x_i) = \nabla f(x_i)^\top x_i$",
+            homogeneity <= TOLERANCE * scale,
+            homogeneity,
+            "largest |f - x . grad f|; biases and shifts break it",
+        ),
+        Assumption(
+            "flat",
+            r"$\nabla^2 f(x_i) = 0$",
+            hessian <= TOLERANCE * scale,
+            hessian,
+            "largest second derivative; use a linear or ReLU network",
+        ),
+        Assumption(
+            "gradient",
+            r"$\nabla f(x_i) \ne 0$",
+            float(norm.min()) > 0,
+            float(norm.min()),
+            "smallest gradient norm",
+        ),
+        Assumption(
+            "centred",
+            r"$E[x_r] = 0$",
+            centre <= TOLERANCE * max(spread, 1e-300),
+            centre,
+            "norm of the mean sample; subtract it",
+        ),
+        Assumption(
+            "size",
+            r"$\|x_i\| \ge c_x\sqrt d$",
+            c <= smallest * (1 + TOLERANCE),
+            smallest,
+            f"smallest norm / sqrt(d), c_x = {c:.4g}",
+        ),
+        Assumption(
+            "one piece",
+            r"the ball around $x_i$ holds no kink",
+            inside,
+            room,
+            text,
+        ),
+    )
