@@ -41,7 +41,7 @@ fi
 
 [ -e "$stamp" ] && exit 0
 echo "Installing into $venv: once, a few minutes ..."
-if ! "$venv/bin/python" -m pip install --quiet "$@"; then
+if ! "$venv/bin/python" -m pip install -qq "$@"; then
     echo "The installation failed; pip says why above. Run the same command again to go on." >&2
     exit 1
 fi

@@ -1,0 +1,188 @@
+"""The committed notebooks follow the rules of tools/nblint.py, and the rules bite."""
+
+import copy
+import json
+from pathlib import Path
+
+import nblint
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_notebook(path):
+    assert nblint.lint(path) == []
+
+
+def test_the_start_notebook_links_all_others():
+    if not NOTEBOOKS:
+        pytest.fail("there are no notebooks")
+    start = NOTEBOOKS[0].read_text()
+    missing = [path.name for path in NOTEBOOKS[1:] if path.name not in start]
+    assert missing == []
+
+
+def test_every_sanitising_rule_replaces_by_something():
+    """A bare `replace:` would silently drop its rule."""
+    lines = (ROOT / "notebooks/nbval.cfg").read_text().splitlines()
+    rules = [line for line in lines if not line.startswith("[")]
+    assert len(rules) % 2 == 0
+    for regex, replace in zip(rules[::2], rules[1::2], strict=True):
+        assert regex.startswith("regex: ")
+        assert len(replace.removeprefix("replace: ")) > 0
+        assert replace.startswith("replace: ")
+
+
+# -- every rule refuses a notebook that breaks it --------------------------------------------------
+
+NAME = "00_good.ipynb"
+BADGE = f"https://colab.research.google.com/github/nmlib/nmlib/blob/main/notebooks/{NAME}"
+PNG = {"image/png": "AAAA", "text/plain": "A boundary that bends twice."}
+
+
+def code(source, count, *outputs, tags=()):
+    return {
+        "cell_type": "code",
+        "source": source,
+        "execution_count": count,
+        "outputs": list(outputs),
+        "metadata": {"tags": list(tags)} if tags else {},
+    }
+
+
+def shows(data, **metadata):
+    return {"output_type": "display_data", "data": data, "metadata": metadata}
+
+
+def markdown(source):
+    return {"cell_type": "markdown", "source": source, "metadata": {}}
+
+
+GOOD = {
+    "nbformat": 4,
+    "nbformat_minor": 5,
+    "metadata": {"kernelspec": {"name": "python3"}},
+    "cells": [
+        markdown(f"# Title\n[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({BADGE})"),
+        code(
+            "try:\n    import nmlib\nexcept ModuleNotFoundError:\n    %pip install -q nmlib", 1
+        ),
+        markdown("## One idea\n```\n# not a heading\n```\n![a curve](https://example.org/a.png)"),
+        code("plot()", 2, shows(PNG)),
+        code(
+            "print(1)", 3,
+            {"output_type": "stream", "name": "stdout", "text": "1\n"},
+        ),
+        code("f = lambda x: x", 4),
+        code("def g(x):\n    return x", 5),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def lint(tmp_path):
+    def run(notebook):
+        path = tmp_path / NAME
+        path.write_text(json.dumps(notebook))
+        return nblint.lint(path)
+
+    return run
+
+
+def test_a_good_notebook_passes(lint):
+    assert lint(GOOD) == []
+
+
+def cell(index, **changes):
+    def change(notebook):
+        notebook["cells"][index].update(changes)
+
+    return change
+
+
+def source(text, tags=()):
+    return cell(4, source=text, metadata={"tags": list(tags)})
+
+
+def metadata(**changes):
+    return lambda notebook: notebook["metadata"].update(changes)
+
+
+LONG = "def f():\n" + "    pass\n" * 12
+
+BROKEN = [
+    (metadata(widgets={}), "stores widget state"),
+    (metadata(kernelspec={"name": "venv"}), "kernelspec 'venv'"),
+    (metadata(kernelspec={}), "kernelspec None"),
+    (cell(4, execution_count=7), "not run from top to bottom"),
+    (cell(4, execution_count=None), "not run from top to bottom"),
+    (source("1;"), "ends with ';'"),
+    (source("clear_output(wait=True)"), "uses clear_output"),
+    (source("interact(f, x=1)"), "uses interact"),
+    (source("interactive(f, x=1)"), "uses interact"),
+    (source("with out:\n    print(1)"), "uses with out..."),
+    (source("h = display(x, display_id=True)"), "uses display_id"),
+    (source("o = widgets.Output()"), "an Output widget"),
+    (source("%timeit 1"), "uses %timeit"),
+    (source("if True:\n    !ls"), "uses !ls"),
+    (source("%%bash\nls"), "uses %%bash"),
+    (source("%pip install torch==2.0"), "installs torch or NumPy"),
+    (source("%pip install -q nmlib 'numpy<2'"), "installs torch or NumPy"),
+    (source("class A:\n    pass"), "defines class A"),
+    (source(LONG), "defines f of 13 lines"),
+    (source("loss.backward()"), "a training loop"),
+    (source("o = torch.optim.Adam(p)"), "a training loop"),
+    (source("x = ("), "does not parse"),
+    (source("open('/home/me/x')"), "names a path of one machine"),
+    (cell(3, outputs=[shows({"image/png": "A", "text/plain": "<Figure size 1x1>"})]), "alt text"),
+    (cell(3, outputs=[shows({"image/png": "A"})]), "alt text"),
+    (cell(4, outputs=[{"output_type": "error", "ename": "KeyError"}]), "an error: KeyError"),
+    (
+        cell(4, outputs=[{"output_type": "stream", "name": "stderr", "text": "x"}]),
+        "text on stderr",
+    ),
+    (
+        cell(4, outputs=[{"output_type": "stream", "name": "stdout", "text": "/tmp/abc"}]),
+        "prints a path of one machine",
+    ),
+    (source("1", tags=["nbval-ignore-output"]), None),
+    (
+        lambda n: [c["metadata"].update(tags=["nbval-skip"]) for c in n["cells"][3:5]],
+        "2 of 5 cells that are not compared",
+    ),
+    (cell(4, source="# NBVAL_IGNORE_OUTPUT\n%timeit 1"), None),
+    (cell(2, source="# Second title"), "exactly one H1"),
+    (cell(0, source="## Title"), "exactly one H1"),
+    (cell(2, source="### Too deep"), "skips a level"),
+    (cell(2, source="## A\n![](a.png)"), "image without alt text"),
+    (cell(2, source="## A\n<img src='a.png'>"), "<img> without alt text"),
+    (cell(2, source="## A\n[next](01_none.ipynb)"), "links to 01_none.ipynb"),
+    (cell(0, source="# Title"), "no Colab badge"),
+    (cell(0, source="# Title\n" + BADGE.replace("nmlib/nmlib", "you/fork")), "you/fork"),
+    (cell(0, source="# Title\n" + BADGE.replace("00_good", "01_bad")), "01_bad"),
+    (cell(2, source="## A\n" + "x" * 300_000), "has 30"),
+    (
+        lambda n: [c.update(outputs=[]) for c in n["cells"] if c["cell_type"] == "code"],
+        "nothing is compared",
+    ),
+]
+
+
+@pytest.mark.parametrize(("breaks", "complaint"), BROKEN)
+def test_every_rule_bites(lint, breaks, complaint):
+    notebook = copy.deepcopy(GOOD)
+    breaks(notebook)
+    problems = lint(notebook)
+    if complaint is None:
+        assert problems == []
+    else:
+        assert any(complaint in problem for problem in problems), problems
+
+
+def test_alt_text_may_be_metadata(lint):
+    notebook = copy.deepcopy(GOOD)
+    output = shows({"image/png": "A"}, **{"image/png": {"alt": "Two lobes and a bridge."}})
+    notebook["cells"][3]["outputs"] = [output]
+    assert lint(notebook) == []

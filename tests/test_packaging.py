@@ -1,0 +1,274 @@
+"""One story about dependencies, a core that imports alone, a wheel that holds everything."""
+
+import os
+import re
+import stat
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+import nmlib
+from nmlib.doctor import TESTED, TESTED_PYTHON
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+# Some packages have other names in conda's channel.
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "playwright": "playwright-python",
+}
+
+
+def requirements(*groups):
+    """Direct requirements of the core and the given extras, without nmlib itself."""
+    texts = list(PROJECT["dependencies"]) if not groups else []
+    for group in groups:
+        texts += EXTRAS[group]
+    parsed = [Requirement(text) for text in texts]
+    return {r.name: r for r in parsed if r.name != "nmlib"}
+
+
+def pins(path):
+    lines = (ROOT / path).read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+EVERYTHING = requirements() | requirements(*EXTRAS)
+
+
+def lower_bound(requirement):
+    (specifier,) = requirement.specifier
+    assert specifier.operator == ">=", f"{requirement}: lower bounds only"
+    return specifier.version
+
+
+def test_the_core_needs_torch_and_numpy_alone():
+    assert set(requirements()) == {"torch", "numpy"}
+
+
+def test_lower_bounds_only():
+    for requirement in EVERYTHING.values():
+        lower_bound(requirement)
+
+
+def test_constraints_pin_every_direct_dependency_and_nothing_else():
+    pinned = pins("constraints.txt")
+    assert set(pinned) == set(EVERYTHING)
+    for name, version in pinned.items():
+        assert Version(version) >= Version(lower_bound(EVERYTHING[name])), name
+
+
+def test_the_doctor_knows_the_same_versions():
+    pinned = pins("constraints.txt")
+    assert set(TESTED) == set(requirements() | requirements("plots", "data", "notebooks", "lab"))
+    for name, tested in TESTED.items():
+        assert (tested.oldest, tested.newest) == (lower_bound(EVERYTHING[name]), pinned[name])
+        assert name in (requirements(tested.extra) if tested.extra else requirements())
+    assert PROJECT["requires-python"] == f">={TESTED_PYTHON.oldest}"
+
+
+def test_conda_has_the_same_packages_and_bounds():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    plain = [d for d in environment if isinstance(d, str)]
+    expected = {CONDA_NAMES.get(n, n): f">={lower_bound(r)}" for n, r in EVERYTHING.items()}
+    expected |= {"python": PROJECT["requires-python"], "pip": ""}
+    assert {
+        re.match(r"[\w-]+", d)[0]: d[len(re.match(r"[\w-]+", d)[0]) :] for d in plain
+    } == expected
+    assert environment[-1] == {"pip": ["--no-deps", "-e ."]}
+
+
+def test_the_older_stack_is_within_the_bounds():
+    older, newest = pins("tests/colab/requirements.txt"), pins("constraints.txt")
+    assert older["torch"] == newest["torch"]
+    assert older["ipywidgets"] == "7.7.1"
+    for name in set(older) & set(EVERYTHING):
+        assert Version(lower_bound(EVERYTHING[name])) <= Version(older[name]), name
+        assert Version(older[name]) <= Version(newest[name]), name
+
+
+def test_one_version():
+    assert nmlib.__version__ == PROJECT["version"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["version"]
+    assert citation["repository-code"] == PROJECT["urls"]["Repository"]
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+BLOCKED = (
+    "matplotlib", "plotly", "ipywidgets", "anywidget", "sklearn", "scipy", "PIL", "pooch", "tqdm",
+    "IPython", "yaml",
+)  # fmt: skip
+
+
+def test_the_core_imports_without_anything_else_and_without_network():
+    code = f"""
+import socket, sys
+
+def refuse(*args, **kwargs):
+    raise AssertionError("the network was used")
+
+socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+before = set(sys.modules)
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {BLOCKED!r}:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Block())
+import nmlib, torch
+x, y = nmlib.make_polygon_band(20, random_state=0)
+batch = torch.tensor(x, dtype=torch.float32), torch.tensor(y)
+for scheme in nmlib.fig4_schemes().values():
+    nmlib.batch_loss(nmlib.mlp(), batch, scheme, nmlib.Rng(0)).total.backward()
+nmlib.doctor()
+assert all(hasattr(nmlib, name) for name in nmlib.__all__)
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "done\n", done.stderr
+
+
+def test_public_names_are_sorted_and_exist():
+    assert len(set(nmlib.__all__)) == len(nmlib.__all__)
+    assert all(getattr(nmlib, name) is not None for name in nmlib.__all__)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Build the wheel from the files that git tracks, as a release would."""
+    out = tmp_path_factory.mktemp("wheel")
+    code = "from hatchling.build import build_wheel; import sys; print(build_wheel(sys.argv[1]))"
+    subprocess.run(
+        [sys.executable, "-c", code, str(out)], cwd=ROOT, check=True, capture_output=True
+    )
+    (path,) = out.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        yield archive
+
+
+def test_the_wheel_holds_code_data_and_front_end(wheel):
+    names = set(wheel.namelist())
+    tracked = subprocess.run(
+        ["git", "ls-files", "nmlib"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert tracked
+    assert set(tracked) - names == set()
+    assert any(name.endswith(".js") for name in names)
+    assert any(name.startswith("nmlib-") and name.endswith("LICENSE") for name in names)
+    # And nothing that is not the package.
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"nmlib"}
+
+
+def test_the_wheels_metadata(wheel):
+    (name,) = (n for n in wheel.namelist() if n.endswith("METADATA"))
+    text = wheel.read(name).decode()
+    assert "Requires-Dist: torch>=2.6" in text
+    assert not re.search(r"Requires-Dist: (torch|numpy).*(==|<)", text)
+
+
+# -- make and CI ----------------------------------------------------------------------------------
+
+
+def test_make_lists_every_target():
+    text = (ROOT / "Makefile").read_text()
+    listed = subprocess.run(
+        ["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for target in [
+        "demo",
+        "lab",
+        "test",
+        "test-colab",
+        "lint",
+        "format",
+        "figures",
+        "bench",
+        "docs",
+        "clean",
+    ]:
+        assert re.search(rf"^{target}\s+\S", listed, re.MULTILINE), target
+        assert re.search(rf"^{target}:", text, re.MULTILINE), target
+
+
+def test_installing_says_what_is_missing(tmp_path):
+    """An interpreter that is too old, and a Debian Python without ensurepip."""
+    install = ["sh", "tools/install.sh", str(tmp_path / "venv"), "test"]
+
+    def run(body):
+        fake = tmp_path / "fakepython"
+        fake.write_text(f"#!/bin/sh\n{body}\n")
+        fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+        environ = os.environ | {"PYTHON": str(fake)}
+        return subprocess.run(
+            install, cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+        )
+
+    too_old = run("exit 1")
+    assert too_old.returncode == 1
+    assert "needs Python 3.11 or newer" in too_old.stderr
+    assert "apt-get install python3 python3-venv" in too_old.stderr
+    no_ensurepip = run('case "$2" in *ensurepip*) exit 1;; esac')
+    assert no_ensurepip.returncode == 1
+    assert "ensurepip is missing" in no_ensurepip.stderr
+    assert "apt-get install python3-venv" in no_ensurepip.stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_installing_twice_installs_once_and_a_broken_environment_is_made_anew(tmp_path):
+    venv, calls = tmp_path / "venv", tmp_path / "calls"
+    # Stands for an interpreter: writes down what it is asked, and makes environments of itself.
+    fake = tmp_path / "fakepython"
+    fake.write_text(
+        f"""#!/bin/sh
+echo "$*" >> {calls}
+[ "$2" != venv ] || {{ mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; }}
+"""
+    )
+    fake.chmod(0o755)
+
+    def install(*packages):
+        calls.write_text("")
+        subprocess.run(
+            ["sh", "tools/install.sh", str(venv), "some", *packages],
+            cwd=ROOT, env=os.environ | {"PYTHON": str(fake)}, capture_output=True, check=True,
+        )  # fmt: skip
+        lines = calls.read_text().splitlines()
+        return [line for line in lines if "pip install" in line or "-m venv" in line]
+
+    made = [f"-m venv {venv}", "-m pip install -qq package"]
+    assert install("package") == made
+    assert install("package") == []
+    (venv / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
+    assert install("package") == made
+    (stamp,) = venv.glob(".some-*")
+    stamp.rename(venv / ".some-other")  # as if the lists of packages had changed
+    assert install("package") == made[1:]
+    assert [path.name for path in venv.glob(".some-*")] == [stamp.name]
+
+
+@pytest.mark.parametrize("path", [".ci/run", "tools/install.sh"])
+def test_scripts_are_sound(path):
+    shell = "bash" if path == ".ci/run" else "sh"
+    subprocess.run([shell, "-n", path], cwd=ROOT, check=True)
+    text = (ROOT / path).read_text()
+    assert "set -eu" in text
+
+
+def test_ci_runs_what_make_runs():
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    text = (ROOT / ".ci/run").read_text()
+    assert "make test " in text
+    assert "make test-colab " in text
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert workflow["jobs"]["test"]["steps"][-1]["run"] == "bash .ci/run"
