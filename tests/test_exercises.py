@@ -1,0 +1,93 @@
+"""The checks of the exercises accept what is right and name the classic slips."""
+
+import pytest
+import torch
+
+from nmlib.exercises import check_collapse, check_jsd, check_mix, check_prediction
+
+
+def kl(a, b):
+    return (a * (a / b).log()).sum(-1)
+
+
+def in_place(h, partner, lam):
+    h *= lam
+    return h
+
+
+MIX_SLIPS = {
+    "nothing": (lambda h, p, lam: h.clone(), "nothing is mixed"),
+    "swapped": (lambda h, p, lam: (1 - lam) * h + lam * h[p], "share of the sample itself"),
+    "no complement": (lambda h, p, lam: lam * h + lam * h[p], "sum to 1"),
+    "inverse": (lambda h, p, lam: lam * h + (1 - lam) * h[p.argsort()], "inverse permutation"),
+    "next": (lambda h, p, lam: lam * h + (1 - lam) * h.roll(-1, 0), "next sample"),
+    "in place": (in_place, "changed its input"),
+    "shape": (lambda h, p, lam: h.sum(), "shape"),
+    "other": (lambda h, p, lam: h + 1, "differ"),
+}
+
+
+@pytest.mark.parametrize("slip", MIX_SLIPS)
+def test_mix_slips_are_named(slip):
+    function, message = MIX_SLIPS[slip]
+    verdict = check_mix(function)
+    assert verdict.right is False
+    assert message in verdict.message
+
+
+JSD_SLIPS = {
+    "kl": (kl, "KL(p || q)"),
+    "not halved": (lambda p, q: kl(p, (p + q) / 2) + kl(q, (p + q) / 2), "halve"),
+    "symmetric kl": (lambda p, q: (kl(p, q) + kl(q, p)) / 2, "symmetric KL"),
+    "reversed": (lambda p, q: (kl((p + q) / 2, p) + kl((p + q) / 2, q)) / 2, "stands second"),
+    "bits": (lambda p, q: right_jsd(p, q) / torch.log(torch.tensor(2.0)), "bits"),
+    "distance": (lambda p, q: right_jsd(p, q).sqrt(), "square root"),
+    "no sum": (lambda p, q: p * (p / q).log(), "sum over classes"),
+}
+
+
+def right_jsd(p, q):
+    return (kl(p, (p + q) / 2) + kl(q, (p + q) / 2)) / 2
+
+
+@pytest.mark.parametrize("slip", JSD_SLIPS)
+def test_jsd_slips_are_named(slip):
+    function, message = JSD_SLIPS[slip]
+    verdict = check_jsd(function)
+    assert verdict.right is False
+    assert message in verdict.message
+
+
+def test_right_answers_are_right():
+    assert check_mix(lambda h, p, lam: lam * h + (1 - lam) * h[p]).right
+    assert check_mix(lambda h, p, lam: torch.lerp(h[p], h, lam)).right
+    assert check_jsd(right_jsd).right
+
+
+def test_nothing_tried_is_neither():
+    assert check_mix(lambda *a: None).right is None
+    assert check_jsd(lambda *a: None).right is None
+    assert check_prediction(None, 1, 2).right is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "after", "right"),
+    [
+        ("longer", 2.0, True),
+        ("shorter", 2.0, False),
+        ("the same", 1.01, True),
+        ("shorter", 0, True),
+    ],
+)
+def test_predictions(answer, after, right):
+    assert check_prediction(answer, 1.0, after).right is right
+
+
+def test_a_prediction_of_another_kind_is_an_error():
+    with pytest.raises(ValueError, match="did you mean 'shorter'"):
+        check_prediction("short", 1, 2)
+
+
+def test_collapse_is_found_and_its_absence_too():
+    assert check_collapse(12.0).right is True
+    assert check_collapse(0.3).right is False
