@@ -1,8 +1,16 @@
 """NoisyMix, live: the loss, the toy lab, the checks (arXiv 2202.01263)."""
 
-from nmlib.data import make_polygon_band
+from nmlib.corruptions import (
+    CORRUPTIONS,
+    EXTRA_CORRUPTIONS,
+    PERTURBATIONS,
+    corrupt,
+    perturbation_sequence,
+)
+from nmlib.data import ImageData, load, make_polygon_band
 from nmlib.doctor import doctor
 from nmlib.losses import LossParts, jensen_shannon_divergence, noisymix_loss, soft_cross_entropy
+from nmlib.metrics import flip_probability, mean_corruption_error
 from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
 from nmlib.models import StagedModel, mlp
 from nmlib.noise import Noise, NoiseDraw, inject
@@ -14,9 +22,13 @@ from nmlib.views import Plain
 __version__ = "0.1.0"
 
 __all__ = [
+    "CORRUPTIONS",
+    "EXTRA_CORRUPTIONS",
     "FIG4",
+    "PERTURBATIONS",
     "READINGS",
     "CutMix",
+    "ImageData",
     "LossParts",
     "Mixup",
     "Noise",
@@ -27,15 +39,20 @@ __all__ = [
     "Scheme",
     "StagedModel",
     "batch_loss",
+    "corrupt",
     "default_device",
     "doctor",
     "fig4_schemes",
+    "flip_probability",
     "inject",
     "jensen_shannon_divergence",
+    "load",
     "make_polygon_band",
+    "mean_corruption_error",
     "mix",
     "mix_labels",
     "mlp",
     "noisymix_loss",
+    "perturbation_sequence",
     "soft_cross_entropy",
 ]
