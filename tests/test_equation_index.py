@@ -1,0 +1,33 @@
+"""The pages made from docstrings are current and complete."""
+
+import equation_index
+import pytest
+
+ENTRIES = equation_index.all_entries()
+
+
+@pytest.mark.parametrize("path", equation_index.pages(), ids=lambda p: p.name)
+def test_pages_are_current(path):
+    assert path.read_text() == equation_index.pages()[path], "run: make docs"
+
+
+def test_paragraphs_end_where_they_should():
+    text = "One.\n\nSource: paper eq. 2,\n    and sec. 3\nDiffers: here.\n    There.\n\n>>> 1\n1"
+    assert equation_index.section(text, "Source") == "paper eq. 2, and sec. 3"
+    assert equation_index.section(text, "Differs") == "here. There."
+    assert equation_index.section(text, "Raises") == ""
+
+
+def test_the_core_names_its_sources():
+    sources = {e.name: e.source for e in ENTRIES}
+    for name in (
+        "losses.jensen_shannon_divergence", "losses.noisymix_loss", "losses.soft_cross_entropy",
+        "mixing.mix", "mixing.Mixup", "noise.Noise", "noise.inject", "objective.batch_loss",
+        "schemes.Scheme", "data.toy.make_polygon_band",
+    ):  # fmt: skip
+        assert sources[f"nmlib.{name}"], name
+
+
+def test_equations_come_in_order():
+    keys = [equation_index.place(s) for s in ("eqs. 26-36", "paper eq. 2", "paper sec. 3", "x")]
+    assert sorted(keys) == [keys[1], keys[0], keys[2], keys[3]]

@@ -1,0 +1,170 @@
+"""Collect the `Source:` and `Differs:` lines of all docstrings into two pages.
+
+`python tools/equation_index.py` writes docs/equations.md (equation -> function -> notebook) and
+docs/deviations.md (where the released code or nmlib departs from the paper); with `--check` it
+writes nothing and fails if they are out of date.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "nmlib"
+NOTICE = "<!-- Written by `make docs` from the docstrings; change those. -->"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One documented object.
+
+    Attributes:
+        name: Dotted name, e.g. nmlib.losses.noisymix_loss.
+        path: File, relative to the repository.
+        line: Line of the definition.
+        summary: First line of the docstring.
+        source: Text after `Source:`, or "".
+        differs: Text after `Differs:`, or "".
+    """
+
+    name: str
+    path: str
+    line: int
+    summary: str
+    source: str
+    differs: str
+
+
+def section(docstring: str, heading: str) -> str:
+    """Return the text after `heading:` in a cleaned docstring, up to the end of its paragraph.
+
+    >>> section("One line.\\n\\nSource: paper eq. 2\\n    and 3.\\nDiffers: no.", "Source")
+    'paper eq. 2 and 3.'
+    """
+    # The paragraph ends at a blank line or at the next heading that is not indented.
+    found = re.search(
+        rf"^{heading}:\s*(.*?)(?=\n\s*\n|\n[A-Z]\w+:|\Z)", docstring, re.MULTILINE | re.DOTALL
+    )
+    return " ".join(found[1].split()) if found else ""
+
+
+def entries_of(path: Path) -> Iterator[Entry]:
+    """Yield the module, classes and functions of a file that have a docstring."""
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+
+    def visit(node: ast.AST, name: str) -> Iterator[Entry]:
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            text = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
+            if text:
+                line = getattr(node, "lineno", 1)
+                yield Entry(
+                    name, str(path.relative_to(ROOT)), line, text.splitlines()[0],
+                    section(text, "Source"), section(text, "Differs"),
+                )  # fmt: skip
+            for child in node.body:
+                if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                    yield from visit(child, f"{name}.{child.name}")
+
+    yield from visit(tree, module)
+
+
+def all_entries() -> list[Entry]:
+    """Return the entries of the package in the order of files and lines."""
+    return [e for path in sorted(PACKAGE.rglob("*.py")) for e in entries_of(path)]
+
+
+def words_of_notebooks() -> dict[str, set[str]]:
+    """Return for each notebook the identifiers in its code cells."""
+    words = {}
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+        words[path.name] = set(re.findall(r"\w+", code))
+    return words
+
+
+def place(source: str) -> tuple[int, float, str]:
+    """Return a sort key: the paper by equation, then the rest of the paper, then other sources."""
+    equation = re.search(r"\b[Ee]qs?\.\s*\(?(\d+)", source)
+    if equation:
+        return (0, float(equation[1]), source)
+    if "paper" in source:
+        return (1, 0.0, source)
+    return (2, 0.0, source)
+
+
+def cell(text: str) -> str:
+    """Return text that is safe in a Markdown table."""
+    return text.replace("|", "\\|")
+
+
+def link(entry: Entry) -> str:
+    """Return the entry's name as a link to its file (no line: it would change all the time)."""
+    return f"[`{entry.name.removeprefix('nmlib.')}`](../{entry.path})"
+
+
+def equations_page(entries: list[Entry], notebooks: dict[str, set[str]]) -> str:
+    """Return docs/equations.md."""
+    rows = []
+    for entry in sorted((e for e in entries if e.source), key=lambda e: (*place(e.source), e.name)):
+        short = entry.name.rsplit(".", 1)[-1]
+        where = [f"[{n}](../notebooks/{n})" for n, words in notebooks.items() if short in words]
+        rows.append(
+            f"| {cell(entry.source.rstrip('.'))} | {link(entry)} | {cell(entry.summary)} | "
+            f"{', '.join(where)} |"
+        )
+    return "\n".join(
+        [
+            "# From equation to code", "", NOTICE, "",
+            "Equations are those of the NoisyMix paper (arXiv 2202.01263) unless another is named.",
+            "", "| source | code | what it does | notebooks |", "|---|---|---|---|", *rows, "",
+        ]
+    )  # fmt: skip
+
+
+def deviations_page(entries: list[Entry]) -> str:
+    """Return docs/deviations.md."""
+    rows = [f"| {link(e)} | {cell(e.differs)} |" for e in entries if e.differs]
+    return "\n".join(
+        [
+            "# Where things differ from the paper", "", NOTICE, "",
+            "Each line comes from the docstring of the code that it is about.",
+            "", "| code | what differs |", "|---|---|", *rows, "",
+        ]
+    )  # fmt: skip
+
+
+def pages() -> dict[Path, str]:
+    """Return both pages by path."""
+    entries = all_entries()
+    return {
+        ROOT / "docs/equations.md": equations_page(entries, words_of_notebooks()),
+        ROOT / "docs/deviations.md": deviations_page(entries),
+    }
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    check, stale = "--check" in sys.argv[1:], []
+    for path, text in pages().items():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(path)
+        if not check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    for path in stale:
+        print(f"{path.relative_to(ROOT)}: {'out of date, run make docs' if check else 'written'}")
+    return bool(check and stale)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
