@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmlib.data import POLYGON_VERTICES
+from nmlib.plots.shown import Shown
 from nmlib.plots.style import CLASS_COLOURS, CLASS_MARKERS, LANE_LABELS
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class DecisionBoundaryDisplay:
+class DecisionBoundaryDisplay(Shown):
     """Probability fields, boundaries and points of one or more classifiers.
 
     Attributes:
