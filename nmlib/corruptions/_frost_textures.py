@@ -33,11 +33,11 @@ FROST_PHOTOGRAPHS: dict[str, str] = {
 # Mean colour, standard deviation of the grey value, spectral exponent of the cloud, number of
 # sprays per 10,000 pixels and share of the needles in the contrast.
 _LOOKS = (
-    ((78, 149, 166), 18.0, 1.6, 1.0, 0.5),
-    ((201, 205, 214), 22.0, 1.4, 5.0, 0.7),
-    ((201, 205, 214), 22.0, 1.4, 6.0, 0.7),
-    ((138, 153, 165), 28.9, 1.2, 4.0, 0.6),
-    ((112, 123, 135), 43.1, 1.5, 3.0, 0.75),
+    ((78, 149, 166), 18.0, 1.6, 20.0, 0.55),
+    ((201, 205, 214), 22.0, 1.4, 60.0, 0.75),
+    ((201, 205, 214), 22.0, 1.4, 80.0, 0.75),
+    ((138, 153, 165), 28.9, 1.2, 50.0, 0.65),
+    ((112, 123, 135), 43.1, 1.5, 35.0, 0.8),
 )
 _HEIGHT, _WIDTH = 360, 600
 
@@ -59,7 +59,7 @@ def _needles(
     per_spray, steps = 7, 48
     centre = rng.uniform(size=(sprays, 1, 1, 2)) * (height, width)
     angle = rng.uniform(0, 2 * np.pi, (sprays, 1)) + rng.normal(0, 0.9, (sprays, per_spray))
-    length = rng.gamma(2.0, 9.0, (sprays, per_spray, 1))
+    length = rng.gamma(3.0, 4.0, (sprays, per_spray, 1))
     light = rng.gamma(2.0, 1.0, (sprays, per_spray, 1))
     along = np.linspace(0, 1, steps)
     direction = np.stack([np.sin(angle), np.cos(angle)], -1)[:, :, None]
@@ -70,7 +70,7 @@ def _needles(
     # A needle is brightest at its root; every step lights a pixel by its share of the length.
     np.add.at(field, (row, column), light * (1 - along) * length / steps)
     near = field + 0.5 * (np.roll(field, 1, 0) + np.roll(field, 1, 1))
-    field = np.log1p(near)
+    field = np.tanh(near / (3 * near.mean()))
     return (field - field.mean()) / field.std()
 
 
@@ -162,5 +162,5 @@ def frost_textures(
             photograph = photograph[2::5, 2::5][: size[0], : size[1]]
         if photograph.shape[0] <= height or photograph.shape[1] <= width:
             photograph = _enlarge(photograph, height, width)
-        textures.append(torch.from_numpy(np.ascontiguousarray(photograph)).to(device))
+        textures.append(torch.from_numpy(photograph.copy()).to(device))
     return textures
