@@ -1,4 +1,4 @@
-"""The command line: `nmlib corrupt ...`."""
+"""The command line: `nmlib corrupt ...`, `nmlib doctor`."""
 
 from __future__ import annotations
 
@@ -39,6 +39,25 @@ def _add_corrupt(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=_corrupt)
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="compare this installation with the tested one",
+        description="Print versions, device, kind of explorer and data cache, with a remedy for "
+        "each thing that is off. The exit status is 1 if something is missing or too old.",
+    )
+    parser.add_argument("--short", action="store_true", help="only what is off")
+    parser.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from nmlib.doctor import doctor
+
+    diagnosis = doctor()
+    print(diagnosis.summary() if options.short else diagnosis)
+    return 0 if diagnosis.ok else 1
 
 
 def _corrupt(options: argparse.Namespace) -> int:
@@ -135,6 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_corrupt(commands)
+    _add_doctor(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))

@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal
@@ -228,9 +227,3 @@ def doctor() -> Diagnosis:
             _mode(),
         )
     )
-
-
-if __name__ == "__main__":
-    diagnosis = doctor()
-    print(diagnosis)
-    sys.exit(not diagnosis.ok)

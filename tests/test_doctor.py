@@ -7,6 +7,7 @@ from importlib import metadata
 import pytest
 
 from nmlib import doctor as doctor_function
+from nmlib.cli import main
 from nmlib.data.cache import data_folder
 from nmlib.doctor import TESTED, Diagnosis, Finding, Range, _judge, _numbers, doctor
 
@@ -136,3 +137,13 @@ def test_it_imports_no_optional_package():
         "assert not bad & set(sys.modules), bad & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_command_line(monkeypatch, capsys):
+    assert main(["doctor", "--short"]) == 0
+    assert capsys.readouterr().out == "All is well: everything that the notebooks use is here.\n"
+    monkeypatch.setenv("NMLIB_DATA", __file__)
+    assert main(["doctor"]) == 1
+    shown = capsys.readouterr().out
+    assert "torch" in shown
+    assert "[off]" in shown
