@@ -27,8 +27,8 @@ from nmlib.rng import Rng
 from nmlib.schemes import FIG4, READINGS, fig4_schemes
 
 __all__ = [
-    "FINAL", "MEASURES", "StudySetting", "bayes_accuracy", "run_setting", "screen_settings",
-    "summarise", "targeted_settings",
+    "FINAL", "MEASURES", "StudySetting", "bayes_accuracy", "count_claims", "run_setting",
+    "screen_settings", "summarise", "targeted_settings",
 ]  # fmt: skip
 
 EXTENT, GRID = 1.6, 64
@@ -244,6 +244,64 @@ def targeted_settings() -> list[StudySetting]:
                     )
                 )
     return settings
+
+
+def count_claims(records: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Count in how many settings the claims of Fig. 4 hold on average.
+
+    Args:
+        records: Lines that this module wrote.
+
+    Returns:
+        settings: how many there are. trained: those whose baseline did not collapse (the rest
+        count in nothing below). noisymix_above_baseline: mean test accuracy higher;
+        significantly: by more than two standard errors of the paired difference;
+        noisymix_best: highest mean of the six; papers_order: the means stand in the order of
+        Fig. 4; smoothest: NoisyMix has the lowest gradient norm along the boundary of the six, or
+        no boundary left; shortest: it has the shortest boundary; collapsed: more than half of its
+        networks put the plane in one class; smoothest_not_collapsed: smoothest without that;
+        better_under_noise: accuracy under noise higher by more than two standard errors.
+    """
+    counts = dict.fromkeys(
+        (
+            "settings", "trained", "noisymix_above_baseline", "significantly", "noisymix_best",
+            "papers_order", "smoothest", "shortest", "collapsed", "smoothest_not_collapsed",
+            "better_under_noise",
+        ), 0,
+    )  # fmt: skip
+    for record in records:
+        s = record["summary"]
+        counts["settings"] += 1
+        if s["collapsed"]["baseline"]["mean"][0] > 0.5:
+            continue
+
+        def means(measure: str, s: dict[str, Any] = s) -> list[float]:
+            values = [s[measure][lane]["mean"][0] for lane in FIG4]
+            return [0.0 if v is None else v for v in values]
+
+        accuracy, steep, length = (
+            means("test_accuracy"),
+            means("steepness"),
+            means("boundary_length"),
+        )
+        gain, error = s["test_accuracy"]["noisymix"]["minus_baseline"]
+        noisy, noisy_error = s["noisy_accuracy"]["noisymix"]["minus_baseline"]
+        collapsed = s["collapsed"]["noisymix"]["mean"][0] > 0.5
+        smoothest = steep[-1] <= min(steep) or collapsed
+        for name, holds in {
+            "trained": True,
+            "noisymix_above_baseline": gain > 0,
+            "significantly": gain > 2 * error,
+            "noisymix_best": accuracy[-1] >= max(accuracy),
+            "papers_order": accuracy == sorted(accuracy),
+            "smoothest": smoothest,
+            "shortest": length[-1] <= min(length),
+            "collapsed": collapsed,
+            "smoothest_not_collapsed": smoothest and not collapsed,
+            "better_under_noise": noisy > 2 * noisy_error,
+        }.items():
+            counts[name] += bool(holds)
+    return counts
 
 
 FINAL: dict[str, StudySetting] = {}

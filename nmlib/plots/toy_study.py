@@ -13,7 +13,7 @@ from nmlib.measured import read_measured
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import LANE_LABELS, OKABE_ITO, PAPER_STYLE
 
-__all__ = ["PAPER_FIG4", "ToyStudyDisplay"]
+__all__ = ["PAPER_FIG4", "ToyScreenDisplay", "ToyStudyDisplay"]
 
 PAPER_FIG4: dict[str, float] = {
     "baseline": 86.8,
@@ -113,7 +113,7 @@ class ToyStudyDisplay(Shown):
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex="col")
         lanes = list(LANE_LABELS)
         y = np.arange(len(lanes))[::-1]
-        for row, record in zip(axes, self.records, strict=True):
+        for number, (row, record) in enumerate(zip(axes, self.records, strict=True)):
             for ax, (key, heading, factor, relative) in zip(row, _COLUMNS, strict=True):
                 which = "minus_baseline" if relative else "mean"
                 values = [record["summary"][key][lane][which] for lane in lanes]
@@ -133,7 +133,7 @@ class ToyStudyDisplay(Shown):
                     ax.plot(paper, y + 0.28, ms=4.5, label="paper, one seed", **PAPER_STYLE)
                 ax.grid(axis="x", color="0.9")
                 ax.set_axisbelow(True)
-                if row is axes[0]:
+                if number == 0:
                     ax.set_title(heading, fontsize=9.5)
             row[0].set_yticks(y, [LANE_LABELS[lane] for lane in lanes], fontsize=9)
             row[0].set_ylim(-0.6, len(lanes) - 0.3)
@@ -141,12 +141,87 @@ class ToyStudyDisplay(Shown):
                 record["label"].replace(", ", ",\n"), (1.04, 0.5), xycoords="axes fraction",
                 va="center", fontsize=9,
             )  # fmt: skip
-        axes[0][0].legend(fontsize=7.5, loc="lower left", frameon=True)
+        figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=8, loc="outside lower left")
         first = self.records[0]
         figure.supxlabel(
             f"{first['data']}, {first['seeds']} seeds a scheme (own data each), 100 epochs; bars: "
             "95 % interval of the mean; hollow: more than half of the networks collapsed to one "
             f"class; commit {first['provenance']['commit']}",
+            fontsize=7.5, color="0.35", x=0.99, ha="right",
+        )  # fmt: skip
+        return figure
+
+
+@dataclass(frozen=True)
+class ToyScreenDisplay(Shown):
+    """Every setting of the screen as a point: what smoothing costs, and whether it ever pays.
+
+    Attributes:
+        records: Lines of figures/data/toy_screen.jsonl.
+        lanes: Schemes to show.
+    """
+
+    records: tuple[dict[str, Any], ...]
+    lanes: tuple[str, ...] = ("noise_injection", "manifold_mixup", "noisymix")
+
+    @classmethod
+    def from_measured(cls, name: str = "toy_screen.jsonl") -> ToyScreenDisplay:
+        """Read the committed measurements; settings whose baseline collapsed are left out."""
+        records = read_measured(name)
+        kept = [r for r in records if r["summary"]["collapsed"]["baseline"]["mean"][0] <= 0.5]
+        return cls(tuple(kept))
+
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        gains = [r["summary"]["test_accuracy"]["noisymix"]["minus_baseline"] for r in self.records]
+        above = sum(mean > 2 * error for mean, error in gains)
+        return (
+            f"{len(self.records)} settings. NoisyMix minus baseline in test accuracy ranges from "
+            f"{100 * min(m for m, _ in gains):+.1f} to {100 * max(m for m, _ in gains):+.1f} "
+            f"points; above zero by more than two standard errors in {above} of them. The shorter "
+            "the boundary, the lower the accuracy."
+        )
+
+    def plot(self) -> Any:
+        """Draw accuracy, and accuracy under noise, against the length of the boundary."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(10, 4.3), layout="constrained")
+        axes = figure.subplots(1, 2, sharex=True)
+        marks = {"noise_injection": "v", "manifold_mixup": "o", "noisymix": "s"}
+        colours = {
+            "noise_injection": OKABE_ITO["bluish green"], "manifold_mixup": OKABE_ITO["blue"],
+            "noisymix": OKABE_ITO["vermilion"],
+        }  # fmt: skip
+        for ax, key, heading in zip(
+            axes, ("test_accuracy", "noisy_accuracy"),
+            ("test accuracy", "accuracy on test points with noise 0.2"), strict=True,
+        ):  # fmt: skip
+            for lane in self.lanes:
+                length = [r["summary"]["boundary_length"] for r in self.records]
+                x = [v[lane]["mean"][0] / v["baseline"]["mean"][0] for v in length]
+                gain = np.array([r["summary"][key][lane]["minus_baseline"] for r in self.records])
+                ax.errorbar(
+                    x, 100 * gain[:, 0], yerr=100 * gain[:, 1], fmt=marks[lane], ms=4.5, lw=0.7,
+                    color=colours[lane], alpha=0.8, label=LANE_LABELS[lane],
+                )  # fmt: skip
+            ax.axhline(0, color="0.3", lw=0.9, ls=":")
+            ax.set_xlabel("length of the boundary, relative to the baseline's")
+            ax.set_ylabel(f"{heading}\nminus baseline (points)")
+            ax.grid(color="0.92")
+            ax.set_axisbelow(True)
+        paper = PAPER_FIG4["noisymix"] - PAPER_FIG4["baseline"]
+        # A line: the paper does not say how long its boundary is.
+        axes[0].axhline(
+            paper, color=str(PAPER_STYLE["color"]), ls="-.", lw=1.1,
+            label="NoisyMix in the paper (one seed)",
+        )  # fmt: skip
+        axes[0].legend(fontsize=8, loc="lower right")
+        first = self.records[0]
+        figure.supxlabel(
+            f"{first['data']}, {len(self.records)} settings x {first['seeds']} seeds; bars: one "
+            f"standard error; commit {first['provenance']['commit']}",
             fontsize=7.5, color="0.35", x=0.99, ha="right",
         )  # fmt: skip
         return figure
