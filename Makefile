@@ -2,6 +2,8 @@
 # `make` alone lists the targets.
 SHELL := /bin/sh
 .SUFFIXES:
+# Targets install into the same environment.
+.NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 VENV ?= .venv
@@ -13,6 +15,8 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 # More arguments for pip, e.g. an index of CPU-only builds of torch.
 PIP_ARGS ?=
+# Arguments for JupyterLab; in a container one is root, which it wants to hear.
+LAB_ARGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # An activated environment, conda or PYTHONPATH must not leak into ours.
 unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV MPLBACKEND
@@ -37,7 +41,7 @@ demo: lab-packages  ## train the six toy schemes, write the figure, print the ta
 	@echo "To move the sliders yourself: make lab  (opens notebooks/00_start_here.ipynb)"
 
 lab: lab-packages  ## open the start notebook in JupyterLab
-	@$(PY) -m jupyterlab notebooks/00_start_here.ipynb
+	@$(PY) -m jupyterlab $(LAB_ARGS) notebooks/00_start_here.ipynb
 
 test: lint  ## everything that CI checks but the older widget stack
 	@status=0; \
