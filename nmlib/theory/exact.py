@@ -39,7 +39,7 @@ NOISE_LAWS = ("gaussian", "uniform", "released")
 """Laws of the noise entries: two of unit variance, and the authors' code (nominal levels)."""
 
 ORDERS = (3, 4, 5, 6, 7, 8, 10, 12, 15, 19, 24, 30)
-JOINT = 16  # nodes that stand for the law of one class probability at fixed order
+JOINT = 10  # nodes that stand for the law of one class probability at fixed order
 MAX_NODES = 40_000  # noise nodes of one view at one mixed point
 MAX_ROWS = 2_000_000_000  # network evaluations in all
 CHUNK = 150_000  # network evaluations at once: stays in the cache

@@ -161,8 +161,24 @@ def second_jvp(f: Scalar, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]
     >>> value.item(), d1.item(), d2.item()
     (8.0, 12.0, 12.0)
     """
-    primal, tangent = jvp(lambda x: jvp(f, (x,), (u,)), (x,), (u,))[:2]
+    try:
+        primal, tangent = jvp(lambda x: jvp(f, (x,), (u,)), (x,), (u,))[:2]
+    except NotImplementedError:
+        # Some activations (SiLU, for one) lack the forward derivative of their derivative.
+        return _second_by_reverse(f, x, u)
     return primal[0], primal[1], tangent[1]
+
+
+def _second_by_reverse(f: Scalar, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Do the same by reverse mode, one output of each sample at a time."""
+    with torch.enable_grad():
+        t = x.new_zeros(x.shape[:1]).requires_grad_(True)
+        value = f(x + t.reshape(-1, *[1] * (x.ndim - 1)) * u if x.ndim else x + t * u)
+        columns = value.reshape(*value.shape[:1], -1).unbind(-1)
+        firsts = [torch.autograd.grad(c.sum(), t, create_graph=True)[0] for c in columns]
+        seconds = [torch.autograd.grad(c.sum(), t, retain_graph=True)[0] for c in firsts]
+    first, second = (torch.stack(v, -1).reshape(value.shape).detach() for v in (firsts, seconds))
+    return value.detach(), first, second
 
 
 def divergence_expansion(curves: Callable[[Tensor], Tensor], weights: Weights = None) -> Expansion:

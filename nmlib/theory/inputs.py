@@ -116,6 +116,11 @@ def probe_network(f: Network, x: Tensor) -> tuple[int, bool]:
         if isinstance(f, nn.Module):
             f = copy.deepcopy(f).to(x.dtype).eval()
         out = f(x[:1])
+    if out.ndim not in (1, 2):
+        raise ValueError(
+            f"f must map (B, ...) to (B,) or (B, K) logits, but {tuple(x[:1].shape)} gave "
+            f"{tuple(out.shape)}"
+        )
     scalar = out.ndim == 1 or out.shape[-1] == 1
     return (2 if scalar else int(out.shape[-1])), scalar
 
