@@ -116,6 +116,17 @@ def test_noise_switch_leaves_the_other_draws_as_they_were():
         assert torch.equal(a.views, b.views)
 
 
+def test_images_are_normalised_once():
+    class Halve(nn.Module):
+        def forward(self, h):
+            return (h - 1) / 2
+
+    model = StagedModel([*MODEL.stages], normalise=Halve())
+    for scheme in fig4_schemes(points=(0,)).values():
+        raw = batch_loss(model, (x, y), scheme, Rng(0)).total
+        assert torch.equal(raw, batch_loss(MODEL, ((x - 1) / 2, y), scheme, Rng(0)).total)
+
+
 def test_same_stream_same_loss_other_stream_other_loss():
     scheme = fig4_schemes(law="released")["noisymix"]
     losses = [batch_loss(MODEL, (x, y), scheme, Rng(0).fold(t)).total.item() for t in (0, 0, 1)]
