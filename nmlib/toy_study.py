@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -304,7 +304,25 @@ def count_claims(records: Iterable[dict[str, Any]]) -> dict[str, int]:
     return counts
 
 
-FINAL: dict[str, StudySetting] = {}
+_EXPLORER = StudySetting(
+    additive=0.15, multiplicative=0.1, stability=0.3, alpha=0.3, learning_rate=0.03
+)
+
+FINAL: dict[str, StudySetting] = {
+    "explorer's defaults, independent pairs": _EXPLORER,
+    "the paper's weight 12, independent pairs": StudySetting(stability=12.0),
+    "weight 12, noise in the extra views": StudySetting(
+        "noise", "released", 0.1, 0.1, 12.0, 1.0, 0.01, 25, 20, 2
+    ),
+    "two layers that overfit, independent pairs": StudySetting(
+        "independent", "paper", 0.2, 0.1, 0.1, 0.5, 0.03, 50, 20, 2
+    ),
+    "explorer's defaults, unmixed reference": replace(_EXPLORER, reading="unmixed"),
+    "explorer's defaults, noise in the extra views": replace(_EXPLORER, reading="noise"),
+    "closest to the paper in the screen": StudySetting(
+        "independent", "released", 0.2, 0.1, 0.1, 0.2, 0.1, 250, 20
+    ),
+}
 """The settings that get 1,000 seeds, by label; chosen from the screen."""
 
 
