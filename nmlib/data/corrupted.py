@@ -153,9 +153,8 @@ def write_corrupted_set(
             while done < shape[0]:
                 level, first = divmod(done, count)
                 block = images[first : min(first + _PART_IMAGES, count)]
-                block = torch.as_tensor(
-                    np.asarray(block) if not isinstance(block, Tensor) else block
-                )
+                if not isinstance(block, Tensor):
+                    block = torch.from_numpy(np.array(block))
                 corrupted = corrupt(
                     block.to(device),
                     name,
