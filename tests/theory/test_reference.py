@@ -9,13 +9,23 @@ from oracles import theory_plain
 from oracles.theory_nets import NUMPY, TORCH
 from theory.reference import CASES, REFERENCE, data, exact, expansion
 
-from nmlib import Noise, NoiseDraw, Pair, inject, mix, mix_labels, soft_cross_entropy
+from nmlib import (
+    Noise,
+    NoiseDraw,
+    Pair,
+    inject,
+    jensen_shannon_divergence,
+    mix,
+    mix_labels,
+    soft_cross_entropy,
+)
 from nmlib.theory import (
     effective_levels,
     mixing_moments,
     nfm_expansion,
     slope,
     stability_expansion,
+    stability_loss_exact,
 )
 
 CLOSE = dict(rel=1e-9, abs=1e-12)
@@ -202,6 +212,7 @@ def test_without_a_term_the_slope_falls_to_its_order(name, term):
 def test_lemma_1_by_mixed_labels():
     """At eps = 1 the mixture form equals the loss as it is trained, with mixed labels."""
     x, y = data("X"), torch.tensor(REFERENCE["data"]["Y"])
+    onehot = torch.nn.functional.one_hot(y, 2).double()
     n, lemmas = len(x), REFERENCE["lemmas"]
     assert exact("nfm_binary", 1.0, (15, 20)) == pytest.approx(lemmas["L1_dtilde"], **CLOSE)
     lams, lam_weights = theory_plain.jacobi_beta(1.3, 0.7, 20)
@@ -215,11 +226,28 @@ def test_lemma_1_by_mixed_labels():
             field = (0.4**2 + (0.3 * z) ** 2).sqrt().unsqueeze(1) * nodes
             h = inject(z.unsqueeze(1).expand_as(field), NoiseDraw(additive=field))
             logit = TORCH["binary"](h.reshape(-1, 2)).reshape(n, -1)
-            target = mix_labels(y, pair, 2).double().unsqueeze(1).expand(-1, len(nodes), -1)
+            target = mix_labels(onehot, pair, 2).unsqueeze(1).expand(-1, len(nodes), -1)
             logits = torch.stack([torch.zeros_like(logit), logit], -1)
             loss = soft_cross_entropy(logits, target) @ weights
             total += float(lam_weight * loss.mean() / n)
     assert total == pytest.approx(lemmas["L1_label"], **CLOSE)
+
+
+def test_lemma_2():
+    """Without noise, over Beta(1.3, 0.7) and over the mixture: the same at eps = 1."""
+    views = torch.stack([data("X"), data("XA1")])
+    lemmas = REFERENCE["lemmas"]
+    quiet = dict(alpha=1.3, beta=0.7, sigma_add=0.0, sigma_mult=0.0)
+    got = stability_loss_exact(TORCH["binary"], views, eps=1.0, **quiet)
+    assert got == pytest.approx(lemmas["L2_dtilde"], **CLOSE)
+    total = 0.0
+    for lam, weight in zip(*theory_plain.jacobi_beta(1.3, 0.7, 20), strict=True):
+        for shift in range(12):
+            pair = Pair(torch.arange(12).roll(shift), float(lam), float(lam))
+            f = TORCH["binary"](mix(views, pair, dim=1).flatten(0, 1)).reshape(2, 12)
+            p = torch.stack([1 - f.sigmoid(), f.sigmoid()], -1)
+            total += float(weight * jensen_shannon_divergence(p).mean() / 12)
+    assert total == pytest.approx(lemmas["L2_beta"], **CLOSE)
 
 
 def test_moments():
