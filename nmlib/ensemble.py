@@ -104,7 +104,8 @@ def _permutation_pool(batch: int) -> tuple[Tensor, Tensor]:
     """Return (4096, batch) random permutations and their inverses."""
     draw = Rng(0).fold("permutation pool", batch).numpy()
     forward = draw.permuted(np.tile(np.arange(batch), (_PERMUTATIONS, 1)), axis=1)
-    return torch.from_numpy(forward), torch.from_numpy(np.argsort(forward, axis=1))
+    inverse = np.argsort(forward, axis=1)
+    return torch.from_numpy(forward.astype(np.int32)), torch.from_numpy(inverse.astype(np.int32))
 
 
 @dataclass(frozen=True)
@@ -240,35 +241,51 @@ class _Group:
         perm = torch.from_numpy(np.stack(permutation, 1))[..., :views]
         lam = self._weights(np.stack(uniform, 1)[..., :views])
         c, s, batch = len(self.schemes), len(self.seeds), shape.batch
-        own = torch.arange(s) if self.x.shape[0] > 1 else torch.zeros(s, dtype=torch.long)
-        x = self.x[own.view(1, s, 1), rows_t]
-        y = self.y[(own if self.y.shape[0] > 1 else 0 * own).view(1, s, 1), rows_t]
         forward, inverse = _permutation_pool(batch)
-        partner = forward[perm[..., : self.pairs]]  # (T, s, pairs, B)
-        classes = torch.arange(shape.sizes[-1]).view(1, 1, -1, 1)
-        labels = (y.unsqueeze(2) == classes).float()
-        other = (y.gather(2, partner[:, :, 0]).unsqueeze(2) == classes).float()
-        target = torch.lerp(other.unsqueeze(1), labels.unsqueeze(1), lam[..., 0, None, None])
-        level = self._levels(torch.from_numpy(np.stack(scale, 1).astype(np.float32)))
+        partner = self._flat_rows(forward, perm, 1, "partners")
         return _Window(
             start=block * steps,
             stop=(block + 1) * steps,
-            x=x.unsqueeze(1)
-            .expand(-1, c, -1, -1, -1)
-            .reshape(steps, c * s, batch, -1)
-            .contiguous()
-            .unbind(),
-            target=target.reshape(steps, c * s, -1, batch).unbind(),
+            x=self._take(self.x, rows_t).unbind(),
+            target=self._targets(rows_t, forward, perm[..., 0], lam[..., 0]).unbind(),
             lam=lam[..., : self.pairs].reshape(steps, c * s, self.pairs, 1, 1).unbind(),
-            partner=self._flat_rows(partner, 1).unbind(),
-            back=self._flat_rows(inverse[perm[..., : self.pairs]], self.pairs).unbind(),
-            level=level,
+            partner=partner.unbind(),
+            back=self._flat_rows(inverse, perm, self.pairs, "inverse partners").unbind(),
+            level=self._levels(torch.from_numpy(np.stack(scale, 1).astype(np.float32))),
             point=[shape.points[int(p) % len(shape.points)] for p in point],
             offset=offset.tolist(),
             rows=rows_t,
             permutation=perm,
             weight=lam,
         )
+
+    def _take(self, x: Tensor, rows: Tensor) -> Tensor:
+        """Return (T, members, B, d) samples for (T, s, B) rows."""
+        steps, s, batch = rows.shape
+        if x.shape[0] > 1:
+            rows = rows + (torch.arange(s) * x.shape[1]).view(1, s, 1)
+        taken = self._buffer("samples", steps, s, batch, x.shape[2])
+        flat = x.reshape(-1, x.shape[2])
+        torch.index_select(flat, 0, rows.flatten(), out=taken.view(-1, x.shape[2]))
+        c = len(self.schemes)
+        if c == 1:
+            return taken
+        out = self._buffer("samples of members", steps, c, s, batch, x.shape[2])
+        return out.copy_(taken.unsqueeze(1).expand_as(out)).flatten(1, 2)
+
+    def _targets(self, rows: Tensor, forward: Tensor, perm: Tensor, lam: Tensor) -> Tensor:
+        """Return (T, members, K, B) mixed labels of view 0 for (T, c, s) lambdas."""
+        steps, s, batch = rows.shape
+        if self.y.shape[0] > 1:
+            rows = rows + (torch.arange(s) * self.y.shape[1]).view(1, s, 1)
+        y = self.y.flatten()[rows]
+        other = y.gather(2, forward[perm].long())
+        classes = self.shape.sizes[-1]
+        out = self._buffer("targets", steps, len(self.schemes), s, classes, batch)
+        for k in range(classes):
+            mine, theirs = (y == k).float().unsqueeze(1), (other == k).float().unsqueeze(1)
+            torch.lerp(theirs, mine, lam.unsqueeze(-1), out=out[..., k, :])
+        return out.flatten(1, 2)
 
     def _weights(self, uniform: NDArray[np.float64]) -> Tensor:
         """Return (T, c, s, V) lambdas; 1 where a view is not mixed."""
@@ -303,18 +320,20 @@ class _Group:
         )
         return scaled[0].unbind(), scaled[1].unbind()
 
-    def _flat_rows(self, partner: Tensor, views: int) -> Tensor:
-        """Return (T, members * pairs * B) row numbers of (T, s, pairs, B) partners.
+    def _flat_rows(self, pool: Tensor, perm: Tensor, views: int, name: str) -> Tensor:
+        """Return (T, members * pairs * B) row numbers for (T, s, V) permutations of the pool.
 
         With `views` > 1 each pair has rows of its own, else all pairs read a member's rows.
         """
-        steps, s, pairs, batch = partner.shape
-        c = len(self.schemes)
-        if views > 1:
-            base = (torch.arange(c * s * pairs) * batch).view(1, c, s, pairs, 1)
-        else:
-            base = (torch.arange(c * s) * batch).view(1, c, s, 1, 1)
-        return (partner.unsqueeze(1) + base).reshape(steps, -1)
+        steps, s = perm.shape[:2]
+        c, pairs, batch = len(self.schemes), self.pairs, pool.shape[1]
+        own = torch.arange(c * s * (pairs if views > 1 else 1), dtype=torch.int32) * batch
+        base = own.view(1, c, s, pairs if views > 1 else 1, 1)
+        chosen = self._buffer(f"{name} of seeds", steps, s, pairs, batch, dtype=torch.int32)
+        flat = perm[..., :pairs].flatten()
+        torch.index_select(pool, 0, flat, out=chosen.view(-1, batch))
+        out = self._buffer(name, steps, c, s, pairs, batch, dtype=torch.int32)
+        return torch.add(chosen.unsqueeze(1), base, out=out).flatten(1)
 
     def field(self, window: _Window, at: int, width: int, which: int) -> Tensor:
         """Return the (1, s, V, B, width) noise of a step, unscaled."""
@@ -340,14 +359,14 @@ class _Group:
                 self._backward(window, at, keep=step == start + steps - 1)
                 self._adam(step + 1)
 
-    def _buffer(self, name: str, *shape: int) -> Tensor:
+    def _buffer(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return memory that is kept between steps, as a tensor of this shape.
 
         Without it most of the time would go into fresh memory pages.
         """
         memory = self.memory.get(name)
         if memory is None or memory.shape != shape:
-            memory = self.memory[name] = torch.empty(shape)
+            memory = self.memory[name] = torch.empty(shape, dtype=dtype)
         return memory
 
     def _adam(self, t: int) -> None:
@@ -500,7 +519,8 @@ class _Group:
         pairs: tuple[Pair, ...] = ()
         if what.mix is not None:
             lam = window.weight[at, scheme, seed].tolist()
-            partner = _permutation_pool(self.shape.batch)[0][window.permutation[at, seed]]
+            pool = _permutation_pool(self.shape.batch)[0]
+            partner = pool[window.permutation[at, seed]].long()
             count = 1 if what.pairing == "shared" else what.views.count
             pairs = tuple(Pair(partner[v], lam[v], lam[v]) for v in range(count))
         noise = None
