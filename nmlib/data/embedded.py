@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["FASHION_CLASSES", "read_fashion_mini"]
+__all__ = ["FASHION_CLASSES", "read_fashion_mini", "sample_photographs"]
 
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
@@ -34,3 +34,29 @@ def read_fashion_mini(split: str) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         labels = torch.from_numpy(stored["labels"].astype(np.int64))
     images = F.pad(images, (2, 2, 2, 2))
     return images[..., None].expand(-1, -1, -1, 3).contiguous(), labels, FASHION_CLASSES
+
+
+def sample_photographs(side: int = 224) -> dict[str, Tensor]:
+    """Return scikit-learn's two photographs as squares, cut as ImageNet images are.
+
+    The shorter side is reduced to side * 8/7 pixels, then the middle is cut out.
+
+    Args:
+        side: Pixels.
+
+    Returns:
+        "china" and "flower": (side, side, 3) uint8.
+    """
+    from PIL import Image
+    from sklearn.datasets import load_sample_image
+
+    photographs = {}
+    for name in ("china", "flower"):
+        picture = Image.fromarray(load_sample_image(f"{name}.jpg"))
+        scale = side * 8 / 7 / min(picture.size)
+        size = (round(picture.width * scale), round(picture.height * scale))
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        cut = np.asarray(picture.crop((left, top, left + side, top + side)))
+        photographs[name] = torch.from_numpy(cut.copy())
+    return photographs
