@@ -7,6 +7,13 @@ from nmlib.theory.adversarial import (
     kink_distance,
 )
 from nmlib.theory.exact import nfm_loss_exact, stability_loss_exact
+from nmlib.theory.example import (
+    MeterReading,
+    Problem,
+    example_problem,
+    formula_network,
+    meter_reading,
+)
 from nmlib.theory.expansion import (
     Expansion,
     Term,
@@ -34,14 +41,19 @@ __all__ = [
     "AdversarialBound",
     "Assumption",
     "Expansion",
+    "MeterReading",
     "MonteCarloLoss",
     "NonSmoothWarning",
+    "Problem",
     "Term",
     "adversarial_bound",
     "at_point",
     "divergence_expansion",
     "effective_levels",
+    "example_problem",
+    "formula_network",
     "kink_distance",
+    "meter_reading",
     "mixing_moments",
     "nfm_expansion",
     "nfm_loss_exact",

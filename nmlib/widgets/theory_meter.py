@@ -1,0 +1,265 @@
+"""The theory meter: sliders, measured loss against expansion, amber where they part."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from pathlib import Path
+from typing import Any
+
+from nmlib.theory import MeterReading, meter_reading
+
+__all__ = ["MeterStill", "theory_meter"]
+
+_RANGES = (
+    ("eps", "ε, scale of everything", "epsilon", 0.0, 1.0, 0.01, 2),
+    ("alpha", "α, how evenly pairs mix", "alpha", 0.1, 4.0, 0.1, 1),
+    ("sigma_add", "σ add, additive noise", "sigma add", 0.0, 1.0, 0.02, 2),
+    ("sigma_mult", "σ mult, multiplicative noise", "sigma mult", 0.0, 1.0, 0.02, 2),
+)
+_FIELDS = ("name", "label", "spoken", "min", "max", "step", "digits")
+CONTROLS: tuple[dict[str, Any], ...] = tuple(
+    dict(zip(_FIELDS, row, strict=True)) for row in _RANGES
+)
+DEFAULTS: dict[str, Any] = {
+    "eps": 0.3, "alpha": 1.0, "sigma_add": 0.4, "sigma_mult": 0.2, "part": "nfm"
+}  # fmt: skip
+CURVE = tuple(k / 10 for k in range(11))
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return complete settings, or raise for an unknown name or a value out of range."""
+    unknown = set(settings) - set(DEFAULTS)
+    if unknown:
+        raise ValueError(f"unknown setting {sorted(unknown)[0]!r}; there are {', '.join(DEFAULTS)}")
+    full = DEFAULTS | settings
+    if full["part"] not in ("nfm", "stability"):
+        raise ValueError(f"part must be 'nfm' or 'stability', got {full['part']!r}")
+    for control in CONTROLS:
+        value = full[control["name"]]
+        if not control["min"] <= value <= control["max"]:
+            raise ValueError(
+                f"{control['name']} must lie in [{control['min']}, {control['max']}], got {value}"
+            )
+        full[control["name"]] = float(value)
+    return full
+
+
+def _read(settings: dict[str, Any]) -> MeterReading:
+    return meter_reading(**settings)
+
+
+def reply_to(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return all that the front end draws for these settings."""
+    settings = _checked(settings)
+    reading = _read(settings)
+    curve = [_read(settings | {"eps": e}) for e in CURVE]
+    return {
+        "kind": "reading",
+        "eps": reading.eps,
+        "measured": reading.measured,
+        "expanded": reading.expanded,
+        "miss": min(reading.miss, 1e6),
+        "parted": reading.parted,
+        "terms": reading.terms,
+        "curve": {
+            "eps": list(CURVE),
+            "measured": [r.measured for r in curve],
+            "expanded": [r.expanded for r in curve],
+        },
+    }
+
+
+def summary(settings: dict[str, Any]) -> str:
+    """Say in words what the meter shows."""
+    reading = _read(settings)
+    name = {"nfm": "NFM loss", "stability": "Stability loss"}[settings["part"]]
+    verdict = "amber: they part" if reading.parted else "they agree"
+    where = ", ".join(f"{c['name']}={settings[c['name']]:.{c['digits']}f}" for c in CONTROLS)
+    return (
+        f"Theory meter at {where}. {name}: measured {reading.measured:.3g}, expansion "
+        f"{reading.expanded:.3g}, off by {100 * reading.miss:.2g} % of the change; {verdict}."
+    )
+
+
+def picture(settings: dict[str, Any]) -> bytes:
+    """Draw the meter as a PNG."""
+    from matplotlib.figure import Figure
+
+    from nmlib.plots.shown import png
+    from nmlib.plots.style import OKABE_ITO
+
+    reply = reply_to(settings)
+    amber = reply["parted"]
+    colour = OKABE_ITO["orange"] if amber else OKABE_ITO["blue"]
+    figure = Figure(figsize=(6.4, 3.3), layout="constrained")
+    ax = figure.add_subplot()
+    curve = reply["curve"]
+    ax.plot(curve["eps"], curve["measured"], color="black", label="measured")
+    ax.plot(curve["eps"], curve["expanded"], color=colour, linestyle="--", label="expansion")
+    ax.plot(reply["eps"], reply["measured"], "o", color="black", markerfacecolor="white")
+    ax.plot(reply["eps"], reply["expanded"], "s", color=colour)
+    ax.axvline(reply["eps"], color="0.7", linestyle=":", zorder=0)
+    mark = "⚠ they part" if amber else "✓ they agree"
+    percent = f"off by {100 * reply['miss']:.2g} % of the change"
+    ax.set_title(f"{mark}: {percent}", fontsize=10, loc="left")
+    ax.set_xlabel(r"$\epsilon$")
+    ax.set_ylabel("loss")
+    ax.legend(frameon=False)
+    return png(figure)
+
+
+def still_bundle(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return picture and text for pages without a kernel, as MIME data and metadata."""
+    text = summary(settings)
+    data = {"text/plain": text, "image/png": base64.b64encode(picture(settings)).decode("ascii")}
+    return data, {"image/png": {"alt": text}}
+
+
+class MeterStill:
+    """The meter where there is no front end: a picture and a text."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = _checked(settings)
+
+    def __repr__(self) -> str:
+        return summary(self.settings)
+
+    @property
+    def reading(self) -> MeterReading:
+        """The reading at these settings."""
+        return _read(self.settings)
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return still_bundle(self.settings)
+
+
+def theory_meter(*, mode: str = "auto", **settings: Any) -> Any:
+    r"""Show measured loss against expansion, with sliders for eps, alpha and the noise levels.
+
+    Args:
+        mode: "live" (anywidget), "basic" (core ipywidgets only), "still" (a picture and text), or
+            "auto": the best of them that works here.
+        **settings: Where to start: `eps` in [0, 1], `alpha` in [0.1, 4], `sigma_add` and
+            `sigma_mult` in [0, 1], `part` "nfm" or "stability".
+
+    Returns:
+        A meter; put it last in a cell. All kinds have `settings` and `reading`.
+
+    Raises:
+        ValueError: For an unknown setting or mode, or a value out of range.
+
+    Source: paper eqs. 9 and 38.
+
+    >>> theory_meter(mode="still", eps=0.1)
+    Theory meter at eps=0.10, ... they agree.
+    """
+    from nmlib._checks import choice
+
+    choice("mode", mode, ("auto", "live", "basic", "still"))
+    if mode == "auto":
+        from nmlib.widgets._transport import choose_transport
+
+        mode = choose_transport().name
+    if mode == "live":
+        return _live_class()(**_checked(settings))
+    if mode == "basic":
+        return _basic(**_checked(settings))
+    return MeterStill(**settings)
+
+
+def _live_class() -> Any:
+    """Define the live widget where anywidget is installed."""
+    import anywidget
+    import traitlets
+
+    class TheoryMeter(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
+        """The live meter: the browser asks, the kernel answers one reading at a time."""
+
+        _esm = Path(__file__).parent / "static" / "theory_meter.js"
+        _controls = traitlets.List(list(CONTROLS)).tag(sync=True)
+        eps = traitlets.Float(DEFAULTS["eps"]).tag(sync=True)
+        alpha = traitlets.Float(DEFAULTS["alpha"]).tag(sync=True)
+        sigma_add = traitlets.Float(DEFAULTS["sigma_add"]).tag(sync=True)
+        sigma_mult = traitlets.Float(DEFAULTS["sigma_mult"]).tag(sync=True)
+        part = traitlets.Unicode(DEFAULTS["part"]).tag(sync=True)
+
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            # JupyterLab may answer messages on a second thread.
+            self._lock = threading.RLock()
+            self.on_msg(self._answer)
+
+        @property
+        def settings(self) -> dict[str, Any]:
+            """The settings now."""
+            return {name: getattr(self, name) for name in DEFAULTS}
+
+        @property
+        def reading(self) -> MeterReading:
+            """The reading at these settings."""
+            return _read(self.settings)
+
+        def _answer(self, _widget: Any, message: Any, _buffers: Any) -> None:
+            if message.get("kind") != "read":
+                return
+            with self._lock:
+                try:
+                    reply = reply_to(message["params"])
+                except (ValueError, TypeError) as error:
+                    reply = {"kind": "reading", "error": str(error)}
+            self.send(reply | {"gen": message.get("gen", 0)})
+
+        def __repr__(self) -> str:
+            return summary(self.settings)
+
+        def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+            live: Any = super()._repr_mimebundle_(**kwargs)
+            data, meta = live if isinstance(live, tuple) else (live or {}, {})
+            still, still_meta = still_bundle(self.settings)
+            return {**data, **still}, {**meta, **still_meta}
+
+    return TheoryMeter
+
+
+def _basic(**settings: Any) -> Any:
+    """Build the meter from core ipywidgets: sliders above a picture."""
+    import ipywidgets
+
+    image = ipywidgets.Image(format="png")
+    text = ipywidgets.HTML()
+    sliders = {
+        c["name"]: ipywidgets.FloatSlider(
+            value=settings[c["name"]], min=c["min"], max=c["max"], step=c["step"],
+            description=c["label"].split(",")[0], continuous_update=True,
+        )
+        for c in CONTROLS
+    }  # fmt: skip
+    part = ipywidgets.RadioButtons(options=["nfm", "stability"], value=settings["part"])
+
+    class BasicMeter(ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
+        """Sliders and a picture."""
+
+        @property
+        def settings(self) -> dict[str, Any]:
+            """The settings now."""
+            return {k: s.value for k, s in sliders.items()} | {"part": part.value}
+
+        @property
+        def reading(self) -> MeterReading:
+            """The reading at these settings."""
+            return _read(self.settings)
+
+        def __repr__(self) -> str:
+            return summary(self.settings)
+
+    meter = BasicMeter([*sliders.values(), part, text, image])
+
+    def refresh(_change: Any = None) -> None:
+        image.value = picture(meter.settings)
+        text.value = summary(meter.settings)
+
+    for control in (*sliders.values(), part):
+        control.observe(refresh, names="value")
+    refresh()
+    return meter
