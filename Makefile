@@ -47,7 +47,7 @@ test: lint  ## everything that CI checks but the older widget stack
 	@status=0; \
 	OMP_NUM_THREADS=1 $(PY) -m pytest --nbval -n $(WORKERS) --dist loadscope \
 	    -m "not browser" $(PYTEST_ARGS) || status=$$?; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m browser tests $(PYTEST_ARGS) || status=$$?; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m browser tests/browser $(PYTEST_ARGS) || status=$$?; \
 	exit $$status
 
 test-colab: colab-packages  ## execute the first notebooks with Colab's older widget stack

@@ -12,6 +12,13 @@ from nmlib.data.cache import data_folder
 from nmlib.doctor import TESTED, Diagnosis, Finding, Range, _judge, _numbers, doctor
 
 
+@pytest.fixture(autouse=True)
+def room(monkeypatch, tmp_path):
+    """Data go where there is room, whatever the machine."""
+    monkeypatch.setenv("NMLIB_DATA", str(tmp_path))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 2**40}))
+
+
 def test_public_name():
     assert doctor_function is doctor
 

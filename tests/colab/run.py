@@ -37,7 +37,7 @@ def main(notebooks: list[str]) -> int:
     command = [
         sys.executable, "-m", "pytest", "-o", "addopts=", "--nbval-lax", "--nbval-current-env",
         "--import-mode=importlib", "--nbval-cell-timeout=300", "--nbval-kernel-startup-timeout=120",
-        "-q", *notebooks,
+        *notebooks,
     ]  # fmt: skip
     environ = os.environ | {"OMP_NUM_THREADS": "2"}
     return subprocess.run(command, cwd=ROOT, env=environ, check=False).returncode
