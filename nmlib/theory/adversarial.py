@@ -95,6 +95,15 @@ class AdversarialBound:
         """Whether every assumption was tested and holds."""
         return all(a.holds is True for a in self.assumptions)
 
+    def checklist(self) -> str:
+        """Return one line for each assumption: verdict, name and the number behind it."""
+        marks = {True: "[x]", False: "[ ]", None: "[?]"}
+        lines = []
+        for a in self.assumptions:
+            note = "" if a.holds else f" <- {a.detail}"
+            lines.append(f"{marks[a.holds]} {a.name:<12} {_short(a.value):>8}{note}")
+        return "\n".join(lines)
+
     def slack(self, loss: float) -> float:
         """Return loss - bound for a measured NFM loss; negative where the inequality fails."""
         return loss - self.bound
@@ -109,6 +118,11 @@ class AdversarialBound:
                 return assumption
         names = ", ".join(a.name for a in self.assumptions)
         raise KeyError(f"no assumption {name!r}; there are {names}")
+
+
+def _short(value: float) -> str:
+    """Two digits; rounding noise is shown as 0."""
+    return "0" if abs(value) < 1e-12 else f"{value:.2g}"
 
 
 # Activations that bend only where their input is 0.

@@ -17,6 +17,7 @@ const STYLE = `
 }
 .nt-root *, .nt-root *::before { box-sizing: border-box; }
 .nt-root :focus-visible { outline: 2px solid var(--nt-accent); outline-offset: 2px; }
+.nt-slider input:focus-visible { outline-offset: -2px; border-radius: 4px; }
 .nt-title { margin: 0 0 10px; font-size: 16px; font-weight: 650; }
 .nt-body { display: grid; gap: 16px; }
 @container nt (min-width: 560px) { .nt-body { grid-template-columns: minmax(200px, 260px) 1fr; } }
