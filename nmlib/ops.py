@@ -266,6 +266,8 @@ def separable_columns(
 def to_columns(x: Tensor) -> Tensor:
     """Bytes (n, h, w, c) to float64 (h, w, c * n): one image position a row."""
     n, h, w, c = x.shape
+    if n == 1:
+        return x.to(torch.float64).reshape(h, w, c)
     columns = torch.empty((h * w * c, n), dtype=torch.float64, device=x.device)
     return columns.copy_(x.reshape(n, -1).T).reshape(h, w, c * n)
 
@@ -274,6 +276,8 @@ def from_columns(values: Tensor, channels: int) -> Tensor:
     """(h, w, c * n) to (n, h, w, c), any type."""
     h, w, m = values.shape
     n = m // channels
+    if n == 1:
+        return values.reshape(1, h, w, channels)
     return values.reshape(-1, n).T.contiguous().reshape(n, h, w, channels)
 
 

@@ -112,7 +112,7 @@ def chunk_size(corruption: Corruption, view: Tensor) -> int:
         return max(1, (1 << 24) // (h * w))
     load = max(1, corruption.load * 1024 // (h * w))
     if h * w >= 128 * 128:
-        load = max(load, 2)
+        load = max(load, 1 if corruption.name in ("glass_blur", "pixelate") else 4)
     return max(1, min(load, -(-len(view) // thread_count())))
 
 

@@ -26,7 +26,8 @@ class Corruption:
         draw: (bytes, stream, parameters[, textures]) -> record of the random numbers, or None if
             the corruption has no randomness.
         apply: (bytes, parameters, record[, textures]) -> bytes.
-        load: Images of 32 x 32 that a thread takes at a time; more where much is done per call.
+        load: Images of 32 x 32 that a thread takes at a time, by measurement: small enough for the
+            cache, large enough that calls cost little.
     """
 
     name: str
@@ -46,23 +47,23 @@ class Corruption:
 
 
 _HALVES: dict[str, tuple[Callable[..., AnyDraw] | None, Callable[..., Tensor], int]] = {
-    "gaussian_noise": (_noise.draw_normal, _noise.gaussian_noise, 64),
+    "gaussian_noise": (_noise.draw_normal, _noise.gaussian_noise, 128),
     "shot_noise": (_noise.draw_poisson, _noise.shot_noise, 64),
-    "impulse_noise": (_noise.draw_impulse, _noise.impulse_noise, 64),
-    "defocus_blur": (None, _blur.defocus_blur, 32),
-    "glass_blur": (_blur.draw_glass, _blur.glass_blur, 32),
-    "motion_blur": (_blur.draw_angle, _blur.motion_blur, 512),
-    "zoom_blur": (None, _blur.zoom_blur, 32),
+    "impulse_noise": (_noise.draw_impulse, _noise.impulse_noise, 128),
+    "defocus_blur": (None, _blur.defocus_blur, 64),
+    "glass_blur": (_blur.draw_glass, _blur.glass_blur, 128),
+    "motion_blur": (_blur.draw_angle, _blur.motion_blur, 256),
+    "zoom_blur": (None, _blur.zoom_blur, 64),
     "snow": (_weather.draw_snow, _weather.snow, 512),
-    "frost": (_weather.draw_frost, _weather.frost, 64),
-    "fog": (_weather.draw_fog, _weather.fog, 48),
-    "brightness": (None, _weather.brightness, 64),
-    "contrast": (None, _digital.contrast, 64),
-    "elastic_transform": (_digital.draw_elastic, _digital.elastic_transform, 32),
-    "pixelate": (None, _digital.pixelate, 32),
-    "jpeg_compression": (None, _jpeg.jpeg_compression, 32),
-    "speckle_noise": (_noise.draw_normal, _noise.speckle_noise, 64),
-    "gaussian_blur": (None, _blur.gaussian_blur, 32),
+    "frost": (_weather.draw_frost, _weather.frost, 512),
+    "fog": (_weather.draw_fog, _weather.fog, 256),
+    "brightness": (None, _weather.brightness, 256),
+    "contrast": (None, _digital.contrast, 128),
+    "elastic_transform": (_digital.draw_elastic, _digital.elastic_transform, 128),
+    "pixelate": (None, _digital.pixelate, 64),
+    "jpeg_compression": (None, _jpeg.jpeg_compression, 256),
+    "speckle_noise": (_noise.draw_normal, _noise.speckle_noise, 128),
+    "gaussian_blur": (None, _blur.gaussian_blur, 64),
     "spatter": (_spatter.draw_spatter, _spatter.spatter, 256),
     "saturate": (None, _digital.saturate, 64),
 }
