@@ -1,5 +1,8 @@
 """NoisyMix, live: the loss, the toy lab, the checks (arXiv 2202.01263)."""
 
+import importlib
+from typing import Any
+
 from nmlib.corruptions import (
     CORRUPTIONS,
     EXTRA_CORRUPTIONS,
@@ -55,4 +58,12 @@ __all__ = [
     "noisymix_loss",
     "perturbation_sequence",
     "soft_cross_entropy",
+    "theory",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The theory checks load torch.func, which most users do not need.
+    if name == "theory":
+        return importlib.import_module("nmlib.theory")
+    raise AttributeError(f"module 'nmlib' has no attribute {name!r}")
