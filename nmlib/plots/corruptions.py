@@ -284,7 +284,7 @@ class FrequencyDisplay(Shown):
             share.append(spectrum / spectrum.sum())
             power.append(float((change**2).mean()))
         return cls(
-            tuple(names), edges, np.array(share), np.array(power), own / own.sum(),
+            tuple(names), edges, np.array(share), np.array(power), own / max(own.sum(), 1e-12),
             f"{title}, severity {severity}",
         )  # fmt: skip
 
