@@ -1,0 +1,245 @@
+"""One side of the conversation between a browser and a `ToyLab`; knows no widget library.
+
+The browser is the clock: it sends a request, gets one reply, and only then sends the next. A reply
+is at most one short piece of training, so old work is cancelled by not being asked for.
+
+Two sides may change a setting. `rev` counts the changes made by Python; a request says up to which
+of them the browser had seen, and a value that Python has changed since wins over the browser's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nmlib.data.toy import POLYGON_VERTICES
+from nmlib.explorer import ToyLab
+from nmlib.widgets._controls import CONTROLS
+
+__all__ = ["Session"]
+
+BAND = 0.1
+BAND_SEEDS = 12
+MAP_SIZE = 50
+LINK = "explorer.html"
+
+Reply = tuple[dict[str, Any], list[bytes]]
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy values into JSON ones; floats keep five digits."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(f"{value:.5g}") if np.isfinite(value) else None
+    return value
+
+
+class Session:
+    """Answers a browser's requests with pictures and numbers of a lab.
+
+    All access to the lab goes through `lock`: JupyterLab handles widget messages on another thread
+    than cells.
+
+    Args:
+        lab: The lab; the session does not copy it.
+        lane: Scheme shown large.
+        race: Show all six instead.
+        playing: Train without being asked.
+        on_browser: Called with the settings and the state that a request has changed.
+    """
+
+    def __init__(
+        self,
+        lab: ToyLab,
+        *,
+        lane: str = "noisymix",
+        race: bool = False,
+        playing: bool = True,
+        on_browser: Callable[[dict[str, Any], dict[str, Any], str], None] | None = None,
+    ) -> None:
+        self.lab = lab
+        self.lock = threading.RLock()
+        self.state: dict[str, Any] = {"lane": lane, "race": race, "playing": playing}
+        self.rev = 0
+        self.on_browser = on_browser
+        self._changed: dict[str, int] = {}
+        self._names = tuple(control.name for control in CONTROLS) + ("data_seed",)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The settings a browser knows."""
+        return {name: getattr(self.lab.settings, name) for name in self._names}
+
+    def change(
+        self, params: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Change settings from Python; returns the message for the browsers."""
+        with self.lock:
+            points = self._set(params)
+            self.state.update(state or {})
+            self.rev += 1
+            for name in (*params, *(state or {})):
+                self._changed[name] = self.rev
+            message = {"kind": "set", "rev": self.rev, "params": _plain(dict(params))}
+            message["state"] = dict(state or {})
+            if points:
+                message["points"] = self.points()
+            return message
+
+    def points(self) -> list[list[float]]:
+        """All points as [x, y, class, 1 if held back]."""
+        lab = self.lab
+        rows = []
+        for test, X, y in ((0, lab.X_train, lab.y_train), (1, lab.X_test, lab.y_test)):
+            for (a, b), label in zip(X, y, strict=True):
+                rows.append([round(float(a), 4), round(float(b), 4), int(label), test])
+        return rows
+
+    def answer(self, request: Mapping[str, Any]) -> Reply:
+        """Answer one request; an error becomes a reply in the words of its message."""
+        head = {key: request[key] for key in ("id", "view", "gen") if key in request}
+        try:
+            with self.lock:
+                content, buffers = self._answer(request)
+        except Exception as error:  # whatever it is, the browser waits for a reply
+            known = isinstance(error, ValueError)
+            text = str(error) if known else f"{type(error).__name__}: {error}"
+            content, buffers = {"kind": "error", "message": text}, []
+        return {**content, **head, "rev": self.rev}, buffers
+
+    def _answer(self, request: Mapping[str, Any]) -> Reply:
+        kind = request.get("kind")
+        if kind == "hello":
+            return self._hello(), []
+        if kind == "tick":
+            return self._tick(request)
+        if kind == "code":
+            return {"kind": "code", "code": self.lab.as_code()}, []
+        raise ValueError(f"unknown request kind {kind!r}; known are hello, tick and code")
+
+    def _hello(self) -> dict[str, Any]:
+        lab = self.lab
+        return {
+            "kind": "hello",
+            "controls": [control.spec() for control in CONTROLS],
+            "params": _plain(self.params),
+            "state": dict(self.state),
+            "lanes": list(lab.lanes),
+            "points": self.points(),
+            "polygon": _plain(POLYGON_VERTICES),
+            "band": BAND,
+            "extent": lab.EXTENT,
+            "step": lab.steps_done,
+            "total": lab.total_steps,
+            "steps_per_epoch": lab.steps_per_epoch,
+            "link": LINK,
+            "chip": "live kernel",
+        }
+
+    def _set(self, params: Mapping[str, Any]) -> bool:
+        """Apply settings; returns whether the points are others now."""
+        params = dict(params)
+        data_seed = params.pop("data_seed", None)
+        if params:
+            self.lab.set(**params)
+        if data_seed is None or data_seed == self.lab.settings.data_seed:
+            return False
+        self.lab.regenerate(int(data_seed))
+        return True
+
+    def _merge(self, request: Mapping[str, Any]) -> bool:
+        """Take over what the browser has changed and has a right to; returns 'points changed'."""
+        seen, held = int(request.get("rev", 0)), set(request.get("held", ()))
+        old = self.params
+
+        def ours(name: str) -> bool:
+            return self._changed.get(name, 0) > seen and name not in held
+
+        params = {
+            name: type(old[name])(value)
+            for name, value in request.get("params", {}).items()
+            if name in old and value is not None and not ours(name)
+        }
+        params = {name: value for name, value in params.items() if value != old[name]}
+        state = {
+            name: value
+            for name, value in request.get("state", {}).items()
+            if name in self.state and self.state[name] != value and not ours(name)
+        }
+        points = self._set(params) if params else False
+        self.state.update(state)
+        if (params or state) and self.on_browser:
+            self.on_browser(params, state, str(request.get("view", "")))
+        return points
+
+    def _tick(self, request: Mapping[str, Any]) -> Reply:
+        lab = self.lab
+        new_points = self._merge(request)
+        if "points" in request:
+            rows = np.asarray(request["points"], dtype=np.float64).reshape(-1, 4)
+            lab.set_points(rows[:, :2], rows[:, 2].astype(np.int64), rows[:, 3].astype(bool))
+        elif request.get("restart"):
+            lab.reset()
+        start = time.perf_counter()
+        steps = int(request.get("steps", 0))
+        trained = lab.step(steps) if steps > 0 else 0
+        between = time.perf_counter()
+        lanes: Sequence[str] = request.get("lanes", ())
+        unknown = [lane for lane in lanes if lane not in lab.lanes]
+        if unknown:
+            raise ValueError(f"unknown lane {unknown[0]!r}; lanes are {', '.join(lab.lanes)}")
+        content: dict[str, Any] = {
+            "kind": "frame",
+            "step": lab.steps_done,
+            "total": lab.total_steps,
+            "trained": trained,
+            "lanes": {},
+        }
+        names: list[dict[str, Any]] = []
+        buffers: list[bytes] = []
+
+        def attach(name: str, lane: str, grid: np.ndarray) -> None:
+            names.append({"name": name, "lane": lane, "size": int(grid.shape[0])})
+            buffers.append(np.ascontiguousarray(grid, dtype=np.uint8).tobytes())
+
+        size, layers = int(request.get("size", 0)), request.get("layers", ())
+        for lane in lanes:
+            content["lanes"][lane] = _plain(lab.metrics(lane)) if size else {}
+            if size:
+                attach("grids", lane, lab.grid(lane, size))
+            if "saw" in layers:
+                content.setdefault("saw", {})[lane] = self._saw(lane)
+            if "jsd" in layers:
+                attach("jsd", lane, lab.jsd_map(lane, MAP_SIZE))
+            if "seeds" in layers:
+                attach("seeds", lane, lab.band(lane, BAND_SEEDS, MAP_SIZE))
+        if new_points:
+            content["points"] = self.points()
+        content["buffers"] = names
+        content["ms"] = {
+            "train": round(1e3 * (between - start), 2),
+            "draw": round(1e3 * (time.perf_counter() - between), 2),
+        }
+        return content, buffers
+
+    def _saw(self, lane: str) -> dict[str, Any]:
+        seen = dict(self.lab.saw(lane))
+        for name in ("partner", "lam"):
+            value = seen.get(name)
+            # Views that draw their own pairs: show those of view 0, which carries the labels.
+            if value is not None and np.ndim(value) == (2 if name == "partner" else 1):
+                seen[name] = np.asarray(value)[0]
+        return _plain(seen)
