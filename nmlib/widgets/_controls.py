@@ -5,19 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from nmlib.plots.style import LANE_LABELS
 from nmlib.schemes import READINGS
 
 __all__ = ["CONTROLS", "LANE_LABELS", "Control"]
-
-LANE_LABELS: dict[str, str] = {
-    "baseline": "Baseline",
-    "noise_injection": "Noise injection",
-    "manifold_mixup": "Manifold mixup",
-    "nfm": "NFM",
-    "manifold_mixup_jsd": "Manifold mixup + JSD",
-    "noisymix": "NoisyMix",
-}
-
 
 @dataclass(frozen=True)
 class Control:
@@ -27,6 +18,7 @@ class Control:
         digits: Decimals shown.
         slider: A slider beside the picture; the others are fields under 'More settings'.
         choices: Values of a setting that is not a number.
+        values: Stops of a slider whose steps are not all alike, in increasing order.
     """
 
     name: str
@@ -40,10 +32,20 @@ class Control:
     unit: str = ""
     slider: bool = True
     choices: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
 
     def spec(self) -> dict[str, Any]:
         """Return the control as plain data for the browser."""
-        return {**asdict(self), "choices": list(self.choices) or None}
+        lists = {"choices": list(self.choices) or None, "values": list(self.values) or None}
+        return {**asdict(self), **lists}
+
+
+# Fine where the effect is, coarse up to the paper's value.
+STABILITY_STOPS = (
+    *(round(0.05 * k, 2) for k in range(20)),
+    *(round(1 + 0.1 * k, 1) for k in range(20)),
+    *(3 + 0.5 * k for k in range(19)),
+)
 
 
 CONTROLS: tuple[Control, ...] = (
@@ -53,15 +55,15 @@ CONTROLS: tuple[Control, ...] = (
     ),
     Control(
         "sigma_add", "Additive noise", "σ_add", "standard deviation; the outer ring has radius 1",
-        0.0, 1.0, 0.02, 2, "standard deviation",
+        0.0, 1.0, 0.01, 2, "standard deviation",
     ),
     Control(
         "sigma_mult", "Multiplicative noise", "σ_mult", "relative to the activation",
-        0.0, 1.0, 0.02, 2, "of the activation",
+        0.0, 1.0, 0.01, 2, "of the activation",
     ),
     Control(
-        "stability", "JSD weight", "γ", "pull between the views of a point; the paper's 12 is the end",
-        0.0, 12.0, 0.1, 1, "weight of the divergence",
+        "stability", "JSD weight", "γ", "pull between the views of a point; the right end is the "
+        "paper's 12", 0.0, 12.0, 0.05, 2, "weight of the divergence", values=STABILITY_STOPS,
     ),
     Control("seed", "Seed", "s", "initial weights, batches, pairs and noise", 0, 49, 1, 0),
     Control(

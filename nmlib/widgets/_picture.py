@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 
@@ -10,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmlib.explorer import ToyLab
+from nmlib.plots.decision import DecisionBoundaryDisplay
+from nmlib.plots.shown import png
 
 __all__ = ["encode_png", "lab_png", "paint"]
 
 # Orange to blue through near white (Okabe-Ito), as in static/field.js.
 RAMP = np.array(
-    [[240, 178, 96], [250, 224, 184], [250, 250, 249], [187, 221, 243], [94, 170, 220]], float
+    [[249, 217, 168], [252, 236, 212], [252, 252, 251], [208, 231, 246], [142, 198, 234]], float
 )
 INK, ZERO, ONE = (22, 25, 29), (179, 74, 0), (0, 86, 138)
 
@@ -38,7 +39,7 @@ def encode_png(rgb: NDArray[np.uint8]) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = (
         chunk(b"IHDR", header),
-        chunk(b"IDAT", zlib.compress(rows.tobytes(), 1)),
+        chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)),
         chunk(b"IEND", b""),
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
@@ -105,23 +106,8 @@ def paint(lab: ToyLab, lane: str, side: int = 360) -> NDArray[np.uint8]:
 def lab_png(lab: ToyLab) -> bytes:
     """Draw all six schemes as PNG: with titles if matplotlib is installed, without if not."""
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        return png(DecisionBoundaryDisplay.from_lab(lab).plot(), dpi=72, colours=96)
     except ModuleNotFoundError:
         tiles = [np.pad(paint(lab, lane, 260), ((4, 4), (4, 4), (0, 0))) for lane in lab.lanes]
         rows = [np.concatenate(tiles[i : i + 3], axis=1) for i in (0, 3)]
         return encode_png(np.concatenate(rows))
-    from nmlib.widgets._controls import LANE_LABELS
-
-    # The object interface, not pyplot: this may run beside a cell that is plotting.
-    figure = Figure(figsize=(9, 6.4), dpi=72, layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, lane in zip(figure.subplots(2, 3).flat, lab.lanes, strict=True):
-        m = lab.metrics(lane)
-        axes.imshow(paint(lab, lane, 300), extent=[-lab.EXTENT, lab.EXTENT] * 2)
-        axes.set_axis_off()
-        note = "collapsed" if m["collapsed"] else f"{100 * m['test_accuracy']:.1f} %"
-        axes.set_title(f"{LANE_LABELS[lane]}: {note}", fontsize=10)
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()

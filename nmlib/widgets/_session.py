@@ -235,11 +235,20 @@ class Session:
         }
         return content, buffers
 
-    def _saw(self, lane: str) -> dict[str, Any]:
-        seen = dict(self.lab.saw(lane))
-        for name in ("partner", "lam"):
-            value = seen.get(name)
-            # Views that draw their own pairs: show those of view 0, which carries the labels.
-            if value is not None and np.ndim(value) == (2 if name == "partner" else 1):
-                seen[name] = np.asarray(value)[0]
-        return _plain(seen)
+    def _saw(self, lane: str) -> dict[str, Any] | None:
+        seen = self.lab.saw(lane)
+        if seen is None:
+            return None
+        # Views that draw their own pairs: lines are those of view 0, which carries the labels.
+        partner, lam = seen["partner"][0], float(seen["lam"][0])
+        alone = bool((partner == np.arange(len(partner))).all())
+        return _plain(
+            {
+                "x": seen["points"],
+                "y": seen["y"],
+                "partner": None if alone else partner,
+                "lam": lam,
+                "point": seen["point"],
+                "mixed": seen["mixed"],
+            }
+        )

@@ -13,18 +13,21 @@ const LAYERS = [
   ["jsd", "JSD between views", "Where noisy mixed copies of a point disagree", false],
 ];
 const NUMBERS = [
-  ["test_accuracy", "Test accuracy", (v) => percent(v), 100, "pt"],
-  ["noisy_accuracy", "Under test noise", (v) => percent(v), 100, "pt"],
-  ["boundary_length", "Boundary length", (v) => v.toFixed(2), 1, ""],
-  ["confidence", "Mean confidence", (v) => percent(v), 100, "pt"],
-  ["loss", "Training loss", (v) => v.toFixed(3), 1, ""],
+  ["test_accuracy", "Test accuracy", percent, 100],
+  ["noisy_accuracy", "Under test noise", percent, 100],
+  ["boundary_length", "Boundary length", (v) => v.toFixed(2), 1],
+  ["confidence", "Confidence", percent, 100],
+  ["train_accuracy", "Training accuracy", percent, 100],
 ];
 const LEVELS = [0.1, 0.3, 0.7, 0.9];
 const FINE = { one: 144, six: 80 }, COARSE = { one: 72, six: 48 };
 const BUDGET_MS = { held: 18, idle: 26 }; // training time asked for in one request
 
 const percent = (v) => `${(100 * v).toFixed(1)} %`;
-const signed = (v, digits) => `${v < 0 ? "−" : "+"}${Math.abs(v).toFixed(digits)}`;
+const signed = (v, digits) => {
+  const size = Math.abs(v).toFixed(digits);
+  return Number(size) === 0 ? "±0" : `${v < 0 ? "−" : "+"}${size}`;
+};
 
 let instances = 0;
 
@@ -174,7 +177,7 @@ class Explorer {
       const grid = reply.grids[lane];
       if (grid) Object.assign(frame, { grid: grid.data, size: grid.size, boundary: null });
       frame.metrics = { ...frame.metrics, ...metrics };
-      if (reply.saw?.[lane]) { frame.saw = reply.saw[lane]; frame.sawKey = key; }
+      if (reply.saw && lane in reply.saw) { frame.saw = reply.saw[lane]; frame.sawKey = key; }
       const jsd = reply.jsd[lane];
       if (jsd) {
         Object.assign(frame, { jsd: jsd.data, jsdSize: jsd.size, jsdMax: jsd.data.reduce((a, b) => Math.max(a, b), 0), jsdKey: key });
@@ -216,6 +219,7 @@ class Explorer {
   /** New settings: train again from the seed's initial weights. */
   change(params, moved = true) {
     this.remember();
+    this.fail(null);
     Object.assign(this.params, params);
     this.gen += 1;
     this.step = 0;
@@ -494,13 +498,13 @@ class Explorer {
     this.numbers.caption.textContent = `${LANE_LABELS[this.lane]}${this.frames[this.lane] ? `, step ${this.frames[this.lane].step}` : ""}`;
     this.numbers.other.textContent = this.pin ? "A" : "before";
     this.numbers.now.textContent = this.pin ? "B (now)" : "now";
-    NUMBERS.forEach(([name, , format, scale, unit], i) => {
+    NUMBERS.forEach(([name, , format, scale], i) => {
       const [a, b, d] = this.numbers.cells[i];
       const good = (m) => m && Number.isFinite(m[name]);
       a.textContent = good(other) ? format(other[name]) : "–";
       b.textContent = good(now) ? format(now[name]) : "–";
       d.textContent = good(other) && good(now)
-        ? `${signed(scale * (now[name] - other[name]), scale === 100 ? 1 : 2)}${unit ? ` ${unit}` : ""}` : "";
+        ? signed(scale * (now[name] - other[name]), scale === 100 ? 1 : 2) : "";
     });
     this.pinNote.textContent = this.pin ? `A: ${this.describe(this.pin.params)}` : "";
     this.pinButton.textContent = this.pin ? "Unpin A" : "Pin as A";
@@ -513,7 +517,8 @@ class Explorer {
     if (this.layers.saw && frame.saw) {
       const { mixed, partner, lam, point } = frame.saw;
       const weight = Array.isArray(lam) ? null : lam;
-      if (!partner) notes.push("What the model saw: this scheme mixes nothing; crosses are the noised points.");
+      if (!partner && !mixed) notes.push("What the model saw: nothing was mixed; the noise went into the hidden layer. Step on for another batch.");
+      else if (!partner) notes.push("What the model saw: nothing was mixed; crosses are what went into the net.");
       else if (mixed) notes.push(`What the model saw: partners joined, λ = ${weight === null ? "one per pair" : weight.toFixed(2)}; crosses are what went into the net.`);
       else notes.push(`What the model saw: this batch was mixed in the hidden layer (point ${point})${weight === null ? "" : `, λ = ${weight.toFixed(2)}`}: its mixed points have no place in the plane. Step on for another batch.`);
     }
@@ -677,12 +682,11 @@ class Explorer {
     this.root.append(
       heading, this.alert,
       h("div", { class: "nm-body" },
-        h("div", { class: "nm-left" }, picker, stage, legend, this.notes),
-        h("div", { class: "nm-right" },
-          h("div", { class: "nm-panel" }, sliders, transport, this.bar, more),
-          h("div", { class: "nm-panel" }, layers, edit),
-          h("div", { class: "nm-panel nm-measured" }, table, share, this.pinNote, this.copied,
-            Object.values(this.charts).map((c) => c.node)))),
+        h("div", { class: "nm-left" }, picker, stage, legend, this.notes, layers),
+        h("div", { class: "nm-middle" }, sliders, transport, this.bar, edit, more),
+        h("div", { class: "nm-measured" },
+          h("div", {}, table, share, this.pinNote, this.copied),
+          Object.values(this.charts).map((c) => c.node))),
       this.live);
     if (hello.note) this.root.append(h("p", { class: "nm-foot" }, hello.note));
     // The classic notebook listens on the document; JupyterLab reads the attribute on the root.
@@ -704,6 +708,7 @@ class Explorer {
     };
     this.panels = this.race ? this.lanes.map((lane) => make(lane, true)) : [make(this.lane, false)];
     stage.classList.toggle("nm-race", this.race);
+    this.root.classList.toggle("nm-racing", this.race);
     stage.replaceChildren(...this.panels.map((p) => p.node));
     this.laneInputs[this.race ? "all" : this.lane].checked = true;
     this.sizes?.disconnect();
@@ -729,6 +734,7 @@ class Explorer {
     this.controls[spec.name] = {
       show: (value) => {
         const at = values ? nearest(values, value) : value;
+        if (!values && at > Number(input.max)) input.max = at; // Python may go further than we offer
         if (Number(input.value) !== at) input.value = at;
         put(value);
       },
@@ -744,7 +750,7 @@ class Explorer {
     input.addEventListener("pointerdown", hold);
     for (const name of ["pointerup", "pointercancel", "blur", "change"]) input.addEventListener(name, release);
     const row = h("div", { class: "nm-slider" },
-      h("label", { for: id }, spec.label, " ", h("i", {}, spec.symbol)), output, input,
+      h("label", { for: id }, spec.label, " ", symbol(spec.symbol)), output, input,
       h("span", { class: "nm-help", id: `${id}-help` }, spec.help));
     input.value = values ? nearest(values, this.params[spec.name]) : this.params[spec.name];
     put(this.params[spec.name]);
@@ -759,7 +765,6 @@ class Explorer {
     this.controls[spec.name] = { show: (value) => { if (document.activeElement !== input) input.value = value; } };
     input.addEventListener("change", () => {
       if (!spec.choices && !input.checkValidity()) { input.reportValidity(); return; }
-      this.failed = false;
       this.change({ [spec.name]: spec.choices ? input.value : Number(input.value) });
     });
     return h("div", { class: "nm-field" }, h("label", { for: id, title: spec.help }, spec.label), input);
@@ -946,6 +951,12 @@ class Explorer {
 const camel = (name) => name.replace(/_(\w)/g, (_, c) => c.toUpperCase());
 const nearest = (values, v) => values.reduce((best, x, i) => (Math.abs(x - v) < Math.abs(values[best] - v) ? i : best), 0);
 const place = (x, y) => `(${x.toFixed(2)}, ${y.toFixed(2)})`.replaceAll("-", "−");
+
+/** "σ_add" with its index set low. */
+function symbol(text) {
+  const [letter, index] = text.split("_");
+  return h("i", {}, letter, index ? h("sub", {}, index) : null);
+}
 
 function show(spec, value) {
   return Number(value).toFixed(spec.digits);

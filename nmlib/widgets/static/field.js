@@ -13,14 +13,14 @@ const LANE_LABELS = {
 // hatching and isolines repeat everything that colour says.
 const THEMES = {
   light: {
-    ramp: [[240, 178, 96], [250, 224, 184], [250, 250, 249], [187, 221, 243], [94, 170, 220]],
+    ramp: [[249, 217, 168], [252, 236, 212], [252, 252, 251], [208, 231, 246], [142, 198, 234]],
     ink: "#16191d", faint: "rgba(22,25,29,.34)", halo: "rgba(255,255,255,.85)",
     ghost: "#5b6169", pin: "#a2266f", zero: "#b34a00", one: "#00568a", paper: "#ffffff",
     truth: "rgba(22,25,29,.10)", truthLine: "rgba(22,25,29,.55)", hatch: "rgba(0,70,120,.20)",
     jsd: [126, 34, 120], seeds: "rgba(22,25,29,.30)", mixed: "#00704f",
   },
   dark: {
-    ramp: [[150, 88, 14], [90, 62, 28], [32, 35, 40], [22, 62, 92], [16, 98, 156]],
+    ramp: [[98, 62, 22], [68, 50, 30], [28, 31, 36], [22, 58, 84], [18, 90, 140]],
     ink: "#f4f5f6", faint: "rgba(244,245,246,.34)", halo: "rgba(16,18,21,.8)",
     ghost: "#b3bac3", pin: "#f0a3d0", zero: "#ffb347", one: "#7cc7f5", paper: "#15181c",
     truth: "rgba(244,245,246,.12)", truthLine: "rgba(244,245,246,.55)",
