@@ -75,7 +75,7 @@ class Explorer {
     this.cleanups = [];
     transport.onSet((content) => this.adopt(content));
     transport.onLost(() => this.lose());
-    this.root.append(h("p", { class: "nm-wait" }, "Waiting for the kernel …"));
+    this.root.append(h("p", { class: "nm-wait" }, transport.kind === "kernel" ? "Waiting for the kernel …" : "Unpacking …"));
     this.watchTheme();
     this.watchSight(host);
     this.pump();
@@ -190,8 +190,9 @@ class Explorer {
       this.frames[lane] = frame;
       if (current && metrics.loss !== undefined) {
         const history = (this.history[lane] ??= []);
-        while (history.length && history[history.length - 1][0] >= reply.step) history.pop();
-        history.push([reply.step, metrics]);
+        const rows = reply.past?.[lane] || [[reply.step, metrics]]; // the atlas knows the way here too
+        while (history.length && history[history.length - 1][0] >= rows[0][0]) history.pop();
+        history.push(...rows);
       }
     }
     this.answered = reply.gen;
@@ -653,8 +654,8 @@ class Explorer {
         "Keys on the picture: arrows move a cursor, 0 or 1 adds, Delete removes, P reads the value."));
 
     // Less used settings
-    const more = h("details", { class: "nm-more" }, h("summary", {}, "More settings"));
-    for (const spec of this.specs.filter((c) => !c.slider)) more.append(this.field(spec, id(spec.name)));
+    const fields = this.specs.filter((c) => !c.slider);
+    const more = fields.length ? h("details", { class: "nm-more" }, h("summary", {}, "More settings"), fields.map((spec) => this.field(spec, id(spec.name)))) : "";
 
     // Numbers
     this.numbers = { caption: h("caption"), other: h("th", { scope: "col" }), now: h("th", { scope: "col" }), cells: [] };
@@ -817,7 +818,7 @@ class Explorer {
   async copyCode() {
     let text;
     if (this.atlas) {
-      const settings = Object.entries(this.params).map(([k, v]) => `${k}=${JSON.stringify(v)}`);
+      const settings = this.specs.map((c) => `${c.name}=${JSON.stringify(this.params[c.name])}`);
       text = `from nmlib.widgets import explore\n\nexplore(${settings.join(", ")})`;
     } else {
       if (this.pumping || !this.settled) { // the pump asks one thing at a time; so do we
@@ -836,7 +837,10 @@ class Explorer {
   }
 
   hash() {
-    const keep = { ...this.params, lane: this.race ? "all" : this.lane };
+    // The page without a kernel has a few settings only; a live one names them all, so that the
+    // page can say what it cannot follow.
+    const names = this.atlas ? this.specs.map((c) => c.name) : Object.keys(this.params);
+    const keep = { ...Object.fromEntries(names.map((n) => [n, this.params[n]])), lane: this.race ? "all" : this.lane };
     return `#${Object.entries(keep).map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join("&")}`;
   }
 

@@ -125,15 +125,17 @@ class AtlasTransport {
     }
     const reply = {
       kind: "frame", gen: message.gen, step: this.step || atlas.steps[0], total: atlas.steps[last],
-      lanes: {}, grids: {}, jsd: {}, seeds: {}, ms: { train: 0, draw: 0 }, trained: message.steps,
+      lanes: {}, grids: {}, jsd: {}, seeds: {}, past: {}, ms: { train: 0, draw: 0 }, trained: message.steps,
     };
     const snapshot = Math.max(0, at());
     for (const lane of message.lanes) {
       const cell = this.cell(lane, message.params);
       const k = atlas.offsets[lane] + snapshot * atlas.cells[lane] + cell;
       reply.grids[lane] = this.grid(k);
-      const values = atlas.metrics[lane][cell][snapshot];
-      reply.lanes[lane] = Object.fromEntries(atlas.columns.map((name, i) => [name, values[i]]));
+      const rows = atlas.metrics[lane][cell].slice(0, snapshot + 1)
+        .map((values) => Object.fromEntries(atlas.columns.map((name, i) => [name, values[i]])));
+      reply.lanes[lane] = rows[snapshot];
+      reply.past[lane] = rows.map((row, i) => [atlas.steps[i], row]);
     }
     return reply;
   }
