@@ -109,7 +109,7 @@ def chunk_size(corruption: Corruption, view: Tensor) -> int:
     """Return how many images are taken at a time: enough to be quick, few enough for the cache."""
     _, h, w, _ = view.shape
     if view.device.type != "cpu":
-        return max(1, (1 << 24) // (h * w))
+        return max(1, (1 << 22) // (h * w))
     load = max(1, corruption.load * 1024 // (h * w))
     if h * w >= 128 * 128:
         load = max(load, 1 if corruption.name in ("glass_blur", "pixelate") else 4)
