@@ -12,6 +12,7 @@ const LAYERS = [
   ["saw", "What the model saw", "The last batch: partners joined, mixed and noised points as crosses", false],
   ["jsd", "JSD between views", "Where noisy mixed copies of a point disagree", false],
 ];
+const percent = (v) => `${(100 * v).toFixed(1)} %`;
 const NUMBERS = [
   ["test_accuracy", "Test accuracy", percent, 100],
   ["noisy_accuracy", "Under test noise", percent, 100],
@@ -20,10 +21,9 @@ const NUMBERS = [
   ["train_accuracy", "Training accuracy", percent, 100],
 ];
 const LEVELS = [0.1, 0.3, 0.7, 0.9];
-const FINE = { one: 144, six: 80 }, COARSE = { one: 72, six: 48 };
+const SIZE = { fine: { one: 144, six: 80 }, idle: { one: 100, six: 48 }, held: { one: 72, six: 48 } };
 const BUDGET_MS = { held: 18, idle: 26 }; // training time asked for in one request
 
-const percent = (v) => `${(100 * v).toFixed(1)} %`;
 const signed = (v, digits) => {
   const size = Math.abs(v).toFixed(digits);
   return Number(size) === 0 ? "±0" : `${v < 0 ? "−" : "+"}${size}`;
@@ -68,6 +68,7 @@ class Explorer {
     this.moves = [];
     this.counts = { ticks: 0, inflight: 0, most: 0 };
     this.msPerStep = 0.6;
+    this.roundTrip = 40; // ms, of a request that trains
     this.cursor = [0, 0];
     this.cursorOn = false;
     this.seen = true;
@@ -94,8 +95,10 @@ class Explorer {
         this.counts.ticks += 1;
         this.publish();
         const patience = setTimeout(() => this.wait(true), 6000);
+        const sent = performance.now();
         const reply = await this.transport.request(message);
         clearTimeout(patience);
+        if (message.steps) this.roundTrip += 0.4 * (performance.now() - sent - this.roundTrip);
         this.counts.inflight -= 1;
         if (this.closed) return;
         this.wait(false);
@@ -120,7 +123,7 @@ class Explorer {
     const base = {
       kind: "tick", gen: this.gen, rev: this.rev, params: this.params, held: [...this.held],
       state: { lane: this.lane, race: this.race, playing: this.playing },
-      lanes: this.shownLanes, steps: 0, size: (held ? COARSE : FINE)[kind],
+      lanes: this.shownLanes, measure: this.shownLanes, steps: 0, size: SIZE[held ? "held" : "fine"][kind],
       layers: this.layers.saw ? ["saw"] : [],
     };
     if (this.dirty || this.step < this.target) {
@@ -130,7 +133,11 @@ class Explorer {
       const chunk = Math.max(10, 10 * Math.round(ms / this.msPerStep / 10));
       const steps = Math.max(0, Math.min(chunk, goal));
       const message = { ...base, steps, restart: this.restart, slowly: this.replaying };
-      if (steps < goal || held) message.size = COARSE[kind];
+      if (!this.atlas && (steps < goal || held)) { // on the way: coarse, and not every number
+        message.size = SIZE[held ? "held" : "idle"][kind];
+        if (held && this.roundTrip > 45) message.measure = [];
+        else if (this.race) message.measure = [this.lanes[this.counts.ticks % this.lanes.length]];
+      }
       if (this.atlas) message.steps = Math.max(0, goal);
       if (this.points && this.editedPoints) message.points = this.points;
       if (this.newData) message.data_seed = this.params.data_seed;
@@ -138,16 +145,20 @@ class Explorer {
       return message;
     }
     const old = (lane) => this.frames[lane]?.key !== this.key;
-    const stale = (lane) => old(lane) || (!this.atlas && !held && this.frames[lane].size < FINE[kind]);
-    if (base.lanes.some(stale)) return base;
+    const stale = (lane) => old(lane) || (!this.atlas && !held && 
+      (this.frames[lane].size < SIZE.fine[kind] || this.frames[lane].metricsKey !== this.key));
+    // Two schemes at a time: a slider that moves now should not wait long for its turn.
+    const some = (lanes) => (this.atlas ? lanes : lanes.slice(0, 2));
+    const want = some(base.lanes.filter(held ? old : stale));
+    if (want.length) return { ...base, lanes: want, measure: want };
     if (held) return null;
-    const rest = this.lanes.filter(old);
-    if (rest.length) return { ...base, lanes: rest, size: COARSE.six, layers: [] };
+    const rest = some(this.lanes.filter(old));
+    if (rest.length) return { ...base, lanes: rest, measure: rest, size: SIZE.fine.six, layers: [] };
     if (this.atlas) return null;
     for (const layer of ["saw", "jsd", "seeds"]) {
       if (!this.layers[layer]) continue;
       const lane = base.lanes.find((l) => this.frames[l][`${layer}Key`] !== this.key);
-      if (lane) return { ...base, lanes: [lane], layers: [layer], size: 0 };
+      if (lane) return { ...base, lanes: [lane], measure: [], layers: [layer], size: 0 };
     }
     return null;
   }
@@ -176,11 +187,14 @@ class Explorer {
       }
       const grid = reply.grids[lane];
       if (grid) Object.assign(frame, { grid: grid.data, size: grid.size, boundary: null });
-      frame.metrics = { ...frame.metrics, ...metrics };
+      const measured = Object.keys(metrics).length > 0;
+      if (measured) { frame.metrics = metrics; frame.metricsKey = key; }
+      else frame.metrics ??= last?.metrics; // those of a moment ago, until measured again
       if (reply.saw && lane in reply.saw) { frame.saw = reply.saw[lane]; frame.sawKey = key; }
       const jsd = reply.jsd[lane];
       if (jsd) {
-        Object.assign(frame, { jsd: jsd.data, jsdSize: jsd.size, jsdMax: jsd.data.reduce((a, b) => Math.max(a, b), 0), jsdKey: key });
+        const smooth = blur(jsd.data, jsd.size);
+        Object.assign(frame, { jsd: smooth, jsdSize: jsd.size, jsdMax: smooth.reduce((a, b) => Math.max(a, b), 0), jsdKey: key });
       }
       const seeds = reply.seeds[lane];
       if (seeds) {
@@ -188,7 +202,7 @@ class Explorer {
         frame.seedsEdges = [10, 245].map((level) => isolines(seeds.data, seeds.size, level));
       }
       this.frames[lane] = frame;
-      if (current && metrics.loss !== undefined) {
+      if (current && measured) {
         const history = (this.history[lane] ??= []);
         const rows = reply.past?.[lane] || [[reply.step, metrics]]; // the atlas knows the way here too
         while (history.length && history[history.length - 1][0] >= rows[0][0]) history.pop();
@@ -418,7 +432,8 @@ class Explorer {
   dress(frame) {
     if (frame?.grid && !frame.boundary) {
       frame.boundary = isolines(frame.grid, frame.size, 127.5);
-      frame.steps = LEVELS.map((level) => isolines(frame.grid, frame.size, 255 * level));
+      const smooth = blur(frame.grid, frame.size); // 256 levels make steps where the field is flat
+      frame.steps = LEVELS.map((level) => isolines(smooth, frame.size, 255 * level));
     }
     return frame;
   }
@@ -457,7 +472,7 @@ class Explorer {
       canvas.setAttribute("aria-label", m
         ? `Decision boundary of ${LANE_LABELS[lane]} after ${frame.step} steps: test accuracy ${percent(m.test_accuracy)}, boundary ${m.boundary_length.toFixed(2)} long${fallen ? ", collapsed to one class" : ""}`
         : `Decision boundary of ${LANE_LABELS[lane]}`);
-      if (panel.note && m) panel.note.replaceChildren(h("b", {}, percent(m.test_accuracy)), ` length ${m.boundary_length.toFixed(2)}`);
+      if (panel.note && m) panel.note.replaceChildren(h("b", {}, percent(m.test_accuracy)), ` · under noise ${percent(m.noisy_accuracy)} · length ${m.boundary_length.toFixed(2)}`);
     }
     this.drawCharts();
     this.drawNumbers();
@@ -704,7 +719,7 @@ class Explorer {
       if (!small) { this.bindCanvas(canvas); panel.node = box; return panel; }
       panel.note = h("span", { class: "nm-note" });
       panel.node = h("figure", { class: `nm-tile nm-lane-${lane}` },
-        h("figcaption", {}, h("button", { type: "button", title: "Show large", onclick: () => this.choose(lane, false) }, LANE_LABELS[lane]), panel.note), box);
+        h("figcaption", {}, h("button", { type: "button", title: "Show large", onclick: () => this.choose(lane, false) }, LANE_LABELS[lane])), box, panel.note);
       return panel;
     };
     this.panels = this.race ? this.lanes.map((lane) => make(lane, true)) : [make(this.lane, false)];

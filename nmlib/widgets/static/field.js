@@ -16,7 +16,7 @@ const THEMES = {
     ramp: [[249, 217, 168], [252, 236, 212], [252, 252, 251], [208, 231, 246], [142, 198, 234]],
     ink: "#16191d", faint: "rgba(22,25,29,.34)", halo: "rgba(255,255,255,.85)",
     ghost: "#5b6169", pin: "#a2266f", zero: "#b34a00", one: "#00568a", paper: "#ffffff",
-    truth: "rgba(22,25,29,.10)", truthLine: "rgba(22,25,29,.55)", hatch: "rgba(0,70,120,.20)",
+    truth: "rgba(22,25,29,.10)", truthLine: "rgba(22,25,29,.55)", hatch: "rgba(0,70,120,.30)",
     jsd: [126, 34, 120], seeds: "rgba(22,25,29,.30)", mixed: "#00704f",
   },
   dark: {
@@ -24,7 +24,7 @@ const THEMES = {
     ink: "#f4f5f6", faint: "rgba(244,245,246,.34)", halo: "rgba(16,18,21,.8)",
     ghost: "#b3bac3", pin: "#f0a3d0", zero: "#ffb347", one: "#7cc7f5", paper: "#15181c",
     truth: "rgba(244,245,246,.12)", truthLine: "rgba(244,245,246,.55)",
-    hatch: "rgba(150,210,255,.20)", jsd: [240, 140, 220], seeds: "rgba(244,245,246,.30)",
+    hatch: "rgba(150,210,255,.28)", jsd: [240, 140, 220], seeds: "rgba(244,245,246,.30)",
     mixed: "#4fd6a8",
   },
 };
@@ -114,6 +114,21 @@ function isolines(grid, size, level) {
   for (const [edge, links] of next) if (links.length === 1 && !done.has(edge)) lines.push(follow(edge));
   for (const edge of next.keys()) if (!done.has(edge)) lines.push(follow(edge));
   return lines;
+}
+
+/** Two passes of 1-2-1 smoothing in each direction. */
+function blur(grid, size) {
+  let from = Float32Array.from(grid);
+  for (const stride of [1, size, 1, size]) {
+    const to = new Float32Array(from.length);
+    for (let i = 0; i < from.length; i++) {
+      const at = stride === 1 ? i % size : (i / size) | 0;
+      const before = at ? from[i - stride] : from[i], after = at < size - 1 ? from[i + stride] : from[i];
+      to[i] = (before + 2 * from[i] + after) / 4;
+    }
+    from = to;
+  }
+  return from;
 }
 
 function strokeLines(context, lines, side) {

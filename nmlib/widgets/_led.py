@@ -1,0 +1,156 @@
+"""What the two explorers with a front end share: a trait for each setting, and sliders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import ipywidgets
+import traitlets
+
+from nmlib.explorer import ToyLab
+from nmlib.widgets._controls import CONTROLS
+from nmlib.widgets._session import Session
+from nmlib.widgets._shared import ExplorerBase
+
+__all__ = ["LedExplorer"]
+
+
+class LedExplorer(ExplorerBase, traitlets.HasTraits):
+    """An explorer that Python and a browser can both lead.
+
+    Each setting is a trait: `explorer.alpha = 0.5` moves the slider on the page, and moving the
+    slider sets `explorer.alpha`. So are `lane`, `race` and `playing`. Subclasses set `_session`
+    before anything else and call `_begin`.
+    """
+
+    alpha = traitlets.Float()
+    sigma_add = traitlets.Float()
+    sigma_mult = traitlets.Float()
+    stability = traitlets.Float()
+    seed = traitlets.Int()
+    data_seed = traitlets.Int()
+    reading = traitlets.Unicode()
+    law = traitlets.Unicode()
+    learning_rate = traitlets.Float()
+    batch_size = traitlets.Int()
+    width = traitlets.Int()
+    lane = traitlets.Unicode()
+    race = traitlets.Bool()
+    playing = traitlets.Bool()
+
+    # ipywidgets 7 would show the widget alone, without the picture for pages without a kernel.
+    _ipython_display_ = None
+    _session: Session
+    _sliders: Any = None
+    _quiet = False
+
+    def _begin(self) -> None:
+        """Fill the traits and start to watch them."""
+        self._take(self._session.params | self._session.state)
+        self.observe(self._lead, [*self._session.params, *self._session.state])
+
+    def _lead(self, change: Any) -> None:
+        """Python has changed a trait: the lab and the page follow."""
+        if self._quiet:
+            return
+        is_state = change["name"] in self._session.state
+        values = {change["name"]: change["new"]}
+        self._tell(self._session.change({} if is_state else values, values if is_state else None))
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Bring a change to the page."""
+        raise NotImplementedError
+
+    def _take(self, values: dict[str, Any]) -> None:
+        """Set traits without telling the browser."""
+        before, self._quiet = self._quiet, True
+        try:
+            for name, value in values.items():
+                setattr(self, name, value)
+        finally:
+            self._quiet = before
+
+    @traitlets.validate(*(c.name for c in CONTROLS), "data_seed")
+    def _check(self, proposal: Any) -> Any:
+        # Settings knows the allowed ranges; its error names the value and the remedy.
+        replace(self._session.lab.settings, **{proposal["trait"].name: proposal["value"]})
+        return proposal["value"]
+
+    @traitlets.validate("lane")
+    def _check_lane(self, proposal: Any) -> Any:
+        lanes = self._session.lab.lanes
+        if proposal["value"] not in lanes:
+            raise ValueError(f"unknown lane {proposal['value']!r}; lanes are {', '.join(lanes)}")
+        return proposal["value"]
+
+    @property
+    def lab(self) -> ToyLab:
+        """The lab behind the picture. Hold `lock` while using it: the browser may be training."""
+        return self._session.lab
+
+    @property
+    def lock(self) -> Any:
+        """The lock of the lab."""
+        return self._session.lock
+
+    @property
+    def sliders(self) -> Any:
+        """Ordinary ipywidgets sliders of the same settings, in a box; they lead and follow."""
+        if self._sliders is None:
+            self._sliders = self._make_sliders()
+        return self._sliders
+
+    def _make_sliders(self) -> Any:
+        rows = []
+        for control in (c for c in CONTROLS if c.slider):
+            whole = control.digits == 0
+            kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+            number: Callable[[float], float] = int if whole else float
+            value = getattr(self, control.name)
+            slider = kind(
+                value=value,
+                min=number(control.min),
+                max=max(number(control.max), value),
+                step=number(control.step),
+                description=control.symbol,
+                readout_format="d" if whole else f".{control.digits}f",
+                continuous_update=True,
+            )
+            self._couple(slider, control.name)
+            rows.append(slider)
+        return ipywidgets.VBox(rows)
+
+    def _couple(self, slider: Any, name: str) -> None:
+        # An equal value is not a change, so neither direction answers itself.
+        def follow(change: Any) -> None:
+            if hasattr(slider, "max"):  # else the slider would clip the trait
+                slider.max = max(slider.max, change["new"])
+                slider.min = min(slider.min, change["new"])
+            slider.value = change["new"]
+
+        def lead(change: Any) -> None:
+            with self.lock:
+                setattr(self, name, change["new"])
+
+        self.observe(follow, name)
+        slider.observe(lead, "value")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data: dict[str, Any] = {
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.model_id,  # type: ignore[attr-defined]
+            }
+        }
+        metadata: dict[str, Any] = {}
+        parent = getattr(super(), "_repr_mimebundle_", None)  # ipywidgets 7 has none
+        if parent is not None:
+            bundle = parent(**kwargs)
+            found, about = bundle if isinstance(bundle, tuple) else (bundle, {})
+            data |= found
+            metadata |= about or {}
+        still, about = self.still()
+        return data | still, metadata | about
