@@ -10,9 +10,10 @@ from nmlib.schemes import READINGS
 
 __all__ = ["CONTROLS", "LANE_LABELS", "Control"]
 
+
 @dataclass(frozen=True)
 class Control:
-    """One setting: its name in `Settings`, its words, and the range offered (not the range allowed).
+    """One setting: its name in `Settings`, its words, and the range offered (more is allowed).
 
     Attributes:
         digits: Decimals shown.
@@ -54,7 +55,7 @@ CONTROLS: tuple[Control, ...] = (
         "parameter of the Beta law",
     ),
     Control(
-        "sigma_add", "Additive noise", "σ_add", "standard deviation; the outer ring has radius 1",
+        "sigma_add", "Additive noise", "σ_add", "noise s.d.; the outer ring has radius 1",
         0.0, 1.0, 0.01, 2, "standard deviation",
     ),
     Control(
@@ -62,8 +63,8 @@ CONTROLS: tuple[Control, ...] = (
         0.0, 1.0, 0.01, 2, "of the activation",
     ),
     Control(
-        "stability", "JSD weight", "γ", "pull between the views of a point; the right end is the "
-        "paper's 12", 0.0, 12.0, 0.05, 2, "weight of the divergence", values=STABILITY_STOPS,
+        "stability", "JSD weight", "γ", "pull between views; the paper's 12 is the end",
+        0.0, 12.0, 0.05, 2, "weight of the divergence", values=STABILITY_STOPS,
     ),
     Control("seed", "Seed", "s", "initial weights, batches, pairs and noise", 0, 49, 1, 0),
     Control(
@@ -74,7 +75,9 @@ CONTROLS: tuple[Control, ...] = (
         "law", "Noise law", "law", "the paper's, or the released code's", slider=False,
         choices=("paper", "released"),
     ),
-    Control("learning_rate", "Learning rate", "lr", "of Adam", 0.0005, 0.2, 0.0005, 4, slider=False),
+    Control(
+        "learning_rate", "Learning rate", "lr", "of Adam", 0.0005, 0.2, 0.0005, 4, slider=False
+    ),
     Control("batch_size", "Batch size", "B", "points a step", 2, 250, 1, 0, slider=False),
     Control("width", "Hidden units", "H", "of the one hidden layer", 1, 256, 1, 0, slider=False),
 )  # fmt: skip

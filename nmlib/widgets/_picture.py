@@ -16,8 +16,11 @@ __all__ = ["encode_png", "lab_png", "paint"]
 
 # Orange to blue through near white (Okabe-Ito), as in static/field.js.
 RAMP = np.array(
-    [[249, 217, 168], [252, 236, 212], [252, 252, 251], [208, 231, 246], [142, 198, 234]], float
+    [[249, 217, 168], [252, 236, 212], [252, 252, 251], [208, 231, 246], [142, 198, 234]]
 )
+COLOURS = np.stack(
+    [np.interp(np.arange(256), np.linspace(0, 255, len(RAMP)), c) for c in RAMP.T], axis=1
+).astype(np.uint8)
 INK, ZERO, ONE = (22, 25, 29), (179, 74, 0), (0, 86, 138)
 
 
@@ -61,10 +64,8 @@ def paint(lab: ToyLab, lane: str, side: int = 360) -> NDArray[np.uint8]:
 
     Class 0 is orange and round, class 1 blue and triangular; test points are hollow.
     """
-    field = _stretch(lab.grid(lane, 72), side)
-    t = field / 255 * (len(RAMP) - 1)
-    k = np.minimum(t.astype(int), len(RAMP) - 2)
-    image = RAMP[k] + (t - k)[..., None] * (RAMP[k + 1] - RAMP[k])
+    field = _stretch(lab.grid(lane, 72), side).astype(np.float32)
+    image = COLOURS[np.rint(field).astype(np.uint8)]
 
     def edge(level: float) -> NDArray[np.bool_]:
         above = field > level
@@ -75,7 +76,7 @@ def paint(lab: ToyLab, lane: str, side: int = 360) -> NDArray[np.uint8]:
 
     for share in (0.1, 0.3, 0.7, 0.9):
         line = edge(255 * share)
-        image[line] = 0.7 * image[line] + 0.3 * np.array(INK)
+        image[line] = (0.7 * image[line] + 0.3 * np.array(INK)).astype(np.uint8)
     rows, columns = np.mgrid[-5:6, -5:6]
     disc = rows**2 + columns**2 <= 10
     triangle = (rows <= 3) & (rows >= -4) & (np.abs(columns) <= (rows + 5) * 0.55)
@@ -83,24 +84,23 @@ def paint(lab: ToyLab, lane: str, side: int = 360) -> NDArray[np.uint8]:
 
     def rim(shape: NDArray[np.bool_]) -> NDArray[np.bool_]:
         inner = shape.copy()
-        inner[1:-1, 1:-1] &= (
-            shape[:-2, 1:-1] & shape[2:, 1:-1] & shape[1:-1, :-2] & shape[1:-1, 2:]
-        )
+        inner[1:-1, 1:-1] &= shape[:-2, 1:-1] & shape[2:, 1:-1] & shape[1:-1, :-2] & shape[1:-1, 2:]
         return shape & ~inner
 
     for test, X, y in ((True, lab.X_test, lab.y_test), (False, lab.X_train, lab.y_train)):
-        for (a, b), label in zip(X, y, strict=True):
-            column = round((a + lab.EXTENT) / (2 * lab.EXTENT) * side)
-            row = round((lab.EXTENT - b) / (2 * lab.EXTENT) * side)
-            if not (5 <= row < side - 6 and 5 <= column < side - 6):
-                continue
-            shape = rim(shapes[int(label)]) if test else shapes[int(label)]
-            image[row - 5 : row + 6, column - 5 : column + 6][shape] = ONE if label else ZERO
+        at = (X * (1, -1) + lab.EXTENT) / (2 * lab.EXTENT) * side
+        column, row = np.rint(at).astype(int).T
+        seen = (np.minimum(row, column) >= 5) & (np.maximum(row, column) < side - 5)
+        for label, colour in ((0, ZERO), (1, ONE)):
+            shape = rim(shapes[label]) if test else shapes[label]
+            down, right = np.nonzero(shape)
+            chosen = seen & (y == label)
+            image[row[chosen, None] + down - 5, column[chosen, None] + right - 5] = colour
     line = edge(127.5)
     line[:, 1:] |= line[:, :-1].copy()
     line[1:] |= line[:-1].copy()
     image[line] = INK
-    return np.clip(image, 0, 255).astype(np.uint8)
+    return image
 
 
 def lab_png(lab: ToyLab) -> bytes:

@@ -25,6 +25,7 @@ __all__ = ["Session"]
 BAND = 0.1
 BAND_SEEDS = 12
 MAP_SIZE = 50
+JSD_DRAWS = 16
 LINK = "explorer.html"
 
 Reply = tuple[dict[str, Any], list[bytes]]
@@ -76,7 +77,7 @@ class Session:
         self.rev = 0
         self.on_browser = on_browser
         self._changed: dict[str, int] = {}
-        self._names = tuple(control.name for control in CONTROLS) + ("data_seed",)
+        self._names = (*(control.name for control in CONTROLS), "data_seed")
 
     @property
     def params(self) -> dict[str, Any]:
@@ -216,14 +217,15 @@ class Session:
             buffers.append(np.ascontiguousarray(grid, dtype=np.uint8).tobytes())
 
         size, layers = int(request.get("size", 0)), request.get("layers", ())
+        measure = request.get("measure", lanes)
         for lane in lanes:
-            content["lanes"][lane] = _plain(lab.metrics(lane)) if size else {}
+            content["lanes"][lane] = _plain(lab.metrics(lane)) if lane in measure else {}
             if size:
                 attach("grids", lane, lab.grid(lane, size))
             if "saw" in layers:
                 content.setdefault("saw", {})[lane] = self._saw(lane)
             if "jsd" in layers:
-                attach("jsd", lane, lab.jsd_map(lane, MAP_SIZE))
+                attach("jsd", lane, lab.jsd_map(lane, MAP_SIZE, draws=JSD_DRAWS))
             if "seeds" in layers:
                 attach("seeds", lane, lab.band(lane, BAND_SEEDS, MAP_SIZE))
         if new_points:

@@ -25,7 +25,10 @@ def describe(lab: ToyLab) -> str:
 class ExplorerBase:
     """Settings, summary and the still picture of an explorer; `lab` comes from the subclass."""
 
-    lab: ToyLab
+    @property
+    def lab(self) -> ToyLab:
+        """The lab behind the picture."""
+        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"Explorer({describe(self.lab)})"

@@ -14,8 +14,13 @@ class StillExplorer(ExplorerBase):
     """A picture of the six trained schemes and a text; nothing moves."""
 
     def __init__(self, settings: Settings | None = None, *, note: str = "", **changes: Any) -> None:
-        self.lab = ToyLab(settings, **changes)
+        self._lab = ToyLab(settings, **changes)
         self.note = note
+
+    @property
+    def lab(self) -> ToyLab:
+        """The lab behind the picture."""
+        return self._lab
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return self.still()
