@@ -101,7 +101,7 @@ class Plan:
     def uses(self) -> dict[str, tuple[str, ...]]:
         """The axes that each scheme depends on: those that change its definition."""
 
-        def schemes(name: str, value: float) -> dict[str, Any]:
+        def schemes(name: str, value: Any) -> dict[str, Any]:
             return replace(self.settings, **{name: value}).schemes()
 
         return {
@@ -262,9 +262,9 @@ def hello(plan: Plan) -> dict[str, Any]:
         about = f"{control.help}; stops at {stops}"
         controls.append({**control.spec(), "values": values, "digits": digits, "help": about})
     start = {}
-    for name, values in plan.axes.items():
+    for name, offered in plan.axes.items():
         wanted = getattr(plan.settings, name)
-        start[name] = min(values, key=lambda v: abs(v - wanted))
+        start[name] = min(offered, key=lambda v: abs(v - wanted))
     return {
         **reply,
         "controls": controls,
