@@ -63,7 +63,7 @@ CONTROLS: tuple[Control, ...] = (
         0.0, 1.0, 0.01, 2, "of the activation",
     ),
     Control(
-        "stability", "JSD weight", "γ", "pull between views; the paper's 12 is the end",
+        "stability", "JSD weight", "γ", "pull between views (12 in the paper)",
         0.0, 12.0, 0.05, 2, "weight of the divergence", values=STABILITY_STOPS,
     ),
     Control("seed", "Seed", "s", "initial weights, batches, pairs and noise", 0, 49, 1, 0),

@@ -160,8 +160,9 @@ def in_kernel(page: Any, code: str) -> str:
             let text = '';
             const future = kernel.requestExecute({code, store_history: false});
             future.onIOPub = (message) => {
-                if (message.header.msg_type === 'stream') text += message.content.text;
-                if (message.header.msg_type === 'error') text += message.content.traceback.join('\\n');
+                const {header, content} = message;
+                if (header.msg_type === 'stream') text += content.text;
+                if (header.msg_type === 'error') text += content.traceback.join('\\n');
             };
             await future.done;
             return text.trim();

@@ -22,7 +22,10 @@ const NUMBERS = [
 ];
 const LEVELS = [0.1, 0.3, 0.7, 0.9];
 const SIZE = { fine: { one: 144, six: 80 }, idle: { one: 100, six: 48 }, held: { one: 72, six: 48 } };
-const BUDGET_MS = { held: 18, idle: 26 }; // training time asked for in one request
+// The first picture of a setting is always taken after the same number of steps, so that the
+// pictures of a drag can be compared; after 40 steps all six schemes have a boundary.
+const FIRST_STEPS = 40;
+const BUDGET_MS = 26; // training time asked for in one request after that
 
 const signed = (v, digits) => {
   const size = Math.abs(v).toFixed(digits);
@@ -128,9 +131,8 @@ class Explorer {
     };
     if (this.dirty || this.step < this.target) {
       const goal = this.target - (this.restart ? 0 : this.step);
-      const ms = held ? BUDGET_MS.held : BUDGET_MS.idle;
-      // Steps in tens, so that the pictures of a drag are all taken after the same number of steps.
-      const chunk = Math.max(10, 10 * Math.round(ms / this.msPerStep / 10));
+      const first = held || this.step === 0 || this.restart;
+      const chunk = first ? FIRST_STEPS : Math.max(10, Math.round(BUDGET_MS / this.msPerStep));
       const steps = Math.max(0, Math.min(chunk, goal));
       const message = { ...base, steps, restart: this.restart, slowly: this.replaying };
       if (!this.atlas && (steps < goal || held)) { // on the way: coarse, and not every number
@@ -481,14 +483,15 @@ class Explorer {
   }
 
   drawCharts() {
+    const known = ([, value]) => Number.isFinite(value); // there is no loss before the first step
     const of = (name) => {
       const lanes = this.race ? this.lanes : [this.lane];
       const series = lanes.map((lane) => ({
         name: lane, chosen: lane === this.lane,
-        points: (this.history[lane] || []).map(([step, m]) => [step, m[name]]),
+        points: (this.history[lane] || []).map(([step, m]) => [step, m[name]]).filter(known),
       }));
       const before = !this.race && !this.pin && this.before?.history[this.lane];
-      if (before) series.push({ name: "before", points: before.map(([step, m]) => [step, m[name]]) });
+      if (before) series.push({ name: "before", points: before.map(([step, m]) => [step, m[name]]).filter(known) });
       return series;
     };
     const test = this.points.filter((p) => p[3]);

@@ -20,7 +20,7 @@ const THEMES = {
     jsd: [126, 34, 120], seeds: "rgba(22,25,29,.30)", mixed: "#00704f",
   },
   dark: {
-    ramp: [[98, 62, 22], [68, 50, 30], [28, 31, 36], [22, 58, 84], [18, 90, 140]],
+    ramp: [[74, 50, 24], [56, 44, 30], [28, 31, 36], [22, 58, 84], [18, 90, 140]],
     ink: "#f4f5f6", faint: "rgba(244,245,246,.34)", halo: "rgba(16,18,21,.8)",
     ghost: "#b3bac3", pin: "#f0a3d0", zero: "#ffb347", one: "#7cc7f5", paper: "#15181c",
     truth: "rgba(244,245,246,.12)", truthLine: "rgba(244,245,246,.55)",
@@ -199,7 +199,7 @@ function drawPanel(canvas, scene) {
   if (layers.jsd && frame?.jsd) {
     const [r, g, b] = theme.jsd, top = Math.max(1, frame.jsdMax);
     const heat = gridCanvas(frame.jsd, frame.jsdSize, (data, at, v) => {
-      data[at] = r; data[at + 1] = g; data[at + 2] = b; data[at + 3] = 235 * (v / top);
+      data[at] = r; data[at + 1] = g; data[at + 2] = b; data[at + 3] = 200 * (v / top);
     });
     context.drawImage(heat, 0, 0, side, side);
   }
@@ -226,9 +226,11 @@ function drawPanel(canvas, scene) {
     const radius = side > 300 ? Math.max(2.6, side / 150) : Math.max(1.3, side / 130);
     for (const p of scene.points) {
       if (p[3] && !layers.test) continue;
+      context.globalAlpha = layers.saw && frame?.saw ? 0.22 : 1; // the batch comes on top
       drawPoint(context, ...to(p[0], p[1]), radius, p[2], p[3], theme);
     }
   }
+  context.globalAlpha = 1;
   if (layers.seeds && frame?.seeds) {
     context.strokeStyle = theme.ink;
     context.lineWidth = 1.1 * thick;

@@ -1,0 +1,449 @@
+"""The live explorer in a real JupyterLab, driven by keyboard and mouse.
+
+Assertions read what the explorer publishes about itself (data attributes, labels, the canvas's
+bytes), never screenshots. One server and one page serve the whole module.
+"""
+
+import os
+import re
+
+import pytest
+from lab_server import (
+    chromium,
+    chromium_path,
+    in_kernel,
+    jupyter_lab,
+    open_notebook,
+    run_all,
+    write_notebook,
+)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        chromium_path() is None and not os.environ.get("CI"),
+        reason="no Chromium; install one (apt install chromium) or set NMLIB_CHROMIUM",
+    ),
+]
+
+LIVE = [
+    "from nmlib.widgets import explore\nexplorer = explore()\nexplorer",
+    "explorer.sliders",
+    "print('all cells', 'ran')",
+]
+BASIC = [
+    "from nmlib.widgets import explore\nexplorer = explore(mode='basic')\nexplorer",
+    "print('all cells', 'ran')",
+]
+SETTLED = """() => {
+    const d = document.querySelector('.nm-root')?.dataset;
+    return d && d.settled === 'true' && d.shown === d.gen;
+}"""
+
+
+class Explorer:
+    """What a person does with the explorer, and what can be read from it."""
+
+    def __init__(self, page, address):
+        self.page, self.address, self.errors = page, address, []
+        page.on("pageerror", lambda e: self.errors.append(str(e)))
+        page.on("console", self._console)
+
+    def _console(self, message):
+        if message.type == "error":
+            self.errors.append(message.text)
+
+    def open(self, name):
+        open_notebook(self.page, self.address, name)
+        run_all(self.page)
+        self.page.get_by_text("all cells ran", exact=True).wait_for(timeout=90_000)
+
+    @property
+    def data(self):
+        return self.page.evaluate("() => ({...document.querySelector('.nm-root').dataset})")
+
+    def settle(self):
+        self.page.wait_for_function(SETTLED, timeout=30_000)
+        return self.data
+
+    def picture(self):
+        """The bytes of the large picture."""
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")
+        return self.page.locator(".nm-stage canvas").first.evaluate("c => c.toDataURL()")
+
+    def slider(self, name):
+        return self.page.locator(f"input[type=range][data-name={name}]")
+
+    def press(self, label):
+        button = self.page.locator(".nm-root").get_by_role("button", name=label, exact=True)
+        button.focus()
+        self.page.keyboard.press("Enter")
+
+    def layer(self, name, on=True):
+        self.page.locator(f"input[data-layer={name}]").set_checked(on, force=True)
+
+    def kernel(self, expression):
+        return in_kernel(self.page, f"print({expression})")
+
+    def said(self, pattern):
+        """Wait until the live region says something."""
+        self.page.wait_for_function(
+            "(p) => new RegExp(p).test(document.querySelector('.nm-live').textContent)",
+            arg=pattern,
+            timeout=15_000,
+        )
+        return self.page.locator(".nm-live").inner_text()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    assert chromium_path(), "CI must have a Chromium: apt install chromium"
+    folder = tmp_path_factory.mktemp("notebooks")
+    write_notebook(folder / "live.ipynb", LIVE)
+    write_notebook(folder / "basic.ipynb", BASIC)
+    with jupyter_lab(folder) as address, chromium() as browser:
+        yield address, browser
+
+
+@pytest.fixture(scope="module")
+def opened(served):
+    address, browser = served
+    explorer = Explorer(browser.new_page(viewport={"width": 1500, "height": 1000}), address)
+    explorer.open("live.ipynb")
+    yield explorer
+    explorer.page.close()
+
+
+@pytest.fixture
+def explorer(opened):
+    opened.settle()
+    yield opened
+    assert opened.errors == []
+    assert opened.data["maxInflight"] == "1"
+
+
+def test_the_cells_run_and_the_networks_train_to_the_end(explorer):
+    data = explorer.data
+    assert data["transport"] == "kernel"
+    assert data["step"] == data["total"] == "500"
+    assert explorer.kernel("explorer.lab.steps_done") == "500"
+    sentence = explorer.said(r"NoisyMix after 500 steps: boundary \d\.\d\d long")
+    assert re.search(r"\d+ test errors, accuracy \d\d\.\d %, under test noise \d\d\.\d %", sentence)
+
+
+THREE = pytest.mark.parametrize("name", ["alpha", "sigma_add", "sigma_mult"])
+FACT = {"alpha": "alpha", "sigma_add": "sigmaAdd", "sigma_mult": "sigmaMult"}
+
+
+@THREE
+def test_arrow_keys_move_the_boundary(explorer, name):
+    slider, before, old = explorer.slider(name), explorer.data, explorer.picture()
+    value, step = float(slider.input_value()), float(slider.get_attribute("step"))
+    slider.focus()
+    explorer.page.keyboard.press("ArrowRight")
+    data = explorer.settle()
+    wanted = f"{value + step:.2f}"
+    assert float(data[FACT[name]]) == pytest.approx(value + step)
+    assert int(data["gen"]) == int(before["gen"]) + 1
+    assert slider.get_attribute("aria-valuetext").startswith(wanted.rstrip("0"))
+    assert explorer.picture() != old
+    assert float(explorer.kernel(f"explorer.{name}")) == pytest.approx(value + step)
+    # The notebook has not taken the key for its own: the explorer still has the focus.
+    assert slider.evaluate("s => document.activeElement === s")
+
+
+@THREE
+def test_of_a_drag_the_last_value_wins(explorer, name):
+    slider, old, before = explorer.slider(name), explorer.picture(), explorer.data
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    low, high = (float(slider.get_attribute(a)) for a in ("min", "max"))
+    share = (float(slider.input_value()) - low) / (high - low)
+    mouse, y = explorer.page.mouse, box["y"] + box["height"] / 2
+    at = lambda s: box["x"] + 9 + s * (box["width"] - 18)  # noqa: E731
+    mouse.move(at(share), y)
+    mouse.down()
+    pictures = set()
+    for i in range(60):
+        mouse.move(at(share + (0.6 - share) * (i + 1) / 60), y)
+        if i % 15 == 14:
+            pictures.add(explorer.picture())
+    assert explorer.data["inflight"] in "01"
+    mouse.up()
+    data = explorer.settle()
+    value = float(slider.input_value())
+    assert value == pytest.approx(low + 0.6 * (high - low), abs=0.02 * (high - low))
+    assert float(data[FACT[name]]) == value
+    assert float(explorer.kernel(f"explorer.{name}")) == value
+    assert explorer.kernel("explorer.lab.steps_done") == data["step"] == "500"
+    assert explorer.picture() != old
+    assert len(pictures) > 1, "nothing was drawn while the slider moved"
+    # One setting a move at most, and far fewer questions than one for each training step.
+    assert 10 <= int(data["gen"]) - int(before["gen"]) <= 61
+    assert int(data["ticks"]) - int(before["ticks"]) < 150
+
+
+def test_python_leads(explorer):
+    gen = int(explorer.data["gen"])
+    in_kernel(explorer.page, "explorer.sigma_add = 0.3")
+    explorer.page.wait_for_function(
+        "() => document.querySelector('.nm-root').dataset.sigmaAdd === '0.3'"
+    )
+    data = explorer.settle()
+    assert int(data["gen"]) == gen + 1  # no echo
+    assert explorer.slider("sigma_add").input_value() == "0.3"
+    assert "0.30" in explorer.slider("sigma_add").get_attribute("aria-valuetext")
+    # The ordinary sliders of the next cell follow, too.
+    ordinary = explorer.page.locator(".jp-OutputArea .widget-slider").nth(1)
+    assert ordinary.locator(".widget-readout").inner_text() == "0.30"
+
+
+def test_ordinary_sliders_lead(explorer):
+    ordinary = explorer.page.locator(".jp-OutputArea .widget-slider").nth(1)
+    before = float(explorer.data["sigmaAdd"])
+    ordinary.scroll_into_view_if_needed()
+    ordinary.locator("[role=slider]").focus()
+    explorer.page.keyboard.press("ArrowRight")
+    explorer.page.wait_for_function(
+        "(old) => Number(document.querySelector('.nm-root').dataset.sigmaAdd) > old", arg=before
+    )
+    explorer.page.locator(".nm-root").scroll_into_view_if_needed()
+    data = explorer.settle()
+    assert float(data["sigmaAdd"]) == pytest.approx(before + 0.01)
+    assert float(explorer.kernel("explorer.lab.settings.sigma_add")) == float(data["sigmaAdd"])
+
+
+def test_a_wrong_value_from_python_changes_nothing(explorer):
+    said = in_kernel(explorer.page, "explorer.alpha = -1")
+    assert "alpha must be a finite number > 0, got -1" in said
+    assert explorer.data["failed"] == "false"
+    assert float(explorer.kernel("explorer.alpha")) == float(explorer.data["alpha"])
+
+
+def test_pause_step_epoch_reset(explorer):
+    explorer.press("Reset")
+    data = explorer.settle()
+    assert (data["step"], data["playing"]) == ("0", "false")
+    assert explorer.kernel("explorer.playing") == "False"
+    explorer.press("Step")
+    assert explorer.settle()["step"] == "1"
+    explorer.press("Epoch")
+    assert explorer.settle()["step"] == "6"
+    # Another setting while paused is trained to the same step.
+    explorer.slider("alpha").focus()
+    explorer.page.keyboard.press("ArrowLeft")
+    assert explorer.settle()["step"] == "6"
+    explorer.press("Play")
+    data = explorer.settle()
+    assert (data["step"], data["playing"]) == ("500", "true")
+
+
+def test_a_hidden_page_asks_for_nothing(explorer):
+    hide = """(state) => {
+        Object.defineProperty(document, 'visibilityState', {configurable: true, get: () => state});
+        document.dispatchEvent(new Event('visibilitychange'));
+    }"""
+    explorer.press("Replay")
+    explorer.page.evaluate(hide, "hidden")
+    explorer.page.wait_for_function(
+        "() => document.querySelector('.nm-root').dataset.inflight === '0'"
+    )
+    ticks, step = explorer.data["ticks"], explorer.kernel("explorer.lab.steps_done")
+    explorer.page.wait_for_timeout(400)
+    assert explorer.data["ticks"] == ticks
+    assert explorer.kernel("explorer.lab.steps_done") == step != "500"
+    explorer.page.evaluate(hide, "visible")
+    assert explorer.settle()["step"] == "500"
+
+
+def test_out_of_the_window_it_rests_too(explorer):
+    explorer.press("Replay")
+    root = explorer.page.locator(".nm-root")
+    root.evaluate("r => { r.style.display = 'none'; }")
+    explorer.page.wait_for_timeout(300)
+    ticks = explorer.data["ticks"]
+    explorer.page.wait_for_timeout(300)
+    assert explorer.data["ticks"] == ticks
+    root.evaluate("r => { r.style.display = ''; }")
+    assert explorer.settle()["step"] == "500"
+
+
+def test_race_and_schemes_by_keyboard(explorer):
+    chosen = explorer.page.locator(".nm-lanes input[value=noisymix]")
+    chosen.focus()
+    explorer.page.keyboard.press("ArrowRight")  # radio buttons: the next is 'All six'
+    explorer.settle()
+    canvases = explorer.page.locator(".nm-stage canvas")
+    assert canvases.count() == 6
+    steps = canvases.evaluate_all("cs => cs.map((c) => c.dataset.step)")
+    assert steps == ["500"] * 6
+    pictures = canvases.evaluate_all("cs => cs.map((c) => c.toDataURL())")
+    assert len(set(pictures)) == 6
+    assert explorer.kernel("explorer.race") == "True"
+    explorer.page.keyboard.press("ArrowLeft")
+    explorer.settle()
+    assert canvases.count() == 1
+    in_kernel(explorer.page, "explorer.lane = 'baseline'")
+    explorer.page.wait_for_selector(".nm-stage canvas[data-lane=baseline]")
+    in_kernel(explorer.page, "explorer.lane = 'noisymix'")
+    explorer.page.wait_for_selector(".nm-stage canvas[data-lane=noisymix]")
+
+
+def test_layers_are_drawn_and_explained(explorer):
+    notes = explorer.page.locator(".nm-notes")
+    for layer, words in (
+        ("saw", "What the model saw"),
+        ("jsd", "JSD between views"),
+        ("seeds", "12 nets"),
+    ):
+        old = explorer.picture()
+        explorer.layer(layer)
+        explorer.page.wait_for_function(
+            "(w) => document.querySelector('.nm-notes').textContent.includes(w)", arg=words
+        )
+        explorer.settle()
+        assert explorer.picture() != old
+        explorer.layer(layer, on=False)
+        explorer.settle()
+    assert notes.inner_text() == ""
+
+
+def test_collapse_is_said_in_words(explorer):
+    slider = explorer.slider("stability")
+    before = slider.input_value()
+    slider.focus()
+    explorer.page.keyboard.press("End")
+    data = explorer.settle()
+    assert data["stability"] == "12"
+    assert "noisymix" in data["collapsed"].split()
+    assert "NoisyMix has collapsed" in explorer.said("collapsed")
+    assert explorer.page.locator(".nm-badge").is_visible()
+    slider.evaluate(
+        "(s, v) => { s.value = v; s.dispatchEvent(new Event('input', {bubbles: true})); }", before
+    )
+    explorer.settle()
+    assert explorer.page.locator(".nm-badge").is_hidden()
+
+
+def test_points_by_mouse_and_keyboard(explorer):
+    count = "len(explorer.lab.X_train) + len(explorer.lab.X_test)"
+    canvas = explorer.page.locator(".nm-stage canvas")
+    assert explorer.kernel(count) == "500"
+    canvas.click(position={"x": 30, "y": 30})
+    assert "Added a training point of class 1" in explorer.page.locator(".nm-live").inner_text()
+    explorer.settle()
+    assert explorer.kernel(count) == "501"
+    canvas.click(position={"x": 30, "y": 60}, modifiers=["Shift"])
+    assert "class 0" in explorer.page.locator(".nm-live").inner_text()
+    explorer.settle()
+    canvas.click(position={"x": 30, "y": 30}, modifiers=["Alt"])
+    explorer.settle()
+    canvas.click(position={"x": 30, "y": 60}, modifiers=["Control"])
+    explorer.settle()
+    assert explorer.kernel(count) == "500"
+    canvas.focus()
+    for key in ("ArrowLeft", "Shift+ArrowUp", "1"):
+        explorer.page.keyboard.press(key)
+    explorer.settle()
+    assert explorer.kernel(count) == "501"
+    explorer.page.keyboard.press("p")
+    explorer.said(r"P\(class 1\) = \d")
+    explorer.page.keyboard.press("Delete")
+    explorer.settle()
+    assert explorer.kernel(count) == "500"
+    explorer.press("New data")
+    data = explorer.settle()
+    assert explorer.kernel("explorer.data_seed") == data["dataSeed"] == "1"
+
+
+def test_pin_and_copy(explorer):
+    explorer.press("Pin as A")
+    explorer.slider("alpha").focus()
+    explorer.page.keyboard.press("ArrowRight")
+    explorer.settle()
+    table = explorer.page.locator(".nm-numbers")
+    assert "B (now)" in table.inner_text()
+    explorer.press("Unpin A")
+    explorer.press("Copy code")
+    copied = explorer.page.locator(".nm-copied")
+    copied.wait_for()
+    # The code repeats the numbers.
+    accuracy = explorer.kernel("explorer.lab.metrics('noisymix')['errors']")
+    code = copied.input_value() + "\nprint('errors', lab.metrics('noisymix')['errors'])"
+    assert in_kernel(explorer.page, code).endswith(f"errors {accuracy}")
+    explorer.press("Copy link")
+    explorer.page.wait_for_function(
+        "() => document.querySelector('.nm-copied').value.includes('explorer.html#')"
+    )
+    link = copied.input_value()
+    assert f"alpha={explorer.data['alpha']}" in link and "seed=0" in link
+
+
+def test_narrow_and_dark(explorer):
+    root = explorer.page.locator(".nm-root")
+    root.evaluate("r => { r.style.width = '340px'; }")
+    explorer.page.wait_for_timeout(100)
+    wide = root.evaluate(
+        """r => {
+            const right = (n) => n.getBoundingClientRect().right;
+            return Math.max(...[...r.querySelectorAll('*')].map(right)) - right(r);
+        }"""
+    )
+    assert wide <= 1
+    old = explorer.picture()
+    explorer.page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    explorer.page.wait_for_selector(".nm-root[data-theme=dark]")
+    assert explorer.picture() != old
+    explorer.page.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    explorer.page.wait_for_selector(".nm-root[data-theme=light]")
+    root.evaluate("r => { r.style.width = ''; }")
+
+
+def test_every_control_has_a_name(explorer):
+    nameless = explorer.page.locator(".nm-root").evaluate(
+        """(root) => [...root.querySelectorAll('button, input, select, textarea, canvas, summary')]
+            .filter((n) => !n.getAttribute('aria-label') && !n.labels?.length)
+            .filter((n) => !n.textContent.trim())
+            .map((n) => n.outerHTML)"""
+    )
+    assert nameless == []
+    assert explorer.page.get_by_role("slider", name="Mixing α").count() == 1
+
+
+def test_after_a_kernel_restart_the_picture_stays_and_says_so(explorer):
+    picture = explorer.picture()
+    explorer.page.evaluate(
+        """() => window.jupyterapp.shell.currentWidget
+            .context.sessionContext.session.kernel.restart()"""
+    )
+    alert = explorer.page.locator(".nm-alert")
+    alert.wait_for(timeout=20_000)
+    assert "Run this cell again" in alert.inner_text()
+    assert explorer.data["gone"] == "true"
+    assert explorer.picture() == picture
+    explorer.slider("alpha").focus()
+    explorer.page.keyboard.press("ArrowRight")  # asks nobody
+    assert explorer.data["inflight"] == "0"
+
+
+def test_basic_explorer(served):
+    address, browser = served
+    page = browser.new_page(viewport={"width": 1500, "height": 1000})
+    explorer = Explorer(page, address)
+    explorer.open("basic.ipynb")
+    image, status = page.locator(".jp-OutputArea img.widget-image"), page.locator("p[role=status]")
+    image.wait_for(timeout=30_000)
+    words, source = status.inner_text(), image.get_attribute("src")
+    assert words.startswith("NoisyMix, step ")
+    page.locator(".widget-slider [role=slider]").nth(1).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "(s) => document.querySelector('.jp-OutputArea img').src !== s", arg=source
+    )
+    assert in_kernel(page, "print(explorer.sigma_add)") == "0.16"
+    page.get_by_role("button", name="Train to the end").click()
+    page.wait_for_function(
+        "() => document.querySelector('p[role=status]').innerText.includes('step 500 of 500')"
+    )
+    assert explorer.errors == []
+    page.close()
