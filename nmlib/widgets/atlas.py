@@ -300,10 +300,11 @@ def footer(atlas: Atlas) -> str:
         f"{name}={value}" for name, value in head["settings"].items() if name not in head["axes"]
     )
     made = head["made"]
+    commit = made["commit"].replace("+", " plus uncommitted changes,")
     grids = sum(head["cells"].values()) * len(head["steps"])
     return (
         f"{grids} pictures of {head['size']} × {head['size']} pixels in {head['levels']} levels, "
-        f"computed at commit {made['commit']} with torch {made['torch']} and NumPy "
+        f"computed at commit {commit} with torch {made['torch']} and NumPy "
         f"{made['numpy']}; {fixed}; inputs {head['digest']}."
     )
 
