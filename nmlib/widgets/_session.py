@@ -127,9 +127,11 @@ class Session:
             return self._hello(), []
         if kind == "tick":
             return self._tick(request)
+        if kind == "ping":
+            return {"kind": "ping"}, []
         if kind == "code":
             return {"kind": "code", "code": self.lab.as_code()}, []
-        raise ValueError(f"unknown request kind {kind!r}; known are hello, tick and code")
+        raise ValueError(f"unknown request kind {kind!r}; known are hello, tick, code, ping")
 
     def _hello(self) -> dict[str, Any]:
         lab = self.lab

@@ -26,8 +26,9 @@ pytestmark = [
     ),
 ]
 
+# Shorter than the default, for a shorter test.
 LIVE = [
-    "from nmlib.widgets import explore\nexplorer = explore()\nexplorer",
+    "from nmlib.widgets import explore\nexplorer = explore(epochs=40)\nexplorer",
     "explorer.sliders",
     "print('all cells', 'ran')",
 ]
@@ -116,6 +117,19 @@ def opened(served):
 
 @pytest.fixture
 def explorer(opened):
+    """The explorer at its default settings, trained to the end."""
+    in_kernel(
+        opened.page,
+        """
+from nmlib.explorer import Settings
+for name in ("alpha", "sigma_add", "sigma_mult", "stability", "data_seed"):
+    setattr(explorer, name, getattr(Settings(), name))
+explorer.playing = True
+""",
+    )
+    opened.page.wait_for_function(
+        "() => document.querySelector('.nm-root').dataset.sigmaAdd === '0.15'"
+    )
     opened.settle()
     yield opened
     assert opened.errors == []
@@ -125,9 +139,9 @@ def explorer(opened):
 def test_the_cells_run_and_the_networks_train_to_the_end(explorer):
     data = explorer.data
     assert data["transport"] == "kernel"
-    assert data["step"] == data["total"] == "500"
-    assert explorer.kernel("explorer.lab.steps_done") == "500"
-    sentence = explorer.said(r"NoisyMix after 500 steps: boundary \d\.\d\d long")
+    assert data["step"] == data["total"] == "200"
+    assert explorer.kernel("explorer.lab.steps_done") == "200"
+    sentence = explorer.said(r"NoisyMix after 200 steps: boundary \d\.\d\d long")
     assert re.search(r"\d+ test errors, accuracy \d\d\.\d %, under test noise \d\d\.\d %", sentence)
 
 
@@ -175,7 +189,7 @@ def test_of_a_drag_the_last_value_wins(explorer, name):
     assert value == pytest.approx(low + 0.6 * (high - low), abs=0.02 * (high - low))
     assert float(data[FACT[name]]) == value
     assert float(explorer.kernel(f"explorer.{name}")) == value
-    assert explorer.kernel("explorer.lab.steps_done") == data["step"] == "500"
+    assert explorer.kernel("explorer.lab.steps_done") == data["step"] == "200"
     assert explorer.picture() != old
     assert len(pictures) > 1, "nothing was drawn while the slider moved"
     # One setting a move at most, and far fewer questions than one for each training step.
@@ -235,7 +249,7 @@ def test_pause_step_epoch_reset(explorer):
     assert explorer.settle()["step"] == "6"
     explorer.press("Play")
     data = explorer.settle()
-    assert (data["step"], data["playing"]) == ("500", "true")
+    assert (data["step"], data["playing"]) == ("200", "true")
 
 
 def test_a_hidden_page_asks_for_nothing(explorer):
@@ -251,9 +265,9 @@ def test_a_hidden_page_asks_for_nothing(explorer):
     ticks, step = explorer.data["ticks"], explorer.kernel("explorer.lab.steps_done")
     explorer.page.wait_for_timeout(400)
     assert explorer.data["ticks"] == ticks
-    assert explorer.kernel("explorer.lab.steps_done") == step != "500"
+    assert explorer.kernel("explorer.lab.steps_done") == step != "200"
     explorer.page.evaluate(hide, "visible")
-    assert explorer.settle()["step"] == "500"
+    assert explorer.settle()["step"] == "200"
 
 
 def test_out_of_the_window_it_rests_too(explorer):
@@ -265,7 +279,7 @@ def test_out_of_the_window_it_rests_too(explorer):
     explorer.page.wait_for_timeout(300)
     assert explorer.data["ticks"] == ticks
     root.evaluate("r => { r.style.display = ''; }")
-    assert explorer.settle()["step"] == "500"
+    assert explorer.settle()["step"] == "200"
 
 
 def test_race_and_schemes_by_keyboard(explorer):
@@ -276,7 +290,7 @@ def test_race_and_schemes_by_keyboard(explorer):
     canvases = explorer.page.locator(".nm-stage canvas")
     assert canvases.count() == 6
     steps = canvases.evaluate_all("cs => cs.map((c) => c.dataset.step)")
-    assert steps == ["500"] * 6
+    assert steps == ["200"] * 6
     pictures = canvases.evaluate_all("cs => cs.map((c) => c.toDataURL())")
     assert len(set(pictures)) == 6
     assert explorer.kernel("explorer.race") == "True"
@@ -328,6 +342,8 @@ def test_collapse_is_said_in_words(explorer):
 def test_points_by_mouse_and_keyboard(explorer):
     count = "len(explorer.lab.X_train) + len(explorer.lab.X_test)"
     canvas = explorer.page.locator(".nm-stage canvas")
+    explorer.press("Reset")  # nothing to train, so the test is short
+    explorer.settle()
     assert explorer.kernel(count) == "500"
     canvas.click(position={"x": 30, "y": 30})
     assert "Added a training point of class 1" in explorer.page.locator(".nm-live").inner_text()

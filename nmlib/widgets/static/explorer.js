@@ -79,9 +79,10 @@ class Explorer {
     this.cleanups = [];
     transport.onSet((content) => this.adopt(content));
     transport.onLost(() => this.lose());
+    transport.onFound(() => this.find());
     this.root.append(h("p", { class: "nm-wait" }, transport.kind === "kernel" ? "Waiting for the kernel …" : "Unpacking …"));
     this.watchTheme();
-    this.watchSight(host);
+    this.watchSight();
     this.pump();
   }
 
@@ -166,6 +167,7 @@ class Explorer {
   }
 
   receive(message, reply) {
+    if (reply.kind === "again") { this.dirty = true; return; }
     if (reply.kind === "error") { this.fail(reply.message); return; }
     this.rev = Math.max(this.rev, reply.rev || 0);
     if (reply.kind === "hello") { this.start(reply); return; }
@@ -427,6 +429,15 @@ class Explorer {
     else this.root.replaceChildren(h("p", { class: "nm-wait" }, text));
     this.showStatus();
     this.publish();
+  }
+
+  find() {
+    if (!this.gone) return;
+    this.gone = false;
+    this.root.classList.remove("nm-late");
+    this.fail(null);
+    this.dirty = true;
+    this.pump();
   }
 
   // ----- drawing ---------------------------------------------------------------------------------
@@ -939,7 +950,7 @@ class Explorer {
   }
 
   /** No requests from a hidden tab or from outside the window. */
-  watchSight(host) {
+  watchSight() {
     const wake = () => { this.publish(); this.pump(); };
     document.addEventListener("visibilitychange", wake);
     const observer = new IntersectionObserver((entries) => {
@@ -947,17 +958,9 @@ class Explorer {
       wake();
     }, { rootMargin: "100px" });
     observer.observe(this.root);
-    // ipywidgets marks the views of a dead kernel; not every version also sends an event.
-    const marked = new MutationObserver(() => {
-      if (host.closest(".jupyter-widgets-disconnected")) this.lose();
-    });
-    for (let node = host, i = 0; node && i < 3; node = node.parentElement, i++) {
-      marked.observe(node, { attributes: true, attributeFilter: ["class"] });
-    }
     this.cleanups.push(() => {
       document.removeEventListener("visibilitychange", wake);
       observer.disconnect();
-      marked.disconnect();
     });
   }
 

@@ -1,7 +1,7 @@
 // Two ways to get frames behind one interface:
 //   request(message) -> Promise<reply>      reply.grids[lane] = {data: Uint8Array, size}
 //   onSet(callback)                          the other side changed a setting
-//   onLost(callback)                         nobody answers any more
+//   onLost(callback), onFound(callback)      nobody answers any more; somebody does again
 // The explorer never has more than one request under way, so work is cancelled by not asking.
 
 /** A running kernel, through the widget's custom messages. */
@@ -20,27 +20,41 @@ class KernelTransport {
       this.waiting.delete(content.id);
       resolve(unpack(content, buffers || []));
     };
-    this.live = () => { if (model.comm_live === false) this.lost?.(); };
+    // ipywidgets says that the connection has changed, not how: ask, and see who answers.
+    this.live = () => {
+      clearTimeout(this.patience);
+      this.patience = setTimeout(() => this.lost?.(), 2500);
+      this.request({ kind: "ping" }).then(() => {
+        clearTimeout(this.patience);
+        for (const resolve of this.waiting.values()) resolve({ kind: "again" });
+        this.waiting.clear();
+        this.found?.();
+      });
+    };
     model.on("msg:custom", this.listen);
     model.on("comm_live_update", this.live);
-    model.on("comm:close", (this.closed = () => this.lost?.()));
   }
 
   request(message) {
     const id = this.next++;
     return new Promise((resolve) => {
       this.waiting.set(id, resolve);
-      this.model.send({ ...message, id, view: this.view });
+      try {
+        this.model.send({ ...message, id, view: this.view });
+      } catch { // the connection is closed
+        this.lost?.();
+      }
     });
   }
 
   onSet(callback) { this.set = callback; }
   onLost(callback) { this.lost = callback; }
+  onFound(callback) { this.found = callback; }
 
   close() {
+    clearTimeout(this.patience);
     this.model.off("msg:custom", this.listen);
     this.model.off("comm_live_update", this.live);
-    this.model.off("comm:close", this.closed);
     this.waiting.clear();
   }
 }
@@ -79,6 +93,7 @@ class AtlasTransport {
 
   onSet() {}
   onLost() {}
+  onFound() {}
   close() {}
 
   /** Index of the atlas cell of a lane at these settings. */
