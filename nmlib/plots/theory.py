@@ -248,3 +248,34 @@ class TrainedTermsDisplay(Shown):
                 name=term, x=labels, y=mean, error_y={"type": "data", "array": 2 * error}
             )
         return figure.update_layout(template="plotly_white", title=self.conditions)
+
+
+def draw_meter(reply: dict[str, Any]) -> Any:
+    """Draw one reading of the theory meter: measured loss against expansion.
+
+    Args:
+        reply: eps, measured, expanded, miss (share of the change), parted, and `curve` with the
+            lists eps, measured and expanded.
+
+    Returns:
+        The matplotlib figure.
+    """
+    from matplotlib.figure import Figure
+
+    amber = reply["parted"]
+    colour = OKABE_ITO["orange"] if amber else OKABE_ITO["blue"]
+    figure = Figure(figsize=(6.4, 3.3), layout="constrained")
+    ax = figure.add_subplot()
+    curve = reply["curve"]
+    ax.plot(curve["eps"], curve["measured"], color="black", label="measured")
+    ax.plot(curve["eps"], curve["expanded"], color=colour, linestyle="--", label="expansion")
+    ax.plot(reply["eps"], reply["measured"], "o", color="black", markerfacecolor="white")
+    ax.plot(reply["eps"], reply["expanded"], "s", color=colour)
+    ax.axvline(reply["eps"], color="0.7", linestyle=":", zorder=0)
+    mark = "⚠ they part" if amber else "✓ they agree"
+    percent = f"off by {100 * reply['miss']:.2g} % of the change"
+    ax.set_title(f"{mark}: {percent}", fontsize=10, loc="left")
+    ax.set_xlabel(r"$\epsilon$")
+    ax.set_ylabel("loss")
+    ax.legend(frameon=False)
+    return figure

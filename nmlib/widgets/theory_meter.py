@@ -84,29 +84,10 @@ def summary(settings: dict[str, Any]) -> str:
 
 def picture(settings: dict[str, Any]) -> bytes:
     """Draw the meter as a PNG."""
-    from matplotlib.figure import Figure
-
     from nmlib.plots.shown import png
-    from nmlib.plots.style import OKABE_ITO
+    from nmlib.plots.theory import draw_meter
 
-    reply = reply_to(settings)
-    amber = reply["parted"]
-    colour = OKABE_ITO["orange"] if amber else OKABE_ITO["blue"]
-    figure = Figure(figsize=(6.4, 3.3), layout="constrained")
-    ax = figure.add_subplot()
-    curve = reply["curve"]
-    ax.plot(curve["eps"], curve["measured"], color="black", label="measured")
-    ax.plot(curve["eps"], curve["expanded"], color=colour, linestyle="--", label="expansion")
-    ax.plot(reply["eps"], reply["measured"], "o", color="black", markerfacecolor="white")
-    ax.plot(reply["eps"], reply["expanded"], "s", color=colour)
-    ax.axvline(reply["eps"], color="0.7", linestyle=":", zorder=0)
-    mark = "⚠ they part" if amber else "✓ they agree"
-    percent = f"off by {100 * reply['miss']:.2g} % of the change"
-    ax.set_title(f"{mark}: {percent}", fontsize=10, loc="left")
-    ax.set_xlabel(r"$\epsilon$")
-    ax.set_ylabel("loss")
-    ax.legend(frameon=False)
-    return png(figure)
+    return png(draw_meter(reply_to(settings)))
 
 
 def still_bundle(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
