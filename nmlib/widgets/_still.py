@@ -23,4 +23,7 @@ class StillExplorer(ExplorerBase):
         return self._lab
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return self.still()
+        data, metadata = self.still()
+        if self.note:
+            data["text/plain"] += f"\nNothing moves here: {self.note}."
+        return data, metadata
