@@ -23,7 +23,10 @@ PAPER_FIG4: dict[str, float] = {
     "manifold_mixup_jsd": 88.0,
     "noisymix": 88.8,
 }
-"""Test accuracies in percent printed in the paper's Fig. 4 (one seed, 250 points)."""
+"""Test accuracies in percent printed in the paper's Fig. 4 (one seed, 250 points).
+
+87.4 is no multiple of 1/250, so that number or the count of test points must be something else.
+"""
 
 # Measure, column heading, factor, difference to the baseline or the value itself.
 _COLUMNS = (
