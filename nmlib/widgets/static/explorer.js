@@ -25,7 +25,9 @@ const SIZE = { fine: { one: 144, six: 80 }, idle: { one: 100, six: 48 }, held: {
 // The first picture of a setting is always taken after the same number of steps, so that the
 // pictures of a drag can be compared; after 40 steps all six schemes have a boundary.
 const FIRST_STEPS = 40;
-const BUDGET_MS = 26; // training time asked for in one request after that
+// Training time asked for in one request after that: as much as the rest of a request takes, so
+// that half of the time is training, within limits that keep the sliders quick.
+const BUDGET_MS = [26, 55];
 
 const signed = (v, digits) => {
   const size = Math.abs(v).toFixed(digits);
@@ -72,6 +74,8 @@ class Explorer {
     this.counts = { ticks: 0, inflight: 0, most: 0 };
     this.msPerStep = 0.6;
     this.roundTrip = 40; // ms, of a request that trains
+    this.drawMs = 10;
+    this.budget = BUDGET_MS[0];
     this.cursor = [0, 0];
     this.cursorOn = false;
     this.seen = true;
@@ -133,7 +137,7 @@ class Explorer {
     if (this.dirty || this.step < this.target) {
       const goal = this.target - (this.restart ? 0 : this.step);
       const first = held || this.step === 0 || this.restart;
-      const chunk = first ? FIRST_STEPS : Math.max(10, Math.round(BUDGET_MS / this.msPerStep));
+      const chunk = first ? FIRST_STEPS : Math.max(10, Math.round(this.budget / this.msPerStep));
       const steps = Math.max(0, Math.min(chunk, goal));
       const message = { ...base, steps, restart: this.restart, slowly: this.replaying };
       if (!this.atlas && (steps < goal || held)) { // on the way: coarse, and not every number
@@ -175,6 +179,8 @@ class Explorer {
     const current = reply.gen === this.gen;
     if (reply.trained >= 10 && reply.ms.train) {
       this.msPerStep += 0.4 * (reply.ms.train / reply.trained - this.msPerStep);
+      const rest = this.roundTrip - reply.ms.train;
+      this.budget = Math.min(BUDGET_MS[1], Math.max(BUDGET_MS[0], 0.6 * this.budget + 0.4 * rest));
     }
     if (current) {
       this.step = reply.step;
@@ -455,8 +461,10 @@ class Explorer {
     if (this.drawing || this.closed || !this.panels) return;
     this.drawing = requestAnimationFrame(() => {
       this.drawing = 0;
+      const start = performance.now();
       this.draw();
       const now = performance.now();
+      this.drawMs += 0.3 * (now - start - this.drawMs);
       if (this.answered !== undefined) this.shown = this.answered;
       while (this.moves.length && this.moves[0][0] <= this.shown) {
         const latency = now - this.moves.shift()[1];
@@ -581,7 +589,8 @@ class Explorer {
       race: Boolean(this.race), playing: this.playing, transport: this.transport.kind,
       inflight: this.counts.inflight, maxInflight: this.counts.most, ticks: this.counts.ticks,
       settled: Boolean(this.lanes) && this.settled && !this.pumping, gone: Boolean(this.gone),
-      failed: Boolean(this.failed),
+      failed: Boolean(this.failed), msRoundTrip: this.roundTrip.toFixed(0),
+      msDraw: this.drawMs.toFixed(1), msStep: this.msPerStep.toFixed(2),
     });
     for (const [name, value] of Object.entries(this.params || {})) d[camel(name)] = value;
     d.collapsed = this.lanes ? this.lanes.filter((l) => this.frames[l]?.metrics?.collapsed && this.frames[l].step > 0).join(" ") : "";
