@@ -429,7 +429,7 @@ class _Group:
             below = suffix[i - point]
             if i < len(layers) - 1:
                 delta = delta.transpose(1, 2)
-            gradients[i][0].copy_(torch.bmm(delta, below))
+            gradients[i][0].copy_(_product(delta, below))
             gradients[i][1].copy_(delta.sum(2).unsqueeze(1))
             if i > 0:
                 out = self._buffer(f"delta {i}", members, views * batch, below.shape[-1])
@@ -455,7 +455,7 @@ class _Group:
         delta = delta.view(members, batch, width)
         for i in range(point - 1, -1, -1):
             self._activation_gradient(delta, prefix[i + 1])
-            gradients[i][0].copy_(torch.bmm(delta.transpose(1, 2), prefix[i]))
+            gradients[i][0].copy_(_product(delta.transpose(1, 2), prefix[i]))
             gradients[i][1].copy_(delta.sum(1, keepdim=True))
             if i > 0:
                 out = self._buffer(f"delta {i}", members, batch, prefix[i].shape[-1])
@@ -533,6 +533,13 @@ class _Group:
                 fields.append(field[: what.views.count])
             noise = NoiseDraw(*fields)
         return Draws(what.views.make(x, y, None, Rng(0)), point, pairs, noise), y
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """Return the batched product; few columns are slow, so then it is made from few rows."""
+    if right.shape[2] < left.shape[1]:
+        return torch.bmm(right.transpose(1, 2), left.transpose(1, 2)).transpose(1, 2)
+    return torch.bmm(left, right)
 
 
 def _layers(flat: Tensor, sizes: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
