@@ -20,7 +20,7 @@ class LineChart {
     this.format = format;
     this.range = range;
     this.width = 220;
-    this.height = 84;
+    this.height = 88;
     this.value = document.createElement("strong");
     this.grid = svg("g", { class: "nm-axis" });
     this.reference = svg("path", { class: "nm-reference" });
@@ -36,6 +36,13 @@ class LineChart {
     this.node.className = "nm-chart";
     this.node.append(caption, this.svg);
     this.paths = new Map();
+    // As wide as it is shown, so that the letters keep their size.
+    new ResizeObserver(([{ contentRect }]) => {
+      if (!contentRect.width || Math.round(contentRect.width) === this.width) return;
+      this.width = Math.round(contentRect.width);
+      this.svg.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
+      if (this.last) this.draw(...this.last);
+    }).observe(this.svg);
   }
 
   /**
@@ -44,7 +51,8 @@ class LineChart {
    * @param reference  y of a dotted line, or null
    */
   draw(series, high, reference = null, xLabels = null) {
-    const left = 30, right = 4, top = 5, bottom = 13;
+    this.last = [series, high, reference, xLabels];
+    const left = 34, right = 4, top = 5, bottom = 13;
     const w = this.width - left - right, h = this.height - top - bottom;
     let [low, most] = this.range || [0, 0];
     for (const s of series) for (const p of s.points) {

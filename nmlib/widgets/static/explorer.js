@@ -143,7 +143,7 @@ class Explorer {
       if (!this.atlas && (steps < goal || held)) { // on the way: coarse, and not every number
         message.size = SIZE[held ? "held" : "idle"][kind];
         if (held && this.roundTrip > 45) message.measure = [];
-        else if (this.race) message.measure = [this.lanes[this.counts.ticks % this.lanes.length]];
+        else if (this.race) message.measure = [0, 3].map((k) => this.lanes[(this.counts.ticks + k) % 6]);
       }
       if (this.atlas) message.steps = Math.max(0, goal);
       if (this.points && this.editedPoints) message.points = this.points;
@@ -231,6 +231,7 @@ class Explorer {
     const changed = Object.entries(content.params || {})
       .filter(([name, value]) => !this.held.has(name) && this.params[name] !== value);
     if (changed.length) this.change(Object.fromEntries(changed), false);
+    this.publish();
     const { lane, race, playing } = content.state || {};
     if (lane && lane !== this.lane) this.choose(lane, this.race, false);
     if (race !== undefined && race !== this.race) this.choose(this.lane, race, false);
@@ -293,6 +294,10 @@ class Explorer {
   }
 
   forward(steps) {
+    if (this.step >= this.total) {
+      this.announce("Training has come to its end: Reset goes back to the initial weights.");
+      return;
+    }
     this.playing = false;
     this.target = Math.min(this.total, this.step + steps);
     this.dirty = true;
@@ -585,7 +590,7 @@ class Explorer {
   publish() {
     const d = this.root.dataset;
     Object.assign(d, {
-      gen: this.gen, shown: this.shown, step: this.step, total: this.total ?? 0, lane: this.lane ?? "",
+      gen: this.gen, shown: this.shown, rev: this.rev, step: this.step, total: this.total ?? 0, lane: this.lane ?? "",
       race: Boolean(this.race), playing: this.playing, transport: this.transport.kind,
       inflight: this.counts.inflight, maxInflight: this.counts.most, ticks: this.counts.ticks,
       settled: Boolean(this.lanes) && this.settled && !this.pumping, gone: Boolean(this.gone),
@@ -774,7 +779,7 @@ class Explorer {
       show: (value) => {
         const at = values ? nearest(values, value) : value;
         if (!values && at > Number(input.max)) input.max = at; // Python may go further than we offer
-        if (Number(input.value) !== at) input.value = at;
+        if (Math.abs(Number(input.value) - at) > 1e-9) input.value = at;
         put(value);
       },
     };
