@@ -176,6 +176,111 @@ class _Window:
     weight: Tensor  # (T, c, s, V) lambda of every view
 
 
+class _Layer:
+    """One layer of the members of a group, seen in all the ways that a step needs.
+
+    Args:
+        parameters: Weight (members, out, in) and bias (members, 1, out).
+        gradients: Where theirs go.
+        out: Memory of the output, (members, rows, out).
+        left: Gradient of the output, seen as (members, out, rows).
+        delta: Memory of the gradient of the input, (members, rows, in); None if nobody needs it.
+    """
+
+    def __init__(
+        self,
+        parameters: tuple[Tensor, Tensor],
+        gradients: tuple[Tensor, Tensor],
+        out: Tensor,
+        left: Tensor,
+        delta: Tensor | None,
+    ) -> None:
+        self.weight, self.bias = parameters
+        self.weight_t, self.bias_t = self.weight.transpose(1, 2), self.bias.transpose(1, 2)
+        self.gradient, self.bias_gradient = gradients[0], gradients[1].squeeze(1)
+        self.gradient_t = self.gradient.transpose(1, 2)
+        self.out, self.out_t = out, out.transpose(1, 2)
+        self.left, self.left_t = left, left.transpose(1, 2)
+        self.delta = delta
+        # A product with few columns is slow, so then it is made from few rows.
+        self.narrow = self.weight.shape[2] < self.weight.shape[1]
+
+    def write_gradient(self, below: Tensor) -> None:
+        """Write the gradients, given the input of shape (members, rows, in)."""
+        if self.narrow:
+            self.gradient_t.copy_(torch.bmm(below.transpose(1, 2), self.left_t))
+        else:
+            self.gradient.copy_(torch.bmm(self.left, below))
+        torch.sum(self.left, 2, out=self.bias_gradient)
+
+
+class _Path:
+    """Memory of the steps of a group that mix at one point, and all views of it.
+
+    On networks this small a view costs as much as an operation, and while one thread makes it the
+    others wait.
+    """
+
+    def __init__(self, group: _Group, point: int) -> None:
+        kind, sizes, buffer = group.kind, group.shape.sizes, group._buffer
+        members, batch, views, pairs = group.members, group.shape.batch, kind.views, group.pairs
+        self.width = width = sizes[point]
+        self._split = (len(group.schemes), len(group.seeds))
+        self.rows_shape = (members, views * batch, width)
+
+        self.logits_rows = buffer("logits", members, sizes[-1], views * batch)
+        self.logits = self.logits_rows.view(members, sizes[-1], views, batch)
+        self.p = buffer("p", *self.logits.shape)
+        self.delta = buffer("delta", *self.logits.shape)
+        self.p_first, self.delta_first = self.p[:, :, 0], self.delta[:, :, 0]
+
+        def layers(name: str, numbers: range, rows: int, left: Tensor) -> list[_Layer]:
+            """Make layers from the top down: what one hands down, the next one gets."""
+            made: list[_Layer] = []
+            for i in reversed(numbers):
+                out = buffer(f"{name} {i}", members, rows, sizes[i + 1])
+                delta = buffer(f"delta {name} {i}", members, rows, sizes[i]) if i else None
+                made.append(_Layer(group.layers[i], group.gradients[i], out, left, delta))
+                left = left if delta is None else delta.transpose(1, 2)
+            return made[::-1]
+
+        top = self.delta.view(self.logits_rows.shape)
+        self.suffix = layers("suffix", range(point, len(group.layers)), views * batch, top)
+
+        if kind.mixes:
+            self.paired = buffer(f"paired {width}", members, pairs, batch, width)
+            self.paired_flat = self.paired.view(-1, width)
+        if kind.multiplicative:
+            self.factor = buffer(f"factor {width}", members, views, batch, width)
+            self.factor_split = self.split(self.factor)
+        if kind.additive or kind.multiplicative:
+            self.mixed = buffer(f"mixed {width}", members, views, batch, width)
+            self.mixed_split = self.split(self.mixed)
+            self.mixed_rows = self.mixed.view(self.rows_shape)
+
+        self.prefix: list[_Layer] = []
+        handed = self.suffix[0].delta
+        if handed is None:
+            return
+        self.delta_views = handed.view(members, views, batch, width)
+        self.delta_pairs = self.delta_views
+        if pairs < views:
+            self.delta_pairs = buffer("delta pairs", members, pairs, batch, width)
+        self.delta_flat = self.delta_pairs.view(-1, width)
+        if pairs > 1:
+            self.delta_before = buffer("delta before", members, batch, width)
+        else:
+            self.delta_before = self.delta_pairs.view(members, batch, width)
+        left = self.delta_before.transpose(1, 2)
+        self.prefix = layers("prefix", range(point), batch, left)
+        self.before = self.prefix[-1].out.unsqueeze(1)
+        self.before_flat = self.before.view(-1, width)
+
+    def split(self, h: Tensor) -> Tensor:
+        """Return (members, ...) as (schemes, seeds, ...)."""
+        return h.view(*self._split, *h.shape[1:])
+
+
 class _Group:
     """Schemes x seeds of one seed block, trained without looking at anyone else."""
 
@@ -200,9 +305,13 @@ class _Group:
         if len(set(rates)) > 1:
             self.rate = torch.tensor(rates).view(-1, 1, 1)
         gamma = torch.tensor([s.stability for s in schemes])
-        self.gamma = gamma.repeat_interleave(len(seeds)).view(-1, 1, 1, 1)
-        self.one = torch.ones(())
+        rows = self.kind.views * shape.batch
+        self.gain = gamma.repeat_interleave(len(seeds)).view(-1, 1, 1, 1) / rows
+        # Numbers as tensors: an operation need not make one of them each time.
+        self.one, self.decay, self.tiny = torch.tensor([1.0, 0.999, 1e-8]).unbind()
         self.memory: dict[str, Tensor] = {}
+        self.paths: dict[int, _Path] = {}
+        self.root = torch.empty_like(state.second)
         self.window: _Window | None = None
 
     # -- draws ----------------------------------------------------------------------------------
@@ -370,11 +479,11 @@ class _Group:
         return memory
 
     def _adam(self, t: int) -> None:
-        state = self.state
+        state, root = self.state, self.root
         state.first.lerp_(state.gradient, 0.1)
-        state.second.mul_(0.999).addcmul_(state.gradient, state.gradient, value=0.001)
-        root = torch.sqrt(state.second, out=self._buffer("root", *state.second.shape))
-        root.mul_(1 / math.sqrt(1 - 0.999**t)).add_(1e-8)
+        state.second.mul_(self.decay).addcmul_(state.gradient, state.gradient, value=0.001)
+        torch.sqrt(state.second, out=root)
+        root.mul_(1 / math.sqrt(1 - 0.999**t)).add_(self.tiny)
         if isinstance(self.rate, float):
             state.parameters.addcdiv_(state.first, root, value=-self.rate / (1 - 0.9**t))
         else:
@@ -382,93 +491,69 @@ class _Group:
 
     def _backward(self, window: _Window, at: int, *, keep: bool) -> None:
         """Write the gradient of one step; with `keep` also the parts of its loss."""
-        kind, layers, gradients = self.kind, self.layers, self.gradients
-        members, pairs, views, batch = self.members, self.pairs, kind.views, self.shape.batch
-        point = window.point[at]
+        kind, point = self.kind, window.point[at]
+        if point not in self.paths:
+            self.paths[point] = _Path(self, point)
+        path = self.paths[point]
 
         # To the mix point, once for all views: they are copies until they are mixed and noised.
-        h = window.x[at]
-        prefix = [h]
-        for i, (weight, bias) in enumerate(layers[:point]):
-            out = self._buffer(f"prefix {i}", members, batch, weight.shape[1])
-            h = self._activate(torch.baddbmm(bias, h, weight.transpose(1, 2), out=out))
-            prefix.append(h)
-        width = h.shape[-1]
-
-        h = h.unsqueeze(1)
+        x = h = window.x[at]
+        for layer in path.prefix:
+            h = self._activate(torch.baddbmm(layer.bias, h, layer.weight_t, out=layer.out))
+        flat = path.before_flat if point else h.view(-1, h.shape[-1])
+        h = path.before if point else h.unsqueeze(1)
         if kind.mixes:
-            paired = self._buffer(f"paired {width}", members, pairs, batch, width)
-            flat = paired.view(-1, width)
-            torch.index_select(h.view(-1, width), 0, window.partner[at], out=flat)
-            h = torch.lerp(paired, h, window.lam[at], out=paired)
-        factor = None
+            torch.index_select(flat, 0, window.partner[at], out=path.paired_flat)
+            h = torch.lerp(path.paired, h, window.lam[at], out=path.paired)
         if kind.multiplicative:
-            factor = self._buffer(f"factor {width}", members, views, batch, width)
-            self._add_field(self.one, window, at, 1, out=factor)
-            h = torch.mul(h, factor, out=self._buffer(f"mixed {width}", *factor.shape))
+            field = self.field(window, at, path.width, 1)
+            torch.addcmul(self.one, field, window.level[1][at], out=path.factor_split)
+            h = torch.mul(h, path.factor, out=path.mixed)
         if kind.additive:
-            out = self._buffer(f"mixed {width}", members, views, batch, width)
-            h = self._add_field(h, window, at, 0, out=out)
-        if h.shape[1] < views:
-            h = h.expand(-1, views, -1, -1)
-        h = h.reshape(members, views * batch, width)
+            split = path.mixed_split if kind.multiplicative else path.split(h)
+            field = self.field(window, at, path.width, 0)
+            torch.addcmul(split, field, window.level[0][at], out=path.mixed_split)
+        if kind.additive or kind.multiplicative:
+            h = path.mixed_rows
+        else:
+            h = h.expand(-1, kind.views, -1, -1).reshape(path.rows_shape)
 
-        suffix = [h]
-        for i, (weight, bias) in enumerate(layers[point:-1], start=point):
-            out = self._buffer(f"suffix {i}", members, views * batch, weight.shape[1])
-            h = self._activate(torch.baddbmm(bias, h, weight.transpose(1, 2), out=out))
-            suffix.append(h)
+        below = [h]
+        for layer in path.suffix[:-1]:
+            h = self._activate(torch.baddbmm(layer.bias, h, layer.weight_t, out=layer.out))
+            below.append(h)
         # Classes before samples: a product with a few rows is much faster than with a few columns.
-        weight, bias = layers[-1]
-        logits = torch.baddbmm(bias.transpose(1, 2), weight, h.transpose(1, 2))
-        delta = self._loss_gradient(
-            logits.view(members, -1, views, batch), window.target[at], keep=keep
-        ).view(members, -1, views * batch)
+        top = path.suffix[-1]
+        h_t = path.suffix[-2].out_t if len(below) > 1 else h.transpose(1, 2)
+        torch.baddbmm(top.bias_t, top.weight, h_t, out=path.logits_rows)
+        self._loss_gradient(path, window.target[at], keep=keep)
 
-        for i in range(len(layers) - 1, point - 1, -1):
-            below = suffix[i - point]
-            if i < len(layers) - 1:
-                delta = delta.transpose(1, 2)
-            gradients[i][0].copy_(_product(delta, below))
-            gradients[i][1].copy_(delta.sum(2).unsqueeze(1))
-            if i > 0:
-                out = self._buffer(f"delta {i}", members, views * batch, below.shape[-1])
-                delta = torch.bmm(delta.transpose(1, 2), layers[i][0], out=out)
-            if i > point:
-                self._activation_gradient(delta, below)
+        for i in range(len(path.suffix) - 1, -1, -1):
+            layer = path.suffix[i]
+            layer.write_gradient(below[i])
+            if layer.delta is not None:
+                torch.bmm(layer.left_t, layer.weight, out=layer.delta)
+                if i > 0:
+                    self._activation_gradient(layer.delta, below[i])
         if point == 0:
             return
 
-        delta = delta.view(members, views, batch, width)
-        if factor is not None:
-            delta.mul_(factor)
-        if pairs == 1 and views > 1:
-            out = self._buffer("delta views", members, 1, batch, width)
-            delta = torch.sum(delta, 1, keepdim=True, out=out)
+        if kind.multiplicative:
+            path.delta_views.mul_(path.factor)
+        if path.delta_pairs is not path.delta_views:
+            torch.sum(path.delta_views, 1, keepdim=True, out=path.delta_pairs)
         if kind.mixes:
             # The partner's share flows back along the inverse permutation.
-            torch.index_select(delta.view(-1, width), 0, window.back[at], out=flat)
-            delta = torch.lerp(paired, delta, window.lam[at], out=delta)
-        if pairs > 1:
-            out = self._buffer("delta prefix", members, batch, width)
-            delta = torch.sum(delta, 1, out=out)
-        delta = delta.view(members, batch, width)
+            torch.index_select(path.delta_flat, 0, window.back[at], out=path.paired_flat)
+            torch.lerp(path.paired, path.delta_pairs, window.lam[at], out=path.delta_pairs)
+        if self.pairs > 1:
+            torch.sum(path.delta_pairs, 1, out=path.delta_before)
         for i in range(point - 1, -1, -1):
-            self._activation_gradient(delta, prefix[i + 1])
-            gradients[i][0].copy_(_product(delta.transpose(1, 2), prefix[i]))
-            gradients[i][1].copy_(delta.sum(1, keepdim=True))
-            if i > 0:
-                out = self._buffer(f"delta {i}", members, batch, prefix[i].shape[-1])
-                delta = torch.bmm(delta, layers[i][0], out=out)
-
-    def _add_field(self, h: Tensor, window: _Window, at: int, which: int, *, out: Tensor) -> Tensor:
-        """Write h + level * field to `out` of shape (members, V, B, width)."""
-        split = (len(self.schemes), len(self.seeds))
-        if h.ndim:
-            h = h.view(*split, *h.shape[1:])
-        field = self.field(window, at, out.shape[-1], which)
-        torch.addcmul(h, field, window.level[which][at], out=out.view(*split, *out.shape[1:]))
-        return out
+            layer = path.prefix[i]
+            self._activation_gradient(layer.left_t, layer.out)
+            layer.write_gradient(path.prefix[i - 1].out if i else x)
+            if layer.delta is not None:
+                torch.bmm(layer.left_t, layer.weight, out=layer.delta)
 
     def _activate(self, h: Tensor) -> Tensor:
         return h.relu_() if self.shape.activation == "relu" else h.tanh_()
@@ -481,30 +566,29 @@ class _Group:
         else:
             aten.tanh_backward.grad_input(delta, h, grad_input=delta)
 
-    def _loss_gradient(self, logits: Tensor, target: Tensor, *, keep: bool) -> Tensor:
-        r"""Return d(total)/d(logits) of shape (members, K, V, B).
+    def _loss_gradient(self, path: _Path, target: Tensor, *, keep: bool) -> None:
+        r"""Write d(total)/d(logits) of shape (members, K, V, B) to `path.delta`.
 
         Cross-entropy on view 0: $(p - y)/b$. Divergence: $\pi_v p_v \odot (a_v - p_v^\top a_v)/b$
         with $a_v = \log(p_v / m)$.
         """
-        views, batch = logits.shape[2:]
-        log_p = torch.log_softmax(logits, 1)
-        p = log_p.exp()
+        views, batch = self.kind.views, self.shape.batch
+        log_p = torch.log_softmax(path.logits, 1)
+        p, delta = torch.exp(log_p, out=path.p), path.delta
         split = (len(self.schemes), len(self.seeds))
         if keep:
             ce = (target * log_p[:, :, 0]).sum((1, 2)).mul_(-1 / batch)
             self.state.ce.copy_(ce.view(split))
         if self.kind.compares:
             log_m = p.mean(2, keepdim=True).clamp_min_(1e-38).log_()
-            a = log_p.sub_(log_m)
-            kl = (p * a).sum(1, keepdim=True)
+            torch.sub(log_p, log_m, out=delta)
+            kl = (p * delta).sum(1, keepdim=True)
             if keep:
                 self.state.jsd.copy_(kl.sum((1, 2, 3)).mul_(1 / (views * batch)).view(split))
-            delta = a.sub_(kl).mul_(p).mul_(self.gamma / (views * batch))
+            delta.sub_(kl).mul_(p).mul_(self.gain)
         else:
-            delta = torch.zeros_like(p)
-        delta[:, :, 0].add_(p[:, :, 0].sub_(target), alpha=1 / batch)
-        return delta
+            delta.zero_()
+        path.delta_first.add_(path.p_first.sub_(target), alpha=1 / batch)
 
     # -- one member -----------------------------------------------------------------------------
 
@@ -533,13 +617,6 @@ class _Group:
                 fields.append(field[: what.views.count])
             noise = NoiseDraw(*fields)
         return Draws(what.views.make(x, y, None, Rng(0)), point, pairs, noise), y
-
-
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    """Return the batched product; few columns are slow, so then it is made from few rows."""
-    if right.shape[2] < left.shape[1]:
-        return torch.bmm(right.transpose(1, 2), left.transpose(1, 2)).transpose(1, 2)
-    return torch.bmm(left, right)
 
 
 def _layers(flat: Tensor, sizes: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
