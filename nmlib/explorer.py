@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
@@ -51,6 +51,10 @@ def _one_thread(method: _Method) -> _Method:
             torch.set_num_threads(before)
 
     return run  # type: ignore[return-value]
+
+
+def _image(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(probability * 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -211,14 +215,20 @@ class ToyLab:
         self._noisy_test = (self.X_test + noise).reshape(-1, 2)
 
     def _restart(self) -> None:
-        s = self.settings
-        self._ensemble = Ensemble(
-            list(s.schemes().values()), self.X_train, self.y_train, seeds=[s.seed],
-            sizes=(2, s.width, 2), learning_rate=s.learning_rate, batch_size=s.batch_size,
-        )  # fmt: skip
+        self._ensemble = self._networks(FIG4, [self.settings.seed])
         self.generation += 1
         self._band: tuple[tuple[str, int], Ensemble] | None = None
+        self._preview: tuple[str, Ensemble] | None = None
         self._cache: dict[Any, Any] = {}
+
+    def _networks(self, lanes: Sequence[str], seeds: Sequence[int]) -> Ensemble:
+        """Return untrained networks of some schemes at these settings."""
+        s = self.settings
+        schemes = s.schemes()
+        return Ensemble(
+            [schemes[lane] for lane in lanes], self.X_train, self.y_train, seeds=seeds,
+            sizes=(2, s.width, 2), learning_rate=s.learning_rate, batch_size=s.batch_size,
+        )  # fmt: skip
 
     # -- training -------------------------------------------------------------------------------
 
@@ -292,7 +302,27 @@ class ToyLab:
 
     def grid(self, lane: str, size: int = _GRID) -> NDArray[np.uint8]:
         """Return 255 * P(class 1), rounded, as a (size, size) image with the top row first."""
-        return np.rint(self.probability(lane, size) * 255).astype(np.uint8)
+        return _image(self.probability(lane, size))
+
+    @_one_thread
+    def preview(self, lane: str, step: int, size: int = _GRID) -> NDArray[np.uint8]:
+        """Return the picture `grid` will show after `step` steps, by training this scheme alone.
+
+        The six of the race stay where they are. The networks are the same up to rounding.
+
+        Raises:
+            ValueError: If step is not in [0, total_steps].
+        """
+        self._lane(lane)
+        if not 0 <= step <= self.total_steps:
+            raise ValueError(f"step must be in [0, {self.total_steps}], got {step}")
+        last = self._preview
+        if last is None or last[0] != lane or last[1].steps_done > step:
+            last = self._preview = lane, self._networks([lane], [self.settings.seed])
+        ensemble = last[1]
+        ensemble.step(step - ensemble.steps_done)
+        logits = ensemble.logits(grid_points(self.EXTENT, size))[0, 0]
+        return _image(torch.sigmoid(logits[:, 1] - logits[:, 0]).view(size, size).numpy())
 
     @_one_thread
     def metrics(self, lane: str) -> dict[str, Any]:
@@ -409,15 +439,11 @@ class ToyLab:
 
         The seeds are the next `seeds` after the shown one; they are trained when first asked for.
         """
-        scheme = self._ensemble.schemes[self._lane(lane)]
+        self._lane(lane)
         key = (lane, seeds)
-        s = self.settings
         if self._band is None or self._band[0] != key:
-            first = s.seed + 1
-            self._band = key, Ensemble(
-                [scheme], self.X_train, self.y_train, seeds=range(first, first + seeds),
-                sizes=(2, s.width, 2), learning_rate=s.learning_rate, batch_size=s.batch_size,
-            )  # fmt: skip
+            first = self.settings.seed + 1
+            self._band = key, self._networks([lane], range(first, first + seeds))
         ensemble = self._band[1]
         if ensemble.steps_done > self.steps_done:
             raise RuntimeError("the band is ahead of the lab; call reset()")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nmlib.explorer import Settings, ToyLab
+from nmlib.schemes import FIG4
 
 
 def trained(steps=60, **changes):
@@ -183,3 +184,18 @@ def test_code_repeats_what_is_shown(capsys):
 def test_unknown_lane_suggests_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'noisymix'"):
         ToyLab().grid("noisymx")
+
+
+@pytest.mark.parametrize("lane", FIG4)
+def test_a_preview_is_the_picture_of_all_six_trained(lane):
+    lab = ToyLab(epochs=4)
+    early = [lab.preview(lane, step, 24) for step in (12, 20, 5)]  # on, to the end, and back
+    assert lab.steps_done == 0
+    for step, picture in sorted(zip((12, 20, 5), early, strict=True), key=lambda pair: pair[0]):
+        lab.step(step - lab.steps_done)
+        assert abs(picture.astype(int) - lab.grid(lane, 24)).max() <= 1
+
+
+def test_a_preview_beyond_the_end_is_refused():
+    with pytest.raises(ValueError, match=r"step must be in \[0, 20\], got 21"):
+        ToyLab(epochs=4).preview("nfm", 21)

@@ -51,7 +51,7 @@ STABILITY_STOPS = (
 
 CONTROLS: tuple[Control, ...] = (
     Control(
-        "alpha", "Mixing", "α", "λ ~ Beta(α, α): larger mixes more evenly", 0.1, 4.0, 0.1, 1,
+        "alpha", "Mixing", "α", "λ ~ Beta(α, α): larger mixes more evenly", 0.05, 2.0, 0.05, 2,
         "parameter of the Beta law",
     ),
     Control(

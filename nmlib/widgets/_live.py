@@ -61,8 +61,6 @@ class LiveExplorer(LedExplorer, anywidget.AnyWidget):
     # Two threads may set traits: a cell and the one that handles messages. Both hold the lock.
 
     def _receive(self, _widget: Any, content: dict[str, Any], _buffers: list[Any]) -> None:
-        if content.get("kind") == "nudge":  # see static/transport.js
-            return
         view = str(content.get("view", ""))
         if content.get("kind") == "hello":
             self._views.add(view)

@@ -196,21 +196,23 @@ class Session:
             lab.set_points(rows[:, :2], rows[:, 2].astype(np.int64), rows[:, 3].astype(bool))
         elif request.get("restart"):
             lab.reset()
-        start = time.perf_counter()
-        steps = int(request.get("steps", 0))
-        trained = lab.step(steps) if steps > 0 else 0
-        between = time.perf_counter()
         lanes: Sequence[str] = request.get("lanes", ())
         unknown = [lane for lane in lanes if lane not in lab.lanes]
         if unknown:
             raise ValueError(f"unknown lane {unknown[0]!r}; lanes are {', '.join(lab.lanes)}")
-        content: dict[str, Any] = {
-            "kind": "frame",
-            "step": lab.steps_done,
-            "total": lab.total_steps,
-            "trained": trained,
-            "lanes": {},
-        }
+        content: dict[str, Any] = {"kind": "frame", "total": lab.total_steps, "lanes": {}}
+        if new_points:
+            content["points"] = self.points()
+        steps, size = int(request.get("steps", 0)), int(request.get("size", 0))
+        if "preview" in request:
+            return self._preview(content, lanes[0], int(request["preview"]) + steps, size)
+        start = time.perf_counter()
+        trained = lab.step(steps) if steps > 0 else 0
+        between = time.perf_counter()
+        content |= {"step": lab.steps_done, "trained": trained}
+        if lab.steps_done < int(request.get("from", 0)):
+            # Behind the preview that is on the screen: nothing to show yet.
+            lanes = ()
         names: list[dict[str, Any]] = []
         buffers: list[bytes] = []
 
@@ -218,7 +220,7 @@ class Session:
             names.append({"name": name, "lane": lane, "size": int(grid.shape[0])})
             buffers.append(np.ascontiguousarray(grid, dtype=np.uint8).tobytes())
 
-        size, layers = int(request.get("size", 0)), request.get("layers", ())
+        layers = request.get("layers", ())
         measure = request.get("measure", lanes)
         for lane in lanes:
             content["lanes"][lane] = _plain(lab.metrics(lane)) if lane in measure else {}
@@ -230,14 +232,27 @@ class Session:
                 attach("jsd", lane, lab.jsd_map(lane, MAP_SIZE, draws=JSD_DRAWS))
             if "seeds" in layers:
                 attach("seeds", lane, lab.band(lane, BAND_SEEDS, MAP_SIZE))
-        if new_points:
-            content["points"] = self.points()
         content["buffers"] = names
         content["ms"] = {
             "train": round(1e3 * (between - start), 2),
             "draw": round(1e3 * (time.perf_counter() - between), 2),
         }
         return content, buffers
+
+    def _preview(self, content: dict[str, Any], lane: str, step: int, size: int) -> Reply:
+        """Answer with the picture of one scheme trained ahead of the others."""
+        start = time.perf_counter()
+        step = min(step, self.lab.total_steps)
+        grid = self.lab.preview(lane, step, size)
+        content |= {
+            "step": step,
+            "trained": 0,
+            "preview": True,
+            "lanes": {lane: {}},
+            "buffers": [{"name": "grids", "lane": lane, "size": size}],
+            "ms": {"train": round(1e3 * (time.perf_counter() - start), 2), "draw": 0},
+        }
+        return content, [np.ascontiguousarray(grid).tobytes()]
 
     def _saw(self, lane: str) -> dict[str, Any] | None:
         seen = self.lab.saw(lane)

@@ -130,15 +130,15 @@ def test_values_off_the_grid_snap_and_the_page_says_so(page):
     settle(page)
     assert facts(page)["alpha"] == "0.3" and facts(page)["race"] == "true"
     assert page.locator(".nm-stage canvas").count() == 6
-    assert "stops at 0.1, 0.2, 0.3, 0.5, 1, 2" in page.locator(".nm-sliders").inner_text()
+    assert "stops at 0.1, 0.15, 0.2, 0.3, 0.5, 1" in page.locator(".nm-sliders").inner_text()
     page.wait_for_function(
         "() => document.querySelector('.nm-live').innerText.includes('grid of settings')",
         timeout=8_000,
     )
     said = page.locator(".nm-live").inner_text()
     assert "α = 0.37 to 0.3" in said and "stability = 5 to 0.3" in said
-    page.evaluate("() => { location.hash = '#alpha=2&lane=nfm'; }")  # a link pasted in this tab
-    page.wait_for_selector(".nm-root[data-alpha='2'][data-lane='nfm'][data-settled='true']")
+    page.evaluate("() => { location.hash = '#alpha=1&lane=nfm'; }")  # a link pasted in this tab
+    page.wait_for_selector(".nm-root[data-alpha='1'][data-lane='nfm'][data-settled='true']")
 
 
 def test_replay_goes_through_the_snapshots(page):
@@ -181,11 +181,11 @@ def test_the_browser_decodes_what_python_coded(browser):
     page.goto(PAGE.as_uri())
     settle(page)
     asked = [
-        ("noisymix", {"alpha": 0.5, "sigma_add": 0.3, "sigma_mult": 0.2}),
-        ("nfm", {"alpha": 2.0, "sigma_add": 0.0, "sigma_mult": 0.4}),
+        ("noisymix", {"alpha": 0.5, "sigma_add": 0.25, "sigma_mult": 0.2}),
+        ("nfm", {"alpha": 1.0, "sigma_add": 0.0, "sigma_mult": 0.4}),
         ("noise_injection", {"alpha": 0.1, "sigma_add": 0.05, "sigma_mult": 0.1}),
-        ("manifold_mixup_jsd", {"alpha": 0.2, "sigma_add": 0.5, "sigma_mult": 0.0}),
-        ("baseline", {"alpha": 2.0, "sigma_add": 0.5, "sigma_mult": 0.4}),
+        ("manifold_mixup_jsd", {"alpha": 0.2, "sigma_add": 0.4, "sigma_mult": 0.0}),
+        ("baseline", {"alpha": 1.0, "sigma_add": 0.4, "sigma_mult": 0.4}),
     ]
     for lane, params in asked:
         cell, data, size, row = page.evaluate(

@@ -175,8 +175,8 @@ def test_the_committed_page_is_what_the_code_makes(page):
 @pytest.mark.parametrize(
     ("lane", "params"),
     [
-        ("noisymix", {"alpha": 0.5, "sigma_add": 0.3, "sigma_mult": 0.2}),
-        ("nfm", {"alpha": 2.0, "sigma_add": 0.1, "sigma_mult": 0.0}),
+        ("noisymix", {"alpha": 0.5, "sigma_add": 0.25, "sigma_mult": 0.2}),
+        ("nfm", {"alpha": 1.0, "sigma_add": 0.1, "sigma_mult": 0.0}),
     ],
 )
 def test_cells_of_the_committed_page_can_be_recomputed(page, lane, params):

@@ -163,3 +163,28 @@ def test_many_threads_one_at_a_time(session):
         thread.join()
     assert len(replies) == 8
     assert all(r["step"] >= 1 for r in replies)
+
+
+def test_a_preview_is_the_picture_that_comes_and_the_others_catch_up(session):
+    params = {"alpha": 0.6}
+    first, (early,) = tick(session, steps=6, preview=0, params=params)
+    assert (first["step"], first["preview"], first["trained"]) == (6, True, 0)
+    assert session.lab.steps_done == 0
+    assert first["buffers"] == [{"name": "grids", "lane": "noisymix", "size": 16}]
+    # A held slider goes on from there.
+    assert tick(session, steps=30, preview=6)[0]["step"] == 20
+    behind, nothing = tick(session, steps=4, **{"from": 6})
+    assert (behind["step"], behind["lanes"], nothing) == (4, {}, [])
+    level, (late,) = tick(session, steps=2, **{"from": 6})
+    assert (level["step"], list(level["lanes"])) == (6, ["noisymix"])
+    difference = np.frombuffer(early, np.uint8).astype(int) - np.frombuffer(late, np.uint8)
+    assert abs(difference).max() <= 1
+
+
+def test_a_preview_takes_changed_points_along(session):
+    points = [[0.1 * i, 0.5, i % 2, int(i > 5)] for i in range(10)]
+    reply, _ = tick(session, steps=2, preview=0, points=points)
+    assert reply["step"] == 2
+    assert len(session.lab.X_train) == 6
+    reply, _ = tick(session, steps=2, preview=0, params={"data_seed": 5})
+    assert len(reply["points"]) == 500

@@ -25,9 +25,9 @@ const SIZE = { fine: { one: 144, six: 80 }, idle: { one: 100, six: 48 }, held: {
 // The first picture of a setting is always taken after the same number of steps, so that the
 // pictures of a drag can be compared; after 40 steps all six schemes have a boundary.
 const FIRST_STEPS = 40;
-// Training time asked for in one request after that: as much as the rest of a request takes, so
-// that half of the time is training, within limits that keep the sliders quick.
-const BUDGET_MS = [26, 55];
+// Training time asked for in one request after that: twice what the rest of a request takes, so
+// that two thirds of the time are training, within limits that keep the sliders quick.
+const BUDGET_MS = [40, 70];
 
 const signed = (v, digits) => {
   const size = Math.abs(v).toFixed(digits);
@@ -62,6 +62,7 @@ class Explorer {
     this.shown = -1;     // the setting of the picture on screen
     this.rev = 0;        // last change of the kernel's that we have seen
     this.step = 0;
+    this.ahead = 0;      // steps of the scheme shown large that was trained before the others
     this.target = 0;     // train up to here
     this.playing = true;
     this.layers = Object.fromEntries(LAYERS.map(([name, , , on]) => [name, on]));
@@ -120,6 +121,7 @@ class Explorer {
 
   get key() { return `${this.gen}:${this.step}`; }
   get shownLanes() { return this.race ? this.lanes : [this.lane]; }
+  get seenStep() { return Math.max(this.step, this.ahead); }
   get settled() { return !this.dirty && this.step >= this.target; }
   get awake() { return this.seen && document.visibilityState !== "hidden"; }
 
@@ -135,21 +137,21 @@ class Explorer {
       layers: this.layers.saw ? ["saw"] : [],
     };
     if (this.dirty || this.step < this.target) {
+      if (this.step === 0 && this.target > 0 && !this.race && !this.atlas && !this.layers.saw && (held || !this.ahead)) {
+        return this.ahead < this.target ? this.previewRequest(base, held) : null;
+      }
       const goal = this.target - (this.restart ? 0 : this.step);
       const first = held || this.step === 0 || this.restart;
       const chunk = first ? FIRST_STEPS : Math.max(10, Math.round(this.budget / this.msPerStep));
       const steps = Math.max(0, Math.min(chunk, goal));
-      const message = { ...base, steps, restart: this.restart, slowly: this.replaying };
+      const message = { ...base, steps, from: this.ahead, restart: this.restart, slowly: this.replaying };
       if (!this.atlas && (steps < goal || held)) { // on the way: coarse, and not every number
         message.size = SIZE[held ? "held" : "idle"][kind];
         if (held && this.roundTrip > 45) message.measure = [];
         else if (this.race) message.measure = [0, 3].map((k) => this.lanes[(this.counts.ticks + k) % 6]);
       }
       if (this.atlas) message.steps = Math.max(0, goal);
-      if (this.points && this.editedPoints) message.points = this.points;
-      if (this.newData) message.data_seed = this.params.data_seed;
-      this.dirty = this.restart = this.editedPoints = this.newData = false;
-      return message;
+      return this.withChanges(message);
     }
     const old = (lane) => this.frames[lane]?.key !== this.key;
     const stale = (lane) => old(lane) || (!this.atlas && !held && 
@@ -170,6 +172,21 @@ class Explorer {
     return null;
   }
 
+  /** The first pictures of a setting, of one scheme: a slider that moves should not wait for six. */
+  previewRequest(base, held) {
+    const steps = Math.min(FIRST_STEPS, this.target - this.ahead);
+    const size = SIZE[held ? "held" : "idle"].one;
+    return this.withChanges({ ...base, steps, size, preview: this.ahead, restart: this.restart });
+  }
+
+  /** Hand over what was changed by hand. */
+  withChanges(message) {
+    if (this.points && this.editedPoints) message.points = this.points;
+    if (this.newData) message.data_seed = this.params.data_seed;
+    this.dirty = this.restart = this.editedPoints = this.newData = false;
+    return message;
+  }
+
   receive(message, reply) {
     if (reply.kind === "again") { this.dirty = true; return; }
     if (reply.kind === "error") { this.fail(reply.message); return; }
@@ -180,10 +197,11 @@ class Explorer {
     if (reply.trained >= 10 && reply.ms.train) {
       this.msPerStep += 0.4 * (reply.ms.train / reply.trained - this.msPerStep);
       const rest = this.roundTrip - reply.ms.train;
-      this.budget = Math.min(BUDGET_MS[1], Math.max(BUDGET_MS[0], 0.6 * this.budget + 0.4 * rest));
+      this.budget = Math.min(BUDGET_MS[1], Math.max(BUDGET_MS[0], 0.6 * this.budget + 0.8 * rest));
     }
     if (current) {
-      this.step = reply.step;
+      if (reply.preview) this.ahead = reply.step;
+      else this.step = reply.step;
       this.total = reply.total;
       if (reply.points) this.points = reply.points;
       if (this.step >= this.target) this.replaying = false;
@@ -248,7 +266,7 @@ class Explorer {
     this.fail(null);
     Object.assign(this.params, params);
     this.gen += 1;
-    this.step = 0;
+    this.step = this.ahead = 0;
     this.history = {};
     this.dirty = true;
     if (this.target === 0 && this.playing) this.target = this.total;
@@ -287,7 +305,7 @@ class Explorer {
       this.replaying = this.atlas;
     }
     this.playing = on;
-    this.target = on ? this.total : this.step;
+    this.target = on ? this.total : this.seenStep;
     if (tell) this.dirty = true;
     this.redraw();
     this.pump();
@@ -299,14 +317,14 @@ class Explorer {
       return;
     }
     this.playing = false;
-    this.target = Math.min(this.total, this.step + steps);
+    this.target = Math.min(this.total, this.seenStep + steps);
     this.dirty = true;
     this.pump();
   }
 
   restartTraining() {
     this.gen += 1;
-    this.step = 0;
+    this.step = this.ahead = 0;
     this.history = {};
     this.restart = this.dirty = true;
   }
@@ -573,11 +591,12 @@ class Explorer {
   showStatus() {
     if (!this.status) return;
     const done = this.step >= this.total && this.total > 0, training = this.step < this.target;
-    const epoch = this.stepsPerEpoch ? this.step / this.stepsPerEpoch : 0;
+    const step = this.seenStep;
+    const epoch = this.stepsPerEpoch ? step / this.stepsPerEpoch : 0;
     const doing = this.gone ? "no kernel" : this.waitingLong ? "waiting" : training ? "training" : done ? "trained" : "paused";
-    this.status.textContent = `${doing} · epoch ${Math.floor(epoch)} · step ${this.step} of ${this.total}`;
+    this.status.textContent = `${doing} · epoch ${Math.floor(epoch)} · step ${step} of ${this.total}`;
     this.root.dataset.doing = doing;
-    this.bar.value = this.step;
+    this.bar.value = step;
     this.bar.max = this.total || 1;
     const label = training && this.playing ? "Pause" : done ? "Replay" : "Play";
     if (this.playButton.dataset.label !== label) {

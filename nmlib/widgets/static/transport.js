@@ -12,7 +12,6 @@ class KernelTransport {
     this.model = model;
     this.waiting = new Map();
     this.next = 1;
-    this.near = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
     this.listen = (content, buffers) => {
       if (content.view && content.view !== this.view) return;
       if (content.kind === "set") { this.set?.(content); return; }
@@ -38,14 +37,6 @@ class KernelTransport {
 
   request(message) {
     const id = this.next++;
-    // On the same machine a reply waits up to 40 ms for the delayed acknowledgement of the 'busy'
-    // that the kernel sends before it (Nagle's algorithm is on in Jupyter's web sockets). Any word
-    // of ours carries that acknowledgement; nobody answers this one.
-    if (message.kind === "tick" && this.near) {
-      setTimeout(() => {
-        if (this.waiting.has(id)) this.model.send({ kind: "nudge" });
-      }, 8);
-    }
     return new Promise((resolve) => {
       this.waiting.set(id, resolve);
       try {
