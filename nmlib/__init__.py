@@ -15,7 +15,7 @@ from nmlib.doctor import doctor
 from nmlib.losses import LossParts, jensen_shannon_divergence, noisymix_loss, soft_cross_entropy
 from nmlib.metrics import flip_probability, mean_corruption_error
 from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
-from nmlib.models import StagedModel, mlp
+from nmlib.models import MODELS, StagedModel, build_model, mlp
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.objective import batch_loss
 from nmlib.rng import Rng, default_device
@@ -28,6 +28,7 @@ __all__ = [
     "CORRUPTIONS",
     "EXTRA_CORRUPTIONS",
     "FIG4",
+    "MODELS",
     "PERTURBATIONS",
     "READINGS",
     "CutMix",
@@ -42,6 +43,7 @@ __all__ = [
     "Scheme",
     "StagedModel",
     "batch_loss",
+    "build_model",
     "corrupt",
     "default_device",
     "doctor",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nmlib.losses import LossParts, noisymix_loss
 from nmlib.mixing import Pair, mix, mix_labels
+from nmlib.models.norm import dropout_stream
 from nmlib.models.staged import StagedModel
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.rng import Rng
@@ -67,18 +68,20 @@ def apply_draws(
         y: (B,) classes.
         draws: The decisions of this step.
         stability: Weight of the Jensen-Shannon divergence.
-        rng: Stream of the noise fields; needed if `draws.noise` is a law.
+        rng: Stream of the noise fields and of dropout; needed if `draws.noise` is a law or the
+            model drops out.
         validate: Check values (costs a synchronisation on a GPU).
     """
     shape = draws.views.shape[:2]
-    # One pass over all views, so that batch statistics are taken over all of them.
-    h = model(draws.views.flatten(0, 1), stop=draws.point).unflatten(0, shape)
-    if len(draws.pairs) == 1:
-        h = mix(h, draws.pairs[0], dim=1)
-    elif draws.pairs:
-        h = torch.stack([mix(view, pair) for view, pair in zip(h, draws.pairs, strict=True)])
-    h = inject(h, draws.noise, None if rng is None else rng.fold("noise"))
-    logits = model(h.flatten(0, 1), start=draws.point).unflatten(0, shape)
+    with dropout_stream(model, rng):
+        # One pass over all views, so that batch statistics are taken over all of them.
+        h = model(draws.views.flatten(0, 1), stop=draws.point).unflatten(0, shape)
+        if len(draws.pairs) == 1:
+            h = mix(h, draws.pairs[0], dim=1)
+        elif draws.pairs:
+            h = torch.stack([mix(view, pair) for view, pair in zip(h, draws.pairs, strict=True)])
+        h = inject(h, draws.noise, None if rng is None else rng.fold("noise"))
+        logits = model(h.flatten(0, 1), start=draws.point).unflatten(0, shape)
     target = y
     if draws.pairs:
         # Half-precision logits keep float32 labels.

@@ -1,6 +1,20 @@
 """Networks as lists of stages."""
 
 from nmlib.models.mlp import mlp, mlp_initial_values
+from nmlib.models.norm import adversarial_norm, dropout_stream
+from nmlib.models.preact_resnet import preact_resnet
+from nmlib.models.registry import MODELS, build_model
 from nmlib.models.staged import StagedModel
+from nmlib.models.wide_resnet import wide_resnet
 
-__all__ = ["StagedModel", "mlp", "mlp_initial_values"]
+__all__ = [
+    "MODELS",
+    "StagedModel",
+    "adversarial_norm",
+    "build_model",
+    "dropout_stream",
+    "mlp",
+    "mlp_initial_values",
+    "preact_resnet",
+    "wide_resnet",
+]

@@ -1,0 +1,57 @@
+"""Networks by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from nmlib import _checks
+from nmlib.models.preact_resnet import preact_resnet
+from nmlib.models.staged import StagedModel
+from nmlib.models.wide_resnet import wide_resnet
+
+__all__ = ["MODELS", "build_model"]
+
+MODELS: dict[str, Callable[..., StagedModel]] = {
+    "preact_resnet18": preact_resnet,
+    "preact_resnet_small": partial(preact_resnet, widths=(8, 32, 64, 128), blocks=(1, 1, 1, 1)),
+    "wrn28_2": partial(wide_resnet, widen=2),
+    "wrn28_4": partial(wide_resnet, widen=4),
+}
+"""The networks of `build_model`: name -> function of (num_classes, seed, options)."""
+
+
+def build_model(name: str, num_classes: int = 10, *, seed: int = 0, **options: Any) -> StagedModel:
+    """Build a network for 32-pixel images, with weights from the seed alone.
+
+    Args:
+        name: "preact_resnet18", "wrn28_4" (the paper's Wide-ResNet as released), "wrn28_2" (as
+            its text says) or "preact_resnet_small" (for processors).
+        num_classes: K >= 2.
+        seed: Of the weights.
+        **options: Of `preact_resnet` (skip, norm, widths, blocks, mean, std) or `wide_resnet`
+            (dropout, conv_bias, last_momentum, norm, depth, widen, mean, std).
+
+    Returns:
+        A staged model of images (B, 3, H, W) in [0, 1], with mix points 0 to 3.
+
+    Raises:
+        ValueError: For an unknown name (the nearest is suggested) or a wrong option value.
+        TypeError: For an unknown option.
+
+    >>> build_model("preact_resnet_small", 10, seed=1).num_points
+    4
+    >>> build_model("resnet18")
+    Traceback (most recent call last):
+    ValueError: unknown model 'resnet18'; did you mean 'preact_resnet18'? Choose from: ...
+    """
+    _checks.choice("model", name, MODELS)
+    known = set(inspect.signature(MODELS[name]).parameters) - {"num_classes", "seed"}
+    for option in options:
+        if option not in known:
+            raise TypeError(
+                f"{name} has no option {option!r}; its options are {', '.join(sorted(known))}"
+            )
+    return MODELS[name](num_classes, seed=seed, **options)
