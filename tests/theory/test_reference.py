@@ -299,3 +299,33 @@ class TestWrongFormulas:
             TORCH["binary"], views, weights=case["weights"], shared_noise=True, **case["settings"]
         )
         assert self.slope_of(terms, "stability_weighted") == pytest.approx(2, abs=0.05)
+
+
+def test_the_stability_part_of_theorem_3_for_a_linear_network():
+    """Without curvature of the network the gradient terms of Theorem 2 vanish."""
+    weight = torch.tensor([0.8, -0.5], dtype=torch.float64)
+    views = torch.stack([data("X"), data("XA1")])
+    settings = {"alpha": 1.3, "beta": 0.7, "sigma_add": 0.4, "sigma_mult": 0.3}
+
+    def linear(x):
+        return x @ weight
+
+    terms = stability_expansion(linear, views, **settings)
+    values = {name: float(getattr(terms, name)) for name in terms.terms}
+    for name in ("mix_grad", "add_grad", "mult_grad", "add_cross", "mult_cross"):
+        assert values[name] == pytest.approx(0, abs=1e-15)
+    # Noise on f(x) = w x has the variance |w|^2 sigma^2, each view its own; the divergence of two
+    # Bernoulli laws differentiated twice by the logit of one of them:
+    p = torch.sigmoid(views @ weight)
+    m = p.mean(0)
+    once = (torch.logit(p) - torch.logit(m)) / 2
+    twice = (1 / (p * (1 - p)) - 0.5 / (m * (1 - m))) / 2
+    curvature = (p * (1 - p)) ** 2 * twice + p * (1 - p) * (1 - 2 * p) * once
+    noise = 0.4**2 * weight.square().sum()
+    wanted = float(curvature.sum(0).mean() * noise / 2)
+    assert values["add_diag"] == pytest.approx(wanted, rel=1e-12)
+    errors = [
+        abs(stability_loss_exact(linear, views, eps=eps, **settings) - terms.at(eps))
+        for eps in SMALL
+    ]
+    assert slope(SMALL, errors, floor=0) == pytest.approx(3, abs=0.05)
