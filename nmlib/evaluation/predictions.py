@@ -1,0 +1,358 @@
+"""What a model predicts for images, and how right and how sure it is."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nmlib import _checks
+from nmlib.data.images import ImageData, fingerprint
+from nmlib.metrics import (
+    aurra,
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+    rms_calibration_error,
+)
+from nmlib.provenance import rename_into
+
+__all__ = ["Precision", "Predictions", "evaluate", "forward", "model_fingerprint", "predict"]
+
+Precision = Literal["float32", "bfloat16", "float16"]
+_PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# The reference convention leaves the last bin of 100 out, so it needs two.
+_REFERENCE_IMAGES = 200
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities beside the true labels.
+
+    Attributes:
+        probabilities: (N, K) float32, rows sum to 1, on the CPU.
+        labels: (N,) int64, on the CPU.
+        data: What figures and tables call the data.
+        fingerprint: Of the data, see `nmlib.ImageData`.
+
+    >>> p = Predictions(torch.tensor([[0.9, 0.1], [0.4, 0.6]]), torch.tensor([0, 0]))
+    >>> p.accuracy, p.predicted.tolist()
+    (0.5, [0, 1])
+    """
+
+    probabilities: Tensor
+    labels: Tensor
+    data: str = ""
+    fingerprint: str = ""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        n, k = self.probabilities.shape
+        return f"Predictions({self.data or 'images'}, {n} x {k}, accuracy {self.accuracy:.4f})"
+
+    @property
+    def predicted(self) -> Tensor:
+        """(N,) the most probable class."""
+        return self.probabilities.argmax(1)
+
+    @property
+    def confidence(self) -> Tensor:
+        """(N,) the probability of that class."""
+        return self.probabilities.amax(1)
+
+    @property
+    def correct(self) -> Tensor:
+        """(N,) whether it is the label."""
+        return self.predicted == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right predictions, in [0, 1]."""
+        return float(self.correct.to(torch.float64).mean())
+
+    def measures(self) -> dict[str, float | None]:
+        """Return accuracy and every measure of calibration by name.
+
+        The reference convention of the RMS calibration error needs 200 predictions; with fewer it
+        is None.
+        """
+        enough = len(self) >= _REFERENCE_IMAGES
+        return {
+            "accuracy": self.accuracy,
+            "expected_calibration_error": expected_calibration_error(self),
+            "rms_calibration_error": rms_calibration_error(self),
+            "rms_calibration_error_reference": (
+                rms_calibration_error(self, reference_compatible=True) if enough else None
+            ),
+            "aurra": aurra(self),
+            "negative_log_likelihood": negative_log_likelihood(self),
+            "brier_score": brier_score(self),
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write an .npz file under a temporary name, then rename it."""
+        with rename_into(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                probabilities=self.probabilities.numpy(),
+                labels=self.labels.numpy(),
+                data=self.data,
+                fingerprint=self.fingerprint,
+            )
+        return Path(path)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Predictions:
+        """Read what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged or something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return cls(
+                    torch.from_numpy(stored["probabilities"]),
+                    torch.from_numpy(stored["labels"]),
+                    str(stored["data"]),
+                    str(stored["fingerprint"]),
+                )
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # zipfile, NumPy and zlib each have their own
+            raise ValueError(f"{path} holds no predictions ({error}); remove it") from error
+
+
+def as_data(data: Any) -> ImageData:
+    """Return image data as they are, and a pair (images, labels) as image data.
+
+    >>> as_data((torch.zeros(2, 32, 32, 3, dtype=torch.uint8), torch.tensor([0, 1]))).label
+    'own images'
+    """
+    if isinstance(data, ImageData):
+        return data
+    if not isinstance(data, (tuple, list)) or len(data) != 2:
+        raise TypeError(
+            f"data must be nmlib.ImageData or a pair (images, labels), got {type(data).__name__}"
+        )
+    images, labels = (torch.as_tensor(part) for part in data)
+    if (
+        images.dtype != torch.uint8
+        or images.ndim != 4
+        or 3 not in (images.shape[1], images.shape[3])
+    ):
+        raise ValueError(
+            f"images must be uint8 (N, H, W, 3), got {images.dtype} {tuple(images.shape)}; for "
+            "floats in [0, 1] use (images * 255).round().to(torch.uint8)"
+        )
+    if images.shape[3] != 3:
+        images = images.permute(0, 2, 3, 1).contiguous()
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"{len(images)} images, but labels of shape {tuple(labels.shape)}")
+    labels = labels.to(torch.int64)
+    classes = tuple(str(k) for k in range(int(labels.max()) + 1 if len(labels) else 0))
+    return ImageData(
+        "own", "test", images, labels, classes, "own images", fingerprint(images, labels)
+    )
+
+
+def model_fingerprint(model: nn.Module) -> str:
+    """Return 16 hexadecimal digits that change when a weight or a buffer of the model does.
+
+    >>> a, b = nn.utils.skip_init(nn.Linear, 2, 2), nn.utils.skip_init(nn.Linear, 2, 2)
+    >>> for m, v in ((a, 1.0), (b, 1.5)): _ = [nn.init.constant_(p, v) for p in m.parameters()]
+    >>> model_fingerprint(a) == model_fingerprint(copy.deepcopy(a)) != model_fingerprint(b)
+    True
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if isinstance(value, Tensor):
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            flat = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _same_device(wanted: torch.device, present: torch.device) -> bool:
+    return wanted.type == present.type and wanted.index in (None, present.index)
+
+
+def _pixels(images: Any) -> Tensor:
+    """Return images as an (N, C, H, W) view, uint8 or floats in [0, 1]."""
+    if isinstance(images, ImageData):
+        images = images.images
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(np.ascontiguousarray(images))
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images must be a tensor or an array, got {type(images).__name__}")
+    if images.ndim != 4 or len(images) == 0:
+        raise ValueError(f"images must be a batch with four axes, got {tuple(images.shape)}")
+    if images.dtype == torch.uint8:
+        if images.shape[3] == 3:
+            return images.permute(0, 3, 1, 2)
+        if images.shape[1] != 3:
+            raise ValueError(
+                f"uint8 images must have shape (N, H, W, 3) or (N, 3, H, W), got "
+                f"{tuple(images.shape)}"
+            )
+        return images
+    if not images.is_floating_point():
+        raise TypeError(f"images must be uint8 or floats in [0, 1], got {images.dtype}")
+    low, high = images.aminmax()
+    if not (float(low) >= 0 and float(high) <= 1):
+        raise ValueError(
+            f"float images must lie in [0, 1], got {float(low):.4g} ... {float(high):.4g}; divide "
+            "grey levels by 255, and leave the normalisation to the model"
+        )
+    return images
+
+
+@contextmanager
+def forward(
+    model: nn.Module,
+    *,
+    batch_size: int = 500,
+    device: torch.device | str | None = None,
+    precision: Precision = "float32",
+) -> Iterator[tuple[Callable[[Any], Tensor], torch.device]]:
+    """Put a model in evaluation mode; yield a function from images to probabilities, and where.
+
+    The function takes what `predict` takes and leaves its result on the device. When the block
+    ends, every module has its own mode back. On another device than its own the model is copied.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch module, got {type(model).__name__}")
+    _checks.choice("precision", precision, _PRECISIONS)
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size must be an integer >= 1, got {batch_size!r}")
+    tensors = itertools.chain(model.parameters(), model.buffers())
+    present = next((t.device for t in tensors), torch.device("cpu"))
+    target = present if device is None else torch.device(device)
+    if not _same_device(target, present):
+        model = copy.deepcopy(model).to(target)
+    narrow = _PRECISIONS[precision]
+
+    def one_batch(part: Tensor) -> Tensor:
+        x = part.to(target, non_blocking=True)
+        x = x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
+        with torch.autocast(target.type, dtype=narrow, enabled=narrow is not None):
+            logits = model(x)
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"the model must return logits ({len(x)}, classes), got {got}")
+        return torch.softmax(logits.float(), 1)
+
+    def probabilities_of(images: Any) -> Tensor:
+        parts = _pixels(images).split(batch_size)
+        try:
+            with torch.inference_mode():
+                found = torch.cat([one_batch(part) for part in parts])
+        except torch.OutOfMemoryError as error:
+            raise torch.OutOfMemoryError(
+                f"out of memory on {target}; lower batch_size={batch_size}, or use "
+                f"precision='bfloat16' ({error})"
+            ) from error
+        if not bool(torch.isfinite(found).all()):
+            bad = int((~torch.isfinite(found)).any(1).sum())
+            raise ValueError(
+                f"the model's output is NaN or infinite for {bad} of {len(found)} images; its "
+                "training has diverged, or float16 is too narrow for it (precision='float32')"
+            )
+        return found
+
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield probabilities_of, target
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def predict(
+    model: nn.Module,
+    images: Tensor | NDArray | ImageData,
+    *,
+    batch_size: int = 500,
+    device: torch.device | str | None = None,
+    precision: Precision = "float32",
+) -> Tensor:
+    """Return the probabilities that a model gives to the classes.
+
+    The model is in evaluation mode meanwhile and is left as it was.
+
+    Args:
+        model: Any module that maps (B, 3, H, W) in [0, 1] to logits (B, K).
+        images: uint8 (N, H, W, 3) or (N, 3, H, W), or floats (N, C, H, W) in [0, 1].
+        batch_size: Images at a time, >= 1.
+        device: Where to compute; by default where the model is.
+        precision: "float32", or "bfloat16" or "float16" by autocast. The softmax is float32.
+
+    Returns:
+        (N, K) float32 on the CPU.
+
+    Raises:
+        TypeError: For a model that is no module, or images of another dtype.
+        ValueError: For images outside [0, 1], logits of another shape, NaN in the output.
+        torch.OutOfMemoryError: With the setting to lower.
+
+    >>> from nmlib.data import load
+    >>> net = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
+    >>> predict(net, load("fashion-mini", "test").first(5)).shape
+    torch.Size([5, 48])
+    """
+    with forward(model, batch_size=batch_size, device=device, precision=precision) as (run, _):
+        return run(images).cpu()
+
+
+def evaluate(
+    model: nn.Module,
+    data: ImageData | tuple[Any, Any],
+    *,
+    batch_size: int = 500,
+    device: torch.device | str | None = None,
+    precision: Precision = "float32",
+) -> Predictions:
+    """Predict a labelled data set.
+
+    Args:
+        model: As for `predict`.
+        data: Image data from `nmlib.load`, or a pair (images uint8 (N, H, W, 3), labels (N,)).
+        batch_size: As for `predict`.
+        device: As for `predict`.
+        precision: As for `predict`.
+
+    Returns:
+        Probabilities and labels; `accuracy`, `confidence` and the measures of `nmlib.metrics`
+        follow from them.
+
+    Raises:
+        ValueError: As for `predict`, and for labels that the model has no class for.
+
+    >>> from nmlib.data import load
+    >>> net = nn.Sequential(nn.AvgPool2d(8), nn.Flatten())
+    >>> evaluate(net, load("fashion-mini", "test").first(5)).data
+    'fashion-mini'
+    """
+    data = as_data(data)
+    found = predict(model, data, batch_size=batch_size, device=device, precision=precision)
+    return labelled(found, data)
+
+
+def labelled(found: Tensor, data: ImageData, labels: Tensor | None = None) -> Predictions:
+    """Return probabilities and labels as one record, or raise if a label has no class."""
+    labels = (data.labels if labels is None else labels).cpu().to(torch.int64)
+    _checks.class_labels(labels, found.shape[1])
+    return Predictions(found.cpu(), labels, data.label, data.fingerprint)

@@ -1,0 +1,101 @@
+"""Evaluations on disk: finished sets are kept, whatever interrupts the rest."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmlib.provenance import write_text
+
+__all__ = ["Progress", "open_record", "pack", "reporter", "unpack", "write_record"]
+
+Progress = bool | Callable[[str, int, int], None] | None
+
+
+def pack(values: NDArray[np.uint8]) -> str:
+    """Return bytes as text for JSON."""
+    return base64.b64encode(values.tobytes()).decode("ascii")
+
+
+def unpack(text: str) -> NDArray[np.uint8]:
+    """Return what `pack` was given.
+
+    >>> unpack(pack(np.array([1, 255], dtype=np.uint8))).tolist()
+    [1, 255]
+    """
+    return np.frombuffer(base64.b64decode(text), np.uint8)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record, or raise ValueError if the file is damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict) or not {"settings", "key", "sets"} <= set(record):
+            raise ValueError("it lacks settings, key or sets")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"no {path.name} in {path.parent}; `nmlib evaluate --out {path.parent}` makes it"
+        ) from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no evaluation or damaged ({error}); remove it") from error
+    return record
+
+
+def open_record(
+    path: Path | None, settings: Mapping[str, Any], key: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the record to add to: the stored one if it was made alike, else a new one.
+
+    Raises:
+        ValueError: If the stored one has other settings; its numbers must not be mixed with these.
+    """
+    fresh = {"settings": dict(settings), "key": dict(key), "sets": {}}
+    if path is None or not path.exists():
+        return fresh
+    record = read_record(path)
+    stored = {**record["settings"], **record["key"]}
+    wanted = {**settings, **key}
+    changed = [
+        f"{name} {stored.get(name)!r} -> {wanted[name]!r}"
+        for name in wanted
+        if stored.get(name) != wanted[name]
+    ]
+    if changed:
+        raise ValueError(
+            f"{path} was made with other settings ({', '.join(changed)}); choose another folder "
+            "or remove it"
+        )
+    return record
+
+
+def write_record(path: Path | None, record: Mapping[str, Any]) -> None:
+    """Write a record as compact JSON under a temporary name, then rename it."""
+    if path is not None:
+        write_text(path, json.dumps(record, allow_nan=False) + "\n")
+
+
+def reporter(
+    progress: Progress, total: int
+) -> tuple[Callable[[str, int, int], None], Callable[[], None]]:
+    """Return what takes (set, images done, images in all), and what ends it."""
+    if progress is None or progress is False:
+        return (lambda name, done, count: None), (lambda: None)
+    if progress is not True:
+        return progress, (lambda: None)
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=total, unit="image", unit_scale=True)
+    seen: dict[str, int] = {}
+
+    def advance(name: str, done: int, count: int) -> None:
+        bar.set_postfix_str(name, refresh=False)
+        bar.update(done - seen.get(name, 0))
+        seen[name] = done
+
+    return advance, bar.close
