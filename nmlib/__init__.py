@@ -20,7 +20,7 @@ from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.objective import batch_loss
 from nmlib.rng import Rng, default_device
 from nmlib.schemes import FIG4, READINGS, Scheme, fig4_schemes
-from nmlib.views import Plain
+from nmlib.views import AugMix, AugMixPlan, Plain
 
 __version__ = "0.1.0"
 
@@ -31,6 +31,8 @@ __all__ = [
     "MODELS",
     "PERTURBATIONS",
     "READINGS",
+    "AugMix",
+    "AugMixPlan",
     "CutMix",
     "ImageData",
     "LossParts",

@@ -1,4 +1,4 @@
-"""Batched image operations: fixed linear maps, bilinear resampling, 8-bit rounding.
+"""Batched image operations: fixed linear maps, the nine operations of AugMix, 8-bit rounding.
 
 Linear maps run in float64 and are rounded to bytes with a small guard (`to_bytes`). A different
 order of summation (another device, batch size or number of threads) then cannot change a pixel.
@@ -15,21 +15,34 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 __all__ = [
     "SPARSE_PIXELS",
     "BandedMap",
+    "affine",
+    "affine_matrix",
+    "autocontrast",
     "banded",
     "blur_map",
     "box_map",
+    "equalize",
     "from_columns",
     "on_device",
+    "posterize",
     "reflect_index",
+    "rotate",
+    "rotation",
     "separable",
     "separable_columns",
+    "shear_x",
+    "shear_y",
+    "solarize",
     "sparse_map",
     "to_bytes",
     "to_columns",
+    "translate_x",
+    "translate_y",
     "zoom_map",
 ]
 
@@ -330,3 +343,292 @@ def sparse_map(terms: Sequence[tuple[Matrix, Matrix, float]], device: torch.devi
     parts = [_kron(a, b * weight) for a, b, weight in terms]
     row, column, values = (np.concatenate([p[k] for p in parts]) for k in range(3))
     return _csr(row, column, values, parts[0][3], device)
+
+
+# -- the nine operations of AugMix ----------------------------------------------------------------
+
+# Parameters come one a sample or one for all.
+Parameter = float | Sequence[float] | NDArray | Tensor
+
+
+def _check_bytes(x: Tensor) -> None:
+    if x.dtype != torch.uint8 or x.ndim != 4:
+        raise ValueError(
+            f"images must be uint8 of shape (n, c, h, w), got {x.dtype} of shape "
+            f"{tuple(x.shape)}; use (255 * x).round().to(torch.uint8) for values in [0, 1]"
+        )
+
+
+def _for_each(name: str, value: Parameter, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return one value a sample as an (n,) tensor on the device of x."""
+    values = torch.as_tensor(value, dtype=dtype)
+    if values.shape not in ((), (len(x),)):
+        raise ValueError(
+            f"{name} must be one number or one for each of the {len(x)} images, got shape "
+            f"{tuple(values.shape)}"
+        )
+    if dtype.is_floating_point and not bool(torch.isfinite(values).all()):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return values.to(x.device).expand(len(x))
+
+
+def _doubles(x: Tensor) -> torch.device:
+    # Apple's accelerator has no double precision; what needs it is small.
+    return torch.device("cpu") if x.device.type == "mps" else x.device
+
+
+def _planes(x: Tensor) -> Tensor:
+    """Return bytes as (n * c, h * w) indices, one channel of one image a row."""
+    return x.reshape(x.shape[0] * x.shape[1], -1).to(torch.int64)
+
+
+def autocontrast(x: Tensor) -> Tensor:
+    r"""Stretch each channel of each image to the full range.
+
+    $v \mapsto \lfloor 255\,(v - v_{min}) / (v_{max} - v_{min}) \rfloor$; a constant channel stays.
+    Equal to Pillow's `ImageOps.autocontrast` on every pixel.
+
+    Args:
+        x: (n, c, h, w) uint8.
+
+    Source: AugMix (arXiv 1912.02781), operation 1 of 9; paper eq. 1.
+
+    >>> autocontrast(torch.tensor([[[[10, 20, 30]]]], dtype=torch.uint8)).tolist()
+    [[[[0, 127, 255]]]]
+    """
+    _check_bytes(x)
+    if not x.numel():
+        return x.clone()
+    planes, place = x.reshape(x.shape[0] * x.shape[1], -1), _doubles(x)
+    low = planes.amin(1, keepdim=True).to(place, torch.float64)
+    high = planes.amax(1, keepdim=True).to(place, torch.float64)
+    # Pillow's order of operations in double precision, so that the same values are cut off.
+    # A number over a tensor would be taken as its reciprocal, rounded, times the number.
+    span = (high - low).clamp_min_(1)
+    scale = torch.full_like(span, 255.0).div_(span)
+    grey = torch.arange(256, dtype=torch.float64, device=place)
+    table = (grey * scale).sub_(low * scale).clamp_(0, 255)
+    table = torch.where(high > low, table, grey).to(torch.uint8).to(x.device)
+    return table.gather(1, _planes(x)).view_as(x)
+
+
+def equalize(x: Tensor) -> Tensor:
+    r"""Flatten the histogram of each channel of each image.
+
+    $v \mapsto \lfloor (\lfloor s/2 \rfloor + \#\{pixels < v\}) / s \rfloor$ with
+    $s = \lfloor (hw - \#\{pixels = v_{max}\}) / 255 \rfloor$; the channel stays if s = 0. Equal to
+    Pillow's `ImageOps.equalize` on every pixel.
+
+    Args:
+        x: (n, c, h, w) uint8.
+
+    Source: AugMix (arXiv 1912.02781), operation 2 of 9; paper eq. 1.
+
+    >>> equalize(torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16))[0, 0, 0, :4].tolist()
+    [0, 1, 2, 3]
+    """
+    _check_bytes(x)
+    if not x.numel():
+        return x.clone()
+    index = _planes(x)
+    one = torch.ones((), dtype=torch.int32, device=x.device).expand_as(index)
+    counts = one.new_zeros(len(index), 256).scatter_add_(1, index, one)
+    brightest = x.reshape(len(index), -1).amax(1, keepdim=True).to(torch.int64)
+    step = (index.shape[1] - counts.gather(1, brightest)).div_(255, rounding_mode="trunc")
+    below = counts.cumsum(1, dtype=torch.int32).sub_(counts)
+    table = below.add_(step >> 1).div_(step.clamp_min(1), rounding_mode="trunc").clamp_(max=255)
+    grey = torch.arange(256, dtype=torch.int32, device=x.device)
+    table = torch.where(step > 0, table, grey).to(torch.uint8)
+    return table.gather(1, index).view_as(x)
+
+
+def posterize(x: Tensor, bits: Parameter) -> Tensor:
+    """Keep the highest bits of every value; equal to Pillow's `ImageOps.posterize`.
+
+    Args:
+        x: (n, c, h, w) uint8.
+        bits: Whole numbers 1 to 8, one a sample or one for all.
+
+    Source: AugMix (arXiv 1912.02781), operation 3 of 9; paper eq. 1.
+
+    >>> posterize(torch.full((1, 1, 1, 1), 255, dtype=torch.uint8), 3).item()
+    224
+    """
+    _check_bytes(x)
+    kept = _for_each("bits", bits, x, torch.int64).view(-1, 1, 1, 1)
+    return x & (256 - (1 << (8 - kept))).to(torch.uint8)
+
+
+def solarize(x: Tensor, threshold: Parameter) -> Tensor:
+    """Invert values from a threshold upwards; equal to Pillow's `ImageOps.solarize`.
+
+    Args:
+        x: (n, c, h, w) uint8.
+        threshold: Grey levels, whole numbers 0 (inverts all) to 256 (inverts nothing), one a
+            sample or one for all.
+
+    Source: AugMix (arXiv 1912.02781), operation 5 of 9; paper eq. 1.
+
+    >>> solarize(torch.tensor([[[[199, 200, 255]]]], dtype=torch.uint8), 200).tolist()
+    [[[[199, 55, 0]]]]
+    """
+    _check_bytes(x)
+    level = _for_each("threshold", threshold, x, torch.int64).view(-1, 1, 1, 1)
+    # 255 - v has the bits of v flipped.
+    flip = ((level <= 255) * 255).to(torch.uint8)
+    return x ^ ((x >= level.clamp(0, 255).to(torch.uint8)).view(torch.uint8) * flip)
+
+
+def affine(x: Tensor, matrix: Tensor) -> Tensor:
+    r"""Resample images at $(a x' + b y' + c,\; d x' + e y' + f)$, bilinearly, outside black.
+
+    $x', y'$ are the centres of the pixels of the result, $k + \tfrac12$. Pillow's
+    `Image.transform(size, AFFINE, (a, b, c, d, e, f), BILINEAR)`: the source position, and with it
+    what is black, is found in double precision as there; the weights are single precision, so that
+    a value may fall on the other side of a whole number (1 grey level). Samples within half a
+    pixel of the border repeat the outermost pixel.
+
+    Args:
+        x: (n, c, h, w) uint8.
+        matrix: (n, 6) float64, the six numbers for each image.
+
+    >>> x = torch.arange(4, dtype=torch.uint8).view(1, 1, 1, 4)
+    >>> affine(x, torch.tensor([[1.0, 0, 1, 0, 1, 0]], dtype=torch.float64)).tolist()
+    [[[[1, 2, 3, 0]]]]
+    """
+    _check_bytes(x)
+    if matrix.shape != (len(x), 6):
+        raise ValueError(f"matrix must have shape ({len(x)}, 6), got {tuple(matrix.shape)}")
+    if not x.numel():
+        return x.clone()
+    h, w = x.shape[2:]
+    place = _doubles(x)
+    a, b, c, d, e, f = matrix.to(place, torch.float64).view(-1, 6, 1, 1).unbind(1)
+    column = torch.arange(w, dtype=torch.float64, device=place) + 0.5
+    row = (torch.arange(h, dtype=torch.float64, device=place) + 0.5).unsqueeze(1)
+    # In the order of the C code: (a x' + b y') + c.
+    across = (a * column + b * row).add_(c)
+    down = (d * column + e * row).add_(f)
+    inside = (across >= 0) & (across < w) & (down >= 0) & (down < h)
+    grid = torch.empty((*across.shape, 2), device=place)
+    torch.add(across, -w / 2, out=across)
+    torch.add(down, -h / 2, out=down)
+    grid[..., 0].copy_(across.mul_(2 / w))
+    grid[..., 1].copy_(down.mul_(2 / h))
+    values = functional.grid_sample(
+        x.float(), grid.to(x.device), padding_mode="border", align_corners=False
+    )
+    return to_bytes(values).mul_(inside.to(x.device).unsqueeze(1))
+
+
+def affine_matrix(
+    a: Parameter = 1, b: Parameter = 0, c: Parameter = 0, d: Parameter = 0, e: Parameter = 1,
+    f: Parameter = 0,
+) -> Tensor:  # fmt: skip
+    """Stack the six numbers of `affine`, each one a sample or one for all, as (n, 6) float64."""
+    parts = [torch.as_tensor(v, dtype=torch.float64).cpu() for v in (a, b, c, d, e, f)]
+    return torch.stack(torch.broadcast_tensors(*(p.reshape(-1) for p in parts)), dim=1)
+
+
+@functools.lru_cache(maxsize=4096)
+def rotation(degrees: float, height: int, width: int) -> tuple[float, ...]:
+    """Return the six numbers of `affine` that turn an image about its centre, anticlockwise.
+
+    >>> rotation(90, 4, 4)
+    (0.0, -1.0, 4.0, 1.0, 0.0, 0.0)
+    """
+    # As Pillow rounds them: its border, black or not, hangs on the last bit.
+    angle = -math.radians(degrees % 360.0)
+    cosine, sine = round(math.cos(angle), 15), round(math.sin(angle), 15)
+    x, y = width / 2.0, height / 2.0
+    across = cosine * -x + sine * -y + 0.0 + x
+    down = -sine * -x + cosine * -y + 0.0 + y
+    return cosine, sine, across, -sine, cosine, down
+
+
+def rotate(x: Tensor, degrees: Parameter) -> Tensor:
+    """Turn images about their centres, anticlockwise, bilinearly; corners become black.
+
+    Pillow's `Image.rotate(degrees, BILINEAR)`, to 1 grey level.
+
+    Args:
+        x: (n, c, h, w) uint8.
+        degrees: One a sample or one for all.
+
+    Source: AugMix (arXiv 1912.02781), operation 4 of 9; paper eq. 1.
+
+    >>> rotate(torch.tensor([[[[1, 2], [3, 4]]]], dtype=torch.uint8), 90).tolist()
+    [[[[2, 4], [1, 3]]]]
+    """
+    _check_bytes(x)
+    angles = _for_each("degrees", degrees, x, torch.float64).tolist()
+    rows = [rotation(angle, *x.shape[2:]) for angle in angles]
+    return affine(x, torch.tensor(rows, dtype=torch.float64).view(-1, 6))
+
+
+def shear_x(x: Tensor, slope: Parameter) -> Tensor:
+    """Shift every row by slope times its distance from the top, bilinearly; the rest is black.
+
+    Pillow's `Image.transform(size, AFFINE, (1, slope, 0, 0, 1, 0), BILINEAR)`, to 1 grey level.
+
+    Args:
+        x: (n, c, h, w) uint8.
+        slope: Pixels a row, one a sample or one for all; positive moves the picture left.
+
+    Source: AugMix (arXiv 1912.02781), operation 6 of 9; paper eq. 1.
+
+    >>> shear_x(torch.tensor([[[[8, 8], [0, 8]]]], dtype=torch.uint8), 0.5).tolist()
+    [[[[8, 8], [6, 0]]]]
+    """
+    return affine(x, affine_matrix(b=_for_each("slope", slope, x, torch.float64)))
+
+
+def shear_y(x: Tensor, slope: Parameter) -> Tensor:
+    """Shift every column by slope times its distance from the left; see `shear_x`.
+
+    Pillow's `Image.transform(size, AFFINE, (1, 0, 0, slope, 1, 0), BILINEAR)`, to 1 grey level.
+
+    Args:
+        x: (n, c, h, w) uint8.
+        slope: Pixels a column, one a sample or one for all; positive moves the picture up.
+
+    Source: AugMix (arXiv 1912.02781), operation 7 of 9; paper eq. 1.
+
+    >>> shear_y(torch.tensor([[[[8, 0], [8, 8]]]], dtype=torch.uint8), 0.5).tolist()
+    [[[[8, 6], [8, 0]]]]
+    """
+    return affine(x, affine_matrix(d=_for_each("slope", slope, x, torch.float64)))
+
+
+def translate_x(x: Tensor, pixels: Parameter) -> Tensor:
+    """Shift images sideways; what comes in is black.
+
+    Pillow's `Image.transform(size, AFFINE, (1, 0, pixels, 0, 1, 0), BILINEAR)`, to 1 grey level.
+
+    Args:
+        x: (n, c, h, w) uint8.
+        pixels: One a sample or one for all; positive moves the picture left.
+
+    Source: AugMix (arXiv 1912.02781), operation 8 of 9; paper eq. 1.
+
+    >>> translate_x(torch.tensor([[[[1, 2, 3]]]], dtype=torch.uint8), -1).tolist()
+    [[[[0, 1, 2]]]]
+    """
+    return affine(x, affine_matrix(c=_for_each("pixels", pixels, x, torch.float64)))
+
+
+def translate_y(x: Tensor, pixels: Parameter) -> Tensor:
+    """Shift images up or down; what comes in is black.
+
+    Pillow's `Image.transform(size, AFFINE, (1, 0, 0, 0, 1, pixels), BILINEAR)`, to 1 grey level.
+
+    Args:
+        x: (n, c, h, w) uint8.
+        pixels: One a sample or one for all; positive moves the picture up.
+
+    Source: AugMix (arXiv 1912.02781), operation 9 of 9; paper eq. 1.
+
+    >>> translate_y(torch.tensor([[[[1], [2], [3]]]], dtype=torch.uint8), -1).flatten().tolist()
+    [0, 1, 2]
+    """
+    return affine(x, affine_matrix(f=_for_each("pixels", pixels, x, torch.float64)))

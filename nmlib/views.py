@@ -1,15 +1,22 @@
-"""View makers: (B, ...) samples in, (V, B, ...) views out."""
+r"""View makers: (B, ...) samples in, (V, B, ...) views out."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from nmlib import _checks, ops
+from nmlib.corruptions._threads import run_all, thread_count
 from nmlib.mixing import Model
 from nmlib.rng import Rng
 
-__all__ = ["Plain"]
+__all__ = ["OPERATIONS", "AugMix", "AugMixPlan", "Plain", "operation_parameter"]
 
 
 @dataclass(frozen=True)
@@ -38,3 +45,373 @@ class Plain:
     def make(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Tensor:
         """Return x repeated as (V, B, ...), without copying memory."""
         return x.unsqueeze(0).expand(self.copies, *x.shape)
+
+
+# -- AugMix ---------------------------------------------------------------------------------------
+
+OPERATIONS: tuple[str, ...] = (
+    "autocontrast",
+    "equalize",
+    "posterize",
+    "rotate",
+    "solarize",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+)
+"""The nine operations of AugMix that do not overlap the test corruptions."""
+
+NONE = -1
+"""Stands in a plan for 'no operation'."""
+
+
+def operation_parameter(
+    operation: str,
+    level: float | NDArray[np.float64],
+    sign: float | NDArray[np.float64],
+    height: int,
+    width: int,
+) -> NDArray[np.float64]:
+    r"""Return what an operation is given at a level l in (0, 10].
+
+    posterize: $4 - \lfloor 4l/10 \rfloor$ bits; rotate: $\pm\lfloor 30l/10 \rfloor$ degrees;
+    solarize: threshold $256 - \lfloor 256l/10 \rfloor$; shear: $\pm 0.3l/10$; translate:
+    $\pm\lfloor (S/3)\,l/10 \rfloor$ pixels, S the side along which it moves. The others have no
+    parameter (0).
+
+    Args:
+        operation: One of `OPERATIONS`.
+        level: l, any shape.
+        sign: 1 or -1, like `level`.
+        height: Of the image, pixels.
+        width: Of the image, pixels.
+
+    Source: AugMix (arXiv 1912.02781) as released, with which the authors train.
+
+    >>> [float(operation_parameter("rotate", l, -1, 32, 32)) for l in (0.3, 2.9)]
+    [-0.0, -8.0]
+    """
+    _checks.choice("operation", operation, OPERATIONS)
+    level = np.asarray(level, dtype=np.float64)
+    if operation == "posterize":
+        return 4 - np.floor(level * 4 / 10)
+    if operation == "solarize":
+        return 256 - np.floor(level * 256 / 10)
+    if operation == "rotate":
+        return sign * np.floor(level * 30 / 10)
+    if operation.startswith("shear"):
+        return sign * (level * 0.3 / 10)
+    if operation.startswith("translate"):
+        side = width if operation == "translate_x" else height
+        return sign * np.floor(level * (side / 3) / 10)
+    return np.zeros_like(level)
+
+
+@dataclass(frozen=True)
+class AugMixPlan:
+    r"""All random decisions of AugMix for one batch: `AugMix.draw` makes it, or a hand.
+
+    Attributes:
+        operation: (A, B, width, depth) integers: the index in `OPERATIONS` of each step of each
+            chain of each of A augmented views, -1 for none (the chain is shorter).
+        level: Levels l, same shape.
+        sign: 1 or -1, same shape.
+        weights: (A, B, width), $w$ of each chain; they sum to one.
+        mix: (A, B), $m$ in [0, 1]: how much of the augmentations; 0 is the clean image.
+
+    >>> plan = AugMixPlan.same(2, [("rotate", "solarize"), ("equalize",)], level=3, mix=0.5)
+    >>> plan.operation.shape, plan.depth[0, 0].tolist()
+    ((1, 2, 2, 2), [2, 1])
+    """
+
+    operation: NDArray[np.int64]
+    level: NDArray[np.float64]
+    sign: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    mix: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        shape = self.operation.shape
+        if len(shape) != 4:
+            raise ValueError(f"operation must have axes (A, B, width, depth), got shape {shape}")
+        for name, wanted in (
+            ("level", shape),
+            ("sign", shape),
+            ("weights", shape[:3]),
+            ("mix", shape[:2]),
+        ):
+            found = np.shape(getattr(self, name))
+            if found != wanted:
+                raise ValueError(f"{name} must have shape {wanted} as operation has, got {found}")
+        if self.operation.size and not (
+            self.operation.min() >= NONE and self.operation.max() < len(OPERATIONS)
+        ):
+            raise ValueError(
+                f"operation holds {self.operation.min()} ... {self.operation.max()}; use the "
+                f"indices 0 ... {len(OPERATIONS) - 1} of OPERATIONS, or {NONE} for none"
+            )
+
+    @property
+    def depth(self) -> NDArray[np.int64]:
+        """(A, B, width) lengths of the chains."""
+        return (self.operation != NONE).sum(-1)
+
+    @classmethod
+    def same(
+        cls,
+        batch: int,
+        chains: Sequence[Sequence[str]],
+        *,
+        level: float = 3.0,
+        sign: float = 1.0,
+        weights: Sequence[float] | None = None,
+        mix: float = 1.0,
+        copies: int = 1,
+    ) -> AugMixPlan:
+        """Return the plan that does the same to every image.
+
+        Args:
+            batch: B.
+            chains: Names of the operations, chain by chain; () leaves the image as it is.
+            level: l in (0, 10].
+            sign: 1 or -1.
+            weights: One for each chain; None: equal.
+            mix: m in [0, 1].
+            copies: A.
+        """
+        for name in (name for chain in chains for name in chain):
+            _checks.choice("operation", name, OPERATIONS)
+        steps = max(1, *(len(chain) for chain in chains)) if chains else 1
+        table = np.full((len(chains), steps), NONE)
+        for row, chain in zip(table, chains, strict=True):
+            row[: len(chain)] = [OPERATIONS.index(name) for name in chain]
+        shape = (copies, batch, *table.shape)
+        parts = np.ones(len(chains)) / max(1, len(chains)) if weights is None else weights
+        return cls(
+            np.broadcast_to(table, shape),
+            np.full(shape, float(level)),
+            np.full(shape, float(sign)),
+            np.broadcast_to(np.asarray(parts, dtype=np.float64), shape[:3]),
+            np.full(shape[:2], float(mix)),
+        )
+
+    def chains(
+        self, copy: int, sample: int, *, height: int = 32, width: int = 32
+    ) -> tuple[tuple[tuple[str, float], ...], ...]:
+        """Return the chains of one view of one sample as (operation, parameter) pairs."""
+
+        def step(index: tuple[int, ...]) -> tuple[str, float]:
+            name = OPERATIONS[self.operation[index]]
+            found = operation_parameter(name, self.level[index], self.sign[index], height, width)
+            return name, float(found)
+
+        shape = self.operation.shape
+        return tuple(
+            tuple(
+                step((copy, sample, i, t))
+                for t in range(shape[3])
+                if self.operation[copy, sample, i, t] != NONE
+            )
+            for i in range(shape[2])
+        )
+
+
+# Samples x pixels that are worked on at once: on a CPU what stays in its cache, elsewhere what
+# fits into memory.
+_CPU_PIXELS = 64 * 1024
+_DEVICE_PIXELS = 4096 * 1024
+
+
+@dataclass(frozen=True)
+class AugMix:
+    r"""The clean samples and `copies` augmented ones.
+
+    $$A(x) = (1-m)\,x + m \sum_{j=1}^{J} w_j\,C_j(x),\qquad
+      w \sim \mathrm{Dirichlet}(\alpha, \dots, \alpha),\quad m \sim \mathrm{Beta}(\alpha, \alpha)$$
+
+    with chains $C_j = op_{L_j} \circ \dots \circ op_1$, operations uniform on `OPERATIONS`, levels
+    uniform on [0.1, severity], each for each sample. The chains work on bytes, as the released
+    code's do on Pillow images; the mixture is taken in floating point and not rounded. The
+    released code mixes normalised images, here the model normalises: as the weights
+    $(1-m), m w_1, \dots, m w_J$ sum to one, an affine map such as the normalisation commutes with
+    the mixture, so that the network sees the same.
+
+    `make` is `draw`, all chance, then `apply`, none.
+
+    Args:
+        severity: Highest level, 0.1 to 10.
+        width: J, the number of chains.
+        depth: L, the length of each chain; -1 draws it for each, uniformly from 1, 2, 3.
+        alpha: Of the Dirichlet and the Beta law, > 0.
+        copies: Number A of augmented views; V = 1 + A.
+
+    Source: paper eq. 1; AugMix (arXiv 1912.02781).
+
+    >>> x = torch.rand(4, 3, 32, 32, generator=Rng(0).torch())
+    >>> views = AugMix().make(x, None, None, Rng(0))
+    >>> views.shape, bool((views[0] == x).all())
+    (torch.Size([3, 4, 3, 32, 32]), True)
+    """
+
+    severity: float = 3
+    width: int = 3
+    depth: int = -1
+    alpha: float = 1
+    copies: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.severity <= 10:
+            raise ValueError(f"severity must lie in [0.1, 10], got {self.severity}")
+        _checks.positive("alpha", self.alpha, "1 is the uniform law")
+        if self.width < 1:
+            raise ValueError(f"width must be >= 1, got {self.width}")
+        if self.copies < 1:
+            raise ValueError(f"copies must be >= 1, got {self.copies}; use Plain for clean views")
+        if self.depth < 1 and self.depth != -1:
+            raise ValueError(
+                f"depth must be >= 1, or -1 for a random one of 1 to 3, got {self.depth}"
+            )
+
+    @property
+    def count(self) -> int:
+        """Number of views V."""
+        return 1 + self.copies
+
+    def draw(self, batch: int, rng: Rng) -> AugMixPlan:
+        """Draw the plan for `batch` samples; the same on every device."""
+        draws = rng.numpy()
+        views = (self.copies, batch)
+        chains = (*views, self.width)
+        shape = (*chains, 3 if self.depth == -1 else self.depth)
+        operation = draws.integers(len(OPERATIONS), size=shape)
+        level: NDArray[np.float64] = draws.uniform(0.1, self.severity, size=shape)
+        sign = np.where(draws.integers(2, size=shape) == 1, 1.0, -1.0)
+        weights: NDArray[np.float64] = draws.dirichlet([self.alpha] * self.width, size=views)
+        mix = draws.beta(self.alpha, self.alpha, size=views)
+        if self.depth == -1:
+            length = draws.integers(1, 4, size=chains)
+            operation = np.where(np.arange(3) < length[..., None], operation, NONE)
+        return AugMixPlan(operation, level, sign, weights, mix)
+
+    def make(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Tensor:
+        """Return (1 + copies, B, C, H, W) views; view 0 is x itself.
+
+        Args:
+            x: (B, C, H, W) in [0, 1].
+            y: Not used.
+            model: Not used.
+            rng: Stream of the plan.
+
+        Raises:
+            ValueError: If x is not a batch of images in [0, 1] (values are checked on a CPU only).
+        """
+        return self.apply(x, self.draw(len(x), rng))
+
+    def apply(self, x: Tensor, plan: AugMixPlan) -> Tensor:
+        """Return the views that a plan makes of x; no chance is left.
+
+        Args:
+            x: (B, C, H, W) in [0, 1]. It is rounded to bytes for the chains.
+            plan: Of the same batch size.
+
+        Returns:
+            (1 + A, B, C, H, W), A the plan's number of augmented views, of the type of x.
+        """
+        _check_images(x)
+        copies, batch = plan.operation.shape[:2]
+        if batch != len(x):
+            raise ValueError(f"the plan is for {batch} samples but x has {len(x)}; draw it anew")
+        x = x.detach()
+        # Worker threads write into it, which they may not if it is an inference tensor.
+        with torch.inference_mode(False):
+            views = torch.empty((1 + copies, *x.shape), dtype=x.dtype, device=x.device)
+        on_cpu = x.device.type == "cpu"
+        pixels = max(1, x.shape[2] * x.shape[3])
+        size = max(1, (_CPU_PIXELS if on_cpu else _DEVICE_PIXELS) // pixels)
+        if on_cpu and batch > 1:
+            size = min(size, -(-batch // thread_count()))
+        pieces = [slice(first, first + size) for first in range(0, batch, size)]
+        work = functools.partial(_fill_views, views, x, plan)
+        if on_cpu and len(pieces) > 1:
+            run_all(work, pieces)
+        else:
+            for piece in pieces:
+                work(piece)
+        return views
+
+
+def _check_images(x: Tensor) -> None:
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(
+            f"x must be images in [0, 1] of shape (B, C, H, W), got {x.dtype} of shape "
+            f"{tuple(x.shape)}; bytes are divided by 255 first"
+        )
+    # Elsewhere the check would wait for the device.
+    if x.device.type == "cpu" and x.numel():
+        low, high = (float(v) for v in torch.aminmax(x))
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"x must lie in [0, 1], got {low:.4g} ... {high:.4g}; views are made before the "
+                "normalisation, which is the model's first step"
+            )
+
+
+def _on(array: NDArray, x: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(x.device)
+
+
+@torch.no_grad()
+def _fill_views(views: Tensor, x: Tensor, plan: AugMixPlan, piece: slice) -> None:
+    """Write the views of some samples."""
+    copies, _, width, _ = plan.operation.shape
+    x = x[piece]
+    precise = torch.promote_types(x.dtype, torch.float32)
+    clean = x.to(precise)
+    chains = run_chains((clean * 255).round_().to(torch.uint8), plan, piece)
+    chains = chains.view(copies, len(x), width, *x.shape[1:])
+    mix = plan.mix[:, piece]
+    parts = mix[..., None] * plan.weights[:, piece] / 255
+    kept = _on(1 - mix, x).to(precise).view(copies, -1, 1, 1, 1)
+    share = _on(parts, x).to(precise).view(copies, -1, width, 1, 1, 1)
+    views[0, piece].copy_(x)
+    for a in range(copies):
+        mixed = clean * kept[a]
+        for i in range(width):
+            mixed += chains[a, :, i].to(precise).mul_(share[a, :, i])
+        views[1 + a, piece].copy_(mixed)
+
+
+def run_chains(x: Tensor, plan: AugMixPlan, piece: slice = slice(None)) -> Tensor:
+    """Run every chain of a plan on bytes.
+
+    Args:
+        x: (b, C, H, W) uint8, the samples of the piece.
+        plan: The plan of the whole batch.
+        piece: Which samples of the batch x holds.
+
+    Returns:
+        (A * b * width, C, H, W) uint8, in this order.
+    """
+    height, width = x.shape[2:]
+    operation = plan.operation[:, piece]
+    shape = operation.shape
+    steps = operation.reshape(-1, shape[3])
+    level = plan.level[:, piece].reshape(steps.shape)
+    sign = plan.sign[:, piece].reshape(steps.shape)
+    sample = np.broadcast_to(np.arange(shape[1])[None, :, None], shape[:3]).reshape(-1)
+    chains = x.index_select(0, _on(sample, x))
+    for t in range(shape[3]):
+        for number, name in enumerate(OPERATIONS):
+            rows = np.flatnonzero(steps[:, t] == number)
+            if not len(rows):
+                continue
+            index = _on(rows, x)
+            images = chains.index_select(0, index)
+            value = operation_parameter(name, level[rows, t], sign[rows, t], height, width)
+            if name in ("autocontrast", "equalize"):
+                images = getattr(ops, name)(images)
+            else:
+                images = getattr(ops, name)(images, value)
+            chains[index] = images
+    return chains
