@@ -379,7 +379,7 @@ def row_key(model: nn.Module, data: ImageData, key: Mapping[str, Any] | None) ->
     return start | given
 
 
-def chunk_images(row: int, batch_size: int, limit: int = _CHUNK_BYTES) -> int:
+def chunk_images(row: int, batch_size: int, limit: int) -> int:
     """Return how many images of `row` bytes are made at a time: whole batches, within the limit."""
     return max(1, limit // (row * batch_size)) * batch_size
 
@@ -490,7 +490,7 @@ def evaluate_corruptions(
         tell, close = reporter(progress, total)
         record["provenance"] = provenance(device=str(where))["provenance"]
         images = data.images.to(where)
-        chunk = chunk_images(images[0].numel(), batch_size)
+        chunk = chunk_images(images[0].numel(), batch_size, _CHUNK_BYTES)
         try:
             for name in names:
                 source = None if folder is None else _stored(folder, name, data, verify)

@@ -1,0 +1,311 @@
+"""`evaluate_corruptions`: whole sets made and predicted by hand, resumption, official files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from evaluation.nets import Colours
+
+import nmlib as nm
+from nmlib import metrics
+from nmlib.cli import main
+from nmlib.evaluation import (
+    CorruptionReport,
+    evaluate,
+    evaluate_corruptions,
+    predict,
+)
+from nmlib.evaluation import (
+    corruptions as module,
+)
+
+NAMES = ("gaussian_noise", "fog", "contrast", "pixelate")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return nm.load("fashion-mini", "test").first(240)
+
+
+@pytest.fixture(scope="module")
+def report(data):
+    return evaluate_corruptions(
+        Colours(), data, corruptions=NAMES, severities=(1, 3), seed=5, key={"scheme": "plain"}
+    )
+
+
+def test_equals_whole_sets_made_by_hand(data, report):
+    model = Colours()
+    rows = {(r["corruption"], r["severity"]): r for r in report.rows}
+    assert list(rows) == [("clean", 0), *((n, s) for n in NAMES for s in (1, 3))]
+    for name in NAMES:
+        for severity in (1, 3):
+            p = predict(model, nm.corrupt(data.images, name, severity, seed=5))
+            row = rows[name, severity]
+            assert row["accuracy"] == float((p.argmax(1) == data.labels).double().mean())
+            for measure, function, options in (
+                ("expected_calibration_error", metrics.expected_calibration_error, {}),
+                ("rms_calibration_error", metrics.rms_calibration_error, {}),
+                (
+                    "rms_calibration_error_reference",
+                    metrics.rms_calibration_error,
+                    {"reference_compatible": True},
+                ),
+                ("aurra", metrics.aurra, {}),
+                ("brier_score", metrics.brier_score, {}),
+                ("negative_log_likelihood", metrics.negative_log_likelihood, {}),
+            ):
+                expected = function(p, data.labels, **options)
+                assert row[measure] == pytest.approx(expected, rel=1e-5), (name, measure)
+    assert torch.equal(report.clean.probabilities, evaluate(model, data).probabilities)
+
+
+def test_rows_are_keyed(report, data):
+    keys = ("dataset", "model", "scheme", "seed", "corruption", "severity")
+    for row in report.rows:
+        assert tuple(row)[:6] == keys and row["images"] == 240
+        assert [row[k] for k in keys[:4]] == ["fashion-mini", "colours", "plain", None]
+    assert report.rows[0]["family"] == "clean" and report.rows[1]["family"] == "noise"
+    frame = report.frame()
+    assert list(frame.columns) == list(report.rows[0]) and len(frame) == 9
+    assert report.provenance["corruption_seed"] == 5
+    assert report.provenance["data_fingerprint"] == data.fingerprint
+    assert {"commit", "torch", "model_fingerprint", "frost"} <= set(report.provenance)
+
+
+def test_means(report):
+    a = {n: [report.accuracies[n][s] for s in (1, 3)] for n in NAMES}
+    assert report.robust_accuracy == pytest.approx(np.mean(list(a.values())))
+    assert report.by_corruption["fog"] == pytest.approx(np.mean(a["fog"]))
+    assert report.by_severity[3] == pytest.approx(np.mean([v[1] for v in a.values()]))
+    assert report.robust_accuracy_without_noise == pytest.approx(np.mean([a[n] for n in NAMES[1:]]))
+    assert report.families == {
+        "noise": pytest.approx(np.mean(a["gaussian_noise"])),
+        "weather": pytest.approx(np.mean(a["fog"])),
+        "digital": pytest.approx(np.mean([a["contrast"], a["pixelate"]])),
+    }
+    assert report.errors["fog"] == pytest.approx([1 - v for v in a["fog"]])
+    corrupted = report.calibration["corrupted"]
+    assert corrupted["aurra"] == pytest.approx(np.mean([r["aurra"] for r in report.rows[1:]]))
+    assert report.calibration["clean"] == report.clean.measures()
+    assert report.coverage == "4 corruptions x severity 1, 3, 240 images" and not report.complete
+    assert f"{100 * report.robust_accuracy:.1f}" in report.table().splitlines()[-1]
+    assert report.coverage in repr(report)
+
+
+def test_pooled_reliability(data, report):
+    model = Colours()
+    images = [nm.corrupt(data.images, n, 3, seed=5) for n in NAMES]
+    p = torch.cat([predict(model, x) for x in images])
+    whole = metrics.reliability_curve(p, data.labels.repeat(4))
+    pooled = report.reliability(severities=[3])
+    assert pooled.count.tolist() == whole.count.tolist()
+    np.testing.assert_allclose(pooled.accuracy, whole.accuracy, rtol=1e-9)
+    np.testing.assert_allclose(pooled.confidence, whole.confidence, rtol=1e-5)
+
+
+def test_standard_errors_count_images(data, report):
+    share = np.zeros(240)
+    for s in report.sets:
+        share += s.correct / 8
+    assert report.standard_error == pytest.approx(share.std(ddof=1) / np.sqrt(240))
+    other = evaluate_corruptions(
+        Colours(seed=1), data, corruptions=NAMES, severities=(1, 3), seed=5
+    )
+    gain, error = report.minus(other)
+    assert gain == pytest.approx(report.robust_accuracy - other.robust_accuracy)
+    theirs = np.mean([s.correct for s in other.sets], axis=0)
+    assert error == pytest.approx((share - theirs).std(ddof=1) / np.sqrt(240))
+    assert report.minus(report) == (0, 0)
+    few = evaluate_corruptions(Colours(), data, corruptions=NAMES[:1], severities=(1, 3), seed=5)
+    with pytest.raises(ValueError, match="different sets"):
+        report.minus(few)
+    with pytest.raises(ValueError, match="different images"):
+        report.minus(evaluate_corruptions(Colours(), data.first(9), corruptions=["fog"]))
+
+
+@pytest.mark.parametrize(("batch_size", "chunk"), [(7, 1), (64, 1 << 17), (1000, 1 << 24)])
+def test_batches_and_chunks_change_nothing(data, report, monkeypatch, batch_size, chunk):
+    seen = []
+    make = module.corrupt
+
+    def counting(images, *args, **options):
+        seen.append(len(images))
+        return make(images, *args, **options)
+
+    monkeypatch.setattr(module, "corrupt", counting)
+    monkeypatch.setattr(module, "_CHUNK_BYTES", chunk)
+    again = evaluate_corruptions(
+        Colours(), data, corruptions=NAMES, severities=(1, 3), seed=5, batch_size=batch_size
+    )
+    assert [s.correct.tolist() for s in again.sets] == [s.correct.tolist() for s in report.sets]
+    assert max(seen) <= max(batch_size, chunk // 3072)
+    assert sum(seen) == 8 * 240
+
+
+def test_the_extra_four_stay_out_of_the_mean(data):
+    small = data.first(30)
+    report = evaluate_corruptions(
+        Colours(), small, corruptions=["fog", "spatter"], severities=[2], seed=1
+    )
+    assert report.robust_accuracy == report.accuracies["fog"][2]
+    assert report.corruptions == ("fog", "spatter")
+    alone = evaluate_corruptions(Colours(), small, corruptions=["saturate"], severities=[2])
+    assert "robust" not in alone.summary
+    with pytest.raises(ValueError, match="no such set"):
+        assert alone.robust_accuracy
+    with pytest.raises(ValueError, match="needs more images"):
+        report.mean("rms_calibration_error_reference")
+    assert report.calibration["corrupted"]["rms_calibration_error_reference"] is None
+
+
+def test_complete_report_feeds_the_benchmarks_measures(data):
+    report = evaluate_corruptions(Colours(), data.first(8))
+    assert report.complete and report.coverage == "15 corruptions x 5 severities, 8 images"
+    assert metrics.robust_accuracy(report.errors) == pytest.approx(report.robust_accuracy)
+    assert metrics.family_errors(report.errors) == pytest.approx(
+        {k: 1 - v for k, v in report.families.items()}
+    )
+
+
+def test_stored_and_read_again(data, report, tmp_path):
+    seen = []
+    made = evaluate_corruptions(
+        Colours(), data, corruptions=NAMES, severities=(1, 3), seed=5, key={"scheme": "plain"},
+        out=tmp_path, progress=lambda *args: seen.append(args),
+    )  # fmt: skip
+    assert seen[-1] == ("pixelate-3", 240, 240)
+    for again in (made, CorruptionReport.read(tmp_path)):
+        assert again.rows == report.rows and again.key == report.key
+        assert again.table() == report.table()
+        assert again.reliability().error() == pytest.approx(report.reliability().error())
+        assert [s.correct.tolist() for s in again.sets] == [s.correct.tolist() for s in report.sets]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clean.npz", "corruptions.json"]
+
+
+def test_goes_on_where_it_stopped(data, report, tmp_path, monkeypatch):
+    made = []
+    make = module.corrupt
+
+    def failing(images, name, *args, **options):
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(name)
+        return make(images, name, *args, **options)
+
+    monkeypatch.setattr(module, "corrupt", failing)
+    options = dict(corruptions=NAMES, severities=(1, 3), seed=5, key={"scheme": "plain"})
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_corruptions(Colours(), data, out=tmp_path, **options)
+    partial = CorruptionReport.read(tmp_path)
+    assert len(partial.sets) == 3 and "only 3 sets" in partial.coverage
+    monkeypatch.setattr(module, "corrupt", make)
+    counted = []
+    evaluate_corruptions(
+        Colours(), data, out=tmp_path, progress=lambda *args: counted.append(args[0]), **options
+    )
+    assert counted.count("gaussian_noise-1") == 1 and counted.count("pixelate-3") == 2
+    assert CorruptionReport.read(tmp_path).rows == report.rows
+    # More severities later: what is there is kept, the report holds what was asked for.
+    options["severities"] = (1, 2)
+    more = evaluate_corruptions(Colours(), data, out=tmp_path, **options)
+    assert more.severities == (1, 2)
+    assert CorruptionReport.read(tmp_path).severities == (1, 2, 3)
+
+
+def test_killed(data, tmp_path):
+    code = f"""
+import sys
+sys.path.insert(0, {str(os.path.dirname(os.path.dirname(__file__)))!r})
+import nmlib as nm
+from evaluation.nets import Colours
+from nmlib.evaluation import evaluate_corruptions
+data = nm.load("fashion-mini", "test")
+told = lambda *a: print(*a, flush=True)
+evaluate_corruptions(Colours(), data, out={str(tmp_path)!r}, progress=told)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    for _ in range(3):
+        process.stdout.readline()
+    time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    record = json.loads((tmp_path / "corruptions.json").read_text())
+    assert 1 <= len(record["sets"]) < 75
+    stored = CorruptionReport.read(tmp_path)
+    first = stored.sets[0]
+    whole = nm.load("fashion-mini", "test")
+    p = predict(Colours(), nm.corrupt(whole.images, first.corruption, first.severity))
+    assert (p.argmax(1) == whole.labels).tolist() == first.correct.tolist()
+
+
+def test_never_mixes_two_evaluations(data, tmp_path):
+    small = data.first(20)
+    options = dict(corruptions=["fog"], severities=[1], out=tmp_path)
+    evaluate_corruptions(Colours(), small, **options)
+    for change, told in (
+        (dict(model=Colours(seed=1)), "model_fingerprint"),
+        (dict(data=data.first(21)), "data_fingerprint"),
+        (dict(seed=3), "corruption_seed 0 -> 3"),
+        (dict(precision="bfloat16"), "precision"),
+        (dict(key={"scheme": "noisymix"}), "scheme None -> 'noisymix'"),
+    ):
+        with pytest.raises(ValueError, match=f"other settings .*{told}"):
+            evaluate_corruptions(**({"model": Colours(), "data": small} | options | change))
+    (tmp_path / "corruptions.json").write_text('{"settings": {')
+    with pytest.raises(ValueError, match="damaged"):
+        evaluate_corruptions(Colours(), small, **options)
+    with pytest.raises(FileNotFoundError, match="nmlib evaluate"):
+        CorruptionReport.read(tmp_path / "nowhere")
+
+
+def test_files_instead_of_generated_images(data, report, tmp_path):
+    command = ["corrupt", "--dataset", "fashion-mini", "--limit", "240", "--out", str(tmp_path)]
+    command += ["--corruptions", *NAMES, "--seed", "5", "--quiet"]
+    assert main(command) == 0
+    options = dict(corruptions=NAMES, severities=(1, 3), folder=tmp_path, verify=False)
+    found = evaluate_corruptions(Colours(), data, **options, key={"scheme": "plain"})
+    assert found.rows == report.rows and found.provenance["source"] == "own files"
+    part = evaluate_corruptions(Colours(), data.first(100), batch_size=16, **options)
+    for mine, whole in zip(part.sets, report.sets, strict=True):
+        assert mine.correct.tolist() == whole.correct[:100].tolist()
+    with pytest.raises(ValueError, match="MD5"):
+        evaluate_corruptions(Colours(), data, **options | {"verify": True})
+    with pytest.raises(ValueError, match=r"240 images .* 2000"):
+        evaluate_corruptions(Colours(), nm.load("fashion-mini", "test"), **options)
+    with pytest.raises(ValueError, match="another order"):
+        evaluate_corruptions(Colours(), (data.images, data.labels.flip(0)), **options)
+    with pytest.raises(FileNotFoundError, match=r"no snow\.npy"):
+        evaluate_corruptions(Colours(), data, **options | {"corruptions": ["snow"]})
+
+
+def test_bad_requests(data):
+    model = Colours()
+    with pytest.raises(ValueError, match="did you mean 'fog'"):
+        evaluate_corruptions(model, data, corruptions=["fogg"])
+    for bad in (0, 6, 2.5, "3", True):
+        with pytest.raises(ValueError, match="severity must be an integer from 1 to 5"):
+            evaluate_corruptions(model, data, severities=[bad])
+    with pytest.raises(ValueError, match="no severity"):
+        evaluate_corruptions(model, data, severities=[])
+    with pytest.raises(ValueError, match="no corruption"):
+        evaluate_corruptions(model, data, corruptions=[])
+    with pytest.raises(ValueError, match="unknown benchmark 'cifra'; did you mean 'cifar'"):
+        evaluate_corruptions(model, data, corruptions=["fog"], benchmark="cifra")
+    with pytest.raises(TypeError, match="torch module"):
+        evaluate_corruptions(None, data)
+
+
+def test_questions_that_the_report_cannot_answer(report):
+    with pytest.raises(ValueError, match="unknown measure 'acuracy'; did you mean 'accuracy'"):
+        report.mean("acuracy")
+    with pytest.raises(ValueError, match="no such set; it has gaussian_noise"):
+        report.mean(severities=[5])
+    with pytest.raises(ValueError, match="unknown family"):
+        report.mean(without=["noises"])

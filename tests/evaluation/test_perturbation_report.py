@@ -1,0 +1,132 @@
+"""`evaluate_perturbations`: whole sequences by hand, resumption, files, bad requests."""
+
+import numpy as np
+import pytest
+import torch
+from evaluation.nets import Colours
+
+import nmlib as nm
+from nmlib.evaluation import (
+    PerturbationReport,
+    evaluate_perturbations,
+    predict,
+)
+from nmlib.evaluation import (
+    perturbations as module,
+)
+
+NAMES = ("shot_noise", "translate", "brightness")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return nm.load("fashion-mini", "test").first(60)
+
+
+@pytest.fixture(scope="module")
+def report(data):
+    return evaluate_perturbations(Colours(), data, perturbations=NAMES, seed=4)
+
+
+def predicted(data, name, **options):
+    frames = nm.perturbation_sequence(data.images, name, seed=4, **options)
+    return predict(Colours(), frames.flatten(0, 1)).argmax(1).reshape(len(data), -1)
+
+
+def test_equals_flip_probability_of_whole_sequences(data, report):
+    for row, name in zip(report.rows, NAMES, strict=True):
+        seen = predicted(data, name)
+        reference = "first" if "noise" in name else "previous"
+        expected = nm.flip_probability(seen, reference=reference)
+        assert row["flip_probability"] == pytest.approx(expected, rel=1e-12)
+        assert report.flip_probabilities[name] == row["flip_probability"]
+        assert (row["perturbation"], row["frames"], row["images"]) == (name, seen.shape[1], 60)
+        base = seen[:, :1] if "noise" in name else seen[:, :-1]
+        np.testing.assert_allclose(report.curves[name], (seen[:, 1:] != base).double().mean(0))
+    assert report.flip_probabilities["translate"] > 0  # else this test says nothing
+    mean = np.mean(list(report.flip_probabilities.values()))
+    assert report.mean_flip_probability == pytest.approx(mean)
+    assert f"{100 * mean:.2f}" in report.table().splitlines()[-1]
+    assert f"{100 * mean:.2f}" in repr(report)
+
+
+def test_standard_error_counts_images(data, report):
+    share = np.zeros(60)
+    for name in NAMES:
+        seen = predicted(data, name).numpy()
+        base = seen[:, :1] if "noise" in name else seen[:, :-1]
+        share += (seen[:, 1:] != base).mean(1) / 3
+    assert report.standard_error == pytest.approx(share.std(ddof=1) / np.sqrt(60))
+
+
+@pytest.mark.parametrize(("batch_size", "limit"), [(13, 1), (500, 1 << 20)])
+def test_batches_and_chunks_change_nothing(data, report, monkeypatch, batch_size, limit):
+    monkeypatch.setattr(module, "_CHUNK_BYTES", limit)
+    again = evaluate_perturbations(
+        Colours(), data, perturbations=NAMES, seed=4, batch_size=batch_size
+    )
+    assert again.rows == report.rows
+    assert [s.flips.tolist() for s in again.sets] == [s.flips.tolist() for s in report.sets]
+
+
+@pytest.mark.parametrize("name", ["gaussian_noise", "rotate"])
+def test_difficulty(data, name):
+    small = data.first(10)
+    found = evaluate_perturbations(
+        Colours(), small, perturbations=[name], seed=4, difficulty=3
+    ).flip_probabilities[name]
+    if name == "rotate":
+        expected = nm.flip_probability(predicted(small, name), stride=3)
+    else:
+        expected = nm.flip_probability(predicted(small, name, difficulty=3), reference="first")
+    assert found == pytest.approx(expected)
+
+
+def test_stored_resumed_and_read_again(data, report, tmp_path, monkeypatch):
+    make = module.perturbation_sequence
+
+    def failing(images, name, **options):
+        if name == "brightness":
+            raise KeyboardInterrupt
+        return make(images, name, **options)
+
+    monkeypatch.setattr(module, "perturbation_sequence", failing)
+    options = dict(perturbations=NAMES, seed=4, out=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_perturbations(Colours(), data, **options)
+    assert list(PerturbationReport.read(tmp_path).flip_probabilities) == list(NAMES[:2])
+
+    def brightness_only(images, name, **options):
+        assert name == "brightness"
+        return make(images, name, **options)
+
+    monkeypatch.setattr(module, "perturbation_sequence", brightness_only)
+    evaluate_perturbations(Colours(), data, **options)
+    stored = PerturbationReport.read(tmp_path)
+    assert stored.rows == report.rows and len(stored.frame()) == 3
+    with pytest.raises(ValueError, match=r"other settings .*perturbation_seed 4 -> 5"):
+        evaluate_perturbations(Colours(), data, **options | {"seed": 5})
+
+
+def test_files_instead_of_generated_frames(data, report, tmp_path):
+    for name in NAMES:
+        np.save(tmp_path / f"{name}.npy", nm.perturbation_sequence(data.images, name, seed=4))
+    found = evaluate_perturbations(Colours(), data, perturbations=NAMES, folder=tmp_path)
+    assert found.rows == report.rows and found.provenance["source"] == "files"
+    with pytest.raises(ValueError, match=r"60 sequences .* 61 images"):
+        more = nm.load("fashion-mini", "test").first(61)
+        evaluate_perturbations(Colours(), more, perturbations=NAMES, folder=tmp_path)
+    with pytest.raises(ValueError, match="difficulty 1 only"):
+        evaluate_perturbations(Colours(), data, perturbations=NAMES, folder=tmp_path, difficulty=2)
+
+
+def test_bad_requests(data):
+    with pytest.raises(ValueError, match="did you mean 'rotate'"):
+        evaluate_perturbations(Colours(), data, perturbations=["rotat"])
+    with pytest.raises(ValueError, match="no perturbation"):
+        evaluate_perturbations(Colours(), data, perturbations=[])
+    with pytest.raises(ValueError, match="difficulty"):
+        evaluate_perturbations(Colours(), data, difficulty=4)
+    with pytest.raises(ValueError, match="benchmark"):
+        evaluate_perturbations(Colours(), data, benchmark="cifra")
+    assert torch.is_tensor(data.images)
