@@ -1,0 +1,20 @@
+"""Training: one loop for every scheme, checkpoints that survive anything, the paper's recipe."""
+
+from nmlib.training.checkpoints import CheckpointMismatch, load_weights
+from nmlib.training.errors import OutOfMemory, TrainingDiverged, TrainingInterrupted
+from nmlib.training.fitting import fit
+from nmlib.training.recipe import BUDGETS, Budget, Recipe
+from nmlib.training.record import Run
+
+__all__ = [
+    "BUDGETS",
+    "Budget",
+    "CheckpointMismatch",
+    "OutOfMemory",
+    "Recipe",
+    "Run",
+    "TrainingDiverged",
+    "TrainingInterrupted",
+    "fit",
+    "load_weights",
+]

@@ -1,0 +1,238 @@
+"""Checkpoints: whole or absent, checked when read, refused when they belong to another run."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nmlib.provenance import rename_into
+
+__all__ = ["KEPT", "CheckpointFolder", "CheckpointMismatch", "describe", "load_weights"]
+
+KEPT = 2
+"""So many checkpoints are kept: the newest, and one to fall back to."""
+
+FORMAT = 1
+_NAME = re.compile(r"checkpoint-(\d{8})\.pt")
+
+
+class CheckpointMismatch(ValueError):
+    """A folder holds the run of another scheme, model, data set, recipe or seed."""
+
+
+def describe(value: Any) -> str:
+    """Return a text that is the same for equal settings in every process.
+
+    >>> describe(object())
+    '<object object>'
+    """
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Return a checksum of nested tensors, numbers and texts, keys in their order."""
+    digest = hashlib.blake2b(digest_size=16)
+
+    def add(value: Any) -> None:
+        if isinstance(value, Tensor):
+            plain = value.detach().cpu().contiguous()
+            digest.update(f"{plain.dtype}{tuple(plain.shape)}".encode())
+            # Bytes, since NumPy has no bfloat16.
+            digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)
+        elif isinstance(value, Mapping):
+            for key, entry in value.items():
+                digest.update(repr(key).encode())
+                add(entry)
+        elif isinstance(value, (list, tuple)):
+            for entry in value:
+                add(entry)
+        else:
+            digest.update(repr(value).encode())
+        digest.update(b";")
+
+    add(content)
+    return digest.hexdigest()
+
+
+def _on_cpu(value: Any) -> Any:
+    """Return nested containers with all tensors copied to the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, Mapping):
+        return {key: _on_cpu(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_on_cpu(entry) for entry in value]
+    return value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's content, or raise ValueError if it is damaged."""
+    raw = io.BytesIO(path.read_bytes())
+    try:
+        stored = torch.load(raw, map_location="cpu", weights_only=True)
+        content, expected = stored["content"], stored["digest"]
+    except Exception as error:  # whatever torch, zipfile or pickle say of damaged files
+        raise ValueError(f"{path} cannot be read ({type(error).__name__})") from error
+    if content.get("format") != FORMAT:
+        raise ValueError(f"{path} has format {content.get('format')}, this nmlib reads {FORMAT}")
+    if _digest(content) != expected:
+        raise ValueError(f"{path} is damaged: its checksum does not fit")
+    return content
+
+
+class CheckpointFolder:
+    """The checkpoints of one run.
+
+    Args:
+        folder: Made if missing.
+        identity: What the run is: texts that name scheme, model, data, recipe and seed.
+    """
+
+    def __init__(self, folder: str | Path, identity: Mapping[str, str]) -> None:
+        self.folder = Path(folder)
+        self.identity = dict(identity)
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half-written."""
+        for left in self.folder.glob(".checkpoint-*.pt.*"):
+            left.unlink(missing_ok=True)
+
+    def paths(self) -> list[Path]:
+        """Return the checkpoints, oldest first."""
+        return sorted(p for p in self.folder.glob("checkpoint-*.pt") if _NAME.fullmatch(p.name))
+
+    def save(self, step: int, state: Mapping[str, Any]) -> Path:
+        """Write the state after `step` steps; then drop all but the last `KEPT` checkpoints.
+
+        The file is complete on the disk before it gets its name.
+
+        Raises:
+            OSError: If it cannot be written; the checkpoints before it are as they were.
+        """
+        content = _on_cpu({"format": FORMAT, "identity": self.identity, "step": step, **state})
+        packed = io.BytesIO()
+        torch.save({"content": content, "digest": _digest(content)}, packed)
+        path = self.folder / f"checkpoint-{step:08d}.pt"
+        try:
+            with rename_into(path) as temporary, temporary.open("wb") as file:
+                file.write(packed.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            self._explain(error, packed.tell())
+        self._sync_folder()
+        for old in self.paths()[:-KEPT]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def _explain(self, error: OSError, size: int) -> None:
+        kept = self.paths()
+        last = f"the last checkpoint is {kept[-1]}" if kept else "there is no earlier checkpoint"
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(
+                error.errno, f"cannot write a checkpoint ({error.strerror}); {last}",
+                str(self.folder),
+            ) from error  # fmt: skip
+        free = shutil.disk_usage(self.folder).free
+        raise OSError(
+            error.errno,
+            f"no space for a checkpoint of {size / 1e6:.1f} MB ({free / 1e6:.1f} MB are free); "
+            f"{last}. Free some space and run the same again: it goes on from there",
+            str(self.folder),
+        ) from error
+
+    def _sync_folder(self) -> None:
+        # The new name itself must survive a power cut; Windows cannot open folders.
+        if hasattr(os, "O_DIRECTORY"):
+            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def newest(
+        self, log: Callable[[str], None] | None = None, *, set_aside: bool = False
+    ) -> dict[str, Any] | None:
+        """Return the newest checkpoint that can be read, or None if there is none at all.
+
+        Args:
+            log: Told of damaged checkpoints; by default they are warned of.
+            set_aside: Rename damaged checkpoints, so that they no longer count.
+
+        Raises:
+            CheckpointMismatch: If it belongs to another run.
+            ValueError: If there are checkpoints but all are damaged.
+        """
+        damaged, bad = [], []
+        for path in reversed(self.paths()):
+            try:
+                content = _read(path)
+            except ValueError as error:
+                damaged.append(str(error))
+                bad.append(path)
+                continue
+            self._check(content, path)
+            if damaged:
+                message = f"{'; '.join(damaged)}; falling back to {path.name}"
+                for other in bad if set_aside else ():
+                    other.replace(other.with_suffix(".damaged"))
+                if log is None:
+                    warnings.warn(message, RuntimeWarning, stacklevel=2)
+                else:
+                    log(message)
+            return content
+        if damaged:
+            raise ValueError(
+                f"no checkpoint in {self.folder} can be read: {'; '.join(damaged)}. Delete the "
+                "folder to start anew"
+            )
+        return None
+
+    def _check(self, content: Mapping[str, Any], path: Path) -> None:
+        stored = content["identity"]
+        lines = [
+            f"  {key}: {stored.get(key, 'nothing')}\n  {'now':>{len(key)}}: {mine}"
+            for key, mine in self.identity.items()
+            if stored.get(key) != mine
+        ]
+        if lines:
+            raise CheckpointMismatch(
+                f"{path} belongs to another run:\n" + "\n".join(lines) + "\nGive this run a folder "
+                "of its own (out=...), use the settings of the other one to go on with it, or "
+                "delete the folder"
+            )
+
+
+def load_weights(source: str | Path) -> dict[str, Tensor]:
+    """Return the weights that a run saved last, for `model.load_state_dict`.
+
+    Args:
+        source: The run's folder, or one checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged; in a folder, if all are.
+    """
+    source = Path(source)
+    if source.is_file():
+        return _read(source)["model"]
+    if source.is_dir():
+        content = CheckpointFolder(source, {}).newest()
+        if content is not None:
+            return content["model"]
+    raise FileNotFoundError(
+        errno.ENOENT, "no checkpoint is here; `nmlib train --out` or fit(..., out=) writes them",
+        str(source),
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""What is looked at before the first step; each error names the remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from nmlib.data import ImageData
+from nmlib.models import StagedModel
+from nmlib.rng import default_device
+from nmlib.schemes import Scheme
+from nmlib.training.held_out import as_float
+from nmlib.training.recipe import Recipe
+from nmlib.training.workers import Workers, check_parts
+
+__all__ = ["check_arguments", "check_classes", "check_device", "check_sizes"]
+
+
+def check_device(device: torch.device) -> None:
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}); this "
+            f"machine has {str(default_device())!r}"
+        ) from error
+
+
+def check_arguments(model: Any, train: Any, scheme: Any, recipe: Any) -> None:
+    if not isinstance(model, StagedModel):
+        raise TypeError(
+            f"fit trains a StagedModel, got {type(model).__name__}; nmlib.build_model(name) makes "
+            "one, and StagedModel([module]) wraps any module for schemes that mix inputs only"
+        )
+    if not isinstance(train, ImageData):
+        raise TypeError(f"fit needs ImageData from nmlib.load, got {type(train).__name__}")
+    if not isinstance(scheme, Scheme):
+        raise TypeError(f"scheme must be a Scheme such as nmlib.SCHEMES['nfm'], got {scheme!r}")
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a Recipe, got {recipe!r}")
+    if train.split == "test":
+        raise ValueError(
+            "fit got the test images; nothing is trained or selected on them. Load "
+            "split='train'; Recipe(validation=...) keeps some of those out"
+        )
+    for point in scheme.points:
+        model.check_point(point)
+
+
+def check_sizes(
+    model: nn.Module, images: int, scheme: Scheme, recipe: Recipe, shared: Workers
+) -> None:
+    """Raise ValueError if a batch is too small for what is done with it."""
+    steps = recipe.steps_per_epoch(images)
+    if not steps:
+        raise ValueError(
+            f"batch_size={recipe.batch_size} exceeds the {images} training images; lower it "
+            "or set drop_last=False"
+        )
+    sizes = [min(recipe.batch_size, images - start * recipe.batch_size) for start in (0, steps - 1)]
+    check_parts(shared, recipe.parts, sizes)
+    smallest = min(sizes) // recipe.parts
+    normalised = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    if smallest == 1 and scheme.mix is not None:
+        raise ValueError(
+            f"a batch of {min(sizes)} images in {recipe.parts} part(s) leaves an image without a "
+            f"partner, but scheme {scheme.name!r} mixes pairs; use drop_last=True, a larger "
+            "batch_size or fewer parts"
+        )
+    if smallest * scheme.views.count == 1 and normalised:
+        raise ValueError(
+            f"a batch of {min(sizes)} images in {recipe.parts} part(s) leaves batch normalisation "
+            "a single view; use drop_last=True, a larger batch_size or fewer parts"
+        )
+
+
+def check_classes(model: StagedModel, train: ImageData, device: torch.device) -> None:
+    """Run one image through the model and compare its outputs with the labels."""
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        logits = model(as_float(train.images[:1].to(device)))
+    model.train(was_training)
+    if logits.ndim != 2:
+        raise ValueError(f"the model must return (N, classes), got {tuple(logits.shape)}")
+    outputs, highest = logits.shape[1], int(train.labels.max())
+    if highest >= outputs:
+        raise ValueError(
+            f"{train.label} has labels up to {highest} but the model has {outputs} outputs; "
+            f"build_model(..., num_classes={max(len(train.classes), highest + 1)})"
+        )

@@ -1,0 +1,233 @@
+"""`fit`: train a model by a scheme, on one device or several, once or in pieces."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nmlib import _checks
+from nmlib.data import ImageData
+from nmlib.data.loader import Batches
+from nmlib.models import StagedModel
+from nmlib.provenance import provenance
+from nmlib.rng import Rng, default_device
+from nmlib.schemes import Scheme
+from nmlib.training.checkpoints import CheckpointFolder, describe
+from nmlib.training.checks import check_arguments, check_classes, check_device, check_sizes
+from nmlib.training.errors import lacks_memory
+from nmlib.training.held_out import hold_out
+from nmlib.training.loop import Loop
+from nmlib.training.progress import open_progress, print_message
+from nmlib.training.recipe import Recipe
+from nmlib.training.record import Run, RunFiles
+from nmlib.training.step import Network, Objective
+from nmlib.training.surroundings import Stop, alone_in, backend, open_tensorboard
+from nmlib.training.workers import workers
+
+__all__ = ["fit"]
+
+Log = Callable[[str], None]
+
+
+def fit(
+    model: StagedModel,
+    train: ImageData,
+    scheme: Scheme,
+    recipe: Recipe | None = None,
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: torch.device | str | None = None,
+    progress: bool = True,
+    on_epoch: Callable[[Run], object] | None = None,
+    log: Log | None = None,
+    log_every: int = 10,
+    checkpoint_seconds: float = 60.0,
+    tensorboard: bool = False,
+    compile: bool = False,
+    channels_last: bool = True,
+    deterministic: bool = False,
+    accelerator: Any = None,
+    details: Mapping[str, Any] | None = None,
+) -> Run:
+    r"""Train a model by one of the schemes.
+
+    $$\theta_{t+1} = \theta_t - \eta_t\,\mathrm{Nesterov}\big(\nabla_\theta \hat L(\theta_t)\big)$$
+
+    with $\hat L$ = `batch_loss` for every scheme and $\eta_t$ from the recipe. The model is trained
+    in place, on `device`. With `out`, the run is saved there; killed at any moment and called again
+    with the same arguments, it goes on where it was saved and ends with the same weights, bit for
+    bit on a CPU with as many threads (on a GPU with `deterministic=True`, as far as PyTorch has
+    such kernels). All draws are keyed by (seed, epoch, step, part), so nothing but weights and
+    momenta is needed for that. No test images are seen.
+
+    Started by `accelerate launch` or torchrun, several processes share the parts of each step
+    (`Recipe.parts`); the weights are those of one process with as many parts, up to the order of
+    sums. Batch statistics are those of each part, in one process or several; running statistics
+    are then those that the first process saw. `out` must be a folder that all of them see.
+
+    Args:
+        model: From `build_model`, or any staged model of images (N, 3, H, W) in [0, 1].
+        train: Training images.
+        scheme: One of `SCHEMES`, or your own.
+        recipe: Optimiser settings; default the paper's (200 epochs).
+        seed: Of all draws; not of the initial weights, which `build_model` draws.
+        out: Folder of checkpoints (two are kept), metrics.jsonl and run.json.
+        device: Default: the accelerator, or the CPU.
+        progress: Show loss, accuracy, images a second and the time left.
+        on_epoch: Called with the run after every epoch, e.g. to draw its loss.
+        log: Takes messages (resumed, damaged checkpoint); default the standard error output.
+        log_every: Steps between two rows of metrics and looks for NaN.
+        checkpoint_seconds: Least time between two checkpoints; 0 saves at every row.
+        tensorboard: Also write the rows for TensorBoard, in `out`/tensorboard.
+        compile: Compile the network's stages with torch.compile.
+        channels_last: Keep weights in the memory order that convolutions like.
+        deterministic: Use reproducible kernels on a GPU (slower).
+        accelerator: A ready `accelerate.Accelerator`; one is made when there are several processes.
+        details: Recorded in run.json, e.g. the model's name.
+
+    Returns:
+        The run: model, rows of metrics, provenance.
+
+    Raises:
+        TrainingDiverged: If the loss becomes NaN or infinite; names step, scheme and checkpoint.
+        TrainingInterrupted: After Ctrl-C or SIGTERM, when all is saved.
+        OutOfMemory: If a step does not fit into the device's memory; names what to lower.
+        CheckpointMismatch: If `out` holds a run of another scheme, model, data set or recipe.
+        OSError: If a checkpoint cannot be written; those before stay.
+        ValueError: For settings that do not fit together.
+
+    Source: paper sec. 4.1.
+
+    >>> import nmlib as nm
+    >>> data = nm.load("fashion-mini").first(32)
+    >>> recipe = Recipe(epochs=1, batch_size=16)
+    >>> model = nm.build_model("preact_resnet_small")
+    >>> fit(model, data, nm.Scheme("baseline"), recipe, device="cpu", progress=False)
+    Run(baseline, seed 0, fashion-mini, 1 epochs, finished, training loss ...)
+    """
+    recipe = Recipe() if recipe is None else recipe
+    check_arguments(model, train, scheme, recipe)
+    if isinstance(log_every, bool) or not isinstance(log_every, int) or log_every < 1:
+        raise ValueError(f"log_every must be an integer >= 1, got {log_every!r}")
+    _checks.non_negative("checkpoint_seconds", checkpoint_seconds)
+    shared = workers(device, accelerator, default_device())
+    check_device(shared.device)
+    rows, held_out = hold_out(train, recipe.validation, seed)
+    check_sizes(model, len(rows), scheme, recipe, shared)
+
+    model.to(shared.device)
+    if channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    check_classes(model, train, shared.device)
+    batches = Batches(
+        train, recipe.batch_size, rng=Rng(seed), augment=recipe.augment,
+        drop_last=recipe.drop_last, device=shared.device, subset=rows,
+        rank=shared.rank, world_size=shared.count,
+    )  # fmt: skip
+    run = Run(
+        model=model,
+        scheme=scheme,
+        recipe=recipe,
+        seed=seed,
+        data={"label": train.label, "fingerprint": train.fingerprint, "images": len(train)},
+        steps=recipe.epochs * len(batches),
+        out=None if out is None else Path(out),
+        details=dict(details or {}),
+    )
+    run.provenance = provenance(
+        device=_device_name(shared.device), workers=shared.count, compile=compile,
+        channels_last=channels_last, deterministic=deterministic,
+    )["provenance"]  # fmt: skip
+    network = Network(model, recipe.precision, compile)
+    stream = Rng(seed, shared.device).fold("training")
+    objective = shared.wrap(Objective(network, scheme, stream))
+    loop = Loop(
+        run, objective, recipe.optimiser(model), batches, shared,
+        images=len(rows), held_out=held_out, log_every=log_every,
+        checkpoint_seconds=checkpoint_seconds,
+    )  # fmt: skip
+    loop.on_epoch = on_epoch
+
+    with ExitStack() as stack:
+        if run.out is not None:
+            run.out.mkdir(parents=True, exist_ok=True)
+            if shared.main:
+                stack.enter_context(alone_in(run.out))
+            loop.checkpoints = CheckpointFolder(run.out, _identity(run))
+            _resume(loop, log or print_message)
+        model.train()
+        if run.finished:
+            return run
+        if run.out is not None and shared.main:
+            loop.files = RunFiles(run.out)
+            loop.files.begin(run.rows)
+            loop.files.record(run.record())
+        if tensorboard and shared.main:
+            loop.board = open_tensorboard(run.out, run.step)
+            stack.callback(loop.board.close)
+        loop.progress = open_progress(
+            progress and shared.main, run.step, run.steps, recipe.epochs, log
+        )
+        stack.callback(loop.progress.close)
+        stack.enter_context(backend(deterministic, shared.device))
+        stop = stack.enter_context(Stop())
+        try:
+            loop.go(stop)
+        except RuntimeError as error:
+            if lacks_memory(error):
+                raise loop.out_of_memory(error) from error
+            raise
+    return run
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def _identity(run: Run) -> dict[str, str]:
+    """Return what a run is; a checkpoint of anything else is refused."""
+    model = run.model
+    count = sum(p.numel() for p in model.parameters())
+    shapes = describe([(k, tuple(v.shape)) for k, v in model.state_dict().items()])
+    built = hashlib.blake2b((shapes + describe(model)).encode(), digest_size=4).hexdigest()
+    name = run.details.get("model", type(model).__name__)
+    data = run.data
+    return {
+        "scheme": describe(run.scheme),
+        "model": f"{name} with {count:,} parameters ({built})",
+        "data": f"{data['label']}, {data['images']} images, fingerprint {data['fingerprint']}",
+        "recipe": describe(run.recipe),
+        "seed": str(run.seed),
+    }
+
+
+def _resume(loop: Loop, log: Log) -> None:
+    """Go back to the newest checkpoint, if there is one."""
+    assert loop.checkpoints is not None
+    run, shared = loop.run, loop.shared
+
+    def read() -> dict[str, Any] | None:
+        assert loop.checkpoints is not None
+        told = log if shared.main else (lambda text: None)
+        return loop.checkpoints.newest(told, set_aside=shared.main)
+
+    content = None
+    if shared.main:
+        loop.checkpoints.sweep()
+        content = read()
+    # The first process may set damaged files aside, so the others look after it.
+    shared.wait()
+    if not shared.main:
+        content = read()
+    if content is None:
+        return
+    loop.restore(content)
+    if shared.main and not run.finished:
+        epoch = run.step // loop.per_epoch + 1
+        log(f"going on in {run.out} at step {run.step} of {run.steps} (epoch {epoch})")

@@ -1,0 +1,51 @@
+"""Training images that are kept out of training, and classified."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from nmlib.data import ImageData
+from nmlib.data.images import fingerprint
+from nmlib.models import StagedModel
+from nmlib.rng import Rng
+
+__all__ = ["as_float", "classify", "hold_out"]
+
+
+def as_float(images: Tensor) -> Tensor:
+    return images.permute(0, 3, 1, 2).float() / 255
+
+
+def hold_out(train: ImageData, count: int, seed: int) -> tuple[Tensor, ImageData | None]:
+    """Return the rows to train on and the images kept out; the seed alone decides."""
+    if not count:
+        return torch.arange(len(train)), None
+    if count >= len(train):
+        raise ValueError(
+            f"validation={count} leaves nothing of {len(train)} training images; lower it"
+        )
+    order = torch.from_numpy(Rng(seed).fold("validation").numpy().permutation(len(train)))
+    rows = order[:count].sort().values.to(train.images.device)
+    images, labels = train.images[rows], train.labels[rows]
+    kept_out = replace(train, images=images, labels=labels, fingerprint=fingerprint(images, labels))
+    return order[count:].sort().values, kept_out
+
+
+@torch.no_grad()
+def classify(model: StagedModel, data: ImageData, batch: int = 500) -> dict[str, float]:
+    """Return accuracy and cross-entropy on images that are neither augmented nor mixed."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    right, loss = 0, 0.0
+    for first in range(0, len(data), batch):
+        x = as_float(data.images[first : first + batch].to(device))
+        y = data.labels[first : first + batch].to(device)
+        logits = model(x)
+        right += int((logits.argmax(-1) == y).sum())
+        loss += float(nn.functional.cross_entropy(logits, y, reduction="sum"))
+    model.train(was_training)
+    return {"val_accuracy": right / len(data), "val_loss": loss / len(data)}

@@ -1,0 +1,177 @@
+r"""How to optimise (`Recipe`) and how much (`Budget`)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from nmlib import _checks
+from nmlib.data import ImageData
+
+__all__ = ["BUDGETS", "Budget", "Recipe"]
+
+
+def _count(name: str, value: int, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    r"""Optimiser settings; the defaults are the paper's.
+
+    Stochastic gradient descent with Nesterov momentum, and a learning rate that falls every step,
+
+    $$\eta_t = \eta_{end} + \tfrac12(\eta_0-\eta_{end})\big(1+\cos(\pi t/T)\big),
+      \quad t = 0 \dots T-1.$$
+
+    Args:
+        epochs: Passes over the training set.
+        batch_size: Images a step, over all processes (each has several views).
+        learning_rate: $\eta_0$.
+        final_learning_rate: $\eta_{end}$.
+        momentum: Of the gradient, in [0, 1).
+        nesterov: Look ahead.
+        weight_decay: Coefficient of the weights in their gradient.
+        decay_all: Decay every parameter, those of normalisations and biases too (the released
+            code does), or only those with two axes or more.
+        augment: Random flips and crops.
+        drop_last: Leave out the last, smaller batch of an epoch (the released code keeps it).
+        parts: A step is computed in so many parts, whose gradients are averaged. Each part draws
+            its own mixing partners, noise and batch statistics. Parts are what several processes
+            share out, so the number of processes does not change a result; more parts also need
+            less memory.
+        precision: "fp32", or "bf16": the network runs in bfloat16 (autocast); augmentation,
+            loss and weights stay in float32.
+        validation: So many training images are kept out of training and classified after every
+            epoch. They are reported and nothing is selected by them.
+
+    Raises:
+        ValueError: For a value out of range.
+
+    Source: paper sec. 4.1.
+    Differs: the released code tests on the test set after every epoch and keeps the best; here the
+        last weights are the result.
+
+    >>> Recipe(epochs=2).rate(0, 100), round(Recipe(epochs=2).rate(50, 100), 4)
+    (0.1, 0.05)
+    """
+
+    epochs: int = 200
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    final_learning_rate: float = 1e-6
+    momentum: float = 0.9
+    nesterov: bool = True
+    weight_decay: float = 5e-4
+    decay_all: bool = True
+    augment: bool = True
+    drop_last: bool = False
+    parts: int = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    validation: int = 0
+
+    def __post_init__(self) -> None:
+        _count("epochs", self.epochs)
+        _count("batch_size", self.batch_size)
+        _count("parts", self.parts)
+        _count("validation", self.validation, 0)
+        _checks.positive("learning_rate", self.learning_rate)
+        _checks.non_negative("final_learning_rate", self.final_learning_rate)
+        _checks.non_negative("weight_decay", self.weight_decay)
+        _checks.choice("precision", self.precision, ("fp32", "bf16"))
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs momentum > 0; set nesterov=False or momentum=0.9")
+        if self.final_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"final_learning_rate={self.final_learning_rate} exceeds "
+                f"learning_rate={self.learning_rate}; the rate only falls"
+            )
+        if self.parts > self.batch_size:
+            raise ValueError(
+                f"parts={self.parts} would split a batch of {self.batch_size} into empty ones; "
+                "lower parts"
+            )
+
+    def rate(self, step: int, steps: int) -> float:
+        """Return the learning rate of step `step` = 0 ... `steps` - 1 of the whole training."""
+        low, high = self.final_learning_rate, self.learning_rate
+        return low + (high - low) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+    def steps_per_epoch(self, images: int) -> int:
+        """Return the number of batches in `images` training images."""
+        whole, rest = divmod(images, self.batch_size)
+        return whole if self.drop_last or not rest else whole + 1
+
+    def optimiser(self, model: nn.Module) -> torch.optim.SGD:
+        """Return the optimiser of a model's parameters, with the groups that decay and do not."""
+        decayed: list[nn.Parameter] = []
+        free: list[nn.Parameter] = []
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                (decayed if self.decay_all or parameter.ndim > 1 else free).append(parameter)
+        groups = [
+            {"params": parameters, "weight_decay": decay}
+            for parameters, decay in ((decayed, self.weight_decay), (free, 0.0))
+            if parameters
+        ]
+        if not groups:
+            raise ValueError("the model has no parameters that can be trained")
+        # One kernel for all parameters where there is one: fewer passes over the weights.
+        fused = all(p.device.type in ("cpu", "cuda") for g in groups for p in g["params"])  # type: ignore[attr-defined]
+        return torch.optim.SGD(
+            groups,
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            fused=fused,
+        )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much to compute.
+
+    Attributes:
+        name: As in tables.
+        model: Name for `build_model`.
+        epochs: Passes over the images used.
+        subset: So many first training images; None for all.
+        batch_size: Images a step.
+
+    >>> BUDGETS["paper"].recipe().epochs
+    200
+    """
+
+    name: str
+    model: str
+    epochs: int
+    subset: int | None
+    batch_size: int
+
+    def recipe(self, **changes: Any) -> Recipe:
+        """Return the paper's recipe at this budget, with `changes`."""
+        return replace(Recipe(epochs=self.epochs, batch_size=self.batch_size), **changes)
+
+    def cut(self, data: ImageData) -> ImageData:
+        """Return the training images that this budget uses."""
+        if self.subset is None or self.subset >= len(data):
+            return data
+        return data.first(self.subset)
+
+
+BUDGETS: dict[str, Budget] = {
+    b.name: b
+    for b in (
+        Budget("smoke", "preact_resnet_small", epochs=3, subset=1000, batch_size=64),
+        Budget("laptop", "preact_resnet_small", epochs=30, subset=6000, batch_size=64),
+        Budget("paper", "preact_resnet18", epochs=200, subset=None, batch_size=128),
+    )
+}
+"""Named budgets: a look, a night on two cores for all schemes, the paper's."""

@@ -1,0 +1,145 @@
+"""What a training leaves: weights, rows of metrics, where they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nmlib.models import StagedModel
+from nmlib.provenance import write_json, write_text
+from nmlib.schemes import Scheme
+from nmlib.training.recipe import Recipe
+
+__all__ = ["METRICS", "RECORD", "Row", "Run", "read_rows"]
+
+METRICS = "metrics.jsonl"
+RECORD = "run.json"
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Run:
+    """A training, finished or under way.
+
+    Attributes:
+        model: The network, with the weights as they are now.
+        scheme: The scheme.
+        recipe: Optimiser settings.
+        seed: Of all draws.
+        data: Label, fingerprint and number of the training images used.
+        rows: Tidy metrics. A row of kind "step" holds means over the steps since the row before
+            (`loss`, `ce`, `jsd`, `accuracy`, `learning_rate`, `images_per_second`), one of kind
+            "epoch" over the epoch, with `val_accuracy` and `val_loss` if images were kept out.
+            Accuracy is that of view 0 as the loss sees it, mixed and with noise, against the
+            first image's class: it stays far below the test accuracy of a scheme that mixes.
+        step: Steps done.
+        steps: Steps of the whole training.
+        seconds: Time spent in training steps, over all resumptions.
+        out: Folder of checkpoints and metrics, or None.
+        provenance: Commit, versions, device.
+        details: What the caller wants recorded, such as the model's name and the budget.
+    """
+
+    model: StagedModel
+    scheme: Scheme
+    recipe: Recipe
+    seed: int
+    data: dict[str, Any]
+    rows: list[Row] = field(default_factory=list)
+    step: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    out: Path | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.step == self.steps
+
+    @property
+    def epochs(self) -> list[Row]:
+        """Rows of kind "epoch"."""
+        return [row for row in self.rows if row["kind"] == "epoch"]
+
+    def series(self, name: str, kind: str = "epoch") -> list[tuple[int, float]]:
+        """Return (step, value) pairs of one metric, leaving out rows that lack it."""
+        return [
+            (row["step"], row[name])
+            for row in self.rows
+            if row["kind"] == kind and row.get(name) is not None
+        ]
+
+    def record(self) -> dict[str, Any]:
+        """Return everything but weights and rows, ready for JSON."""
+        return {
+            "scheme": self.scheme.name,
+            "settings": repr(self.scheme),
+            "recipe": vars(self.recipe),
+            "seed": self.seed,
+            "data": self.data,
+            "step": self.step,
+            "steps": self.steps,
+            "finished": self.finished,
+            "seconds": round(self.seconds, 3),
+            "details": self.details,
+            "provenance": self.provenance,
+        }
+
+    def __repr__(self) -> str:
+        done = "finished" if self.finished else f"{self.step} of {self.steps} steps"
+        last = self.epochs[-1] if self.epochs else None
+        loss = f", training loss {last['loss']:.3f}" if last else ""
+        where = f", in {self.out}" if self.out else ""
+        return (
+            f"Run({self.scheme.name}, seed {self.seed}, {self.data['label']}, "
+            f"{len(self.epochs)} epochs, {done}{loss}{where})"
+        )
+
+
+class RunFiles:
+    """Writes a run's record and rows as they come.
+
+    Args:
+        folder: The run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metrics = folder / METRICS
+
+    def begin(self, rows: list[Row]) -> None:
+        """Start with the rows of the checkpoint: what a killed process wrote later goes."""
+        write_text(self.metrics, "".join(_line(row) for row in rows))
+
+    def add(self, row: Row) -> None:
+        """Append one row."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(_line(row))
+
+    def record(self, content: Mapping[str, Any]) -> None:
+        """Write run.json."""
+        write_json(self.folder / RECORD, content)
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, allow_nan=False) + "\n"
+
+
+def read_rows(folder: str | Path) -> list[Row]:
+    """Read the metrics of a run's folder, also while it is under way.
+
+    A last line that is not complete yet is left out.
+    """
+    rows = []
+    for line in (Path(folder) / METRICS).read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows

@@ -1,0 +1,93 @@
+"""What a run needs of the machine: signals, its folder, kernels, TensorBoard."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["Stop", "alone_in", "backend", "open_tensorboard"]
+
+
+class Stop:
+    """Turns Ctrl-C and SIGTERM into a request that the loop answers between two steps.
+
+    A second one interrupts at once. Signals reach the main thread only; elsewhere nothing changes.
+    """
+
+    def __init__(self) -> None:
+        self.requested: int | None = None
+
+    def __enter__(self) -> Stop:
+        self.before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.requested is not None:
+            raise KeyboardInterrupt
+        self.requested = number
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder: two runs that write to it would spoil both."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process is training in {folder}; wait for it or use another folder"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+@contextmanager
+def backend(deterministic: bool, device: torch.device) -> Iterator[None]:
+    """Choose reproducible or fast kernels, and put the choice back after."""
+    if device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    before = (
+        cudnn.benchmark,
+        cudnn.deterministic,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
+    if deterministic:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before[:2]
+        torch.use_deterministic_algorithms(before[2], warn_only=before[3])
+
+
+def open_tensorboard(folder: Path | None, step: int) -> Any:
+    if folder is None:
+        raise ValueError("tensorboard=True needs a folder; pass out=")
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ImportError("tensorboard=True needs TensorBoard: pip install tensorboard") from None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step)

@@ -1,0 +1,128 @@
+"""One process or several: the same few calls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Workers", "workers"]
+
+
+class Workers:
+    """The processes that share a training: here, one.
+
+    Attributes:
+        rank: Number of this process.
+        count: Number of processes.
+        main: Whether this process writes files and shows progress.
+        device: Where this process computes.
+    """
+
+    rank = 0
+    count = 1
+    main = True
+
+    def __init__(self, device: torch.device | str) -> None:
+        self.device = torch.device(device)
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Return the module whose gradients are averaged over the processes."""
+        return module
+
+    def without_exchange(self, module: nn.Module) -> AbstractContextManager[Any]:
+        """Let gradients pile up here, to be averaged with the next ones."""
+        return nullcontext()
+
+    def total(self, value: Tensor) -> Tensor:
+        """Return the sum over the processes."""
+        return value
+
+    def wait(self) -> None:
+        """Wait for all processes."""
+
+
+class AccelerateWorkers(Workers):
+    """The processes of Hugging Face Accelerate (`accelerate launch`, torchrun)."""
+
+    def __init__(self, accelerator: Any) -> None:
+        super().__init__(accelerator.device)
+        self.accelerator = accelerator
+        self.rank = accelerator.process_index
+        self.count = accelerator.num_processes
+        self.main = accelerator.is_main_process
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        return self.accelerator.prepare_model(module)
+
+    def without_exchange(self, module: nn.Module) -> AbstractContextManager[Any]:
+        return self.accelerator.no_sync(module)
+
+    def total(self, value: Tensor) -> Tensor:
+        return self.accelerator.reduce(value, reduction="sum")
+
+    def wait(self) -> None:
+        self.accelerator.wait_for_everyone()
+
+
+def _launched() -> int:
+    """Return how many processes a launcher started beside this one, itself included."""
+    try:
+        return int(os.environ.get("WORLD_SIZE", "1"))
+    except ValueError:
+        return 1
+
+
+def workers(device: torch.device | str | None, accelerator: Any, default: torch.device) -> Workers:
+    """Return what the surroundings say: one process, or those of a launcher.
+
+    Args:
+        device: As asked for.
+        accelerator: An `accelerate.Accelerator`, or None.
+        default: Device if none was asked for.
+
+    Raises:
+        ImportError: If there are several processes and Accelerate is missing.
+        ValueError: For an accelerator with settings that nmlib decides itself.
+    """
+    if accelerator is None:
+        if _launched() == 1:
+            return Workers(device if device is not None else default)
+        try:
+            from accelerate import Accelerator
+        except ImportError:
+            raise ImportError(
+                f'{_launched()} processes need Hugging Face Accelerate: pip install "nmlib[train]"'
+            ) from None
+        cpu = device is not None and torch.device(device).type == "cpu"
+        accelerator = Accelerator(mixed_precision="no", cpu=cpu)
+    if accelerator.mixed_precision != "no":
+        raise ValueError(
+            f"the accelerator has mixed_precision={accelerator.mixed_precision!r}, which would "
+            "also round the augmentation; make it with mixed_precision='no' and use "
+            "Recipe(precision='bf16'), which covers the network alone"
+        )
+    if accelerator.gradient_accumulation_steps != 1:
+        raise ValueError(
+            "the accelerator has gradient_accumulation_steps="
+            f"{accelerator.gradient_accumulation_steps}; use Recipe(parts=...) instead"
+        )
+    return AccelerateWorkers(accelerator)
+
+
+def check_parts(workers: Workers, parts: int, sizes: Sequence[int]) -> None:
+    """Raise ValueError unless every process gets as many parts, none of them empty."""
+    if parts % workers.count:
+        raise ValueError(
+            f"{workers.count} processes cannot share {parts} parts of a step evenly; use "
+            f"Recipe(parts={workers.count * -(-parts // workers.count)})"
+        )
+    if min(sizes) < parts:
+        raise ValueError(
+            f"the last batch of an epoch has {min(sizes)} images, fewer than the {parts} parts of "
+            "a step; use Recipe(drop_last=True) or another batch_size"
+        )
