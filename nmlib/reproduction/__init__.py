@@ -1,0 +1,18 @@
+"""The paper's CIFAR tables as grids of cells (scheme x seed) that run, stop and go on."""
+
+from nmlib.reproduction.cell import Cell, finished, run_cell
+from nmlib.reproduction.experiments import EXPERIMENTS, Experiment, cells
+from nmlib.reproduction.grid import CellFailed, Progress, collect, run_grid
+
+__all__ = [
+    "EXPERIMENTS",
+    "Cell",
+    "CellFailed",
+    "Experiment",
+    "Progress",
+    "cells",
+    "collect",
+    "finished",
+    "run_cell",
+    "run_grid",
+]

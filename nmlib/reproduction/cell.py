@@ -1,0 +1,193 @@
+"""One cell of a table: a scheme trained with a seed, and all that is measured of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nmlib import _checks
+from nmlib.data import load
+from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
+from nmlib.models import MODELS, build_model
+from nmlib.provenance import provenance, write_json
+from nmlib.schemes import Scheme
+from nmlib.training import BUDGETS, fit
+
+__all__ = ["Cell", "finished", "run_cell"]
+
+# Test images at each budget, for corruptions and for the (310 times longer) sequences.
+TEST_IMAGES: dict[str, tuple[int | None, int | None]] = {
+    "smoke": (200, 10),
+    "laptop": (1000, 100),
+    "paper": (None, None),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What to train and how much.
+
+    Attributes:
+        dataset: Name for `nmlib.load`.
+        model: Name for `nmlib.build_model`.
+        scheme: The scheme.
+        seed: Of weights and draws.
+        budget: A key of `nmlib.training.BUDGETS`.
+        perturbations: Whether flip probabilities are measured, too.
+        root: Folder that has the data set.
+        label: What figures call the data.
+    """
+
+    dataset: str
+    model: str
+    scheme: Scheme
+    seed: int
+    budget: str
+    perturbations: bool = False
+    root: str | None = None
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        _checks.choice("model", self.model, MODELS)
+        _checks.choice("budget", self.budget, BUDGETS)
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"{self.scheme.name}, seed {self.seed}"
+
+    def folder(self, out: str | Path) -> Path:
+        """Return where its files are."""
+        data = (self.label or self.dataset).replace("/", "-")
+        return Path(out, data, self.budget, self.model, self.scheme.name, f"seed-{self.seed}")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the result, as text."""
+        return {
+            "dataset": self.dataset,
+            "model": self.model,
+            "scheme": repr(self.scheme),
+            "seed": self.seed,
+            "budget": asdict(BUDGETS[self.budget]),
+            "test_images": list(TEST_IMAGES[self.budget]),
+        }
+
+
+def finished(cell: Cell, out: str | Path) -> dict[str, Any] | None:
+    """Return the result of a cell that has been run, or None.
+
+    Raises:
+        ValueError: If the folder holds the result of other settings.
+    """
+    path = cell.folder(out) / "result.json"
+    try:
+        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged ({error}); remove it") from error
+    if result.get("settings") != json.loads(json.dumps(cell.settings)):
+        raise ValueError(
+            f"{path} is the result of other settings; choose another folder, or remove it"
+        )
+    if cell.perturbations and result.get("flip_probability") is None:
+        return None
+    return result
+
+
+def run_cell(
+    cell: Cell, out: str | Path, *, device: str | None = None, progress: bool = False
+) -> dict[str, Any]:
+    """Train and evaluate a cell, or return its result if that has been done.
+
+    Stopped at any moment, the same call goes on: training at its last checkpoint, evaluation after
+    the last finished set.
+
+    Args:
+        cell: What to do.
+        out: Folder for all cells.
+        device: Where to compute; default as `fit`.
+        progress: Show a bar.
+
+    Returns:
+        A record ready for JSON; accuracies are shares in [0, 1].
+    """
+    done = finished(cell, out)
+    if done is not None:
+        return done
+    folder, budget = cell.folder(out), BUDGETS[cell.budget]
+    options: dict[str, Any] = {"root": cell.root, "label": cell.label}
+    train = budget.cut(load(cell.dataset, "train", **options))
+    test = load(cell.dataset, "test", **options)
+    images, sequences = TEST_IMAGES[cell.budget]
+    model = build_model(
+        cell.model, len(train.classes), seed=cell.seed,
+        **({"norm": "dubin"} if any(cell.scheme.routes) else {}),
+    )  # fmt: skip
+    key = {"model": cell.model, "scheme": cell.scheme.name, "seed": cell.seed}
+    run = fit(
+        model, train, cell.scheme, budget.recipe(), seed=cell.seed, out=folder / "training",
+        device=device, progress=progress, details={"model": cell.model, "budget": cell.budget},
+    )  # fmt: skip
+    model.eval()
+    start = time.perf_counter()
+    shown = test if images is None else test.first(min(images, len(test)))
+    report = evaluate_corruptions(
+        model, shown, key=key, out=folder / "corruptions", progress=progress or None
+    )
+    flips = None
+    if cell.perturbations:
+        few = test if sequences is None else test.first(min(sequences, len(test)))
+        measured = evaluate_perturbations(
+            model, few, key=key, out=folder / "sequences", progress=progress or None
+        )
+        flips = {row["perturbation"]: row["flip_probability"] for row in measured.rows}
+    result = {
+        "settings": cell.settings,
+        "dataset": train.label,
+        "model": cell.model,
+        "scheme": cell.scheme.name,
+        "switches": list(cell.scheme.switches),
+        "seed": cell.seed,
+        "budget": cell.budget,
+        **_measured(report),
+        "flip_probability": flips,
+        "sequence_images": None if flips is None else len(few),
+        "train_images": len(train),
+        "test_images": len(shown),
+        "train_fingerprint": train.fingerprint,
+        "test_fingerprint": shown.fingerprint,
+        "epochs": [{k: row.get(k) for k in ("epoch", "loss", "ce", "jsd")} for row in run.epochs],
+        "training_seconds": round(run.seconds, 1),
+        "evaluation_seconds": round(time.perf_counter() - start, 1),
+        **provenance(device=str(next(model.parameters()).device)),
+    }
+    write_json(folder / "result.json", result)
+    return result
+
+
+def _measured(report: CorruptionReport) -> dict[str, Any]:
+    """Return the numbers of a report, and of each test image how often it was recognised."""
+    corrupted = [row for row in report.rows if row["corruption"] != "clean"]
+    by_name: dict[str, list[float]] = {}
+    for row in corrupted:
+        by_name.setdefault(row["corruption"], []).append(round(row["accuracy"], 5))
+    calibration = {
+        name: float(np.mean([row[name] for row in corrupted]))
+        for name in ("expected_calibration_error", "rms_calibration_error", "aurra")
+    }
+    return {
+        "clean_accuracy": report.clean.accuracy,
+        "robust_accuracy": report.robust_accuracy,
+        "clean": report.clean.measures(),
+        "corrupted": calibration,
+        "accuracy": by_name,
+        "clean_hits": report.clean.correct.int().tolist(),
+        "robust_hits": np.sum([s.correct for s in report.sets], axis=0).tolist(),
+    }

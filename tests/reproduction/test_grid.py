@@ -1,0 +1,160 @@
+"""Grids of cells: run once, resumed, killed, failed."""
+
+import io
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from nmlib.provenance import write_json
+from nmlib.reproduction import (
+    EXPERIMENTS,
+    CellFailed,
+    Progress,
+    cells,
+    collect,
+    finished,
+    run_cell,
+    run_grid,
+)
+from nmlib.schemes import ABLATION, SCHEMES
+
+
+def pretend(cell, out, device, threads, report):
+    """Leave a result without the work, and a mark for each time it is done."""
+    folder = cell.folder(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "runs").open("a") as file:
+        file.write("x")
+    runs = len((folder / "runs").read_text())
+    if cell.scheme.name == "mixup" and cell.seed == 1 and runs == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if cell.scheme.name == "cutmix":
+        report.send(("ValueError: no such luck", "the whole story"))
+        raise SystemExit(1)
+    numbers = {"clean_accuracy": 0.5, "robust_accuracy": 0.25, "flip_probability": None}
+    write_json(folder / "result.json", {"settings": cell.settings, **numbers})
+
+
+def runs(cell, out):
+    return len((cell.folder(out) / "runs").read_text())
+
+
+def test_a_table_has_its_rows_and_seeds():
+    for table, wanted in (("table2", SCHEMES), ("table4", ABLATION)):
+        made = cells(table, budget="paper", seeds=2)
+        names = {c.scheme.name for c in made}
+        assert names <= set(wanted) and {"baseline", "noisymix"} <= names
+        assert {c.seed for c in made} == {0, 1}
+        assert len(set(made)) == len(made)
+    assert len(cells("table4", budget="paper", seeds=1)) == 10
+    assert {c.dataset for c in cells("table2", budget="paper")} == {"cifar10", "cifar100"}
+    assert {c.model for c in cells("table3", budget="paper")} == {"wrn28_4"}
+    assert {c.dataset for c in cells("table3", budget="smoke")} == {"fashion-mini"}
+    assert all(c.perturbations for c in cells("table13"))
+
+
+def test_tables_of_the_same_runs_share_their_cells(tmp_path):
+    by_corruption = {c.folder(tmp_path) for c in cells("table7", budget="paper")}
+    assert by_corruption < {c.folder(tmp_path) for c in cells("table2", budget="paper")}
+
+
+def test_wide_resnets_get_the_noise_of_their_own():
+    (narrow,) = cells("table2", schemes=["nfm"], dataset="cifar10", seeds=[3])
+    wide = cells("table3", budget="paper", schemes=["nfm"], seeds=[3])[0]
+    assert (narrow.scheme.noise.additive, wide.scheme.noise.additive) == (0.4, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"table": "table44"}, "did you mean 'table4'"),
+        ({"budget": "laptob"}, "did you mean 'laptop'"),
+        ({"schemes": ["noisymx"]}, "did you mean 'noisymix'"),
+        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"seeds": [-1]}, "seeds must be integers >= 0, got -1"),
+        ({"model": "wrn28"}, "unknown model 'wrn28'"),
+    ],
+)
+def test_unknown_names_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        cells(**{"table": "table4", **options})
+
+
+def test_a_killed_process_is_tried_again_and_nothing_twice(tmp_path):
+    grid = cells("table2", schemes=["baseline", "mixup"], seeds=2)
+    results = run_grid(grid, tmp_path, workers=2, device="cpu", run=pretend)
+    assert len(results) == len(grid) == 4
+    assert [runs(c, tmp_path) for c in grid] == [1, 1, 1, 2]
+    more = cells("table2", schemes=["baseline", "mixup"], seeds=3)
+    assert len(run_grid(more, tmp_path, workers=2, device="cpu", run=pretend)) == 6
+    assert [runs(c, tmp_path) for c in more] == [1, 1, 1, 2, 1, 1]
+    assert len(collect(tmp_path)) == 6
+
+
+def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path):
+    grid = cells("table2", schemes=["cutmix", "baseline"], seeds=1)
+    stream = io.StringIO()
+    with pytest.raises(CellFailed, match=r"(?s)1 of 2 cells.*cutmix, seed 0: ValueError: no such"):
+        run_grid(grid, tmp_path, workers=1, device="cpu", stream=stream, run=pretend)
+    by_name = {c.scheme.name: c for c in grid}
+    assert finished(by_name["baseline"], tmp_path)["clean_accuracy"] == 0.5
+    folder = by_name["cutmix"].folder(tmp_path)
+    assert (folder / "error.txt").read_text() == "the whole story"
+    assert "[2 of 2 cells] cutmix, seed 0: failed" in stream.getvalue()
+    assert runs(by_name["cutmix"], tmp_path) == 1
+
+
+def test_the_table_says_what_is_left():
+    grid = cells("table2", schemes=["baseline", "mixup"], seeds=2)
+    progress = Progress(grid)
+    progress.update(grid[0], "71.2/55.0", 30.0)
+    progress.update(grid[1], "running")
+    assert progress.table().splitlines() == [
+        "scheme    0          1",
+        "baseline  71.2/55.0  .",
+        "mixup     running    .",
+    ]
+    assert len(progress.left()) == 3
+
+
+def test_the_result_of_other_settings_is_not_taken(tmp_path):
+    (cell,) = cells("table2", schemes=["baseline"], seeds=1)
+    other = {**cell.settings, "seed": 5}
+    cell.folder(tmp_path).mkdir(parents=True)
+    write_json(cell.folder(tmp_path) / "result.json", {"settings": other})
+    with pytest.raises(ValueError, match="result of other settings"):
+        finished(cell, tmp_path)
+    (cell.folder(tmp_path) / "result.json").write_text("{")
+    with pytest.raises(ValueError, match="is damaged"):
+        finished(cell, tmp_path)
+
+
+def test_a_real_cell(tmp_path, monkeypatch):
+    """Training and evaluation in miniature; a second call computes nothing."""
+    from nmlib.reproduction import cell as module
+    from nmlib.training import Budget
+
+    monkeypatch.setitem(module.BUDGETS, "smoke", Budget("smoke", "preact_resnet_small", 1, 32, 16))
+    monkeypatch.setitem(module.TEST_IMAGES, "smoke", (8, 2))
+    (cell,) = cells("table13", schemes=["noisymix"], seeds=[4])
+    result = run_cell(cell, tmp_path, device="cpu")
+    assert result["scheme"] == "noisymix" and result["switches"] == [True] * 4
+    assert (result["train_images"], result["test_images"], result["sequence_images"]) == (32, 8, 2)
+    assert list(map(len, result["accuracy"].values())) == [5] * 15
+    assert len(result["flip_probability"]) == 10
+    mean = sum(sum(row) for row in result["accuracy"].values()) / 75
+    assert result["robust_accuracy"] == pytest.approx(mean, abs=1e-5)
+    assert sum(result["robust_hits"]) / 75 / 8 == pytest.approx(mean, abs=1e-5)
+    assert sum(result["clean_hits"]) / 8 == result["clean_accuracy"]
+    path = Path(cell.folder(tmp_path), "result.json")
+    before = path.stat().st_mtime_ns
+    assert run_cell(cell, tmp_path, device="cpu") == json.loads(path.read_text())
+    assert path.stat().st_mtime_ns == before
+
+
+def test_every_experiment_is_a_table_of_the_paper_or_all_schemes():
+    tables = {f"table{n}" for n in (2, 3, 4, 7, 8, 9, 10, 13, 14)}
+    assert set(EXPERIMENTS) == tables | {"schemes"}
