@@ -12,27 +12,64 @@ from nmlib.corruptions import (
 )
 from nmlib.data import ImageData, load, make_polygon_band
 from nmlib.doctor import doctor
-from nmlib.losses import LossParts, jensen_shannon_divergence, noisymix_loss, soft_cross_entropy
-from nmlib.metrics import flip_probability, mean_corruption_error
+from nmlib.evaluation import (
+    CorruptionReport,
+    PerturbationReport,
+    Predictions,
+    evaluate,
+    evaluate_corruptions,
+    evaluate_perturbations,
+    predict,
+)
+from nmlib.losses import (
+    LossParts,
+    jensen_shannon_divergence,
+    kullback_leibler_divergence,
+    noisymix_loss,
+    soft_cross_entropy,
+)
+from nmlib.metrics import (
+    ReliabilityCurve,
+    aurra,
+    expected_calibration_error,
+    flip_probability,
+    mean_corruption_error,
+    reliability_curve,
+    rms_calibration_error,
+)
 from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
 from nmlib.models import MODELS, StagedModel, build_model, mlp
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.objective import batch_loss
+from nmlib.puzzlemix import PuzzleMix
 from nmlib.rng import Rng, default_device
-from nmlib.schemes import FIG4, READINGS, Scheme, fig4_schemes
-from nmlib.views import AugMix, AugMixPlan, Plain
+from nmlib.schemes import (
+    ABLATION,
+    FIG4,
+    READINGS,
+    SCHEMES,
+    Scheme,
+    Switches,
+    fig4_schemes,
+    get_scheme,
+)
+from nmlib.views import Augmented, AugMix, AugMixPlan, Plain
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ABLATION",
     "CORRUPTIONS",
     "EXTRA_CORRUPTIONS",
     "FIG4",
     "MODELS",
     "PERTURBATIONS",
     "READINGS",
+    "SCHEMES",
     "AugMix",
     "AugMixPlan",
+    "Augmented",
+    "CorruptionReport",
     "CutMix",
     "ImageData",
     "LossParts",
@@ -40,19 +77,31 @@ __all__ = [
     "Noise",
     "NoiseDraw",
     "Pair",
+    "PerturbationReport",
     "Plain",
+    "Predictions",
+    "PuzzleMix",
+    "ReliabilityCurve",
     "Rng",
     "Scheme",
     "StagedModel",
+    "Switches",
+    "aurra",
     "batch_loss",
     "build_model",
     "corrupt",
     "default_device",
     "doctor",
+    "evaluate",
+    "evaluate_corruptions",
+    "evaluate_perturbations",
+    "expected_calibration_error",
     "fig4_schemes",
     "flip_probability",
+    "get_scheme",
     "inject",
     "jensen_shannon_divergence",
+    "kullback_leibler_divergence",
     "load",
     "make_polygon_band",
     "mean_corruption_error",
@@ -61,6 +110,9 @@ __all__ = [
     "mlp",
     "noisymix_loss",
     "perturbation_sequence",
+    "predict",
+    "reliability_curve",
+    "rms_calibration_error",
     "soft_cross_entropy",
     "theory",
 ]

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from nmlib import _checks
 
-__all__ = ["LossParts", "jensen_shannon_divergence", "noisymix_loss", "soft_cross_entropy"]
+__all__ = [
+    "DIVERGENCES",
+    "LossParts",
+    "jensen_shannon_divergence",
+    "kullback_leibler_divergence",
+    "noisymix_loss",
+    "soft_cross_entropy",
+]
 
 Weights = Sequence[float] | Tensor | None
 
@@ -21,7 +29,8 @@ class LossParts:
 
     Attributes:
         ce: Cross-entropy of view 0 (the NFM part), a scalar.
-        jsd: Unweighted Jensen-Shannon divergence between the views, a scalar (0 if unused).
+        jsd: Unweighted divergence between the views, a scalar (0 if unused): the Jensen-Shannon
+            divergence, or what the scheme has in its place (`Scheme.divergence`).
         stability: The weight $\gamma$ of `jsd` in `total`.
         logits: (V, B, K) logits of all views after mixing and noise.
     """
@@ -128,6 +137,59 @@ def jensen_shannon_divergence(
     return jsd + (jsd.clamp(min=0) - jsd).detach()
 
 
+def kullback_leibler_divergence(
+    probs: Tensor, weights: Weights = None, *, from_logits: bool = False, validate: bool = True
+) -> Tensor:
+    r"""Kullback-Leibler divergence of view 0 from the others.
+
+    $$\sum_{v \ge 1} w_v\, KL(P_0 \,\|\, P_v), \qquad w_v = \frac{\pi_v}{\sum_{u \ge 1} \pi_u},$$
+
+    in nats; for two views $KL(P_0 \,\|\, P_1)$.
+
+    Args:
+        probs: (V, ..., K) probabilities, V >= 2; with `from_logits`, logits.
+        weights: V numbers $\pi$ with sum 1; default 1/V each. That of view 0 is not used.
+        from_logits: Treat `probs` as logits. Probabilities must not be 0 where P_0 is not.
+        validate: Check values (costs a synchronisation on a GPU).
+
+    Returns:
+        (...) divergences.
+
+    Raises:
+        ValueError: For fewer than two views, weights that are no distribution, or, with
+            `validate`, NaN, infinite or negative values.
+
+    Source: stability training (Zheng et al. 2016), the paper's reference for its stability loss.
+
+    >>> p = torch.tensor([[0.5, 0.5], [0.25, 0.75]])
+    >>> round(float(kullback_leibler_divergence(p)), 6)         # log(2 / sqrt 3)
+    0.143841
+    """
+    if probs.ndim < 2 or probs.shape[0] < 2:
+        raise ValueError(f"probs must have shape (V >= 2, ..., K), got {tuple(probs.shape)}")
+    if not probs.is_floating_point():
+        raise TypeError(f"probs must be floating point, got {probs.dtype}")
+    w = _view_weights(weights, probs)[1:]
+    w = (w / w.sum()).reshape(-1, *[1] * (probs.ndim - 2))
+    if validate:
+        _checks.finite_tensor("logits" if from_logits else "probs", probs)
+    if from_logits:
+        log_p = _log_softmax(probs)
+        kl = (log_p[0].exp() * (log_p[0] - log_p[1:])).sum(-1)
+    else:
+        if validate:
+            remedy = "apply softmax, or pass from_logits=True for logits"
+            _checks.probabilities("probs", probs, remedy)
+        first = torch.where(probs[0] > 0, probs[0], torch.ones_like(probs[0]))
+        others = torch.where(probs[0] > 0, probs[1:], torch.ones_like(probs[1:]))
+        kl = (probs[0] * (first.log() - others.log())).sum(-1)
+    return (w * kl).sum(0)
+
+
+DIVERGENCES = {"jsd": jensen_shannon_divergence, "kl": kullback_leibler_divergence}
+"""What may stand in the stability term, by name."""
+
+
 def soft_cross_entropy(logits: Tensor, target: Tensor, *, validate: bool = True) -> Tensor:
     r"""Cross-entropy against class labels or label distributions, one value a sample.
 
@@ -175,6 +237,7 @@ def noisymix_loss(
     *,
     stability: float = 12.0,
     weights: Weights = None,
+    divergence: Literal["jsd", "kl"] = "jsd",
     validate: bool = True,
 ) -> LossParts:
     r"""The NoisyMix loss of a batch of views that are already mixed and noised.
@@ -189,6 +252,7 @@ def noisymix_loss(
         target: (B,) classes or (B, K) mixed labels of view 0.
         stability: $\gamma \ge 0$; with 0 the divergence is not computed.
         weights: $\pi$; default 1/V each.
+        divergence: "jsd", or another of `DIVERGENCES`: "kl" is stability training's.
         validate: Check values (costs a synchronisation on a GPU).
 
     Returns:
@@ -211,8 +275,10 @@ def noisymix_loss(
             f"stability={stability} compares views but there is 1; use stability=0 or more views"
         )
     ce = soft_cross_entropy(logits[0], target, validate=validate).mean()
+    _checks.choice("divergence", divergence, DIVERGENCES)
     if stability:
-        jsd = jensen_shannon_divergence(logits, weights, from_logits=True, validate=validate).mean()
+        compare = DIVERGENCES[divergence]
+        jsd = compare(logits, weights, from_logits=True, validate=validate).mean()
     else:
         jsd = torch.zeros_like(ce)
     return LossParts(ce, jsd, stability, logits)

@@ -20,6 +20,7 @@ class Pair:
     r"""Who is mixed with whom, and how much.
 
     $h \mapsto w\,h + (1-w)\,h_{partner}$ and $y \mapsto \lambda\,y + (1-\lambda)\,y_{partner}$.
+    PuzzleMix also rearranges both images first: $h \mapsto w\,T(h) + (1-w)\,T'(h_{partner})$.
 
     Attributes:
         partner: (B,) index of each sample's partner.
@@ -27,11 +28,16 @@ class Pair:
             (a CutMix mask has shape (1, 1, H, W)).
         lam: $\lambda$ in [0, 1], the label weight: a number or a (B,) tensor. Equal to the mean
             of `weight`.
+        source: (B, H, W) flat index, row * W + column: the pixel of the sample's own image that
+            comes to stand at each place; None leaves the image as it is.
+        partner_source: The same for the partner's image.
     """
 
     partner: Tensor
     weight: float | Tensor
     lam: float | Tensor
+    source: Tensor | None = None
+    partner_source: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.partner.ndim != 1 or self.partner.is_floating_point():
@@ -42,6 +48,16 @@ class Pair:
         for name, value in (("weight", self.weight), ("lam", self.lam)):
             if not isinstance(value, Tensor) and not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie in [0, 1], got {value}")
+        for name, index in (("source", self.source), ("partner_source", self.partner_source)):
+            if index is not None and (
+                index.ndim != 3
+                or index.is_floating_point()
+                or index.shape[0] != self.partner.shape[0]
+            ):
+                raise ValueError(
+                    f"{name} must be an integer tensor (B, H, W) with B = {self.partner.shape[0]}, "
+                    f"got {index.dtype} of shape {tuple(index.shape)}"
+                )
 
     @classmethod
     def identity(cls, batch: int, device: torch.device | str = "cpu") -> Pair:
@@ -49,8 +65,23 @@ class Pair:
         return cls(torch.arange(batch, device=device), 1.0, 1.0)
 
 
+def _rearranged(h: Tensor, source: Tensor | None) -> Tensor:
+    """Return (..., B, C, H, W) activations with their pixels taken from `source` (B, H, W)."""
+    if source is None:
+        return h
+    if h.ndim < 4 or h.shape[-2:] != source.shape[-2:]:
+        raise ValueError(
+            f"the pair moves pixels of {source.shape[-2]}x{source.shape[-1]} images but the "
+            f"activations have shape {tuple(h.shape)}; mix at point 0"
+        )
+    index = source.flatten(1).unsqueeze(1).expand(*h.shape[:-2], -1)
+    return h.flatten(-2).gather(-1, index).unflatten(-1, tuple(h.shape[-2:]))
+
+
 def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
     r"""Return $w\,h + (1-w)\,h_{partner}$; `h` is left as it was.
+
+    Where the pair moves pixels (`source`, `partner_source`), they are moved first.
 
     Args:
         h: Samples along `dim`; with views, (V, B, ...) and `dim=1`: each view mixes within itself.
@@ -75,17 +106,18 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
             f"partner has {pair.partner.shape[0]} entries but the batch has {h.shape[dim]}; draw "
             "the pair for this batch"
         )
-    if isinstance(pair.weight, Tensor):
-        # A (B,) weight would line up with the last axis of h, silently if that has B entries.
-        if pair.weight.ndim not in (0, h.ndim - dim):
-            raise ValueError(
-                f"weight has shape {tuple(pair.weight.shape)} but a sample batch has "
-                f"{tuple(h.shape[dim:])}; give it {h.ndim - dim} axes, e.g. "
-                "weight.reshape(-1, 1, 1, 1) for one number an image"
-            )
-    elif pair.weight == 1:
-        return h
-    return pair.weight * h + (1 - pair.weight) * h.index_select(dim, pair.partner)
+    # A (B,) weight would line up with the last axis of h, silently if that has B entries.
+    if isinstance(pair.weight, Tensor) and pair.weight.ndim not in (0, h.ndim - dim):
+        raise ValueError(
+            f"weight has shape {tuple(pair.weight.shape)} but a sample batch has "
+            f"{tuple(h.shape[dim:])}; give it {h.ndim - dim} axes, e.g. "
+            "weight.reshape(-1, 1, 1, 1) for one number an image"
+        )
+    own = _rearranged(h, pair.source)
+    if not isinstance(pair.weight, Tensor) and pair.weight == 1:
+        return own
+    other = _rearranged(h.index_select(dim, pair.partner), pair.partner_source)
+    return pair.weight * own + (1 - pair.weight) * other
 
 
 def mix_labels(

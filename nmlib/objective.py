@@ -8,14 +8,16 @@ noise fields (which it draws from the stream, or takes as given), `batch_loss` i
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from nmlib.losses import LossParts, noisymix_loss
 from nmlib.mixing import Pair, mix, mix_labels
-from nmlib.models.norm import dropout_stream
+from nmlib.models.norm import adversarial_norm, dropout_stream
 from nmlib.models.staged import StagedModel
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.rng import Rng
@@ -33,12 +35,15 @@ class Draws:
         point: The mix point.
         pairs: None for no mixing, one Pair for all views, or one for each.
         noise: The law to draw fields from, the fields themselves, or None.
+        routes: For each view, whether it takes the adversarial half of dual normalisation layers;
+            () for none.
     """
 
     views: Tensor
     point: int
     pairs: tuple[Pair, ...] = ()
     noise: Noise | NoiseDraw | None = None
+    routes: tuple[bool, ...] = ()
 
 
 def draw_batch(model: StagedModel, batch: tuple[Tensor, Tensor], scheme: Scheme, rng: Rng) -> Draws:
@@ -49,6 +54,7 @@ def draw_batch(model: StagedModel, batch: tuple[Tensor, Tensor], scheme: Scheme,
         point=scheme.draw_point(rng),
         pairs=scheme.draw_pairs(x, y, model, rng),
         noise=scheme.noise,
+        routes=scheme.routes,
     )
 
 
@@ -58,6 +64,7 @@ def apply_draws(
     draws: Draws,
     *,
     stability: float = 0.0,
+    divergence: Literal["jsd", "kl"] = "jsd",
     rng: Rng | None = None,
     validate: bool = True,
 ) -> LossParts:
@@ -67,13 +74,16 @@ def apply_draws(
         model: A staged model.
         y: (B,) classes.
         draws: The decisions of this step.
-        stability: Weight of the Jensen-Shannon divergence.
+        stability: Weight of the divergence.
+        divergence: Which one, see `Scheme`.
         rng: Stream of the noise fields and of dropout; needed if `draws.noise` is a law or the
             model drops out.
         validate: Check values (costs a synchronisation on a GPU).
     """
     shape = draws.views.shape[:2]
-    with dropout_stream(model, rng):
+    dropout = dropout_stream(model, rng) if rng is not None else nullcontext()
+    dual = adversarial_norm(model, draws.routes) if draws.routes else nullcontext()
+    with dropout, dual:
         # One pass over all views, so that batch statistics are taken over all of them.
         h = model(draws.views.flatten(0, 1), stop=draws.point).unflatten(0, shape)
         if len(draws.pairs) == 1:
@@ -87,7 +97,9 @@ def apply_draws(
         # Half-precision logits keep float32 labels.
         dtype = torch.promote_types(logits.dtype, torch.float32)
         target = mix_labels(y, draws.pairs[0], logits.shape[-1], dtype=dtype, validate=validate)
-    return noisymix_loss(logits, target, stability=stability, validate=validate)
+    return noisymix_loss(
+        logits, target, stability=stability, divergence=divergence, validate=validate
+    )
 
 
 def batch_loss(
@@ -138,4 +150,12 @@ def batch_loss(
     if not x.shape[0]:
         raise ValueError("the batch is empty; batch_loss needs at least one sample")
     draws = draw_batch(model, batch, scheme, rng)
-    return apply_draws(model, y, draws, stability=scheme.stability, rng=rng, validate=validate)
+    return apply_draws(
+        model,
+        y,
+        draws,
+        stability=scheme.stability,
+        divergence=scheme.divergence,
+        rng=rng,
+        validate=validate,
+    )

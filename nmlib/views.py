@@ -16,7 +16,7 @@ from nmlib.corruptions._threads import run_all, thread_count
 from nmlib.mixing import Model
 from nmlib.rng import Rng
 
-__all__ = ["OPERATIONS", "AugMix", "AugMixPlan", "Plain", "operation_parameter"]
+__all__ = ["OPERATIONS", "AugMix", "AugMixPlan", "Augmented", "Plain", "operation_parameter"]
 
 
 @dataclass(frozen=True)
@@ -339,6 +339,38 @@ class AugMix:
             for piece in pieces:
                 work(piece)
         return views
+
+
+@dataclass(frozen=True)
+class Augmented:
+    r"""One augmented view and no clean one: AugMix without its divergence.
+
+    The view is view 1 of `augmix` on the same stream, so that schemes with and without the
+    divergence train on the same augmented images.
+
+    Args:
+        augmix: How views are augmented.
+
+    Source: AugMix (arXiv 1912.02781) as released, trained without the divergence.
+
+    >>> x, rng = torch.rand(2, 3, 32, 32, generator=Rng(0).torch()), Rng(1)
+    >>> torch.equal(Augmented().make(x, None, None, rng)[0], AugMix().make(x, None, None, rng)[1])
+    True
+    """
+
+    augmix: AugMix = AugMix()
+
+    @property
+    def count(self) -> int:
+        """Number of views V = 1."""
+        return 1
+
+    def make(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Tensor:
+        """Return (1, B, C, H, W): x augmented."""
+        plan = self.augmix.draw(len(x), rng)
+        names = ("operation", "level", "sign", "weights", "mix")
+        first = AugMixPlan(*(getattr(plan, name)[:1] for name in names))
+        return self.augmix.apply(x, first)[1:]
 
 
 def _check_images(x: Tensor) -> None:

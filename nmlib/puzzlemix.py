@@ -1,0 +1,510 @@
+r"""PuzzleMix: mix where the labels' evidence is, with a minimum cut, then move patches.
+
+The image is a grid of n x n blocks; label l = 0 ... L-1 of a block gives the sample the weight
+$z = 1 - l/(L-1)$ there and its partner $1 - z$. The mask minimises
+
+$$E(l) = \sum_i U_i(l_i) + \sum_{(i,j)} w_{ij} \Big(\frac{l_i - l_j}{L-1}\Big)^2,
+  \qquad w_{ij} \ge 0,$$
+
+over all labellings. The pairwise term is convex in $l_i - l_j$, so that a minimum cut finds the
+minimum itself, not a local one (Ishikawa 2003). Then each image's salient patches are moved, by
+an optimal assignment, to where the mask shows that image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nmlib import _checks
+from nmlib.losses import soft_cross_entropy
+from nmlib.mixing import Model, Pair
+from nmlib.rng import Rng
+
+__all__ = ["PuzzleMix", "block_energy", "cut_grid", "grid_energy", "saliency", "transport_plan"]
+
+Array = NDArray[np.float64]
+
+# Costs become 32-bit integers for the solver: this fine where the sum of them allows it.
+_SCALE = 2.0**22
+_LARGEST = 2.0**30
+# Images solved together: a graph of many disconnected grids costs less than many calls.
+_TOGETHER = 16
+
+
+@contextmanager
+def _evaluating(model: Model) -> Iterator[None]:
+    """Put a module into evaluation mode, and each of its parts back as it was."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    try:
+        if modules:
+            modules[0].eval()
+        yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+def saliency(x: Tensor, y: Tensor, model: Model) -> Tensor:
+    r"""Return where the loss is sensitive to the image.
+
+    $$s_p = \sqrt{\tfrac1C \sum_c \big(\partial\, \ell(f(x), y) / \partial x_{c,p}\big)^2}.$$
+
+    The model is in evaluation mode meanwhile; its weights collect no gradient.
+
+    Args:
+        x: (B, C, H, W) images in [0, 1].
+        y: (B,) classes.
+        model: Images -> logits.
+
+    Returns:
+        (B, H, W), >= 0, of the type of x.
+
+    Source: PuzzleMix (arXiv 2009.06962), sec. 4.
+    """
+    # A fresh leaf, ordinary even if x was made in inference mode.
+    with torch.inference_mode(False), torch.enable_grad(), _evaluating(model):
+        leaf = x.detach().clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(soft_cross_entropy(model(leaf), y).sum(), leaf)
+    return gradient.square().mean(1).sqrt()
+
+
+def _pool(values: Tensor, size: int) -> Tensor:
+    return torch.nn.functional.avg_pool2d(values, size) if size > 1 else values
+
+
+def _share(values: Tensor, blocks: int) -> Array:
+    """Return the share of each of (B, n, n) blocks in the sum of an image; equal if that is 0."""
+    values = values.detach().to("cpu", torch.float64)
+    pooled = _pool(values.unsqueeze(1), values.shape[-1] // blocks).squeeze(1)
+    total = pooled.sum((1, 2), keepdim=True)
+    share = torch.where(total > 0, pooled / total.clamp(min=1e-300), 1 / blocks**2)
+    return share.numpy()
+
+
+def _border_differences(a: Tensor, b: Tensor, cells: int) -> Array:
+    """Return (B, n-1, n) mean absolute differences of a above and b below each block border."""
+    above, below = a[:, :, cells - 1 : -1 : cells], b[:, :, cells::cells]
+    difference = (above - below).abs().mean(1)
+    return difference.unflatten(-1, (-1, cells)).mean(-1).to("cpu", torch.float64).numpy()
+
+
+def _transposed(array: Array) -> Array:
+    return np.swapaxes(array, 1, 2)
+
+
+def block_energy(
+    x: Tensor,
+    partner: Tensor,
+    share: Array,
+    partner_share: Array,
+    lam: float,
+    *,
+    n_labels: int = 3,
+    beta: float = 1.2,
+    gamma: float = 0.5,
+    eta: float = 0.2,
+    neigh_size: int = 4,
+) -> tuple[Array, Array, Array]:
+    r"""Return the costs of `cut_grid` for pairs of images.
+
+    With masks $z_i = 1 - l_i/(L-1)$ and $\beta' = \beta/16n$, up to a constant (exactly so for
+    masks of 0 and 1; between them the terms linear in z are interpolated):
+
+    $$E = \sum_i \Big[z_i s'_i + (1-z_i) s_i - \frac{\eta}{n^2}\log P(z_i)\Big]
+      + \beta' \sum_{(i,j)} \big[(z_i-z_j)^2 + \gamma\, d_{ij}(z_i,z_j)\big],$$
+
+    s and s' the saliency shares of the sample and of its partner, P the binomial law of
+    $(L-1)z$ with probability $\lambda$, and $d_{ij}$ the step across the border of two blocks:
+    between the images that the masks show on its two sides,
+    $z_iz_j d^{xx} + z_i(1-z_j)d^{xx'} + (1-z_i)z_j d^{x'x} + (1-z_i)(1-z_j)d^{x'x'}$.
+
+    Args:
+        x: (B, C, H, H) images in [0, 1].
+        partner: The partners' images, same shape.
+        share: (B, n, n) saliency shares, summing to one.
+        partner_share: The partners'.
+        lam: $\lambda$.
+        n_labels: L >= 2.
+        beta: Weight of the smoothness of the mask, >= 0.
+        gamma: Weight of the smoothness of the image, in [0, 1].
+        eta: Weight of the prior, >= 0.
+        neigh_size: Images are averaged over so many pixels (at most a block) before steps are
+            taken.
+
+    Returns:
+        (B, n, n, L) costs of the labels, (B, n-1, n) and (B, n, n-1) edge weights >= 0.
+
+    Source: PuzzleMix (arXiv 2009.06962), eq. 4 to 6.
+    """
+    n = share.shape[-1]
+    steps = n_labels - 1
+    cell = min(neigh_size, x.shape[-1] // n)
+    cells = x.shape[-1] // n // cell
+    own, other = _pool(x.detach(), cell), _pool(partner.detach(), cell)
+    smooth = beta / (16 * n)
+    cost_of_own = partner_share.copy()
+    weights = []
+    for a, b, turn in (
+        (own, other, lambda v: v),
+        (own.transpose(2, 3), other.transpose(2, 3), _transposed),
+    ):
+        xx, xy = _border_differences(a, a, cells), _border_differences(a, b, cells)
+        yx, yy = _border_differences(b, a, cells), _border_differences(b, b, cells)
+        # d = c (z_i - z_j)^2 + z_i u_i + z_j u_j + constant, for masks of 0 and 1.
+        c = (xy + yx - xx - yy) / 2
+        weights.append(turn(smooth * (1 + gamma * c)))
+        first, second = (xx + xy - yx - yy) / 2, (xx + yx - xy - yy) / 2
+        folded = np.zeros_like(cost_of_own)
+        folded[:, :-1] += smooth * gamma * first
+        folded[:, 1:] += smooth * gamma * second
+        cost_of_own += turn(folded)
+    z = 1 - np.arange(n_labels) / steps
+    count = np.arange(steps, -1, -1)
+    binomial = np.array([math.comb(steps, k) * lam**k * (1 - lam) ** (steps - k) for k in count])
+    prior = -eta * np.log(binomial + 1e-8) / n**2
+    unary = cost_of_own[..., None] * z + share[..., None] * (1 - z) + prior
+    return unary, weights[0], weights[1]
+
+
+def grid_energy(
+    labels: NDArray[np.int64], unary: Array, vertical: Array, horizontal: Array
+) -> Array:
+    """Return the (B,) energies of (B, h, w) labellings; arguments as `cut_grid`."""
+    steps = unary.shape[-1] - 1
+    own = np.take_along_axis(unary, labels[..., None], -1).sum((1, 2, 3))
+    down = vertical * (np.diff(labels, axis=1) / steps) ** 2
+    right = horizontal * (np.diff(labels, axis=2) / steps) ** 2
+    return own + down.sum((1, 2)) + right.sum((1, 2))
+
+
+def cut_grid(unary: Array, vertical: Array, horizontal: Array) -> NDArray[np.int64]:
+    r"""Return the labellings of least energy, exactly, by a minimum cut.
+
+    $$E(l) = \sum_i U_i(l_i) + \sum_{(i,j)} w_{ij}\Big(\frac{l_i-l_j}{L-1}\Big)^2.$$
+
+    With $x_{it} = [l_i \ge t]$ the energy is quadratic in binary variables without a positive
+    mixed term, so that a cut represents it. Costs are rounded to 2^-22 (coarser where their sum is
+    large): the energy found exceeds the least by at most 2^-22 for each cost and edge.
+
+    Args:
+        unary: (B, h, w, L) costs of the labels, any sign.
+        vertical: (B, h-1, w) weights >= 0 between a block and the one below.
+        horizontal: (B, h, w-1) weights >= 0 between a block and the one to its right.
+
+    Returns:
+        (B, h, w) labels in 0 ... L-1.
+
+    Raises:
+        ValueError: For shapes that do not fit or a negative weight.
+        ModuleNotFoundError: Without SciPy.
+
+    Source: Ishikawa 2003 (exact minimum for convex priors); PuzzleMix (arXiv 2009.06962), sec. 4.
+    Differs: the released code minimises by alpha-beta swaps, which end in a local minimum.
+
+    >>> unary = np.array([[[[0.0, 1.0], [0.6, 0.5]]]])
+    >>> cut_grid(unary, np.zeros((1, 0, 2)), np.full((1, 1, 1), 0.2)).tolist()
+    [[[0, 0]]]
+    """
+    batch, height, width, labels = unary.shape
+    if labels < 2:
+        raise ValueError(f"a cut needs at least 2 labels, got {labels}")
+    for name, weight, shape in (
+        ("vertical", vertical, (batch, height - 1, width)),
+        ("horizontal", horizontal, (batch, height, width - 1)),
+    ):
+        if weight.shape != shape:
+            raise ValueError(f"{name} must have shape {shape} for this unary, got {weight.shape}")
+        if weight.size and not weight.min() >= 0:
+            raise ValueError(
+                f"{name} weights must be >= 0, got {weight.min():.4g}; a cut cannot prefer unequal "
+                "neighbours (lower gamma)"
+            )
+    parts = range(0, batch, _TOGETHER)
+    found = [_cut(*(a[i : i + _TOGETHER] for a in (unary, vertical, horizontal))) for i in parts]
+    return np.concatenate(found) if found else np.zeros(unary.shape[:3], np.int64)
+
+
+def _scipy_graph():
+    try:
+        from scipy.sparse import csgraph, csr_matrix
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "PuzzleMix needs SciPy for its minimum cut; install it with: pip install 'nmlib[data]'"
+        ) from error
+    return csgraph, csr_matrix
+
+
+def _cut(unary: Array, vertical: Array, horizontal: Array) -> NDArray[np.int64]:
+    csgraph, csr_matrix = _scipy_graph()
+    batch, height, width, labels = unary.shape
+    steps = labels - 1
+    total = np.abs(np.diff(unary, axis=-1)).sum() + 2 * steps * (vertical.sum() + horizontal.sum())
+    if not np.isfinite(total):
+        raise ValueError("the costs of a cut must be finite; lower the learning rate")
+    scale = min(_SCALE, _LARGEST / max(total, 1e-300))
+    down, right = (np.rint(scale * w / steps**2).astype(np.int64) for w in (vertical, horizontal))
+    degree = np.zeros((batch, height, width), np.int64)
+    degree[:, :-1] += down
+    degree[:, 1:] += down
+    degree[:, :, :-1] += right
+    degree[:, :, 1:] += right
+    # (l - m)^2 = [pairs (t, s) with t <= l, s > m, or t > l, s <= m] + l^2 - Ll' + m^2 - Lm',
+    # L' = L - 1: edges between all layers of neighbours, and the rest on the blocks.
+    level = np.arange(labels)
+    cost = np.rint(scale * unary).astype(np.int64)
+    cost += degree[..., None] * (level * level - steps * level)
+    step = np.diff(cost, axis=-1)  # the price of x_t = 1
+
+    node = np.arange(step.size).reshape(step.shape)
+    source, sink = step.size, step.size + 1
+    dear = step > 0
+    edges = [
+        (node[dear], np.full(dear.sum(), sink), step[dear]),
+        (np.full((~dear).sum(), source), node[~dear], -step[~dear]),
+    ]
+    # l >= t + 1 implies l >= t.
+    forever = np.abs(step).sum(-1) + 2 * steps * degree + 1
+    edges += [(node[..., t + 1], node[..., t], forever) for t in range(steps - 1)]
+    for first, second, weight in (
+        (node[:, :-1], node[:, 1:], down),
+        (node[:, :, :-1], node[:, :, 1:], right),
+    ):
+        for t in range(steps):
+            for s in range(steps):
+                edges.append((first[..., t], second[..., s], weight))
+                edges.append((second[..., s], first[..., t], weight))
+    rows, columns, capacity = (np.concatenate([e[k].ravel() for e in edges]) for k in range(3))
+    shape = (sink + 1, sink + 1)
+    graph = csr_matrix((capacity.astype(np.int32), (rows, columns)), shape=shape)
+    residual = graph - csgraph.maximum_flow(graph, source, sink, method="dinic").flow
+    residual.eliminate_zeros()
+    reached = csgraph.breadth_first_order(residual, source, return_predecessors=False)
+    inside = np.zeros(sink + 1, bool)
+    inside[reached] = True
+    return inside[node].sum(-1)
+
+
+def transport_plan(share: Array, shown: NDArray[np.bool_], t_eps: float = 0.8) -> NDArray[np.int64]:
+    r"""Return which patch comes to stand where, for each image an optimal permutation.
+
+    It minimises $\sum_t \big( t_\epsilon\, |r_{\pi(t)} - r_t|^2/(p-1)^2 - s_{\pi(t)}\,[t\text{ is
+    shown}]\big)$ over permutations $\pi$ of the p x p patches at positions r.
+
+    Args:
+        share: (B, p, p) saliency shares of the patches.
+        shown: (B, p, p), whether the mask shows this image at the patch.
+        t_eps: Price of distance, >= 0.
+
+    Returns:
+        (B, p * p): at t the number, row * p + column, of the patch that moves there.
+
+    Raises:
+        ModuleNotFoundError: Without SciPy.
+
+    Source: PuzzleMix (arXiv 2009.06962), eq. 8.
+    Differs: the released code stops after p rounds of conflict resolution, and may leave a patch
+        twice or not at all; here the assignment is the best one.
+
+    >>> share = np.array([[[0.7, 0.1], [0.1, 0.1]]])
+    >>> transport_plan(share, np.array([[[False, True], [False, False]]]), 0.1).tolist()
+    [[1, 0, 2, 3]]
+    """
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "PuzzleMix needs SciPy for its transport; install it with: pip install 'nmlib[data]'"
+        ) from error
+    batch, side = shown.shape[:2]
+    place = np.stack(np.divmod(np.arange(side * side), side), -1)
+    distance = ((place[:, None] - place[None]) ** 2).sum(-1) / max(side - 1, 1) ** 2
+    plans = np.tile(np.arange(side * side), (batch, 1))
+    for plan, s, seen in zip(
+        plans, share.reshape(batch, -1), shown.reshape(batch, -1), strict=True
+    ):
+        # All or nothing shown: any permutation gains the same, so nothing moves.
+        if seen.any() and not seen.all():
+            patch, to = linear_sum_assignment(t_eps * distance - s[:, None] * seen[None])
+            plan[to] = patch
+    return plans
+
+
+def _pixel_sources(plans: NDArray[np.int64], patches: int, size: int) -> NDArray[np.int64]:
+    """Return (B, H, H) flat pixel indices for plans of patches x patches patches."""
+    edge = size // patches
+    row, column = np.divmod(np.arange(size * size), size)
+    patch = (row // edge) * patches + column // edge
+    offset = (row % edge) * size + column % edge
+    corner = np.divmod(np.arange(patches**2), patches)
+    corner_index = corner[0] * edge * size + corner[1] * edge
+    return (corner_index[plans[:, patch]] + offset).reshape(-1, size, size)
+
+
+@dataclass(frozen=True)
+class PuzzleMix:
+    r"""PuzzleMix: masks that keep the salient blocks of both images, and moved patches.
+
+    One $\lambda \sim Beta(\alpha, \alpha)$, one permutation and one number n of blocks a side for
+    each batch; mask and transport for each pair. The label weight is the mean of the mask.
+
+    The defaults are those of the authors' CIFAR runs; names are theirs.
+
+    Args:
+        alpha: Beta parameter, > 0.
+        n_labels: Number L of mask values 0, 1/(L-1), ..., 1; at least 2.
+        beta: Weight of the smoothness of the mask, >= 0.
+        gamma: Weight of the smoothness of the mixed image, in [0, 1].
+        eta: Weight of the binomial prior on the mask values, >= 0.
+        neigh_size: Pixels over which the image is averaged for its smoothness.
+        blocks: Numbers of blocks a side, one is drawn for a batch; those that divide the image's
+            side are used.
+        transport: Whether patches are moved.
+        t_size: Side of the patches in pixels; at most a block, and a block's side where this does
+            not divide it.
+        t_eps: Price of moving, >= 0.
+        prob: Probability that a batch is mixed at all.
+
+    Source: arXiv 2009.06962; the paper's comparison row.
+    Differs: minima are exact where the released code's are local (`cut_grid`,
+        `transport_plan`); its loss is a binary cross-entropy averaged over the classes, here it is
+        the cross-entropy of all schemes; its crops are padded by 2 pixels, here by 4 as for all.
+
+    >>> from nmlib.models import build_model
+    >>> x = torch.rand(4, 3, 32, 32, generator=Rng(0).torch())
+    >>> model = build_model("preact_resnet_small")
+    >>> pair = PuzzleMix().draw(x, torch.arange(4), model, Rng(0))
+    >>> pair.weight.shape, pair.lam.shape, pair.source.shape
+    (torch.Size([4, 1, 32, 32]), torch.Size([4]), torch.Size([4, 32, 32]))
+    """
+
+    alpha: float = 1.0
+    n_labels: int = 3
+    beta: float = 1.2
+    gamma: float = 0.5
+    eta: float = 0.2
+    neigh_size: int = 4
+    blocks: tuple[int, ...] = (2, 4, 8, 16)
+    transport: bool = True
+    t_size: int = 4
+    t_eps: float = 0.8
+    prob: float = 1.0
+    spatial = True
+
+    def __post_init__(self) -> None:
+        _checks.positive("alpha", self.alpha, "for no mixing use mix=None")
+        for name in ("beta", "eta", "t_eps"):
+            _checks.non_negative(name, getattr(self, name))
+        for name in ("gamma", "prob"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        for name, least in (("n_labels", 2), ("neigh_size", 1), ("t_size", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be >= {least}, got {getattr(self, name)}")
+        if not self.blocks or min(self.blocks) < 2:
+            raise ValueError(f"blocks must be numbers >= 2, got {self.blocks}")
+
+    def draw(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Pair:
+        """Draw the pairing of a batch, with masks and moves.
+
+        Args:
+            x: (B, C, H, H) images in [0, 1].
+            y: (B,) classes.
+            model: Images -> logits; its gradient says what is salient.
+            rng: The stream.
+
+        Raises:
+            ValueError: Without labels or model, for images that are not square or not in [0, 1],
+                or if no number of blocks divides their side.
+        """
+        size = self._check(x, y, model)
+        assert y is not None and model is not None
+        choose = rng.fold("blocks").numpy()
+        if choose.random() >= self.prob:
+            return Pair.identity(len(x), x.device)
+        fitting = [n for n in self.blocks if size % n == 0]
+        if not fitting:
+            raise ValueError(
+                f"none of blocks={self.blocks} divides an image of {size} pixels a side; choose "
+                "others"
+            )
+        n = int(choose.choice(fitting))
+        if (size // n) % min(self.neigh_size, size // n):
+            raise ValueError(
+                f"neigh_size={self.neigh_size} does not divide a block of {size // n} pixels; "
+                "choose another"
+            )
+        lam = float(rng.fold("lam").numpy().beta(self.alpha, self.alpha))
+        order = rng.fold("partner").numpy().permutation(len(x))
+        partner = torch.from_numpy(order).to(x.device)
+        salient = saliency(x, y, model)
+        share = _share(salient, n)
+        costs = block_energy(
+            x,
+            x[partner],
+            share,
+            share[order],
+            lam,
+            n_labels=self.n_labels,
+            beta=self.beta,
+            gamma=self.gamma,
+            eta=self.eta,
+            neigh_size=self.neigh_size,
+        )
+        mask = 1 - cut_grid(*costs) / (self.n_labels - 1)
+        source, partner_source = self._moves(salient, order, mask, size)
+
+        def on_device(array: NDArray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(x.device)
+
+        def enlarged(array: NDArray) -> NDArray:
+            return array.repeat(size // n, 1).repeat(size // n, 2)
+
+        kind = torch.promote_types(x.dtype, torch.float32)
+        return Pair(
+            partner,
+            on_device(enlarged(mask)[:, None]).to(kind),
+            on_device(mask.mean((1, 2))).to(kind),
+            None if source is None else on_device(source),
+            None if partner_source is None else on_device(partner_source),
+        )
+
+    def _moves(
+        self, salient: Tensor, order: NDArray[np.int64], mask: Array, size: int
+    ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
+        if not self.transport:
+            return None, None
+        block = size // mask.shape[-1]
+        edge = self.t_size if block % self.t_size == 0 else block
+        patches = size // edge
+        share = _share(salient, patches)
+        finer = mask.repeat(block // edge, 1).repeat(block // edge, 2)
+        own = transport_plan(share, finer > 0, self.t_eps)
+        other = transport_plan(share[order], finer < 1, self.t_eps)
+        return _pixel_sources(own, patches, size), _pixel_sources(other, patches, size)
+
+    def _check(self, x: Tensor, y: Tensor | None, model: Model | None) -> int:
+        if x.ndim != 4 or x.shape[-1] != x.shape[-2]:
+            raise ValueError(
+                f"PuzzleMix needs square images (B, C, H, H), got shape {tuple(x.shape)}"
+            )
+        if y is None or model is None:
+            missing = "labels" if y is None else "a model"
+            raise ValueError(
+                f"PuzzleMix needs {missing}: the gradient of the loss says what is salient"
+            )
+        low, high = (float(v) for v in torch.aminmax(x)) if x.numel() else (0.0, 0.0)
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"PuzzleMix needs images in [0, 1], got {low:.4g} ... {high:.4g}; pairs are drawn "
+                "before the normalisation, which is the model's first step"
+            )
+        return x.shape[-1]
