@@ -1,22 +1,34 @@
-"""Schemes as values: the six of Fig. 4, their draws, and combinations without meaning."""
+"""Schemes as values: of Fig. 4, by name, of the ablation; nonsense; every one against an oracle."""
 
 from dataclasses import FrozenInstanceError, fields, replace
 
 import numpy as np
 import pytest
 import torch
+from oracles import schemes as oracle
+from torch import nn
 
 from nmlib import (
+    ABLATION,
     FIG4,
     READINGS,
+    SCHEMES,
+    Augmented,
+    AugMix,
     CutMix,
     Mixup,
     Noise,
     Plain,
     Rng,
     Scheme,
+    StagedModel,
+    batch_loss,
+    build_model,
     fig4_schemes,
+    get_scheme,
 )
+from nmlib.models.norm import Normalise
+from nmlib.objective import draw_batch
 from nmlib.schemes import Mixer, ViewMaker
 
 X = torch.zeros(6, 2)
@@ -123,6 +135,9 @@ plain3 = Plain(3)
         (lambda: Scheme("s", mix=CutMix(), points=(0, 1)), r"mixes images, so points .* \(0, 1\)"),
         (lambda: Scheme("s", pairing="independent"), "needs a mixer; set mix or use"),
         (lambda: Scheme("s", mix=Mixup(), pairing="sharde"), "'sharde'; did you mean 'shared'"),
+        (lambda: Scheme("s", divergence="kld"), "unknown divergence 'kld'; did you mean 'kl'"),
+        (lambda: Scheme("s", AugMix()), "makes 3 views but stability=0 .*; set stability or use"),
+        (lambda: Scheme("s", Augmented(), stability=12), "compares views but .* makes 1; use"),
         # Identical views: the divergence would be 0 whatever its weight.
         (lambda: Scheme("s", plain3, Mixup(), stability=12), "always 0; use views=AugMix"),
         (lambda: fig4_schemes(reading="indep"), "unknown reading 'indep'; did you mean"),
@@ -139,3 +154,201 @@ def test_nonsense_is_refused_with_a_remedy(call, message):
 
 def test_divergence_without_mixing_is_allowed_with_noise():
     assert Scheme("s", plain3, noise=Noise(0.1), stability=1).pairing == "shared"
+
+
+# -- named schemes and the ablation ------------------------------------------------------------
+
+TABLE_4 = ["✗✗✗✗", "✗✗✓✗", "✗✓✗✗", "✗✓✓✗", "✓✗✗✗", "✓✗✓✓", "✓✗✗✓", "✓✓✓✗", "✓✓✗✓", "✓✓✓✓"]
+
+STRIDES = (1, 2, 1)
+B = 4
+images = torch.from_numpy(np.random.default_rng(1).random((B, 3, 8, 8)))
+classes = torch.tensor([0, 2, 1, 2])
+
+
+def small_network():
+    """Return a network with the mix points of the image networks, and the oracle's copy of it."""
+    generator = Rng(7).torch()
+    stages, weights = [], []
+    for fan_in, fan_out, stride in zip((3, 4, 4), (4, 4, 5), STRIDES, strict=True):
+        layer = nn.Conv2d(fan_in, fan_out, 3, stride, 1).double()
+        stages.append(nn.Sequential(layer, nn.ReLU()))
+        weights.append(layer)
+    head = nn.Linear(5, 3).double()
+    with torch.no_grad():
+        for layer in (*weights, head):
+            layer.weight.normal_(generator=generator).mul_(0.5)
+            layer.bias.normal_(generator=generator).mul_(0.1)
+    stages.append(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), head))
+    arrays = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in (*weights, head)]
+    model = StagedModel(stages, normalise=Normalise(0.5, 0.5).double())
+    return model, oracle.Net(arrays[:-1], STRIDES, arrays[-1])
+
+
+MODEL, NET = small_network()
+
+
+def tape_of(scheme, rng):
+    """Return what a step draws, as arrays."""
+    draws = draw_batch(MODEL, (images, classes), scheme, rng)
+    tape = {"views": draws.views.numpy(), "point": draws.point}
+    if draws.pairs:
+        (pair,) = draws.pairs
+        tape["partner"] = pair.partner.numpy()
+        tape["lam"] = np.broadcast_to(np.asarray(pair.lam), B)
+        mask = torch.as_tensor(pair.weight, dtype=torch.float64)
+        tape["mask"] = mask.broadcast_to(B, 1, 8, 8)[:, 0].numpy()
+        if pair.source is not None:
+            tape["own"], tape["other"] = pair.source.numpy(), pair.partner_source.numpy()
+    if draws.noise is not None:
+        at_point = MODEL(draws.views.flatten(0, 1), stop=draws.point)
+        like = at_point.unflatten(0, draws.views.shape[:2])
+        fields = draws.noise.draw(like, rng.fold("noise"))
+        for name in ("additive", "multiplicative"):
+            if getattr(fields, name) is not None:
+                tape[name] = getattr(fields, name).detach().numpy()
+    return tape
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [("schemes", n) for n in SCHEMES] + [("ablation", n) for n in ABLATION],
+)
+def test_every_scheme_equals_its_oracle(table, name):
+    scheme = (SCHEMES if table == "schemes" else ABLATION)[name]
+    written_out = (oracle.SCHEMES if table == "schemes" else oracle.ABLATION)[name]
+    points = set()
+    for t in range(6):
+        rng = Rng(11).fold(t)
+        tape = tape_of(scheme, rng)
+        points.add(tape["point"])
+        loss = batch_loss(MODEL, (images, classes), scheme, rng).total.item()
+        assert loss == pytest.approx(written_out(NET, tape, classes.numpy()), rel=1e-9)
+    assert points <= set(scheme.points)
+
+
+def test_every_scheme_has_a_name_of_its_own():
+    assert tuple(SCHEMES) == (
+        "baseline", "noise_injection", "stability_training", "mixup", "manifold_mixup", "cutmix",
+        "puzzlemix", "nfm", "augmix", "augmix_no_jsd", "noisymix",
+    )  # fmt: skip
+    assert all(scheme.name == name for name, scheme in {**SCHEMES, **ABLATION}.items())
+    # One name means one scheme in both tables.
+    for name in set(SCHEMES) & set(ABLATION):
+        assert SCHEMES[name] == ABLATION[name]
+    assert get_scheme("mixing_noise") is ABLATION["mixing_noise"]
+
+
+def test_published_settings():
+    s = SCHEMES
+    assert s["noisymix"].noise == Noise(0.5, 0.5, sparsity=0.65, view_gain=1.0, law="released")
+    assert s["nfm"].noise == Noise(0.4, 0.2, law="released")
+    assert s["noise_injection"].noise == Noise(0.2, law="released")
+    assert [s[n].stability for n in ("augmix", "noisymix", "stability_training")] == [12, 12, 0.01]
+    assert [s[n].mix.alpha for n in ("mixup", "manifold_mixup", "nfm", "noisymix")] == [1, 2, 1, 1]
+    assert s["cutmix"].mix == CutMix(1.0, 0.5)
+    assert {s[n].points for n in ("nfm", "noisymix")} == {(0, 1, 2, 3)}
+    assert s["manifold_mixup"].points == (0, 1, 2)
+    assert s["augmix"].views == s["noisymix"].views == AugMix(3, 3, -1, 1, 2)
+
+
+def test_rows_of_table_4_have_its_ticks():
+    assert [row.switches.ticks() for row in ABLATION.values()] == TABLE_4
+    assert ABLATION["noisymix"].switches == (True, True, True, True)
+    assert SCHEMES["stability_training"].switches == (False, False, True, False)
+    assert SCHEMES["cutmix"].switches._asdict() == {
+        "augmentations": False,
+        "feature_mixing": True,
+        "noise_injections": False,
+        "jsd_loss": False,
+    }
+
+
+def test_rows_differ_in_their_switches_only():
+    full = ABLATION["noisymix"]
+    for name, row in ABLATION.items():
+        on = row.switches
+        views = full.views if on.jsd_loss else (Augmented() if on.augmentations else Plain(1))
+        made = replace(
+            full,
+            name=name,
+            views=views,
+            mix=full.mix if on.feature_mixing else None,
+            noise=full.noise if on.noise_injections else None,
+            stability=full.stability if on.jsd_loss else 0.0,
+            # Without mixing and noise there is nothing to do at a mix point.
+            points=full.points if on.feature_mixing or on.noise_injections else (0,),
+        )
+        assert made == row
+
+
+@pytest.mark.parametrize("step", range(3))
+def test_rows_share_the_draws_of_the_switches_they_share(step):
+    rng = Rng(5).fold(step)
+    draws = {n: draw_batch(MODEL, (images, classes), s, rng) for n, s in ABLATION.items()}
+    full, switches = draws["noisymix"], {n: s.switches for n, s in ABLATION.items()}
+    for name, drawn in draws.items():
+        on = switches[name]
+        if on.feature_mixing:
+            assert drawn.pairs[0].lam == full.pairs[0].lam
+            assert torch.equal(drawn.pairs[0].partner, full.pairs[0].partner)
+        if on.feature_mixing or on.noise_injections:
+            assert drawn.point == full.point
+        if on.noise_injections:
+            assert drawn.noise == full.noise
+        if on.jsd_loss:
+            assert torch.equal(drawn.views, full.views)
+        elif on.augmentations:
+            assert torch.equal(drawn.views[0], full.views[1])
+        else:
+            assert torch.equal(drawn.views[0], full.views[0])
+    # The fields too, between rows with as many views.
+    for names in (("noise", "mixing_noise", "noisymix_no_jsd"), ("augmix_noise", "noisymix")):
+        tapes = [tape_of(ABLATION[name], rng) for name in names]
+        assert all(np.array_equal(t["additive"], tapes[0]["additive"]) for t in tapes)
+        assert all(np.array_equal(t["multiplicative"], tapes[0]["multiplicative"]) for t in tapes)
+
+
+def test_stability_training_compares_with_a_noisy_copy():
+    parts = batch_loss(MODEL, (images, classes), SCHEMES["stability_training"], Rng(0))
+    assert torch.allclose(parts.logits[0], MODEL(images), rtol=1e-12)
+    clean, noisy = parts.logits.log_softmax(-1)
+    kl = nn.functional.kl_div(noisy, clean, log_target=True, reduction="batchmean")
+    assert parts.jsd.item() == pytest.approx(kl.item(), rel=1e-9)
+    assert 0 < parts.jsd.item() < 0.1
+
+
+@pytest.mark.parametrize("table", [SCHEMES, ABLATION])
+def test_every_scheme_trains_a_network_with_batch_statistics(table):
+    model = build_model("preact_resnet_small", 3, widths=(4, 4, 8, 8))
+    for scheme in table.values():
+        model.zero_grad()
+        parts = batch_loss(model, (images.float(), classes), scheme, Rng(0))
+        parts.total.backward()
+        assert all(bool(p.grad.isfinite().all()) for p in model.parameters())
+        assert float(model.stages[0][0].weight.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("noisymx", "noisymix"), ("aug_mix", "augmix"), ("puzzle_mix", "puzzlemix"), ("NFM", None)],
+)
+def test_unknown_names_suggest_the_nearest(name, near):
+    hint = f"did you mean '{near}'" if near else "Choose from: baseline"
+    with pytest.raises(ValueError, match=f"unknown scheme '{name}'.*{hint}"):
+        get_scheme(name)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Scheme("s", "augmix"), "views must be e.g. Plain.* got 'augmix'"),
+        (lambda: Scheme("s", AugMix), "views must be e.g. Plain.* got <class"),
+        (lambda: Scheme("s", mix="mixup"), "mix must be e.g. None or Mixup.* got 'mixup'"),
+        (lambda: Scheme("s", mix=1.0), "mix must be e.g. .* got 1.0"),
+        (lambda: Scheme("s", noise=0.5), "noise must be e.g. None or Noise.* got 0.5"),
+    ],
+)
+def test_parts_of_the_wrong_kind_are_named(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
