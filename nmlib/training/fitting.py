@@ -86,7 +86,8 @@ def fit(
         checkpoint_seconds: Least time between two checkpoints; 0 saves at every row.
         tensorboard: Also write the rows for TensorBoard, in `out`/tensorboard.
         compile: Compile the network's stages with torch.compile.
-        channels_last: Keep weights in the memory order that convolutions like.
+        channels_last: Keep weights in the memory order that convolutions like. Noise is drawn in
+            the order of memory, so this changes its draws, as another seed would.
         deterministic: Use reproducible kernels on a GPU (slower).
         accelerator: A ready `accelerate.Accelerator`; one is made when there are several processes.
         details: Recorded in run.json, e.g. the model's name.
@@ -159,7 +160,8 @@ def fit(
             run.out.mkdir(parents=True, exist_ok=True)
             if shared.main:
                 stack.enter_context(alone_in(run.out))
-            loop.checkpoints = CheckpointFolder(run.out, _identity(run))
+            identity = _identity(run) | {"layout": "channels_last" if channels_last else "plain"}
+            loop.checkpoints = CheckpointFolder(run.out, identity)
             _resume(loop, log or print_message)
         model.train()
         if run.finished:

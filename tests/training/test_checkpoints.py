@@ -210,6 +210,7 @@ def test_all_damaged_is_an_error_that_says_so(tmp_path):
         ("data", {"data": images(seed=6)}),
         ("recipe", {"recipe": Recipe(epochs=4, batch_size=16)}),
         ("seed", {"seed": 1}),
+        ("layout", {"channels_last": False}),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, what, change):
@@ -222,7 +223,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, what, change):
     assert f"\n  {what}: " in message and "now: " in message
     assert "out=" in message and "delete the folder" in message
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
-    others = {"scheme", "model", "data", "recipe", "seed"} - {what}
+    others = {"scheme", "model", "data", "recipe", "seed", "layout"} - {what}
     assert not [o for o in others if f"\n  {o}: " in message]
 
 
