@@ -53,12 +53,14 @@ from nmlib.schemes import (
     fig4_schemes,
     get_scheme,
 )
+from nmlib.training import BUDGETS, Budget, Recipe, Run, fit, load_weights
 from nmlib.views import Augmented, AugMix, AugMixPlan, Plain
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ABLATION",
+    "BUDGETS",
     "CORRUPTIONS",
     "EXTRA_CORRUPTIONS",
     "FIG4",
@@ -69,6 +71,7 @@ __all__ = [
     "AugMix",
     "AugMixPlan",
     "Augmented",
+    "Budget",
     "CorruptionReport",
     "CutMix",
     "ImageData",
@@ -81,8 +84,10 @@ __all__ = [
     "Plain",
     "Predictions",
     "PuzzleMix",
+    "Recipe",
     "ReliabilityCurve",
     "Rng",
+    "Run",
     "Scheme",
     "StagedModel",
     "Switches",
@@ -97,12 +102,14 @@ __all__ = [
     "evaluate_perturbations",
     "expected_calibration_error",
     "fig4_schemes",
+    "fit",
     "flip_probability",
     "get_scheme",
     "inject",
     "jensen_shannon_divergence",
     "kullback_leibler_divergence",
     "load",
+    "load_weights",
     "make_polygon_band",
     "mean_corruption_error",
     "mix",
