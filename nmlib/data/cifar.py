@@ -94,7 +94,8 @@ def read_cifar(
         name: "cifar10" or "cifar100".
         split: "train" or "test".
         root: Folder with the archive, or with the unpacked .bin files (in it or in the archive's
-            own folder name); by default `data_folder()`.
+            own folder name); by default `data_folder()`. An archive with another checksum is read
+            only from a folder named here.
         download: Fetch the archive if nothing is there.
 
     Returns:
@@ -103,7 +104,8 @@ def read_cifar(
 
     Raises:
         FileNotFoundError: If the files are missing.
-        ValueError: If a file is truncated.
+        ValueError: If a file is truncated, or the archive of the default folder is not the
+            official one.
     """
     layout = _LAYOUTS[name]
     folder = Path(root) if root is not None else data_folder()
@@ -121,7 +123,14 @@ def read_cifar(
     if archive.is_file():
         from nmlib.data.fetch import REMOTE
 
-        official = f"sha256:{_sha256(archive)}" == REMOTE[layout.archive].hash
+        found = f"sha256:{_sha256(archive)}"
+        official = found == REMOTE[layout.archive].hash
+        if not official and root is None:
+            raise ValueError(
+                f"{archive} has {found}, the official archive {REMOTE[layout.archive].hash}: remove "
+                f"it and load with download=True, or pass root={str(folder)!r} if it is meant to "
+                "differ"
+            )
         blobs = _from_archive(archive, (*wanted, layout.names))
         missing = [w for w in wanted if w not in blobs]
         if missing:
@@ -139,7 +148,8 @@ def read_cifar(
     parts = [_parse(blobs[w], f"{w} in {where}", layout) for w in wanted]
     images = torch.from_numpy(np.ascontiguousarray(np.concatenate([p[0] for p in parts])))
     labels = torch.from_numpy(np.concatenate([p[1] for p in parts]).astype(np.int64))
-    text = blobs.get(layout.names, b"").decode().split()
+    lines = blobs.get(layout.names, b"").decode().splitlines()
+    text = [line.strip() for line in lines if line.strip()]  # a name may hold spaces
     count = 10 if name == "cifar10" else 100
     classes = tuple(text) if len(text) == count else tuple(str(k) for k in range(count))
     if len(labels) and int(labels.max()) >= count:

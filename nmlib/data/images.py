@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks
@@ -59,6 +62,34 @@ class ImageData:
             raise ValueError(f"count must lie in 1 ... {len(self)}, got {count}")
         images, labels = self.images[:count], self.labels[:count]
         return replace(self, images=images, labels=labels, fingerprint=fingerprint(images, labels))
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64] | Tensor) -> ImageData:
+        """Return the images of some rows as a data set with a fingerprint of its own."""
+        chosen = torch.from_numpy(row_numbers(rows, len(self))).to(self.images.device)
+        images, labels = self.images[chosen], self.labels[chosen]
+        return replace(self, images=images, labels=labels, fingerprint=fingerprint(images, labels))
+
+
+def row_numbers(rows: Sequence[int] | NDArray[np.int64] | Tensor, count: int) -> NDArray[np.int64]:
+    """Return a choice among `count` rows as an array.
+
+    Raises:
+        ValueError: If it is empty, no list of integers, or names a row that does not exist.
+
+    >>> row_numbers(range(3), 5)
+    array([0, 1, 2])
+    """
+    chosen = np.asarray(rows.cpu() if isinstance(rows, Tensor) else rows)
+    if not chosen.size:
+        raise ValueError("the subset holds no row; name at least one")
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
+        raise ValueError(
+            f"a subset is a list of row numbers, got {chosen.dtype} of shape {chosen.shape}"
+        )
+    if chosen.min() < 0 or chosen.max() >= count:
+        bad = chosen.min() if chosen.min() < 0 else chosen.max()
+        raise ValueError(f"the subset names row {bad}, but the data have rows 0 to {count - 1}")
+    return chosen.astype(np.int64)
 
 
 def fingerprint(images: Tensor, labels: Tensor) -> str:

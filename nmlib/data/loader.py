@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmlib.data.images import ImageData
+from nmlib.data.images import ImageData, row_numbers
 from nmlib.rng import Rng
 
 __all__ = ["BatchDraw", "Batches", "flip_and_crop"]
@@ -110,12 +110,16 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        rows = np.arange(len(data)) if subset is None else np.asarray(subset)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu":
-            raise ValueError(f"subset must be a list of row numbers, got {rows.dtype} {rows.shape}")
-        if len(rows) and not 0 <= rows.min() <= rows.max() < len(data):
-            bad = rows.min() if rows.min() < 0 else rows.max()
-            raise ValueError(f"subset names row {bad}, but the data have rows 0 to {len(data) - 1}")
+        if data.images.dtype != torch.uint8 or data.images.ndim != 4:
+            raise ValueError(
+                f"images must be (N, H, W, 3) uint8, got {data.images.dtype} of shape "
+                f"{tuple(data.images.shape)}"
+            )
+        if len(data.labels) != len(data.images):
+            raise ValueError(
+                f"{data.label} has {len(data.images)} images and {len(data.labels)} labels"
+            )
+        rows = row_numbers(range(len(data)) if subset is None else subset, len(data))
         if batch_size < 1 or padding < 0:
             raise ValueError(
                 f"batch_size must be >= 1 and padding >= 0, got {batch_size} and {padding}"
@@ -130,7 +134,7 @@ class Batches:
                 f"multiple of {world_size}"
             )
         left = len(rows) % batch_size
-        if not len(rows) or (drop_last and len(rows) < batch_size):
+        if drop_last and len(rows) < batch_size:
             raise ValueError(
                 f"batch_size={batch_size} exceeds the {len(rows)} images of {data.label}, and "
                 "drop_last=True leaves out the small batch; lower batch_size or pass "
@@ -149,7 +153,7 @@ class Batches:
         self.shuffle = shuffle
         self.rank, self.world_size = rank, world_size
         self._rng = rng.fold("batches")
-        self._rows = rows.astype(np.int64)
+        self._rows = rows
         self._order: tuple[int, NDArray[np.int64]] = (-1, self._rows)
 
     def __len__(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -44,8 +44,10 @@ class Normalise(nn.Module):
         super().__init__()
         for name, value in (("mean", mean), ("std", std)):
             numbers = torch.as_tensor(value, dtype=torch.float32).flatten()
-            if not bool(torch.isfinite(numbers).all()) or (name == "std" and numbers.min() <= 0):
-                raise ValueError(f"{name} must be finite (std > 0), got {value}")
+            positive = name == "mean" or bool((numbers > 0).all())
+            if not positive or not bool(torch.isfinite(numbers).all()):
+                law = "finite" if name == "mean" else "finite and > 0"
+                raise ValueError(f"{name} must be {law}, got {value}")
             # Not in the state dict: the weights of a network fit whatever its input scale.
             self.register_buffer(name, numbers.view(-1, 1, 1), persistent=False)
 
@@ -173,30 +175,24 @@ class StreamDropout(nn.Module):
         if not 0 <= p < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {p}")
         self.p = p
-        self.rng: Rng | None = None
-        self._generator: torch.Generator | None = None
+        self.generator: torch.Generator | None = None
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
 
-    @torch.compiler.disable
-    def _keep(self, x: Tensor) -> Tensor:
-        if self.rng is None:
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        if self.generator is None:
             raise RuntimeError(
                 "dropout in training mode needs a random stream: run the step inside "
                 "`with dropout_stream(model, rng):`, or call model.eval()"
             )
-        if self._generator is None or self._generator.device != x.device:
-            self._generator = self.rng.to(x.device).torch()
         # In the layout of x, so that channels-last activations stay so.
-        return torch.empty_like(x, dtype=torch.bool).bernoulli_(
-            1 - self.p, generator=self._generator
+        keep = torch.empty_like(x, dtype=torch.bool).bernoulli_(
+            1 - self.p, generator=self.generator
         )
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return x
-        return torch.where(self._keep(x), x / (1 - self.p), 0)
+        return torch.where(keep, x / (1 - self.p), 0)
 
 
 @contextmanager
@@ -217,10 +213,15 @@ def dropout_stream(model: nn.Module, rng: Rng | None) -> Iterator[None]:
     >>> bool((draw() == draw()).all())
     True
     """
-    with ExitStack() as stack:
-        if rng is not None:
-            layers = [m for m in model.modules() if isinstance(m, StreamDropout)]
-            for i, layer in enumerate(layers):
-                stack.callback(layer.__dict__.update, rng=layer.rng, _generator=layer._generator)
-                layer.rng, layer._generator = rng.fold("dropout", i), None
+    layers = [m for m in model.modules() if isinstance(m, StreamDropout)]
+    before = [layer.generator for layer in layers]
+    if rng is not None and layers:
+        weight = next(model.parameters(), None)
+        device = rng.device if weight is None else weight.device
+        for i, layer in enumerate(layers):
+            layer.generator = rng.fold("dropout", i).to(device).torch()
+    try:
         yield
+    finally:
+        for layer, generator_before in zip(layers, before, strict=True):
+            layer.generator = generator_before

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
+
+from nmlib.models.norm import adversarial_norm
 
 __all__ = ["StagedModel"]
 
@@ -44,6 +47,10 @@ class StagedModel(nn.Module):
                 f"mix point {point} does not exist: this model has points 0 to "
                 f"{len(self.stages) - 1}"
             )
+
+    def adversarial_norm(self, routes: Sequence[bool] = (True,)) -> AbstractContextManager[None]:
+        """Send samples through the adversarial half of dual layers: `norm.adversarial_norm`."""
+        return adversarial_norm(self, routes)
 
     def forward(self, x: Tensor, start: int | None = None, stop: int | None = None) -> Tensor:
         """Run the stages [start, stop).
