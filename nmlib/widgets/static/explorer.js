@@ -56,7 +56,8 @@ class Explorer {
       class: "nm-root", "aria-label": "Decision-boundary lab",
       "data-lm-suppress-shortcuts": "true", // JupyterLab's one-key commands stay out
     });
-    this.root.nmLatencies = []; // ms from each move to the first frame drawn for it
+    // ms from each move to the first picture of it or a later one; whether it was its own
+    this.root.nmLatencies = [];
     host.append(this.root);
     this.gen = 0;        // counts settings
     this.shown = -1;     // the setting of the picture on screen
@@ -490,8 +491,8 @@ class Explorer {
       this.drawMs += 0.3 * (now - start - this.drawMs);
       if (this.answered !== undefined) this.shown = this.answered;
       while (this.moves.length && this.moves[0][0] <= this.shown) {
-        const latency = now - this.moves.shift()[1];
-        this.root.nmLatencies.push(latency);
+        const [gen, then] = this.moves.shift(), latency = now - then;
+        this.root.nmLatencies.push([latency, gen === this.shown]);
         this.root.dataset.latency = latency.toFixed(1);
       }
       this.publish();
