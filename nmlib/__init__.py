@@ -53,8 +53,8 @@ from nmlib.schemes import (
     fig4_schemes,
     get_scheme,
 )
-from nmlib.training import BUDGETS, Budget, Recipe, Run, fit, load_weights
-from nmlib.views import Augmented, AugMix, AugMixPlan, Plain
+from nmlib.training import BUDGETS, Budget, Recipe, Run, fit, load_model, load_weights
+from nmlib.views import AugMax, Augmented, AugMix, AugMixPlan, Plain
 
 __version__ = "0.1.0"
 
@@ -68,6 +68,7 @@ __all__ = [
     "PERTURBATIONS",
     "READINGS",
     "SCHEMES",
+    "AugMax",
     "AugMix",
     "AugMixPlan",
     "Augmented",
@@ -109,6 +110,7 @@ __all__ = [
     "jensen_shannon_divergence",
     "kullback_leibler_divergence",
     "load",
+    "load_model",
     "load_weights",
     "make_polygon_band",
     "mean_corruption_error",

@@ -2,21 +2,34 @@ r"""View makers: (B, ...) samples in, (V, B, ...) views out."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from nmlib import _checks, ops
 from nmlib.corruptions._threads import run_all, thread_count
 from nmlib.mixing import Model
 from nmlib.rng import Rng
 
-__all__ = ["OPERATIONS", "AugMix", "AugMixPlan", "Augmented", "Plain", "operation_parameter"]
+__all__ = [
+    "OPERATIONS",
+    "AugMax",
+    "AugMaxDraw",
+    "AugMix",
+    "AugMixPlan",
+    "Augmented",
+    "Plain",
+    "hardest_mixture",
+    "operation_parameter",
+    "run_chains",
+]
 
 
 @dataclass(frozen=True)
@@ -156,6 +169,13 @@ class AugMixPlan:
     def depth(self) -> NDArray[np.int64]:
         """(A, B, width) lengths of the chains."""
         return (self.operation != NONE).sum(-1)
+
+    def view(self, copy: int) -> AugMixPlan:
+        """Return the plan of one of the augmented views."""
+        one = slice(copy, copy + 1)
+        return AugMixPlan(
+            self.operation[one], self.level[one], self.sign[one], self.weights[one], self.mix[one]
+        )
 
     @classmethod
     def same(
@@ -319,26 +339,29 @@ class AugMix:
             (1 + A, B, C, H, W), A the plan's number of augmented views, of the type of x.
         """
         _check_images(x)
-        copies, batch = plan.operation.shape[:2]
-        if batch != len(x):
-            raise ValueError(f"the plan is for {batch} samples but x has {len(x)}; draw it anew")
+        copies = _check_plan(x, plan)
         x = x.detach()
         # Worker threads write into it, which they may not if it is an inference tensor.
         with torch.inference_mode(False):
             views = torch.empty((1 + copies, *x.shape), dtype=x.dtype, device=x.device)
-        on_cpu = x.device.type == "cpu"
-        pixels = max(1, x.shape[2] * x.shape[3])
-        size = max(1, (_CPU_PIXELS if on_cpu else _DEVICE_PIXELS) // pixels)
-        if on_cpu and batch > 1:
-            size = min(size, -(-batch // thread_count()))
-        pieces = [slice(first, first + size) for first in range(0, batch, size)]
-        work = functools.partial(_fill_views, views, x, plan)
-        if on_cpu and len(pieces) > 1:
-            run_all(work, pieces)
-        else:
-            for piece in pieces:
-                work(piece)
+        _in_pieces(x, functools.partial(_fill_views, views, x, plan))
         return views
+
+    def chains(self, x: Tensor, plan: AugMixPlan) -> Tensor:
+        """Return the ends of all chains, (A, B, width, C, H, W) uint8; arguments as of `apply`."""
+        _check_images(x)
+        copies = _check_plan(x, plan)
+        x = x.detach()
+        with torch.inference_mode(False):
+            shape = (copies, len(x), plan.operation.shape[2], *x.shape[1:])
+            ends = torch.empty(shape, dtype=torch.uint8, device=x.device)
+
+        def fill(piece: slice) -> None:
+            made = run_chains(_bytes(x[piece]), plan, piece)
+            ends[:, piece].copy_(made.view_as(ends[:, piece]))
+
+        _in_pieces(x, fill)
+        return ends
 
 
 @dataclass(frozen=True)
@@ -368,9 +391,29 @@ class Augmented:
     def make(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Tensor:
         """Return (1, B, C, H, W): x augmented."""
         plan = self.augmix.draw(len(x), rng)
-        names = ("operation", "level", "sign", "weights", "mix")
-        first = AugMixPlan(*(getattr(plan, name)[:1] for name in names))
-        return self.augmix.apply(x, first)[1:]
+        return self.augmix.apply(x, plan.view(0))[1:]
+
+
+def _in_pieces(x: Tensor, work: Callable[[slice], None]) -> None:
+    """Call `work` for all samples, some at a time; on a CPU, by all threads."""
+    on_cpu = x.device.type == "cpu"
+    pixels = max(1, x.shape[2] * x.shape[3])
+    size = max(1, (_CPU_PIXELS if on_cpu else _DEVICE_PIXELS) // pixels)
+    if on_cpu and len(x) > 1:
+        size = min(size, -(-len(x) // thread_count()))
+    pieces = [slice(first, first + size) for first in range(0, len(x), size)]
+    if on_cpu and len(pieces) > 1:
+        run_all(work, pieces)
+    else:
+        for piece in pieces:
+            work(piece)
+
+
+def _check_plan(x: Tensor, plan: AugMixPlan) -> int:
+    copies, batch = plan.operation.shape[:2]
+    if batch != len(x):
+        raise ValueError(f"the plan is for {batch} samples but x has {len(x)}; draw it anew")
+    return copies
 
 
 def _check_images(x: Tensor) -> None:
@@ -393,6 +436,11 @@ def _on(array: NDArray, x: Tensor) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(x.device)
 
 
+def _bytes(x: Tensor) -> Tensor:
+    # By way of int16, which is faster than straight to bytes.
+    return (x.float() * 255).round_().to(torch.int16).to(torch.uint8)
+
+
 @torch.no_grad()
 def _fill_views(views: Tensor, x: Tensor, plan: AugMixPlan, piece: slice) -> None:
     """Write the views of some samples."""
@@ -400,7 +448,7 @@ def _fill_views(views: Tensor, x: Tensor, plan: AugMixPlan, piece: slice) -> Non
     x = x[piece]
     precise = torch.promote_types(x.dtype, torch.float32)
     clean = x.to(precise)
-    chains = run_chains((clean * 255).round_().to(torch.uint8), plan, piece)
+    chains = run_chains(_bytes(clean), plan, piece)
     chains = chains.view(copies, len(x), width, *x.shape[1:])
     mix = plan.mix[:, piece]
     parts = mix[..., None] * plan.weights[:, piece] / 255
@@ -431,19 +479,231 @@ def run_chains(x: Tensor, plan: AugMixPlan, piece: slice = slice(None)) -> Tenso
     steps = operation.reshape(-1, shape[3])
     level = plan.level[:, piece].reshape(steps.shape)
     sign = plan.sign[:, piece].reshape(steps.shape)
-    sample = np.broadcast_to(np.arange(shape[1])[None, :, None], shape[:3]).reshape(-1)
-    chains = x.index_select(0, _on(sample, x))
+    # The row of `images` that holds each chain; all begin at their sample.
+    row = np.broadcast_to(np.arange(shape[1])[None, :, None], shape[:3]).reshape(-1).copy()
+    images = x
     for t in range(shape[3]):
-        for number, name in enumerate(OPERATIONS):
-            rows = np.flatnonzero(steps[:, t] == number)
-            if not len(rows):
+        made, order = [], []
+        for number, name in enumerate((*OPERATIONS, "none")):
+            chains = np.flatnonzero(steps[:, t] == (NONE if name == "none" else number))
+            if not len(chains):
                 continue
-            index = _on(rows, x)
-            images = chains.index_select(0, index)
-            value = operation_parameter(name, level[rows, t], sign[rows, t], height, width)
-            if name in ("autocontrast", "equalize"):
-                images = getattr(ops, name)(images)
-            else:
-                images = getattr(ops, name)(images, value)
-            chains[index] = images
-    return chains
+            value = None
+            if name not in ("none", "autocontrast", "equalize"):
+                value = operation_parameter(name, level[chains, t], sign[chains, t], height, width)
+                if name.startswith("translate"):
+                    alike = np.argsort(value, kind="stable")
+                    chains, value = chains[alike], value[alike]
+            group = images.index_select(0, _on(row[chains], x))
+            if value is not None:
+                group = getattr(ops, name)(group, value)
+            elif name != "none":
+                group = getattr(ops, name)(group)
+            made.append(group)
+            order.append(chains)
+        images = torch.cat(made)
+        row[np.concatenate(order)] = np.arange(len(row))
+    return images.index_select(0, _on(row, x))
+
+
+# -- AugMax ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AugMaxDraw:
+    """All random decisions of AugMax for one batch.
+
+    Attributes:
+        plan: Two augmented views: the AugMix view, and the chains that the adversary mixes.
+        mix: (B,) where the adversary starts, m in [0, 1].
+        scores: (B, width), its q; the weights of the chains are their softmax.
+    """
+
+    plan: AugMixPlan
+    mix: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        copies, batch, width, _ = self.plan.operation.shape
+        if copies != 2:
+            raise ValueError(f"plan must make 2 augmented views, got {copies}")
+        for name, wanted in (("mix", (batch,)), ("scores", (batch, width))):
+            found = np.shape(getattr(self, name))
+            if found != wanted:
+                raise ValueError(f"{name} must have shape {wanted} as the plan has, got {found}")
+
+
+@dataclass(frozen=True)
+class AugMax:
+    r"""The clean samples, an AugMix view, and one whose mixture the model finds hard.
+
+    $$\max_{m \in [0,1],\; q \in R^J} \ell\Big(f\big((1-m)\,x + m \sum_j
+      \mathrm{softmax}(q)_j\,C_j(x)\big),\; y\Big)$$
+
+    by steps along the sign of the gradient, from m and q uniform in [0, 1). The chains are drawn
+    as in `AugMix`, anew for each of the two views. A sample stops `extra_steps` steps after the
+    step at which it is first misclassified; its last point counts, also where an earlier one was
+    harder, as in the released code.
+
+    The model is in evaluation mode meanwhile and its weights get no gradient. If it has a method
+    `adversarial_norm()`, that is entered: a model with dual normalisation layers sends these
+    samples through the adversarial half. In training, `routes` sends the last view there.
+
+    Args:
+        severity: See `AugMix`; also the next three.
+        width: J.
+        depth: Of each chain, or -1.
+        alpha: Of the AugMix view.
+        steps: Of the adversary. Its authors use 10 on CIFAR; their script's default is 5.
+        step_size: Of each step in m and q.
+        extra_steps: Steps after the first misclassification.
+
+    Source: AugMax (arXiv 2110.13771), a comparison row of the paper's Table 2.
+    Differs: the authors do not normalise images; here the model's first step does.
+    """
+
+    severity: float = 3
+    width: int = 3
+    depth: int = -1
+    alpha: float = 1
+    steps: int = 10
+    step_size: float = 0.1
+    extra_steps: int = 1
+
+    def __post_init__(self) -> None:
+        self.augmix  # noqa: B018 (checks its four fields)
+        for name in ("steps", "extra_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        _checks.positive("step_size", self.step_size)
+
+    @property
+    def augmix(self) -> AugMix:
+        """The law of the chains."""
+        return AugMix(self.severity, self.width, self.depth, self.alpha)
+
+    @property
+    def count(self) -> int:
+        """Number of views V."""
+        return 3
+
+    @property
+    def routes(self) -> tuple[bool, ...]:
+        """For each view, whether it belongs to the adversarial half of dual normalisation."""
+        return (False, False, True)
+
+    def draw(self, batch: int, rng: Rng) -> AugMaxDraw:
+        """Draw what is random for `batch` samples; the same on every device."""
+        start = rng.fold("adversary").numpy()
+        plan = self.augmix.draw(batch, rng)
+        return AugMaxDraw(plan, start.random(batch), start.random((batch, self.width)))
+
+    def make(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Tensor:
+        """Return (3, B, C, H, W) views: clean, AugMix, AugMax.
+
+        Args:
+            x: (B, C, H, W) in [0, 1].
+            y: (B,) classes.
+            model: Images to logits.
+            rng: Stream of the draws.
+
+        Raises:
+            ValueError: Without labels or model, or if x is not a batch of images in [0, 1].
+        """
+        return self.apply(x, y, model, self.draw(len(x), rng))
+
+    def apply(self, x: Tensor, y: Tensor | None, model: Model | None, draws: AugMaxDraw) -> Tensor:
+        """Return the views for given draws; they depend on the model too."""
+        if y is None or model is None:
+            missing = "labels y" if y is None else "a model"
+            raise ValueError(f"AugMax looks for hard mixtures, so that make needs {missing}")
+        if y.shape != (len(x),):
+            raise ValueError(f"y must have shape ({len(x)},), one class a sample, got {y.shape}")
+        first = self.augmix.apply(x, draws.plan.view(0))
+        chains = self.augmix.chains(x, draws.plan.view(1))[0]
+        with torch.inference_mode(False), torch.no_grad():
+            # What was made in inference mode cannot take part in a gradient.
+            clean = x.clone() if x.is_inference() else x.detach()
+            clean = clean.to(torch.promote_types(x.dtype, torch.float32))
+            found = hardest_mixture(
+                model,
+                clean,
+                chains.to(clean.dtype).div_(255),
+                y,
+                _on(draws.mix, x).to(clean.dtype),
+                _on(draws.scores, x).to(clean.dtype),
+                steps=self.steps,
+                step_size=self.step_size,
+                extra_steps=self.extra_steps,
+            )
+        return torch.cat((first, found.to(x.dtype).unsqueeze(0)))
+
+
+def hardest_mixture(
+    model: Model,
+    x: Tensor,
+    chains: Tensor,
+    y: Tensor,
+    mix: Tensor,
+    scores: Tensor,
+    *,
+    steps: int,
+    step_size: float,
+    extra_steps: int,
+) -> Tensor:
+    """Return the mixtures of x and its chains that `AugMax` ends at.
+
+    Args:
+        model: Images to logits.
+        x: (B, C, H, W).
+        chains: (B, J, C, H, W), the images to mix in.
+        y: (B,) classes.
+        mix: (B,), where m starts.
+        scores: (B, J), where q starts.
+        steps: Of gradient ascent.
+        step_size: See `AugMax`.
+        extra_steps: See `AugMax`.
+
+    Returns:
+        (B, C, H, W).
+    """
+
+    def mixture(rows: Tensor | slice, m: Tensor, q: Tensor) -> Tensor:
+        weights = m.unsqueeze(1) * q.softmax(1)
+        # Not einsum, which autocast would take in half precision.
+        parts = (weights.view(*weights.shape, 1, 1, 1) * chains[rows]).sum(1)
+        return (1 - m).view(-1, 1, 1, 1) * x[rows] + parts
+
+    mix, scores = mix.clone(), scores.clone()
+    active = torch.arange(len(x), device=x.device)
+    left = torch.full_like(active, extra_steps)
+    with _frozen(model), torch.enable_grad():
+        for _ in range(steps):
+            if not len(active):
+                break
+            m, q = mix[active].requires_grad_(), scores[active].requires_grad_()
+            logits = model(mixture(active, m, q))
+            loss = functional.cross_entropy(logits.float(), y[active], reduction="sum")
+            up_m, up_q = torch.autograd.grad(loss, (m, q))
+            left[active] -= (logits.argmax(1) != y[active]).to(left.dtype)
+            go = left[active] >= 0
+            active = active[go]
+            mix[active] = (m.detach() + step_size * up_m.sign()).clamp_(0, 1)[go]
+            scores[active] = (q.detach() + step_size * up_q.sign())[go]
+    return mixture(slice(None), mix, scores)
+
+
+@contextlib.contextmanager
+def _frozen(model: Model) -> Iterator[None]:
+    """Put a model into evaluation mode and onto the adversarial route, then back."""
+    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
+    before = [module.training for module in modules]
+    route = getattr(model, "adversarial_norm", contextlib.nullcontext)
+    try:
+        for module in modules:
+            module.training = False
+        with route():
+            yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.training = training
