@@ -38,6 +38,7 @@ TESTED: dict[str, Range] = {
     "tqdm": Range("4.66", "4.70.1", "data"),
     "pillow": Range("10.3", "13.0.0", "data"),
     "scipy": Range("1.11", "1.17.1", "data"),
+    "pandas": Range("2.2", "3.1.1", "tables"),
     "scikit-learn": Range("1.5", "1.9.1", "notebooks"),
     "ipywidgets": Range("7.7.1", "8.1.9", "notebooks"),
     "anywidget": Range("0.9", "0.11.0", "notebooks"),

@@ -42,7 +42,7 @@ def pins(path):
 
 
 EVERYTHING = requirements() | requirements(*EXTRAS)
-LAB = requirements() | requirements("plots", "data", "notebooks", "lab")
+LAB = requirements() | requirements("plots", "data", "tables", "notebooks", "lab")
 
 
 def lower_bound(requirement):
@@ -106,7 +106,7 @@ def test_one_version():
 
 BLOCKED = (
     "matplotlib", "plotly", "ipywidgets", "anywidget", "sklearn", "scipy", "PIL", "pooch", "tqdm",
-    "IPython", "yaml",
+    "IPython", "yaml", "pandas",
 )  # fmt: skip
 
 

@@ -1,0 +1,23 @@
+"""The numbers that the paper prints, as data, and what recomputing them shows.
+
+`table(n)` returns Table n as a tidy pandas frame, `printed(n)` as it looks in print, `audit()` the
+places where the tables disagree with each other, `claims()` what the text says of them. The frames
+need pandas: `pip install "nmlib[tables]"`.
+"""
+
+from nmlib.paper._audit import audit, chance_of_rounding
+from nmlib.paper._claims import claims
+from nmlib.paper._frames import ablation, printed, table, tables
+from nmlib.paper._tables import ARXIV, SWITCHES
+
+__all__ = [
+    "ARXIV",
+    "SWITCHES",
+    "ablation",
+    "audit",
+    "chance_of_rounding",
+    "claims",
+    "printed",
+    "table",
+    "tables",
+]

@@ -1,0 +1,1012 @@
+"""The paper's tables and ours beside them: ablation, effects, Figs. 1 and 6 redrawn.
+
+The paper's numbers are hollow grey diamonds or dashed outlines, ours are filled and coloured. The
+paper prints one number a row, so only ours have intervals.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nmlib import _checks
+from nmlib.effects import Cells, differences, effects, gains, orders, shapley
+from nmlib.metrics import CORRUPTION_FAMILIES
+from nmlib.paper import SWITCHES, ablation
+from nmlib.paper._audit import Finding, findings
+from nmlib.paper._tables import SPECS, Number, numbers
+from nmlib.plots.shown import Shown
+from nmlib.plots.style import OKABE_ITO
+from nmlib.rng import Rng
+
+__all__ = [
+    "AblationTableDisplay",
+    "AccuracyScatterDisplay",
+    "CorruptionDifferenceDisplay",
+    "FamilyDisplay",
+    "InteractionDisplay",
+    "WaterfallDisplay",
+]
+
+_WORDS = {
+    "augmentations": "Augmentations",
+    "feature_mixing": "Feature mixing",
+    "noise_injections": "Noise",
+    "jsd_loss": "JSD loss",
+}
+_OURS = OKABE_ITO["blue"]
+_PAPER = "0.35"
+_DIVERGING = "PuOr_r"  # two hues that all readers tell apart, white at zero
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # The object interface, not pyplot: widgets may draw while a cell is plotting.
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _note(figure: Any, text: str) -> None:
+    figure.supxlabel(text, fontsize=7.5, color="0.35", x=0.99, ha="right")
+
+
+def _diamond(**more: Any) -> dict[str, Any]:
+    return {
+        "marker": "D", "ms": 6, "mfc": "none", "mec": _PAPER, "color": _PAPER, "ls": "none",
+    } | more  # fmt: skip
+
+
+def _bare(ax: Any) -> None:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for side in ax.spines.values():
+        side.set_visible(False)
+
+
+def _all_off(cells: Cells) -> float:
+    """Return the mean of the row without any switch, from which gains are counted."""
+    off = (False,) * len(cells.switches)
+    if off not in cells.rows:
+        raise ValueError("the row with all switches off is missing; gains are counted from it")
+    return float(cells.means[cells.rows[off]])
+
+
+def _words(row: Sequence[bool]) -> str:
+    on = [_WORDS[s] for s, is_on in zip(SWITCHES, row, strict=True) if is_on]
+    return " + ".join(on) or "none"
+
+
+def _same_switches(cells: Cells | None) -> None:
+    if cells is not None and cells.switches != SWITCHES:
+        raise ValueError(f"cells must have the switches {SWITCHES}, got {cells.switches}")
+
+
+# -- the ablation ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class AblationTableDisplay(Shown):
+    """Table 4 with its ticks: the paper's gains, and ours where there are any.
+
+    Attributes:
+        paper: The published rows.
+        ours: Our rows; rows of one and not of the other stay empty there.
+        conditions: What ours were measured on; stands in the corner.
+        sort_by: "paper", "ours" or "switches".
+        level: Coverage of our intervals (Student, over seeds).
+
+    Source: paper Table 4.
+
+    >>> AblationTableDisplay.from_paper().summary.split(";")[0]
+    'Table 4 of the paper: robust accuracy from 47.4 to 71.9 % in ten rows'
+    """
+
+    paper: Cells
+    ours: Cells | None = None
+    conditions: str = ""
+    sort_by: str = "paper"
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        _checks.choice("sort_by", self.sort_by, ("paper", "ours", "switches"))
+        _same_switches(self.paper)
+        _same_switches(self.ours)
+        if self.sort_by == "ours" and self.ours is None:
+            raise ValueError("sort_by='ours' needs our results; give ours= or sort by 'paper'")
+
+    @classmethod
+    def from_paper(
+        cls,
+        ours: Cells | None = None,
+        *,
+        metric: str = "robust_accuracy",
+        conditions: str = "",
+        sort_by: str = "paper",
+    ) -> AblationTableDisplay:
+        """Put our cells (in percent), if any, beside the paper's."""
+        return cls(ablation(metric), ours, conditions, sort_by)
+
+    def order(self) -> list[tuple[bool, ...]]:
+        """Return the rows from top to bottom, the lowest accuracy first."""
+        rows = dict.fromkeys([*self.paper.rows, *(self.ours.rows if self.ours else ())])
+        if self.sort_by == "switches":
+            return sorted(rows, key=lambda r: (sum(r), tuple(not on for on in r)))
+        by = self.paper if self.sort_by == "paper" or self.ours is None else self.ours
+        value = {r: float(by.means[k]) for r, k in by.rows.items()}
+        return sorted(rows, key=lambda r: value.get(r, np.inf))
+
+    @property
+    def summary(self) -> str:
+        p = self.paper.means
+        text = (
+            f"Table 4 of the paper: robust accuracy from {p.min():.1f} to {p.max():.1f} % in ten "
+            f"rows; the largest gain has {_words(self.paper.on[int(p.argmax())]).lower()}."
+        )
+        if self.ours is not None:
+            o = self.ours.means
+            text += (
+                f" Ours: {o.min():.1f} to {o.max():.1f} %, {self.ours.seeds} seed(s), the best row "
+                f"has {_words(self.ours.on[int(o.argmax())]).lower()}."
+            )
+        return text
+
+    def _entries(self) -> list[dict[str, Any]]:
+        """Return one record a row: ticks, values, gains and our interval."""
+        base = {"paper": _all_off(self.paper)}
+        paired = None
+        if self.ours is not None:
+            base["ours"] = _all_off(self.ours)
+            paired = differences(self.ours, Rng(0), level=self.level, resamples=2)
+        entries = []
+        for row in self.order():
+            entry: dict[str, Any] = {"row": row}
+            for name, cells in (("paper", self.paper), ("ours", self.ours)):
+                if cells is not None and row in cells.rows:
+                    k = cells.rows[row]
+                    entry[name] = float(cells.means[k])
+                    entry[f"{name} gain"] = entry[name] - base[name]
+                    if paired is not None and name == "ours" and any(row):
+                        entry["reach"] = float(paired.t_high[k] - paired.difference[k])
+            entries.append(entry)
+        return entries
+
+    def plot(self) -> Any:
+        """Draw the ticks on the left and the gains over the first row on the right."""
+        entries = self._entries()
+        n = len(entries)
+        figure = _figure(10, 0.36 * n + 1.5)
+        left, right = figure.subplots(1, 2, width_ratios=(4.6 if self.ours else 4, 5), sharey=True)
+        y = np.arange(n)[::-1]
+        for k, switch in enumerate(SWITCHES):
+            for at, entry in zip(y, entries, strict=True):
+                on = entry["row"][k]
+                left.plot(
+                    k, at, "o", ms=9 if on else 3, color="0.15" if on else "0.75", clip_on=False
+                )
+            left.text(k, n - 0.35, _WORDS[switch].replace(" ", "\n"), ha="center", fontsize=8)
+        for at, entry in zip(y, entries, strict=True):
+            on = [k for k in range(4) if entry["row"][k]]
+            if on:
+                left.plot([on[0], on[-1]], [at, at], color="0.15", lw=1.2)
+            if "paper" in entry:
+                left.text(4.6, at, f"{entry['paper']:.1f}", color=_PAPER, ha="center", va="center",
+                          style="italic")  # fmt: skip
+            if "ours" in entry:
+                left.text(5.8, at, f"{entry['ours']:.1f}", color=_OURS, ha="center", va="center",
+                          weight="bold")  # fmt: skip
+        left.text(4.6, n - 0.35, "paper\n%", ha="center", fontsize=8, color=_PAPER, style="italic")
+        if self.ours is not None:
+            left.text(5.8, n - 0.35, "ours\n%", ha="center", fontsize=8, color=_OURS, weight="bold")
+        left.set_xlim(-0.5, 6.4 if self.ours else 5.2)
+        left.set_ylim(-0.7, n + 0.55)
+        _bare(left)
+        both = self.ours is not None
+        shift = 0.13 if both else 0.0
+        given = [(at, e["paper gain"]) for at, e in zip(y, entries, strict=True) if "paper" in e]
+        right.plot(
+            [g for _, g in given], [at + shift for at, _ in given],
+            **_diamond(label="paper (one number a row)", zorder=3),
+        )  # fmt: skip
+        if both:
+            own = [(at, e) for at, e in zip(y, entries, strict=True) if "ours" in e]
+            reach = [0.0 if np.isnan(r := e.get("reach", 0.0)) else r for _, e in own]
+            right.errorbar(
+                [e["ours gain"] for _, e in own], [at - shift for at, _ in own], xerr=reach,
+                fmt="o", ms=5.5, color=_OURS, capsize=2.5, lw=1.2, zorder=4,
+                label=f"ours ({self.ours.seeds if self.ours else 0} seeds, "
+                f"{100 * self.level:.0f} % interval)",
+            )  # fmt: skip
+        right.axvline(0, color="0.5", lw=0.8)
+        right.set_xlabel("gain over the row without any part (percentage points)")
+        right.grid(axis="x", color="0.92")
+        right.hlines(y, *right.get_xlim(), color="0.94", lw=0.8, zorder=0)
+        right.set_axisbelow(True)
+        right.tick_params(left=False)
+        right.legend(loc="lower right", fontsize=8.5)
+        _note(figure, "paper: Table 4, CIFAR-100-C" + (f"; ours: {self.conditions}"
+                                                       if self.conditions else ""))  # fmt: skip
+        return figure
+
+    def html(self) -> str:
+        """Return the table as HTML whose headings sort it; nothing is loaded from elsewhere.
+
+        The paper's numbers are in italics with a dashed edge, ours are bold. Without scripts the
+        table stands as it is.
+        """
+        heads = [_WORDS[s] for s in SWITCHES] + ["paper %", "paper gain"]
+        if self.ours is not None:
+            heads += ["ours %", "our gain", "±"]
+        lines = []
+        for e in self._entries():
+            cells = [f'<td data-v="{int(on)}">{"✓" if on else "✗"}</td>' for on in e["row"]]
+            keys = ["paper", "paper gain"]
+            if self.ours is not None:
+                keys += ["ours", "ours gain", "reach"]
+            for key in keys:
+                value = e.get(key, float("nan"))
+                sign = "+" if "gain" in key else ""
+                text = "–" if np.isnan(value) else f"{value:{sign}.1f}"
+                kind = "paper" if key.startswith("paper") else "ours"
+                cells.append(f'<td class="{kind}" data-v="{value:.6g}">{text}</td>')
+            lines.append("<tr>" + "".join(cells) + "</tr>")
+        head = "".join(
+            f'<th scope="col"><button type="button">{html.escape(h)}</button></th>' for h in heads
+        )
+        note = html.escape(f"Paper: Table 4. Ours: {self.conditions}" if self.ours else
+                           "Paper: Table 4.")  # fmt: skip
+        return _TABLE.format(head=head, body="\n".join(lines), note=note)
+
+
+_TABLE = """<div class="nm-ablation">
+<style>
+.nm-ablation table {{border-collapse: collapse; font-variant-numeric: tabular-nums}}
+.nm-ablation td, .nm-ablation th {{padding: .25em .6em; text-align: center}}
+.nm-ablation th button {{font: inherit; font-weight: 600; background: none; border: 0;
+  cursor: pointer; color: inherit}}
+.nm-ablation .paper {{font-style: italic; border-bottom: 1px dashed #595959}}
+.nm-ablation .ours {{font-weight: 700; border-bottom: 1px solid #0072B2}}
+.nm-ablation th[aria-sort=ascending] button::after {{content: " ▲"}}
+.nm-ablation th[aria-sort=descending] button::after {{content: " ▼"}}
+</style>
+<table><caption>{note}</caption><thead><tr>{head}</tr></thead>
+<tbody>
+{body}
+</tbody></table>
+<script>
+(() => {{
+  const table = document.currentScript.previousElementSibling;
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((th, k) => th.firstElementChild.addEventListener("click", () => {{
+    const up = th.getAttribute("aria-sort") !== "ascending";
+    heads.forEach(h => h.removeAttribute("aria-sort"));
+    th.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const value = row => parseFloat(row.cells[k].dataset.v);
+    const rows = [...table.tBodies[0].rows];
+    rows.sort((a, b) => {{
+      const x = value(a), y = value(b);
+      if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y);
+      return up ? x - y : y - x;
+    }});
+    table.tBodies[0].append(...rows);
+  }}));
+}})();
+</script>
+</div>
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class WaterfallDisplay(Shown):
+    """From the bare network to NoisyMix, one part after another, in every order there is.
+
+    Attributes:
+        paper: The published rows.
+        ours: Our rows, if any.
+        conditions: What ours were measured on.
+        route: One order of the switches; default: all orders whose rows exist in the paper.
+
+    Source: paper Table 4.
+    """
+
+    paper: Cells
+    ours: Cells | None = None
+    conditions: str = ""
+    route: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _same_switches(self.paper)
+        _same_switches(self.ours)
+        if self.route is not None and tuple(self.route) not in orders(self.paper):
+            raise ValueError(
+                f"order {self.route} lacks rows; complete are {', '.join(map(str, self.routes()))}"
+            )
+
+    @classmethod
+    def from_paper(
+        cls,
+        ours: Cells | None = None,
+        *,
+        conditions: str = "",
+        route: Sequence[str] | None = None,
+    ) -> WaterfallDisplay:
+        """Put our cells, if any, beside the paper's."""
+        return cls(ablation(), ours, conditions, None if route is None else tuple(route))
+
+    def routes(self) -> tuple[tuple[str, ...], ...]:
+        """Return the orders shown."""
+        found = orders(self.paper)
+        return (self.route,) if self.route in found else found
+
+    @staticmethod
+    def steps(cells: Cells, route: Sequence[str]) -> list[float]:
+        """Return the values along an order; nan where a row is missing."""
+        on: set[str] = set()
+        values = []
+        for switch in (None, *route):
+            on |= {switch} if switch else set()
+            row = tuple(s in on for s in cells.switches)
+            values.append(float(cells.means[cells.rows[row]]) if row in cells.rows else np.nan)
+        return values
+
+    @property
+    def summary(self) -> str:
+        share = shapley(self.paper, Rng(0), resamples=2)
+        parts = ", ".join(
+            f"{_WORDS[s].lower()} {v:+.1f}" for s, v in zip(SWITCHES, share.value, strict=True)
+        )
+        text = (
+            f"Of {share.every_order} orders, Table 4 has the rows of {len(share.orders)}. Mean gain"
+            f" over these, in points: {parts}."
+        )
+        if self.ours is not None:
+            own = shapley(self.ours, Rng(0), resamples=2)
+            text += f" Ours ({len(own.orders)} orders): " + ", ".join(
+                f"{_WORDS[s].lower()} {v:+.1f}" for s, v in zip(SWITCHES, own.value, strict=True)
+            ) + "."  # fmt: skip
+        return text
+
+    def plot(self) -> Any:
+        """Draw a panel for each order: the paper's steps dashed, ours filled."""
+        routes = self.routes()
+        columns = min(2, len(routes))
+        lines = -(-len(routes) // columns)
+        figure = _figure(4.9 * columns, 2.9 * lines + 0.4)
+        axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
+        for ax in axes.flat[len(routes) :]:
+            ax.axis("off")
+        for ax, route in zip(axes.flat, routes, strict=False):
+            self._panel(ax, route)
+        for ax in axes[:, 0]:
+            ax.set_ylabel("gain, percentage points")
+        _note(figure, "paper: Table 4, CIFAR-100-C, one number a row" + (
+            f"; ours: {self.conditions}" if self.conditions else ""))  # fmt: skip
+        return figure
+
+    def _panel(self, ax: Any, route: Sequence[str]) -> None:
+        from matplotlib.patches import Patch
+
+        both = self.ours is not None
+        width = 0.38 if both else 0.66
+        sources = [("paper", self.paper, -0.2 if both else 0.0)]
+        if self.ours is not None:
+            sources.append(("ours", self.ours, 0.2))
+        for name, cells, shift in sources:
+            values = np.array(self.steps(cells, route)) - _all_off(cells)
+            look: dict[str, Any] = {"facecolor": "white", "edgecolor": _PAPER, "ls": "--"}
+            if name == "ours":
+                look = {"facecolor": OKABE_ITO["sky blue"], "edgecolor": _OURS}
+            bold = "normal" if name == "paper" else "bold"
+            colour = _PAPER if name == "paper" else _OURS
+            for k in range(len(route)):
+                a, b = values[k], values[k + 1]
+                if np.isnan(a + b):
+                    ax.text(k + shift, 0.5, "no row", rotation=90, ha="center", fontsize=7)
+                    continue
+                ax.bar(k + shift, b - a, width, bottom=a, lw=1.2, **look)
+                ax.text(
+                    k + shift, max(a, b) + 0.5, f"{b - a:+.1f}", ha="center", fontsize=8,
+                    color=colour, weight=bold,
+                )  # fmt: skip
+                # The step that the next bar starts from.
+                ax.plot([k + shift + width / 2, k + 1 + shift - width / 2], [b, b], color=colour,
+                        lw=0.7, ls=":")  # fmt: skip
+            ax.bar(len(route) + shift, values[-1], width, lw=1.2, hatch="//" if name == "ours"
+                   else None, **look)  # fmt: skip
+            ax.text(
+                len(route) + shift, values[-1] + 0.5, f"{values[-1]:+.1f}", ha="center",
+                fontsize=8, color=colour, weight=bold,
+            )  # fmt: skip
+        names = ["+ " + _WORDS[s].replace(" ", "\n").lower() for s in route]
+        ax.set_xticks(range(len(route) + 1), [*names, "all"], fontsize=8)
+        ax.axhline(0, color="0.5", lw=0.8)
+        ax.margins(y=0.12)
+        ax.grid(axis="y", color="0.93")
+        ax.set_axisbelow(True)
+        if both:
+            ax.legend(
+                handles=[
+                    Patch(facecolor="white", edgecolor=_PAPER, ls="--", label="paper"),
+                    Patch(facecolor=OKABE_ITO["sky blue"], edgecolor=_OURS, label="ours"),
+                ],
+                fontsize=8, loc="upper left",
+            )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class InteractionDisplay(Shown):
+    """Main effects and interactions, and the gain of each part wherever the rows show it.
+
+    Hatched fields are what the rows do not determine. That the divergence acts without
+    augmentations is left out of the fit: without them (and noise) all views are equal.
+
+    Attributes:
+        cells: Results in percent.
+        title: "paper" or what was measured.
+        ours: Whether these are ours; the paper's stand in grey.
+
+    Source: paper Table 4; the effects are ours.
+    """
+
+    cells: Cells
+    title: str = "paper, Table 4"
+    ours: bool = False
+
+    def __post_init__(self) -> None:
+        _same_switches(self.cells)
+
+    @classmethod
+    def from_paper(cls) -> InteractionDisplay:
+        """Show the effects of the published rows."""
+        return cls(ablation())
+
+    @classmethod
+    def from_cells(cls, cells: Cells, title: str) -> InteractionDisplay:
+        """Show the effects of our rows."""
+        return cls(cells, title, True)
+
+    def _effects(self) -> Any:
+        jsd_alone = (SWITCHES[0], SWITCHES[3])
+        without = [jsd_alone]
+        # With rows of the divergence alone, there is something to fit.
+        if any(row[3] and not row[0] for row in self.cells.rows):
+            without = []
+        return effects(self.cells, Rng(0), without=without, resamples=2)
+
+    @property
+    def summary(self) -> str:
+        found = self._effects()
+        main = ", ".join(f"{_WORDS[s].lower()} {found.of(s):+.1f}" for s in SWITCHES)
+        unknown = [
+            " x ".join(_WORDS[s].lower() for s in term)
+            for term, known in zip(found.terms, found.identified, strict=True)
+            if not known
+        ]
+        text = f"{self.title}: main effects in points: {main}."
+        return text + (f" Not determined by the rows: {'; '.join(unknown)}." if unknown else "")
+
+    def plot(self) -> Any:
+        """Draw the effects as a heat map, and beside it the gains by what was on before."""
+        figure = _figure(11.5, 4.4)
+        left, right = figure.subplots(1, 2, width_ratios=(4.2, 9))
+        found = self._effects()
+        square = np.full((4, 4), np.nan)
+        for (i, a), (j, b) in itertools.combinations_with_replacement(enumerate(SWITCHES), 2):
+            term = {a, b}
+            for t, value in zip(found.terms, found.estimate, strict=True):
+                if set(t) == term:
+                    square[j, i] = value
+        names = [_WORDS[s].replace(" ", "\n") for s in SWITCHES]
+        upper = np.triu(np.ones((4, 4), bool), 1)
+        reach = float(np.nanmax(np.abs(self._gains()[0])))
+        self._heat(left, square, upper, reach)
+        left.set_xticks(range(4), names, fontsize=8)
+        left.set_yticks(range(4), names, fontsize=8)
+        left.set_title("diagonal: mean gain; below: interaction", fontsize=9.5)
+        table, already, before = self._gains()
+        picture = self._heat(right, table, already, reach)
+        right.set_yticks(range(4), [f"+ {n}" for n in names], fontsize=8)
+        letters = ["".join("AMNJ"[k] for k in range(4) if row[k]) or "none" for row in before]
+        right.set_xticks(range(len(before)), letters, fontsize=9)
+        right.set_xlabel(
+            "on before (A augmentations, M feature mixing, N noise, J JSD loss)", fontsize=9
+        )
+        right.set_title("gain when one more goes on", fontsize=9.5)
+        figure.colorbar(picture, ax=right, pad=0.015, label="percentage points")
+        figure.suptitle(self.title, fontsize=11, style="normal" if self.ours else "italic",
+                        color=_OURS if self.ours else _PAPER)  # fmt: skip
+        _note(figure, "hatched: the rows there are do not determine it; blank: already on")
+        return figure
+
+    def _gains(self) -> tuple[Any, Any, list[tuple[bool, ...]]]:
+        before = [row for row in self.cells.rows if not all(row)]
+        table = np.full((4, len(before)), np.nan)
+        for gain in gains(self.cells, Rng(0), resamples=2):
+            table[SWITCHES.index(gain.switch), before.index(gain.before)] = gain.gain
+        return table, np.array(before).T, before
+
+    def _heat(self, ax: Any, values: Any, blank: Any, reach: float) -> Any:
+        from matplotlib.patches import Rectangle
+
+        picture = ax.imshow(values, cmap=_DIVERGING, vmin=-reach, vmax=reach, aspect="auto")
+        for (i, j), value in np.ndenumerate(values):
+            if blank[i, j]:
+                continue
+            if np.isnan(value):
+                ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fc="0.96", ec="0.6", lw=0,
+                                       hatch="///"))  # fmt: skip
+                continue
+            ax.text(
+                j, i, f"{value:+.1f}", ha="center", va="center", fontsize=10,
+                color="white" if abs(value) > 0.62 * reach else "black",
+            )  # fmt: skip
+        ax.set_xticks(np.arange(-0.5, values.shape[1]), minor=True)
+        ax.set_yticks(np.arange(-0.5, values.shape[0]), minor=True)
+        ax.grid(which="minor", color="white", lw=2)
+        ax.tick_params(which="both", length=0)
+        for side in ax.spines.values():
+            side.set_visible(False)
+        return picture
+
+
+# -- scatter --------------------------------------------------------------------------------------
+
+
+def _column(table: int, dataset: str) -> dict[str, Number]:
+    return {
+        p.method: p
+        for p in numbers(table)
+        if p.dataset == dataset and p.metric == "accuracy" and p.corruption in ("none", "mean")
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class AccuracyScatterDisplay(Shown):
+    """Two accuracies of every method against each other, as in the paper's Fig. 1.
+
+    Attributes:
+        table: Table of the numbers.
+        x: Test set on the horizontal axis.
+        y: Test set on the vertical axis.
+        paper: Numbers by method, (x, y).
+        ours: Our pairs (x, y) in percent by method, drawn filled.
+        conditions: What ours were measured on.
+
+    Source: paper Fig. 1; Tables 1 to 3.
+
+    >>> AccuracyScatterDisplay.fig1().x, AccuracyScatterDisplay.fig1().y
+    ('ImageNet-C', 'ImageNet-R')
+    """
+
+    table: int
+    x: str
+    y: str
+    paper: Mapping[str, tuple[Number, Number]]
+    ours: Mapping[str, tuple[float, float]]
+    conditions: str = ""
+
+    @classmethod
+    def from_table(
+        cls,
+        table: int,
+        x: str,
+        y: str,
+        *,
+        ours: Mapping[str, tuple[float, float]] | None = None,
+        conditions: str = "",
+    ) -> AccuracyScatterDisplay:
+        """Take two columns of Table 1, 2, 3 or 5 by the names of their test sets.
+
+        Raises:
+            ValueError: If the table has no such column.
+        """
+        sets = dict.fromkeys(p.dataset for p in numbers(table) if p.metric == "accuracy")
+        for name in (x, y):
+            _checks.choice(f"test set of Table {table}", name, sets)
+        a, b = _column(table, x), _column(table, y)
+        return cls(table, x, y, {m: (a[m], b[m]) for m in a if m in b}, dict(ours or {}),
+                   conditions)  # fmt: skip
+
+    @classmethod
+    def fig1(cls) -> AccuracyScatterDisplay:
+        """Fig. 1: accuracy on ImageNet-C and ImageNet-R, ResNet-50."""
+        return cls.from_table(1, "ImageNet-C", "ImageNet-R")
+
+    @property
+    def summary(self) -> str:
+        def best(k: int) -> str:
+            top = max(self.paper, key=lambda m: float(self.paper[m][k].value))
+            return f"{top} ({self.paper[top][k].value})"
+
+        return (
+            f"Table {self.table}, {SPECS[self.table].network}: {self.x} against {self.y}, "
+            f"{len(self.paper)} methods. Highest on {self.x}: {best(0)}; on {self.y}: {best(1)}."
+        )
+
+    def plot(self) -> Any:
+        """Draw the methods; bars reach from the lowest to the highest seed where printed."""
+        figure = _figure(7.6, 5.4)
+        ax = figure.subplots()
+        points, labels = [], []
+        for method, (a, b) in self.paper.items():
+            x, y = float(a.value), float(b.value)
+            bars: dict[str, Any] = {}
+            if a.low and b.low:
+                bars = {
+                    "xerr": [[x - float(a.low)], [float(a.high) - x]],
+                    "yerr": [[y - float(b.low)], [float(b.high) - y]],
+                }
+            heavy = method == "NoisyMix"
+            look = _diamond(ms=8 if heavy else 6.5, mew=2.2 if heavy else 1.2)
+            look["fmt"] = look.pop("marker")
+            ax.errorbar(x, y, **bars, elinewidth=0.9, **look)
+            points.append((x, y))
+            labels.append((method, heavy))
+        for method, (x, y) in self.ours.items():
+            ax.plot(x, y, "o", ms=7, color=_OURS)
+            points.append((x, y))
+            labels.append((f"{method} (ours)", method == "NoisyMix"))
+        ax.margins(0.12)
+        ax.set_xlabel(f"accuracy on {self.x} (%)")
+        ax.set_ylabel(f"accuracy on {self.y} (%)")
+        ax.grid(color="0.93")
+        ax.set_axisbelow(True)
+        ax.plot([], [], label="paper", **_diamond())
+        if self.ours:
+            ax.plot([], [], "o", color=_OURS, label="ours")
+        ax.legend(loc="upper left", fontsize=9)
+        spread = " (bars: lowest and highest of 5 seeds)" if self.table in (2, 3) else ""
+        _note(figure, f"paper: Table {self.table}, {SPECS[self.table].network}{spread}" + (
+            f"; ours: {self.conditions}" if self.conditions else ""))  # fmt: skip
+        figure.canvas.draw()
+        _label(ax, points, labels)
+        return figure
+
+    def plotly(self) -> Any:
+        """Return the same as an interactive figure: names and numbers under the pointer."""
+        import plotly.graph_objects as go
+
+        figure = go.Figure()
+        figure.add_scatter(
+            x=[float(a.value) for a, _ in self.paper.values()],
+            y=[float(b.value) for _, b in self.paper.values()],
+            text=list(self.paper), mode="markers+text", textposition="top center", name="paper",
+            marker={"symbol": "diamond-open", "size": 10, "color": "#595959", "line": {"width": 2}},
+            hovertemplate=f"%{{text}}<br>{self.x} %{{x:.1f}} %<br>{self.y} %{{y:.1f}} %",
+        )  # fmt: skip
+        if self.ours:
+            figure.add_scatter(
+                x=[x for x, _ in self.ours.values()], y=[y for _, y in self.ours.values()],
+                text=list(self.ours), mode="markers+text", textposition="bottom center",
+                name="ours", marker={"symbol": "circle", "size": 10, "color": _OURS},
+                hovertemplate=f"%{{text}}<br>{self.x} %{{x:.1f}} %<br>{self.y} %{{y:.1f}} %",
+            )  # fmt: skip
+        figure.update_layout(
+            xaxis_title=f"accuracy on {self.x} (%)", yaxis_title=f"accuracy on {self.y} (%)",
+            template="simple_white", width=760, height=540,
+        )  # fmt: skip
+        return figure
+
+
+def _label(
+    ax: Any, points: Sequence[tuple[float, float]], labels: Sequence[tuple[str, bool]]
+) -> None:
+    """Write names beside points where they cover the least of other names and points."""
+    pixels = ax.transData.transform(points)
+    scale = ax.figure.dpi / 72
+    height = 11 * scale
+    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in pixels]
+    box = ax.get_window_extent()
+    around = [(1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.9), (-0.8, 0.9), (0.8, -0.9), (-0.8, -0.9)]
+    for (x, y), (name, heavy) in zip(pixels, labels, strict=True):
+        width = (5.6 if heavy else 5.1) * len(name) * scale
+        choices = []
+        for reach in (1.0, 1.9, 2.8):
+            for dx, dy in around:
+                left = x + 9 * scale * reach * dx - (width if dx < 0 else width / 2 * (dx == 0))
+                low = y + 11 * scale * reach * dy - height / 2
+                own = (left, low, left + width, low + height)
+                cover = sum(_overlap(own, other) for other in taken)
+                outside = max(0, box.x0 - left) + max(0, left + width - box.x1)
+                choices.append((cover + 50 * outside + 12 * reach, own, reach))
+        _, own, reach = min(choices, key=lambda c: c[0])
+        taken.append(own)
+        middle = ((own[0] + own[2]) / 2, (own[1] + own[3]) / 2)
+        at = ax.transData.inverted().transform(middle)
+        ax.annotate(
+            name, (x, y), xycoords="figure pixels", xytext=at, textcoords="data", ha="center",
+            va="center", fontsize=9, weight="bold" if heavy else "normal",
+        )  # fmt: skip
+        if reach > 1:
+            ax.plot(*zip(ax.transData.inverted().transform((x, y)), at, strict=True), color="0.75",
+                    lw=0.6, zorder=0)  # fmt: skip
+
+
+def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    high = min(a[3], b[3]) - max(a[1], b[1])
+    return max(wide, 0.0) * max(high, 0.0)
+
+
+# -- corruptions ----------------------------------------------------------------------------------
+
+_DETAIL = (6, 7, 8, 9, 10)
+_CORRUPTIONS = tuple(c for names in CORRUPTION_FAMILIES.values() for c in names)
+
+
+def _by_corruption(table: int) -> dict[str, dict[str, float]]:
+    if table not in _DETAIL:
+        raise ValueError(f"accuracies by corruption are in Tables 6 to 10, not in Table {table}")
+    found: dict[str, dict[str, float]] = {}
+    for p in numbers(table):
+        found.setdefault(p.method, {})[p.corruption] = float(p.value)
+    return found
+
+
+def _flagged(table: int) -> dict[str, Finding]:
+    """Return the rows of a table of corruptions that the audit cannot trust, by method."""
+    summary_of = {6: (1, "ImageNet-C"), 7: (2, "CIFAR-10-C"), 8: (2, "CIFAR-100-C"),
+                  9: (3, "CIFAR-10-C"), 10: (3, "CIFAR-100-C")}[table]  # fmt: skip
+    return {
+        f.method: f
+        for f in findings()[0]
+        if f.kind == "average" and (f.table, f.dataset) == summary_of
+        and abs(f.printed - f.recomputed) > f.tolerance
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class FamilyDisplay(Shown):
+    """Mean accuracy by family of corruptions: Figs. 6 to 8 redrawn from Tables 6 to 10.
+
+    Attributes:
+        table: 6 to 10.
+        means: By method, then by family, in percent.
+        ours: The same of our results, drawn filled.
+        conditions: What ours were measured on.
+
+    Source: paper Fig. 6 (Table 6), Figs. 7 and 8 (Tables 7 to 10).
+
+    >>> round(FamilyDisplay.fig6().means["NoisyMix"]["noise"], 2)
+    52.43
+    """
+
+    table: int
+    means: Mapping[str, Mapping[str, float]]
+    ours: Mapping[str, Mapping[str, float]]
+    conditions: str = ""
+
+    @classmethod
+    def from_table(
+        cls,
+        table: int,
+        *,
+        ours: Mapping[str, Mapping[str, float]] | None = None,
+        conditions: str = "",
+    ) -> FamilyDisplay:
+        """Average a table of corruptions by family; `ours`: by method, then by corruption."""
+
+        def families(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+            return {
+                method: {
+                    family: float(np.mean([row[c] for c in names]))
+                    for family, names in CORRUPTION_FAMILIES.items()
+                }
+                for method, row in rows.items()
+            }
+
+        return cls(table, families(_by_corruption(table)), families(ours or {}), conditions)
+
+    @classmethod
+    def fig6(cls) -> FamilyDisplay:
+        """Fig. 6: ImageNet-C, ResNet-50."""
+        return cls.from_table(6)
+
+    @property
+    def summary(self) -> str:
+        best = ", ".join(
+            f"{family}: {top} {self.means[top][family]:.1f}"
+            for family in CORRUPTION_FAMILIES
+            for top in [max(self.means, key=lambda m: self.means[m][family])]
+        )
+        text = f"Table {self.table}, mean accuracy in percent, best by family: {best}."
+        wrong = _flagged(self.table)
+        if wrong:
+            text += f" Rows that do not fit their printed average: {', '.join(wrong)}."
+        return text
+
+    def plot(self) -> Any:
+        """Draw a panel for each family, methods by their mean."""
+        wrong = _flagged(self.table)
+        order = sorted(self.means, key=lambda m: np.mean([*self.means[m].values()]))
+        order += [m for m in self.ours if m not in order]
+        figure = _figure(10.5, 0.33 * len(order) + 1.5)
+        axes = figure.subplots(1, 4, sharey=True)
+        for ax, family in zip(axes, CORRUPTION_FAMILIES, strict=True):
+            best = max(self.means, key=lambda m: self.means[m][family])
+            for y, method in enumerate(order):
+                if method in self.means:
+                    x = self.means[method][family]
+                    look = _diamond(mew=2.2 if method == best else 1.2)
+                    if method in wrong:
+                        look |= {"marker": "x", "ms": 7}
+                    ax.plot(x, y, **look)
+                    if method == best:
+                        ax.annotate(f"{x:.1f}", (x, y), (0, 7), textcoords="offset points",
+                                    ha="center", fontsize=8.5, weight="bold")  # fmt: skip
+                if method in self.ours:
+                    ax.plot(self.ours[method][family], y - 0.18, "o", ms=5, color=_OURS)
+            ax.set_title(family, fontsize=10)
+            ax.grid(color="0.93")
+            ax.set_axisbelow(True)
+            ax.margins(x=0.14)
+            ax.set_ylim(-0.6, len(order) - 0.25)
+        names = [f"{m} †" if m in wrong else m for m in order]
+        axes[0].set_yticks(range(len(order)), names, fontsize=9)
+        figure.supylabel("")
+        handles = [axes[0].plot([], [], label="paper", **_diamond())[0]]
+        if wrong:
+            look = _diamond(marker="x", ms=7, label="paper, † see below")
+            handles.append(axes[0].plot([], [], **look)[0])
+        if self.ours:
+            handles.append(axes[0].plot([], [], "o", color=_OURS, label="ours")[0])
+        axes[0].legend(handles=handles, fontsize=8, loc="lower right")
+        text = (
+            f"accuracy (%), mean over the corruptions of a family; paper: Table {self.table}, "
+            f"{SPECS[self.table].network}; bold: best"
+        )
+        if wrong:
+            text += "\n† " + "; ".join(
+                f"{m}: this row averages {f.recomputed:.1f}, Table {f.table} prints {f.printed:.1f}"
+                for m, f in wrong.items()
+            )
+        if self.conditions:
+            text += f"\nours: {self.conditions}"
+        _note(figure, text)
+        return figure
+
+
+@dataclass(frozen=True, eq=False)
+class CorruptionDifferenceDisplay(Shown):
+    """Accuracy by corruption minus that of a reference method (Tables 6 to 10).
+
+    Attributes:
+        table: 6 to 10.
+        reference: Method that is subtracted.
+        rows: The paper's accuracies by method, then by corruption, in percent.
+        ours: The same of our results; needs the reference too.
+        conditions: What ours were measured on.
+
+    Source: paper Tables 6 to 10.
+    """
+
+    table: int
+    reference: str
+    rows: Mapping[str, Mapping[str, float]]
+    ours: Mapping[str, Mapping[str, float]]
+    conditions: str = ""
+
+    @classmethod
+    def from_table(
+        cls,
+        table: int,
+        *,
+        reference: str = "Baseline",
+        ours: Mapping[str, Mapping[str, float]] | None = None,
+        conditions: str = "",
+    ) -> CorruptionDifferenceDisplay:
+        """Take a table of corruptions; `ours`: by method, then by corruption, in percent.
+
+        Raises:
+            ValueError: If a side lacks the reference or a corruption.
+        """
+        rows = _by_corruption(table)
+        _checks.choice("reference", reference, rows)
+        own = dict(ours or {})
+        if own and reference not in own:
+            raise ValueError(f"ours lacks the reference {reference!r}; it has {sorted(own)}")
+        for method, row in own.items():
+            lacking = [c for c in _CORRUPTIONS if c not in row]
+            if lacking:
+                raise ValueError(f"ours, {method!r} lacks {', '.join(lacking)}")
+        return cls(table, reference, rows, own, conditions)
+
+    def difference(self, *, ours: bool = False) -> tuple[list[str], Any]:
+        """Return methods and (methods, 15) differences in points, largest mean last."""
+        rows = self.ours if ours else self.rows
+        base = np.array([rows[self.reference][c] for c in _CORRUPTIONS])
+        methods = [m for m in rows if m != self.reference]
+        table = np.array([[rows[m][c] for c in _CORRUPTIONS] for m in methods]) - base
+        order = np.argsort(table.mean(1), kind="stable")
+        return [methods[k] for k in order], table[order]
+
+    @property
+    def summary(self) -> str:
+        methods, table = self.difference()
+        at = methods.index("NoisyMix")
+        most, least = int(table[at].argmax()), int(table[at].argmin())
+        return (
+            f"Table {self.table} minus {self.reference}, in points. NoisyMix: "
+            f"{table[at].mean():+.1f} on average, from {table[at, least]:+.1f} "
+            f"({_CORRUPTIONS[least].replace('_', ' ')}) to {table[at, most]:+.1f} "
+            f"({_CORRUPTIONS[most].replace('_', ' ')})."
+        )
+
+    def plot(self) -> Any:
+        """Draw the paper's differences as a heat map, and ours below on the same scale."""
+        panels = [("paper", *self.difference())]
+        if self.ours:
+            panels.append(("ours", *self.difference(ours=True)))
+        heights = [len(p[1]) for p in panels]
+        figure = _figure(11.5, 0.36 * sum(heights) + 2.0 + 0.5 * (len(panels) - 1))
+        axes = figure.subplots(
+            len(panels), 1, squeeze=False, sharex=True, height_ratios=heights
+        ).ravel()
+        reach = max(float(np.abs(p[2]).max()) for p in panels)
+        wrong = _flagged(self.table)
+        for ax, (name, methods, table) in zip(axes, panels, strict=True):
+            picture = ax.imshow(table, cmap=_DIVERGING, vmin=-reach, vmax=reach, aspect="auto")
+            for (i, j), value in np.ndenumerate(table):
+                ax.text(
+                    j, i, f"{value:+.0f}" if abs(value) >= 0.5 else "0", ha="center", va="center",
+                    fontsize=8.5, style="italic" if name == "paper" else "normal",
+                    color="white" if abs(value) > 0.62 * reach else "black",
+                )  # fmt: skip
+            flagged = wrong if name == "paper" else {}
+            ax.set_yticks(
+                range(len(methods)), [f"{m} †" if m in flagged else m for m in methods], fontsize=9
+            )
+            ax.set_xticks(range(15), [c.replace("_", "\n") for c in _CORRUPTIONS], fontsize=7.5)
+            edge = -0.5
+            for names in list(CORRUPTION_FAMILIES.values())[:-1]:
+                edge += len(names)
+                ax.axvline(edge, color="black", lw=1)
+            ax.tick_params(length=0)
+            colour = _PAPER if name == "paper" else _OURS
+            ax.set_title(name, loc="left", fontsize=10, color=colour,
+                         style="italic" if name == "paper" else "normal")  # fmt: skip
+        start = -0.5
+        for family, names in CORRUPTION_FAMILIES.items():
+            axes[0].text(
+                start + len(names) / 2, 1.02, family, ha="center", fontsize=9,
+                transform=axes[0].get_xaxis_transform(),
+            )  # fmt: skip
+            start += len(names)
+        figure.colorbar(picture, ax=list(axes), pad=0.01, label=f"points over {self.reference}")
+        text = f"paper: Table {self.table}, {SPECS[self.table].network}"
+        if self.conditions:
+            text += f"; ours: {self.conditions}"
+        if wrong:
+            text += "; † " + "; ".join(
+                f"{m} averages {f.recomputed:.1f}, Table {f.table} prints {f.printed:.1f}"
+                for m, f in wrong.items()
+            )
+        _note(figure, text)
+        return figure
+
+    def plotly(self) -> Any:
+        """Return the paper's heat map as an interactive figure."""
+        import plotly.graph_objects as go
+
+        methods, table = self.difference()
+        reach = float(np.abs(table).max())
+        figure = go.Figure(
+            go.Heatmap(
+                z=table, x=[c.replace("_", " ") for c in _CORRUPTIONS], y=methods,
+                colorscale="PuOr", reversescale=True, zmin=-reach, zmax=reach,
+                colorbar={"title": "points"},
+                hovertemplate="%{y}, %{x}: %{z:+.1f} points<extra></extra>",
+            )
+        )  # fmt: skip
+        figure.update_layout(
+            title=f"Table {self.table} of the paper, minus {self.reference}",
+            template="simple_white", width=900, height=420, yaxis_autorange="reversed",
+        )  # fmt: skip
+        return figure
