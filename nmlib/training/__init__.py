@@ -4,7 +4,7 @@ from nmlib.training.checkpoints import CheckpointMismatch, load_weights
 from nmlib.training.errors import OutOfMemory, TrainingDiverged, TrainingInterrupted
 from nmlib.training.fitting import fit
 from nmlib.training.recipe import BUDGETS, Budget, Recipe
-from nmlib.training.record import Run
+from nmlib.training.record import Run, load_model, read_rows
 
 __all__ = [
     "BUDGETS",
@@ -16,5 +16,7 @@ __all__ = [
     "TrainingDiverged",
     "TrainingInterrupted",
     "fit",
+    "load_model",
     "load_weights",
+    "read_rows",
 ]

@@ -91,6 +91,12 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
+def newest_path(folder: str | Path) -> Path | None:
+    """Return the newest checkpoint of a folder, without looking into it."""
+    paths = sorted(p for p in Path(folder).glob("checkpoint-*.pt") if _NAME.fullmatch(p.name))
+    return paths[-1] if paths else None
+
+
 class CheckpointFolder:
     """The checkpoints of one run.
 

@@ -15,7 +15,7 @@ from nmlib.data import ImageData
 from nmlib.data.loader import Batches
 from nmlib.models import StagedModel
 from nmlib.provenance import provenance
-from nmlib.rng import Rng, default_device
+from nmlib.rng import Rng
 from nmlib.schemes import Scheme
 from nmlib.training.checkpoints import CheckpointFolder, describe
 from nmlib.training.checks import check_arguments, check_classes, check_device, check_sizes
@@ -117,7 +117,7 @@ def fit(
     if isinstance(log_every, bool) or not isinstance(log_every, int) or log_every < 1:
         raise ValueError(f"log_every must be an integer >= 1, got {log_every!r}")
     _checks.non_negative("checkpoint_seconds", checkpoint_seconds)
-    shared = workers(device, accelerator, default_device())
+    shared = workers(device, accelerator)
     check_device(shared.device)
     rows, held_out = hold_out(train, recipe.validation, seed)
     check_sizes(model, len(rows), scheme, recipe, shared)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nmlib.models import StagedModel
+from nmlib.models import StagedModel, build_model
 from nmlib.provenance import write_json, write_text
 from nmlib.schemes import Scheme
+from nmlib.training.checkpoints import load_weights, newest_path
 from nmlib.training.recipe import Recipe
 
-__all__ = ["METRICS", "RECORD", "Row", "Run", "read_rows"]
+__all__ = ["METRICS", "RECORD", "Row", "Run", "RunFiles", "load_model", "read_rows"]
 
 METRICS = "metrics.jsonl"
 RECORD = "run.json"
@@ -61,6 +63,11 @@ class Run:
     def finished(self) -> bool:
         """Whether all steps are done."""
         return self.step == self.steps
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The newest checkpoint of the run's folder, or None."""
+        return newest_path(self.out) if self.out is not None else None
 
     @property
     def epochs(self) -> list[Row]:
@@ -143,3 +150,32 @@ def read_rows(folder: str | Path) -> list[Row]:
         except ValueError:
             break
     return rows
+
+
+def load_model(folder: str | Path) -> StagedModel:
+    """Build the network that `nmlib train` trained in a folder, with the weights saved last.
+
+    Args:
+        folder: Given to `nmlib train --out`, or to `fit` with `details` that name the model:
+            "model", "num_classes" and, if there were any, "options" of `build_model`.
+
+    Returns:
+        The model, ready to classify (in evaluation mode, on the CPU).
+
+    Raises:
+        FileNotFoundError: If there is no run.
+        ValueError: If run.json does not name the model.
+    """
+    path = Path(folder) / RECORD
+    if not path.exists():
+        raise FileNotFoundError(
+            errno.ENOENT, "no run is here; `nmlib train --out` makes one", str(folder)
+        )
+    details = json.loads(path.read_text(encoding="utf-8"))["details"]
+    if not {"model", "num_classes"} <= set(details):
+        raise ValueError(
+            f"{path} does not name the model; build it yourself and use load_weights({folder!s})"
+        )
+    model = build_model(details["model"], details["num_classes"], **details.get("options", {}))
+    model.load_state_dict(load_weights(folder))
+    return model.eval()

@@ -10,7 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nmlib.rng import default_device
+
 __all__ = ["Workers", "workers"]
+
+
+def as_device(name: torch.device | str) -> torch.device:
+    """Return a device, or raise ValueError for a name that PyTorch does not know."""
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(
+            f"unknown device {name!r}; this machine has {str(default_device())!r}"
+        ) from error
 
 
 class Workers:
@@ -28,7 +40,7 @@ class Workers:
     main = True
 
     def __init__(self, device: torch.device | str) -> None:
-        self.device = torch.device(device)
+        self.device = as_device(device)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return the module whose gradients are averaged over the processes."""
@@ -77,13 +89,12 @@ def _launched() -> int:
         return 1
 
 
-def workers(device: torch.device | str | None, accelerator: Any, default: torch.device) -> Workers:
+def workers(device: torch.device | str | None, accelerator: Any) -> Workers:
     """Return what the surroundings say: one process, or those of a launcher.
 
     Args:
-        device: As asked for.
+        device: As asked for; None for the accelerator, or the CPU.
         accelerator: An `accelerate.Accelerator`, or None.
-        default: Device if none was asked for.
 
     Raises:
         ImportError: If there are several processes and Accelerate is missing.
@@ -91,14 +102,14 @@ def workers(device: torch.device | str | None, accelerator: Any, default: torch.
     """
     if accelerator is None:
         if _launched() == 1:
-            return Workers(device if device is not None else default)
+            return Workers(device if device is not None else default_device())
         try:
             from accelerate import Accelerator
         except ImportError:
             raise ImportError(
                 f'{_launched()} processes need Hugging Face Accelerate: pip install "nmlib[train]"'
             ) from None
-        cpu = device is not None and torch.device(device).type == "cpu"
+        cpu = device is not None and as_device(device).type == "cpu"
         accelerator = Accelerator(mixed_precision="no", cpu=cpu)
     if accelerator.mixed_precision != "no":
         raise ValueError(

@@ -80,7 +80,7 @@ def test_accelerators_of_ones_own():
         torch.equal(a, b)
         for a, b in zip(run.model.parameters(), plain.model.parameters(), strict=True)
     )
-    assert isinstance(workers(None, accelerator, torch.device("cpu")), AccelerateWorkers)
+    assert isinstance(workers(None, accelerator), AccelerateWorkers)
 
 
 class Stub:
