@@ -1,6 +1,7 @@
 """The paper's CIFAR tables as grids of cells (scheme x seed) that run, stop and go on."""
 
 from nmlib.reproduction.cell import Cell, finished, run_cell
+from nmlib.reproduction.cluster import run_on_cluster
 from nmlib.reproduction.experiments import EXPERIMENTS, Experiment, cells
 from nmlib.reproduction.grid import CellFailed, Progress, collect, run_grid
 
@@ -15,4 +16,5 @@ __all__ = [
     "finished",
     "run_cell",
     "run_grid",
+    "run_on_cluster",
 ]

@@ -99,7 +99,7 @@ def _words(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _result_words(result: Mapping[str, Any]) -> str:
+def result_words(result: Mapping[str, Any]) -> str:
     return f"{100 * result['clean_accuracy']:.1f}/{100 * result['robust_accuracy']:.1f}"
 
 
@@ -163,7 +163,7 @@ def run_grid(
         if done is None:
             waiting.append((cell, 1))
         else:
-            progress.states[cell] = _result_words(done)
+            progress.states[cell] = result_words(done)
     progress.show(f"{len(waiting)} cells to run")
     places = _places(workers, device)
     free = list(range(len(places)))
@@ -192,7 +192,7 @@ def run_grid(
                 message, details = _read(receiver)
                 result = finished(cell, out)
                 if result is not None:
-                    progress.update(cell, _result_words(result), time.perf_counter() - start)
+                    progress.update(cell, result_words(result), time.perf_counter() - start)
                 elif message is None and attempt < _ATTEMPTS:
                     waiting.insert(0, (cell, attempt + 1))
                     progress.update(cell, ".")

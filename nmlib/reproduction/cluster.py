@@ -1,0 +1,98 @@
+"""The same grid on several machines, through Ray."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from nmlib.provenance import write_json
+from nmlib.reproduction.cell import Cell, finished, run_cell
+from nmlib.reproduction.grid import CellFailed, Progress, result_words
+
+__all__ = ["run_on_cluster"]
+
+_ATTEMPTS = 3
+
+
+def _work(cell: Cell, out: str, device: str | None, threads: int) -> dict[str, Any]:
+    import torch
+
+    torch.set_num_threads(threads)
+    return run_cell(cell, out, device=device)
+
+
+def run_on_cluster(
+    cells: Sequence[Cell],
+    out: str | Path,
+    *,
+    address: str | None = None,
+    cpus: int = 1,
+    gpus: float = 0,
+    stream: TextIO | None = None,
+    work: Callable[[Cell, str, str | None, int], dict[str, Any]] = _work,
+) -> list[dict[str, Any]]:
+    """Run all cells that are not finished on the workers of a Ray cluster.
+
+    Results come back to this machine and are written to `out` at once, so a worker that dies takes
+    no finished cell with it; the cell it was at is run again elsewhere. If `out` is a folder that
+    all machines share, that one goes on at its last checkpoint.
+
+    Args:
+        cells: What to run, see `cells`.
+        out: Folder for all results.
+        address: Of the cluster, as for `ray.init`; default the one that runs, else a local one.
+        cpus: Cores a cell takes.
+        gpus: GPUs a cell takes; a fraction shares one.
+        stream: Where to show progress.
+        work: What a worker does; for tests.
+
+    Returns:
+        The results, in the order of `cells`.
+
+    Raises:
+        ImportError: If Ray is not installed; the message says how to get it.
+        CellFailed: After all others have ended, if a cell failed; names it and the reason.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError("a cluster needs Ray: pip install 'nmlib[cluster]'") from error
+
+    progress = Progress(cells, stream)
+    own = not ray.is_initialized()
+    if own:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+    try:
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_ATTEMPTS - 1)(work)
+        device = "cuda" if gpus else "cpu"
+        under_way: dict[Any, tuple[Cell, float]] = {}
+        failed: dict[Cell, str] = {}
+        for cell in cells:
+            done = finished(cell, out)
+            if done is not None:
+                progress.states[cell] = result_words(done)
+                continue
+            task = remote.remote(cell, str(Path(out).absolute()), device, cpus)
+            under_way[task] = (cell, time.perf_counter())
+        progress.show(f"{len(under_way)} cells to run")
+        while under_way:
+            (task,), _ = ray.wait(list(under_way), num_returns=1)
+            cell, start = under_way.pop(task)
+            try:
+                result = ray.get(task)
+            except ray.exceptions.RayError as error:
+                failed[cell] = str(error).strip().splitlines()[-1]
+                progress.update(cell, "failed")
+                continue
+            if finished(cell, out) is None:
+                write_json(cell.folder(out) / "result.json", result)
+            progress.update(cell, result_words(result), time.perf_counter() - start)
+    finally:
+        if own:
+            ray.shutdown()
+    if failed:
+        lines = "\n".join(f"  {cell.name}: {reason}" for cell, reason in failed.items())
+        raise CellFailed(f"{len(failed)} of {len(cells)} cells failed:\n{lines}")
+    return [result for cell in cells if (result := finished(cell, out)) is not None]
