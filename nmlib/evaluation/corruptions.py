@@ -145,7 +145,7 @@ class CorruptionReport:
         levels = sorted({s.severity for s in sets})
         which = f"severity {', '.join(map(str, levels))}" if len(levels) < 5 else "5 severities"
         partly = f", only {len(sets)} sets" if len(sets) < count * len(levels) else ""
-        return f"{count} corruptions x {which}{partly}, {len(self.clean)} images"
+        return f"{count} corruptions x {which}{partly}, {len(self.clean):,} images"
 
     @property
     def complete(self) -> bool:

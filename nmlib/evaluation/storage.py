@@ -84,11 +84,15 @@ def reporter(
     progress: Progress, total: int
 ) -> tuple[Callable[[str, int, int], None], Callable[[], None]]:
     """Return what takes (set, images done, images in all), and what ends it."""
-    if progress is None or progress is False:
-        return (lambda name, done, count: None), (lambda: None)
-    if progress is not True:
+    if callable(progress):
         return progress, (lambda: None)
-    from tqdm.auto import tqdm
+    silent = (lambda name, done, count: None), (lambda: None)
+    if not progress:
+        return silent
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return silent
 
     bar = tqdm(total=total, unit="image", unit_scale=True)
     seen: dict[str, int] = {}

@@ -1,0 +1,853 @@
+"""Pictures of robustness: corruption radar, family bars, reliability diagrams, flip curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmlib import _checks
+from nmlib.corruptions import CORRUPTIONS, PERTURBATIONS
+from nmlib.evaluation import CorruptionReport, PerturbationReport, Predictions
+from nmlib.metrics import CORRUPTION_FAMILIES, ReliabilityCurve, reliability_curve
+from nmlib.plots.shown import Shown
+from nmlib.plots.style import LANE_LABELS, OKABE_ITO, PAPER_STYLE
+
+__all__ = [
+    "CorruptionRadarDisplay",
+    "FamilyBarsDisplay",
+    "FlipCurvesDisplay",
+    "Measured",
+    "ReliabilityDisplay",
+    "scheme_label",
+]
+
+# Colour, marker, line and hatch go together: each alone tells the schemes apart. Yellow and sky
+# blue are too pale for lines on white, so they come last.
+_COLOURS = (
+    OKABE_ITO["black"], OKABE_ITO["blue"], OKABE_ITO["orange"], OKABE_ITO["bluish green"],
+    OKABE_ITO["reddish purple"], OKABE_ITO["sky blue"], "#999999", OKABE_ITO["yellow"],
+)  # fmt: skip
+_OURS = OKABE_ITO["vermilion"]
+_MARKERS = ("o", "^", "v", "D", "P", "X", "<", ">")
+_DASHES: tuple[Any, ...] = (
+    "-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)),
+)  # fmt: skip
+_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "oo", "++")
+_PLOTLY_MARKERS = (
+    "circle", "triangle-up", "triangle-down", "diamond", "cross", "x", "triangle-left",
+    "triangle-right",
+)  # fmt: skip
+_PLOTLY_DASHES = ("solid", "dash", "dashdot", "dot", "longdash", "longdashdot", "solid", "dash")
+_PLOTLY_HATCHES = ("", "/", ".", "\\", "x", "-", "|", "+")
+_PAPER_COLOUR = "#595959"
+# The accuracy of so few predictions says little: such bars are pale.
+_FEW = 10
+
+_SHORT = {
+    "gaussian_noise": "gaussian", "shot_noise": "shot", "impulse_noise": "impulse",
+    "defocus_blur": "defocus", "glass_blur": "glass", "motion_blur": "motion",
+    "zoom_blur": "zoom", "elastic_transform": "elastic", "jpeg_compression": "JPEG",
+}  # fmt: skip
+_SCHEMES = {
+    "stability_training": "Stability training",
+    "cutmix": "CutMix",
+    "puzzlemix": "PuzzleMix",
+    "augmix": "AugMix",
+    "augmix_no_jsd": "AugMix without JSD",
+    "augmax": "AugMax",
+}
+
+Rows = Iterable[Mapping[str, Any]]
+Paper = Mapping[str, Mapping[str, float]]
+
+
+def scheme_label(name: str) -> str:
+    """Return what figures call a scheme.
+
+    >>> scheme_label("puzzlemix"), scheme_label("mixup")
+    ('PuzzleMix', 'Mixup')
+    """
+    known = LANE_LABELS | _SCHEMES
+    return known.get(name, name.replace("_", " ").capitalize() if name.islower() else name)
+
+
+@dataclass(frozen=True)
+class _Look:
+    colour: str
+    number: int
+    marker: str
+
+    @property
+    def dash(self) -> Any:
+        return _DASHES[self.number % 8]
+
+
+def _looks(schemes: Sequence[str]) -> dict[str, _Look]:
+    """Give every scheme a look; NoisyMix has the same one in all figures."""
+    looks, number = {}, 0
+    for scheme in schemes:
+        if scheme == "noisymix":
+            looks[scheme] = _Look(_OURS, 0, "s")
+            continue
+        looks[scheme] = _Look(_COLOURS[number % 8], number, _MARKERS[number % 8])
+        number += 1
+    return looks
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Values of one scheme, one array entry a training seed.
+
+    Attributes:
+        scheme: Name.
+        values: Name of a column -> (seeds,) values in percent.
+    """
+
+    scheme: str
+    values: Mapping[str, NDArray[np.float64]]
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds."""
+        return max(len(v) for v in self.values.values())
+
+    def means(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """Return the means over seeds, NaN where nothing was measured."""
+        return np.array([self.values[n].mean() if n in self.values else np.nan for n in names])
+
+    def spread(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """Return (2, names): how far the lowest and the highest seed are from the mean."""
+        low, high = [], []
+        for name, mean in zip(names, self.means(names), strict=True):
+            values = self.values.get(name, np.array([np.nan]))
+            low.append(mean - values.min())
+            high.append(values.max() - mean)
+        return np.maximum(np.array([low, high]), 0)
+
+
+def _gather(rows: Rows, name: str, value: str) -> tuple[Measured, ...]:
+    """Average a tidy table over everything but scheme, seed and the column `name`."""
+    cells: dict[str, dict[str, dict[Any, list[float]]]] = {}
+    for row in rows:
+        by_seed = cells.setdefault(str(row["scheme"]), {}).setdefault(str(row[name]), {})
+        by_seed.setdefault(row.get("seed"), []).append(100 * float(row[value]))
+    if not cells:
+        raise ValueError("there are no rows to draw")
+    return tuple(
+        Measured(
+            scheme,
+            {n: np.array([np.mean(v) for v in seeds.values()]) for n, seeds in columns.items()},
+        )
+        for scheme, columns in cells.items()
+    )
+
+
+def _rows_of(reports: Any) -> list[dict[str, Any]]:
+    """Return the rows of reports, {label: report or reports of several seeds} or a sequence."""
+    if not isinstance(reports, Mapping):
+        return [row for report in reports for row in report.rows]
+    rows = []
+    for label, several in reports.items():
+        several = several if isinstance(several, Sequence) else [several]
+        for number, report in enumerate(several):
+            seed = report.key.get("seed")
+            rows += [
+                {**row, "scheme": label, "seed": number if seed is None else seed}
+                for row in report.rows
+            ]
+    return rows
+
+
+def _conditions(rows: Rows, per: str) -> str:
+    """Say what the rows are: data, images, networks, seeds."""
+    rows = list(rows)
+    first = rows[0]
+    seeds = {(row["scheme"], row.get("seed")) for row in rows}
+    counts = [sum(s == scheme for s, _ in seeds) for scheme in {scheme for scheme, _ in seeds}]
+    least, most = min(counts), max(counts)
+    count = (
+        f"{least} seed{'s' if least > 1 else ''}" if least == most else f"{least} to {most} seeds"
+    )
+    severities = sorted({row["severity"] for row in rows if row.get("severity")})
+    parts = [str(first["dataset"]), str(first["model"]), f"{first['images']:,} images"]
+    if severities:
+        levels = "1 to 5" if severities == [1, 2, 3, 4, 5] else ", ".join(map(str, severities))
+        parts.append(f"severity {levels}")
+    parts.append(f"{count} a scheme")
+    return ", ".join(parts) + (f"; {per}" if most > 1 else "")
+
+
+def _in_paper(paper: Paper | None, names: Sequence[str], schemes: Sequence[str]) -> dict[str, Any]:
+    """Check the paper's numbers; return them by scheme as arrays in the order of `names`."""
+    found = {}
+    for scheme in paper or {}:
+        _checks.choice("scheme of the paper", scheme, schemes)
+    for scheme in schemes:
+        if not paper or scheme not in paper:
+            continue
+        values = paper[scheme]
+        row = np.array([float(values.get(n, np.nan)) for n in names])
+        if np.nanmax(row) <= 1:
+            raise ValueError(
+                f"the paper's numbers for {scheme} must be in percent, got {np.nanmax(row):.3g} "
+                "as the largest"
+            )
+        found[scheme] = row
+    return found
+
+
+def _symbol(look: _Look) -> str:
+    return "square" if look.colour == _OURS else _PLOTLY_MARKERS[look.number % 8]
+
+
+def _bar_colour(look: _Look) -> str:
+    # Whole bars of black outshine all others.
+    return "#4d4d4d" if look.colour == OKABE_ITO["black"] else look.colour
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.figure import Figure
+
+    # Not pyplot: no global state, and safe in a callback.
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _small_print(figure: Any, text: str) -> None:
+    if text:
+        figure.supxlabel(text, fontsize=7.5, color="0.35", x=0.99, ha="right")
+
+
+def _short(name: str) -> str:
+    return _SHORT.get(name, name.replace("_", " "))
+
+
+@dataclass(frozen=True)
+class CorruptionRadarDisplay(Shown):
+    """Accuracy under each of the 15 corruptions, around a circle.
+
+    Attributes:
+        measured: One entry a scheme; columns are corruptions.
+        paper: Scheme -> (names,) percent, the paper's numbers, or nothing.
+        names: Corruptions, clockwise from the top.
+        conditions: Small print: data, network, seeds.
+
+    Source: paper Fig. 2.
+    """
+
+    measured: tuple[Measured, ...]
+    paper: Mapping[str, NDArray[np.float64]]
+    names: tuple[str, ...] = CORRUPTIONS
+    conditions: str = ""
+
+    @classmethod
+    def from_rows(cls, rows: Rows, *, paper: Paper | None = None) -> CorruptionRadarDisplay:
+        """Draw a tidy table, such as a measured one.
+
+        Args:
+            rows: With dataset, model, scheme, seed, corruption, severity, images and accuracy in
+                [0, 1]; other corruptions than the 15, and clean images, are left out.
+            paper: Scheme -> corruption -> percent, from the paper's Tables 7 to 10.
+        """
+        rows = [row for row in rows if row["corruption"] in CORRUPTIONS]
+        measured = _gather(rows, "corruption", "accuracy")
+        there = {n for m in measured for n in m.values}
+        names = tuple(n for n in CORRUPTIONS if n in there)
+        schemes = [m.scheme for m in measured]
+        text = _conditions(rows, "means over seeds")
+        return cls(measured, _in_paper(paper, names, schemes), names, text)
+
+    @classmethod
+    def from_reports(
+        cls,
+        reports: Mapping[str, CorruptionReport | Sequence[CorruptionReport]],
+        *,
+        paper: Paper | None = None,
+    ) -> CorruptionRadarDisplay:
+        """Draw reports, {scheme: report, or reports of several seeds}."""
+        return cls.from_rows(_rows_of(reports), paper=paper)
+
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        parts = []
+        for m in self.measured:
+            means = m.means(self.names)
+            worst, best = self.names[np.nanargmin(means)], self.names[np.nanargmax(means)]
+            parts.append(
+                f"{scheme_label(m.scheme)} {np.nanmin(means):.1f} % ({_short(worst)}) to "
+                f"{np.nanmax(means):.1f} % ({_short(best)}), mean {np.nanmean(means):.1f} %"
+            )
+        return f"Accuracy under {len(self.names)} corruptions. " + "; ".join(parts) + "."
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw with matplotlib, on polar axes; return the figure."""
+        figure = None
+        if ax is None:
+            figure = _figure(7.6, 6.4)
+            ax = figure.add_subplot(projection="polar")
+        if ax.name != "polar":
+            raise ValueError("a radar needs polar axes: figure.add_subplot(projection='polar')")
+        angles = np.linspace(0, 2 * np.pi, len(self.names), endpoint=False)
+        closed = np.append(angles, angles[0])
+        looks = _looks([m.scheme for m in self.measured])
+        ax.set_theta_offset(np.pi / 2)
+        ax.set_theta_direction(-1)
+        self._family_arcs(ax, angles)
+        for m in self.measured:
+            means, look = m.means(self.names), looks[m.scheme]
+            front = m.scheme == "noisymix"
+            ax.plot(
+                closed, np.append(means, means[0]), color=look.colour, ls=look.dash,
+                marker=look.marker, ms=4.5, lw=2.2 if front else 1.4, zorder=4 if front else 3,
+                label=scheme_label(m.scheme),
+            )  # fmt: skip
+        for scheme, values in self.paper.items():
+            # White inside, or the line would show through the marker.
+            style = PAPER_STYLE | {
+                "marker": looks[scheme].marker, "linestyle": ":", "markerfacecolor": "white",
+            }  # fmt: skip
+            ax.plot(
+                closed, np.append(values, values[0]), ms=6, lw=1, zorder=2,
+                label=f"{scheme_label(scheme)} in the paper", **style,
+            )  # fmt: skip
+        ax.set_ylim(0, 100)
+        ax.set_yticks([20, 40, 60, 80, 100], ["20", "40", "60", "80", "100 %"], fontsize=8)
+        # Between two spokes, where no line has its markers.
+        ax.set_rlabel_position(np.degrees(angles[1]) / 2)
+        ax.set_xticks(angles, [_short(n) for n in self.names], fontsize=9)
+        for label, angle in zip(ax.get_xticklabels(), angles, strict=True):
+            side = np.sin(angle)
+            label.set_ha("center" if abs(side) < 0.2 else "left" if side > 0 else "right")
+        ax.grid(color="0.87")
+        ax.legend(loc="upper left", bbox_to_anchor=(1.14, 1.0), fontsize=8.5, frameon=False)
+        if figure is not None:
+            _small_print(figure, self.conditions)
+        return figure or ax.figure
+
+    def _family_arcs(self, ax: Any, angles: NDArray[np.float64]) -> None:
+        half = np.pi / len(self.names)
+        for number, (family, names) in enumerate(CORRUPTION_FAMILIES.items()):
+            there = [i for i, n in enumerate(self.names) if n in names]
+            if not there:
+                continue
+            ax.text(
+                angles[there].mean(), 14, family, ha="center", va="center", fontsize=8,
+                style="italic", color="0.4",
+            )  # fmt: skip
+            if number % 2 == 0:
+                span = np.linspace(angles[there[0]] - half, angles[there[-1]] + half, 60)
+                ax.fill_between(span, 0, 100, color="0.5", alpha=0.09, lw=0, zorder=0)
+
+    def plotly(self) -> Any:
+        """Return the interactive form."""
+        import plotly.graph_objects as go
+
+        figure = go.Figure()
+        looks = _looks([m.scheme for m in self.measured])
+        names = [_short(n) for n in (*self.names, self.names[0])]
+        for m in self.measured:
+            look, means = looks[m.scheme], m.means(self.names)
+            ours = m.scheme == "noisymix"
+            figure.add_scatterpolar(
+                r=np.append(means, means[0]).round(2).tolist(), theta=names, mode="lines+markers",
+                name=scheme_label(m.scheme), hovertemplate="%{theta}: %{r:.1f} %",
+                line={
+                    "color": look.colour, "dash": _PLOTLY_DASHES[look.number % 8],
+                    "width": 3 if ours else 2,
+                },
+                marker={"symbol": _symbol(look), "size": 7},
+            )  # fmt: skip
+        for scheme, values in self.paper.items():
+            symbol = _symbol(looks[scheme])
+            figure.add_scatterpolar(
+                r=np.append(values, values[0]).tolist(), theta=names, mode="lines+markers",
+                name=f"{scheme_label(scheme)} in the paper", hovertemplate="%{theta}: %{r:.1f} %",
+                line={"color": _PAPER_COLOUR, "dash": "dot", "width": 1},
+                marker={"symbol": f"{symbol}-open", "size": 8},
+            )  # fmt: skip
+        figure.update_polars(
+            angularaxis={"direction": "clockwise", "rotation": 90},
+            radialaxis={"range": [0, 100], "ticksuffix": " %"},
+        )
+        title = {"text": self.conditions, "font": {"size": 12}}
+        return figure.update_layout(template="plotly_white", title=title, height=560)
+
+
+@dataclass(frozen=True)
+class FamilyBarsDisplay(Shown):
+    """Mean accuracy by family of corruptions, a group of bars each.
+
+    Attributes:
+        measured: One entry a scheme; columns are the groups.
+        paper: Scheme -> (groups,) percent, the paper's numbers, or nothing.
+        groups: "clean", families, "all 15" or how many there are.
+        conditions: Small print: data, network, seeds.
+
+    Source: paper Figs. 7 and 8.
+    """
+
+    measured: tuple[Measured, ...]
+    paper: Mapping[str, NDArray[np.float64]]
+    groups: tuple[str, ...]
+    conditions: str = ""
+
+    @classmethod
+    def from_rows(cls, rows: Rows, *, paper: Paper | None = None) -> FamilyBarsDisplay:
+        """Draw a tidy table, such as a measured one.
+
+        Args:
+            rows: With dataset, model, scheme, seed, corruption, severity, images and accuracy in
+                [0, 1]. Corruption "clean" makes a group of its own.
+            paper: Scheme -> corruption -> percent, from the paper's Tables 7 to 10; "clean" too.
+        """
+        rows = [row for row in rows if row["corruption"] in (*CORRUPTIONS, "clean")]
+        single = _gather(rows, "corruption", "accuracy")
+        there = {n for m in single for n in m.values} - {"clean"}
+        if not there:
+            raise ValueError("there are no rows with one of the 15 corruptions")
+        last = f"all {len(there)}"
+        groups = {"clean": ("clean",)} | CORRUPTION_FAMILIES | {last: CORRUPTIONS}
+        grouped = []
+        for m in single:
+            values = {}
+            for group, names in groups.items():
+                found = [m.values[n] for n in names if n in m.values]
+                if found:
+                    values[group] = np.mean(found, axis=0)
+            grouped.append(Measured(m.scheme, values))
+        kept = tuple(g for g in groups if any(g in m.values for m in grouped))
+        means = {
+            scheme: {
+                group: float(np.mean([values[n] for n in names if n in values]))
+                for group, names in groups.items()
+                # A mean over other corruptions would be another number.
+                if any(n in values for n in names)
+                and all(n in values for n in names if n in there or n == "clean")
+            }
+            for scheme, values in (paper or {}).items()
+        }
+        text = _conditions(rows, "whiskers: lowest and highest seed")
+        schemes = [m.scheme for m in grouped]
+        return cls(tuple(grouped), _in_paper(means, kept, schemes), kept, text)
+
+    @classmethod
+    def from_reports(
+        cls,
+        reports: Mapping[str, CorruptionReport | Sequence[CorruptionReport]],
+        *,
+        paper: Paper | None = None,
+    ) -> FamilyBarsDisplay:
+        """Draw reports, {scheme: report, or reports of several seeds}."""
+        return cls.from_rows(_rows_of(reports), paper=paper)
+
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        parts = []
+        for m in self.measured:
+            means = m.means(self.groups)
+            numbers = (f"{g} {v:.1f}" for g, v in zip(self.groups, means, strict=True))
+            parts.append(f"{scheme_label(m.scheme)}: {', '.join(numbers)}")
+        return "Accuracy in percent by family of corruptions. " + "; ".join(parts) + "."
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw with matplotlib; return the figure."""
+        figure = None
+        if ax is None:
+            figure = _figure(2.2 + 1.15 * len(self.groups) + 0.12 * len(self.measured), 3.9)
+            ax = figure.add_subplot()
+        looks = _looks([m.scheme for m in self.measured])
+        width = 0.82 / len(self.measured)
+        at = np.arange(len(self.groups))
+        for number, m in enumerate(self.measured):
+            look = looks[m.scheme]
+            x = at + (number - (len(self.measured) - 1) / 2) * width
+            spread = m.spread(self.groups) if m.seeds > 1 else None
+            ax.bar(
+                x, m.means(self.groups), 0.92 * width, color=_bar_colour(look), edgecolor="white",
+                hatch=_HATCHES[look.number % 8] if m.scheme != "noisymix" else "",
+                linewidth=0, yerr=spread, error_kw={"lw": 1, "capsize": 2, "ecolor": "0.3"},
+                label=scheme_label(m.scheme),
+            )  # fmt: skip
+            if m.scheme in self.paper:
+                # A white rim, since the diamond may lie on a black bar.
+                ax.plot(x, self.paper[m.scheme], "D", ms=6.6, mfc="none", mec="white", mew=2.6)
+                style = PAPER_STYLE | {"color": "0.2"}
+                named = not any("paper" in str(a.get_label()) for a in ax.lines)
+                ax.plot(
+                    x, self.paper[m.scheme], ms=6, label="in the paper" if named else None, **style
+                )
+        ax.set_xticks(at, list(self.groups))
+        ax.set_ylim(0, 100)
+        ax.set_ylabel("accuracy (%)")
+        ax.grid(axis="y", color="0.9")
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+        entries = sorted(
+            zip(*ax.get_legend_handles_labels(), strict=True), key=lambda e: "paper" in e[1]
+        )
+        ax.legend(
+            *zip(*entries, strict=True), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5,
+            frameon=False,
+        )  # fmt: skip
+        if figure is not None:
+            _small_print(figure, self.conditions)
+        return figure or ax.figure
+
+    def plotly(self) -> Any:
+        """Return the interactive form."""
+        import plotly.graph_objects as go
+
+        figure = go.Figure()
+        looks = _looks([m.scheme for m in self.measured])
+        groups = list(self.groups)
+        for m in self.measured:
+            look, spread = looks[m.scheme], m.spread(self.groups)
+            hatch = "" if m.scheme == "noisymix" else _PLOTLY_HATCHES[look.number % 8]
+            figure.add_bar(
+                x=groups, y=m.means(self.groups).round(2).tolist(), name=scheme_label(m.scheme),
+                offsetgroup=m.scheme, hovertemplate="%{x}: %{y:.1f} %",
+                marker={
+                    "color": _bar_colour(look),
+                    "pattern": {"shape": hatch, "fgcolor": "white", "size": 6},
+                },
+                error_y={
+                    "array": spread[1].tolist(), "arrayminus": spread[0].tolist(),
+                    "visible": m.seeds > 1, "thickness": 1,
+                },
+            )  # fmt: skip
+        named = False
+        for m in self.measured:
+            if m.scheme in self.paper:
+                # A bar without a body stands where the bar of the same group stands.
+                figure.add_scatter(
+                    x=groups, y=self.paper[m.scheme].tolist(), mode="markers",
+                    offsetgroup=m.scheme, name="in the paper", legendgroup="paper",
+                    showlegend=not named, hovertemplate=f"{scheme_label(m.scheme)}: %{{y:.1f}} %",
+                    marker={"symbol": "diamond-open", "color": _PAPER_COLOUR, "size": 9},
+                )  # fmt: skip
+                named = True
+        figure.update_yaxes(range=[0, 100], title="accuracy (%)")
+        title = {"text": self.conditions, "font": {"size": 12}}
+        return figure.update_layout(
+            template="plotly_white", barmode="group", scattermode="group", title=title
+        )
+
+
+@dataclass(frozen=True)
+class ReliabilityDisplay(Shown):
+    """Reliability diagrams: how often a model is right when it is so sure.
+
+    Attributes:
+        curves: Heading -> curve, one panel each.
+        conditions: Small print: data, network.
+
+    >>> display = ReliabilityDisplay.from_curves(
+    ...     {"net": reliability_curve([[0.9, 0.1], [0.8, 0.2]], [0, 1], bins=5)}
+    ... )
+    >>> display.summary
+    'Reliability. net: expected calibration error 35.0 %, too sure.'
+    """
+
+    curves: Mapping[str, ReliabilityCurve]
+    conditions: str = ""
+
+    @classmethod
+    def from_curves(
+        cls, curves: Mapping[str, ReliabilityCurve], *, conditions: str = ""
+    ) -> ReliabilityDisplay:
+        """Draw curves from `reliability_curve` or `CorruptionReport.reliability`."""
+        if not curves:
+            raise ValueError("there are no curves to draw")
+        return cls(dict(curves), conditions)
+
+    @classmethod
+    def from_predictions(
+        cls, predictions: Mapping[str, Predictions], *, bins: int = 15
+    ) -> ReliabilityDisplay:
+        """Draw the results of `evaluate`."""
+        data = next(iter(predictions.values())).data if predictions else ""
+        curves = {name: reliability_curve(p, bins=bins) for name, p in predictions.items()}
+        return cls.from_curves(curves, conditions=data)
+
+    @classmethod
+    def from_report(cls, report: CorruptionReport) -> ReliabilityDisplay:
+        """Draw a model on clean images beside the same model on all its corrupted sets."""
+        curves = {"clean": reliability_curve(report.clean), "corrupted": report.reliability()}
+        names = [str(report.key[k]) for k in ("dataset", "model") if report.key.get(k)]
+        if report.key.get("scheme"):
+            names.append(scheme_label(str(report.key["scheme"])))
+        return cls(curves, ", ".join(names) + f"; corrupted: {report.coverage}, pooled")
+
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        parts = []
+        for name, curve in self.curves.items():
+            filled = curve.count > 0
+            lean = float((curve.gap[filled] * curve.count[filled]).sum())
+            side = "too sure" if lean > 0 else "not sure enough"
+            error = 100 * curve.error()
+            parts.append(f"{name}: expected calibration error {error:.1f} %, {side}")
+        return "Reliability. " + "; ".join(parts) + "."
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw with matplotlib; return the figure.
+
+        Args:
+            axes: One axes a curve; by default a new figure, with the histograms below.
+        """
+        figure, below = None, None
+        if axes is None:
+            count = len(self.curves)
+            figure = _figure(2.9 * count + 0.6, 5.0)
+            grid = figure.subplots(
+                2, count, squeeze=False, sharex=True, sharey="row",
+                gridspec_kw={"height_ratios": [3.4, 1]},
+            )  # fmt: skip
+            axes, below = grid
+        axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
+        if len(axes) < len(self.curves):
+            raise ValueError(f"{len(self.curves)} curves need as many axes, got {len(axes)}")
+        for i, (ax, (name, curve)) in enumerate(zip(axes, self.curves.items(), strict=False)):
+            self._panel(ax, name, curve)
+            if below is not None:
+                share = 100 * curve.count / curve.count.sum()
+                below[i].bar(
+                    curve.edges[:-1], share, np.diff(curve.edges), align="edge", color="0.6",
+                    edgecolor="white", lw=0.6,
+                )  # fmt: skip
+                below[i].set_xlabel("confidence")
+                below[i].spines[["top", "right"]].set_visible(False)
+            else:
+                ax.set_xlabel("confidence")
+        axes[0].set_ylabel("accuracy")
+        if below is not None:
+            below[0].set_ylabel("predictions (%)")
+        handles, labels = axes[0].get_legend_handles_labels()
+        if figure is not None:
+            figure.legend(
+                handles, labels, loc="outside upper center", ncols=2, fontsize=8.5, frameon=False
+            )
+            _small_print(figure, self.conditions)
+        else:
+            axes[0].legend(loc="upper left", fontsize=8)
+        return figure or axes[0].figure
+
+    def _panel(self, ax: Any, name: str, curve: ReliabilityCurve) -> None:
+        filled = curve.count > 0
+        left, width = curve.edges[:-1][filled], np.diff(curve.edges)[filled]
+        accuracy, confidence = curve.accuracy[filled], curve.confidence[filled]
+        few = curve.count[filled] < _FEW
+        for chosen, colour, label in (
+            (~few, OKABE_ITO["blue"], "accuracy"),
+            (few, "#a6c8e4", f"accuracy of fewer than {_FEW}"),
+        ):
+            ax.bar(
+                left[chosen], accuracy[chosen], width[chosen], align="edge", color=colour,
+                edgecolor="white", lw=0.6, label=label,
+            )  # fmt: skip
+        ax.bar(
+            left, confidence - accuracy, width, accuracy, align="edge", color="none",
+            edgecolor=OKABE_ITO["vermilion"], hatch="////", lw=0.8, label="gap to the confidence",
+        )  # fmt: skip
+        ax.plot([0, 1], [0, 1], color="0.25", ls="--", lw=1, label="perfect")
+        ax.set(xlim=(0, 1), ylim=(0, 1))
+        ax.set_title(f"{name}\nECE {100 * curve.error():.1f} %", fontsize=10.5)
+        ax.spines[["top", "right"]].set_visible(False)
+
+    def plotly(self) -> Any:
+        """Return the interactive form."""
+        from plotly.subplots import make_subplots
+
+        titles = [f"{n}: ECE {100 * c.error():.1f} %" for n, c in self.curves.items()]
+        figure = make_subplots(1, len(self.curves), subplot_titles=titles, shared_yaxes=True)
+        for i, curve in enumerate(self.curves.values(), 1):
+            filled = curve.count > 0
+            centre = ((curve.edges[:-1] + curve.edges[1:]) / 2)[filled]
+            width = np.diff(curve.edges)[filled].tolist()
+            accuracy, gap = curve.accuracy[filled], curve.gap[filled]
+            shown = {"row": 1, "col": i, "showlegend": i == 1}
+            figure.add_bar(
+                x=centre.tolist(), y=accuracy.tolist(), width=width, name="accuracy",
+                marker={"color": OKABE_ITO["blue"]}, customdata=curve.count[filled].tolist(),
+                hovertemplate="accuracy %{y:.3f}, %{customdata} predictions", **shown,
+            )  # fmt: skip
+            figure.add_bar(
+                x=centre.tolist(), y=gap.tolist(), width=width, base=accuracy.tolist(),
+                name="gap to the confidence", hovertemplate="gap %{y:.3f}",
+                marker={
+                    "color": "rgba(0,0,0,0)",
+                    "line": {"color": OKABE_ITO["vermilion"], "width": 1},
+                    "pattern": {"shape": "/", "fgcolor": OKABE_ITO["vermilion"], "size": 6},
+                },
+                **shown,
+            )  # fmt: skip
+            figure.add_scatter(
+                x=[0, 1], y=[0, 1], mode="lines", name="perfect", hoverinfo="skip",
+                line={"color": "#444", "dash": "dash", "width": 1}, **shown,
+            )  # fmt: skip
+        figure.update_xaxes(range=[0, 1], title="confidence")
+        figure.update_yaxes(range=[0, 1])
+        figure.update_yaxes(title="accuracy", col=1)
+        return figure.update_layout(template="plotly_white", barmode="overlay")
+
+
+@dataclass(frozen=True)
+class FlipCurvesDisplay(Shown):
+    """How often predictions flip along the sequences, frame by frame.
+
+    Attributes:
+        curves: Scheme -> perturbation -> (F - 1,) percent of sequences, mean over seeds.
+        measured: One entry a scheme; columns are perturbations: the flip probabilities.
+        paper: Scheme -> (names,) percent, the paper's numbers, or nothing.
+        names: Perturbations.
+        conditions: Small print: data, network, seeds.
+
+    Source: paper Tables 13 and 14.
+    """
+
+    curves: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    measured: tuple[Measured, ...]
+    paper: Mapping[str, NDArray[np.float64]]
+    names: tuple[str, ...] = PERTURBATIONS
+    conditions: str = ""
+
+    @classmethod
+    def from_reports(
+        cls,
+        reports: Mapping[str, PerturbationReport | Sequence[PerturbationReport]],
+        *,
+        paper: Paper | None = None,
+    ) -> FlipCurvesDisplay:
+        """Draw reports, {scheme: report, or reports of several seeds}.
+
+        Args:
+            reports: From `evaluate_perturbations`.
+            paper: Scheme -> perturbation -> percent, from the paper's Tables 13 and 14.
+        """
+        rows = _rows_of(reports)
+        measured = _gather(rows, "perturbation", "flip_probability")
+        there = {n for m in measured for n in m.values}
+        names = tuple(n for n in PERTURBATIONS if n in there)
+        curves = {}
+        for scheme, given in reports.items():
+            several = given if isinstance(given, Sequence) else [given]
+            found = {n: [100 * r.curves[n] for r in several if n in r.curves] for n in names}
+            curves[scheme] = {n: np.mean(v, axis=0) for n, v in found.items() if v}
+        schemes = [m.scheme for m in measured]
+        text = (
+            _conditions(rows, "means over seeds") + "\ngrey strip: mean over frames; noise is "
+            "compared with the first frame, the others with the frame before"
+        )
+        return cls(curves, measured, _in_paper(paper, names, schemes), names, text)
+
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        parts = []
+        for m in self.measured:
+            means = m.means(self.names)
+            numbers = (f"{_words(n)} {v:.1f}" for n, v in zip(self.names, means, strict=True))
+            average = f"{scheme_label(m.scheme)} {np.nanmean(means):.1f} on average"
+            parts.append(f"{average} ({', '.join(numbers)})")
+        return "Flip probability in percent. " + "; ".join(parts) + "."
+
+    def plot(self, axes: Any = None, *, columns: int = 5) -> Any:
+        """Draw with matplotlib; return the figure.
+
+        Args:
+            axes: One axes a perturbation; by default a new figure.
+            columns: Panels a row of a new figure.
+        """
+        figure = None
+        if axes is None:
+            columns = min(columns, len(self.names))
+            rows = -(-len(self.names) // columns)
+            figure = _figure(2.35 * columns, 2.15 * rows + 0.75)
+            axes = figure.subplots(rows, columns, squeeze=False)
+        axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
+        if len(axes) < len(self.names):
+            raise ValueError(f"{len(self.names)} panels need as many axes, got {len(axes)}")
+        looks = _looks(list(self.curves))
+        for number, (ax, name) in enumerate(zip(axes, self.names, strict=False)):
+            last = 0
+            for scheme, curves in self.curves.items():
+                if name not in curves:
+                    continue
+                look, curve = looks[scheme], curves[name]
+                last = max(last, len(curve))
+                ax.plot(
+                    np.arange(1, len(curve) + 1), curve, color=look.colour, ls=look.dash, lw=1.4,
+                    marker=look.marker, ms=3, markevery=max(1, len(curve) // 5),
+                    label=scheme_label(scheme),
+                )  # fmt: skip
+            ax.axvspan(1.03 * last, 1.21 * last, color="0.95", lw=0)
+            for m in self.measured:
+                if name in m.values:
+                    look, mean = looks[m.scheme], m.values[name].mean()
+                    ax.plot([1.08 * last], [mean], look.marker, color=look.colour, ms=5.5)
+            for scheme, values in self.paper.items():
+                style = PAPER_STYLE | {"marker": looks[scheme].marker}
+                label = f"{scheme_label(scheme)} in the paper"
+                ax.plot([1.16 * last], [values[number]], ms=6, label=label, **style)
+            ax.set_title(_words(name), fontsize=10)
+            ax.set_ylim(bottom=0)
+            ax.set_xlim(0, last * 1.21)
+            ax.set_xticks([t for t in (1, 10, 20, 30) if t <= last])
+            ax.tick_params(labelsize=8)
+            ax.grid(color="0.92")
+            ax.spines[["top", "right"]].set_visible(False)
+        for ax in axes[len(self.names) :]:
+            ax.set_visible(False)
+        if figure is not None:
+            for ax in axes[::columns]:
+                ax.set_ylabel("flips (%)", fontsize=9)
+            for ax in axes[max(0, len(self.names) - columns) : len(self.names)]:
+                ax.set_xlabel("frame", fontsize=9)
+            handles, labels = axes[0].get_legend_handles_labels()
+            figure.legend(
+                handles, labels, loc="outside upper center", ncols=min(4, len(labels)),
+                fontsize=8.5, frameon=False,
+            )  # fmt: skip
+            _small_print(figure, self.conditions)
+        return figure or axes[0].figure
+
+    def plotly(self, *, columns: int = 5) -> Any:
+        """Return the interactive form."""
+        from plotly.subplots import make_subplots
+
+        columns = min(columns, len(self.names))
+        rows = -(-len(self.names) // columns)
+        titles = [_words(n) for n in self.names]
+        figure = make_subplots(rows, columns, subplot_titles=titles, vertical_spacing=0.16)
+        looks = _looks(list(self.curves))
+        for number, name in enumerate(self.names):
+            place = {"row": number // columns + 1, "col": number % columns + 1}
+            for scheme, curves in self.curves.items():
+                if name in curves:
+                    look, curve = looks[scheme], curves[name]
+                    figure.add_scatter(
+                        x=list(range(1, len(curve) + 1)), y=curve.round(2).tolist(), mode="lines",
+                        name=scheme_label(scheme), legendgroup=scheme, showlegend=number == 0,
+                        line={"color": look.colour, "dash": _PLOTLY_DASHES[look.number % 8]},
+                        hovertemplate="frame %{x}: %{y:.2f} %", **place,
+                    )  # fmt: skip
+            for scheme, values in self.paper.items():
+                end = max(len(curves[name]) for curves in self.curves.values() if name in curves)
+                figure.add_scatter(
+                    x=[1.08 * end], y=[float(values[number])], mode="markers", legendgroup="paper",
+                    name=f"{scheme_label(scheme)} in the paper", showlegend=number == 0,
+                    marker={"symbol": "diamond-open", "color": _PAPER_COLOUR, "size": 9},
+                    hovertemplate="mean of all frames: %{y:.1f} %", **place,
+                )  # fmt: skip
+        figure.update_yaxes(rangemode="tozero")
+        return figure.update_layout(template="plotly_white", height=250 * rows + 100)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,97 @@
+"""`nmlib evaluate`: runs, single checkpoints, plain state dicts, what does not fit."""
+
+import pytest
+import torch
+
+import nmlib as nm
+from nmlib.cli import main
+from nmlib.evaluation import CorruptionReport, PerturbationReport
+
+DATA = ["--dataset", "fashion-mini"]
+FEW = ["--limit", "12", "--corruptions", "fog", "contrast", "--severities", "2", "--quiet"]
+SMALL = "preact_resnet_small"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of two steps."""
+    folder = tmp_path_factory.mktemp("run")
+    settings = ["--budget", "smoke", "--epochs", "1", "--subset", "64", "--batch-size", "32"]
+    command = ["train", *DATA, "--scheme", "mixup", "--seed", "3", "--quiet", *settings]
+    assert main([*command, "--model", SMALL, "--out", str(folder)]) == 0
+    return folder
+
+
+def evaluate(checkpoint, out, *more):
+    return main(["evaluate", "--checkpoint", str(checkpoint), "--out", str(out), *DATA, *more])
+
+
+def test_a_run(run, tmp_path, capsys):
+    assert evaluate(run, tmp_path, *FEW, "--perturbations", "tilt", "--seed", "7") == 0
+    data = nm.load("fashion-mini", "test").first(12)
+    expected = nm.evaluate_corruptions(
+        nm.load_model(run), data, corruptions=["fog", "contrast"], severities=[2], seed=7
+    )
+    stored = CorruptionReport.read(tmp_path)
+    keys = {"dataset": "fashion-mini", "model": SMALL, "scheme": "mixup", "seed": 3}
+    assert stored.key == keys and stored.provenance["corruption_seed"] == 7
+    assert [r["accuracy"] for r in stored.rows] == [r["accuracy"] for r in expected.rows]
+    flips = PerturbationReport.read(tmp_path)
+    assert list(flips.flip_probabilities) == ["tilt"] and flips.key == keys
+    printed = capsys.readouterr().out
+    assert stored.table() in printed and flips.table() in printed and "corrupted:" in printed
+
+
+def test_a_checkpoint_and_a_state_dict(run, tmp_path):
+    (checkpoint,) = run.glob("checkpoint-*.pt")
+    assert evaluate(checkpoint, tmp_path / "a", *FEW) == 0
+    weights = {f"module.{k}": v for k, v in nm.load_weights(run).items()}
+    torch.save({"state_dict": weights}, tmp_path / "plain.pt")
+    named = ["--model", SMALL, "--scheme", "mine"]
+    assert evaluate(tmp_path / "plain.pt", tmp_path / "b", *FEW, *named) == 0
+    one, other = (CorruptionReport.read(tmp_path / k) for k in "ab")
+    assert torch.equal(one.clean.probabilities, other.clean.probabilities)
+    assert (one.key["scheme"], other.key["scheme"]) == ("mixup", "mine")
+    assert other.key["seed"] is None
+
+
+def test_files_of_ones_own(run, tmp_path):
+    made = ["corrupt", *DATA, "--limit", "12", "--corruptions", "fog", "contrast", "--quiet"]
+    assert main([*made, "--out", str(tmp_path / "c")]) == 0
+    assert evaluate(run, tmp_path / "a", *FEW) == 0
+    files = ["--files", str(tmp_path / "c")]
+    assert evaluate(run, tmp_path / "b", *FEW, *files, "--unverified") == 0
+    one, other = (CorruptionReport.read(tmp_path / k) for k in "ab")
+    assert one.rows == other.rows
+    assert evaluate(run, tmp_path / "d", *FEW, *files) == 2
+
+
+def test_bad_requests(run, tmp_path, capsys):
+    plain, out = tmp_path / "plain.pt", tmp_path / "out"
+    torch.save(nm.load_weights(run), plain)
+    broken, stranger = tmp_path / "broken.pt", tmp_path / "stranger.pt"
+    broken.write_bytes(b"not a checkpoint")
+    torch.save({"weight": torch.zeros(3)}, stranger)
+    for checkpoint, more, told in (
+        (tmp_path / "none.pt", ["--model", SMALL], "there is no checkpoint"),
+        (tmp_path, ["--model", SMALL], "no checkpoint is here"),
+        (plain, [], "give --model"),
+        (plain, ["--model", "preact_resnet_smal"], "did you mean 'preact_resnet_small'"),
+        (plain, ["--model", "wrn28_2"], "holds no wrn28_2 with 10 classes"),
+        (run, ["--model", "wrn28_2"], f"is of a {SMALL}, not of a wrn28_2"),
+        (broken, ["--model", SMALL], "holds no weights"),
+        (stranger, ["--model", SMALL], f"holds no {SMALL}"),
+        (run, ["--perturbations", "tillt"], "did you mean 'tilt'"),
+        (run, ["--severities", "6"], "from 1 to 5, got 6"),
+        (run, ["--limit", "0"], "count must lie in 1"),
+        (run, ["--corruptions", "fogg"], "did you mean 'fog'"),
+        (run, ["--precision", "bf16"], "unknown precision 'bf16'"),
+        (run, ["--batch-size", "0"], "batch_size must be"),
+    ):
+        assert evaluate(checkpoint, out, *FEW, *more) == 2, told
+        assert told in capsys.readouterr().err
+    assert not (out / "corruptions.json").exists()
+    assert (
+        main(["evaluate", "--checkpoint", str(run), "--out", str(out), "--dataset", "cifar"]) == 2
+    )
+    assert "did you mean 'cifar1" in capsys.readouterr().err
