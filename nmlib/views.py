@@ -424,7 +424,7 @@ def _check_images(x: Tensor) -> None:
         )
     # Elsewhere the check would wait for the device.
     if x.device.type == "cpu" and x.numel():
-        low, high = (float(v) for v in torch.aminmax(x))
+        low, high = (float(v) for v in torch.aminmax(x.detach()))
         if not (low >= 0 and high <= 1):
             raise ValueError(
                 f"x must lie in [0, 1], got {low:.4g} ... {high:.4g}; views are made before the "
