@@ -170,6 +170,8 @@ def kullback_leibler_divergence(
     if not probs.is_floating_point():
         raise TypeError(f"probs must be floating point, got {probs.dtype}")
     w = _view_weights(weights, probs)[1:]
+    if not float(w.detach().sum()) > 0:
+        raise ValueError("weights leave nothing to the views after the first; use weights=None")
     w = (w / w.sum()).reshape(-1, *[1] * (probs.ndim - 2))
     if validate:
         _checks.finite_tensor("logits" if from_logits else "probs", probs)
@@ -183,7 +185,9 @@ def kullback_leibler_divergence(
         first = torch.where(probs[0] > 0, probs[0], torch.ones_like(probs[0]))
         others = torch.where(probs[0] > 0, probs[1:], torch.ones_like(probs[1:]))
         kl = (probs[0] * (first.log() - others.log())).sum(-1)
-    return (w * kl).sum(0)
+    kl = (w * kl).sum(0)
+    # As above: rounding must not make it negative.
+    return kl + (kl.clamp(min=0) - kl).detach()
 
 
 DIVERGENCES = {"jsd": jensen_shannon_divergence, "kl": kullback_leibler_divergence}

@@ -8,9 +8,16 @@ import pytest
 import torch
 from oracles import losses as oracle
 from scipy.spatial.distance import jensenshannon
+from scipy.special import rel_entr
 from torch.autograd import gradcheck, gradgradcheck
 
-from nmlib import Rng, jensen_shannon_divergence, noisymix_loss, soft_cross_entropy
+from nmlib import (
+    Rng,
+    jensen_shannon_divergence,
+    kullback_leibler_divergence,
+    noisymix_loss,
+    soft_cross_entropy,
+)
 
 WEIGHTS = {
     2: [[0.5, 0.5], [0.3, 0.7], [1.0, 0.0]],
@@ -325,6 +332,58 @@ def test_noisymix_loss_without_stability_is_cross_entropy():
     parts = noisymix_loss(z, y, stability=0)
     assert float(parts.total) == float(torch.nn.functional.cross_entropy(z[0], y))
     assert float(parts.jsd) == 0
+
+
+@pytest.mark.parametrize("weights", [None, [0.2, 0.3, 0.5], [0.9, 0.1, 0.0]])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
+def test_kullback_leibler_equals_scipy_and_50_digits(weights, scale):
+    z = normal(3, 8, 4, scale=scale)
+    _, one, two = weights or [1 / 3] * 3
+    exact = (
+        [[oracle.relative_entropy(z[0, i], z[v, i]) for v in (1, 2)] for i in range(8)]
+        @ np.array([one, two])
+        / (one + two)
+    )
+    got = kullback_leibler_divergence(z, weights, from_logits=True)
+    # A difference of numbers of order one: absolute error ~ eps.
+    assert np.allclose(got, exact, rtol=1e-9, atol=1e-14)
+    p = z.softmax(-1)
+    scipy = (one * rel_entr(p[0], p[1]) + two * rel_entr(p[0], p[2])).sum(-1) / (one + two)
+    assert np.allclose(kullback_leibler_divergence(p, weights), scipy, rtol=1e-9, atol=1e-15)
+
+
+def test_kullback_leibler_laws():
+    z = normal(2, 5, 4)
+    same = kullback_leibler_divergence(torch.stack([z[0], z[0] + 3]), from_logits=True)
+    assert same.abs().max() < 1e-15
+    assert same.min() >= 0
+    corner = torch.tensor([[1.0, 0.0], [0.5, 0.5]], dtype=torch.float64)
+    assert kullback_leibler_divergence(corner).item() == pytest.approx(math.log(2))
+
+    def kl(z):
+        return kullback_leibler_divergence(z, from_logits=True)
+
+    assert gradcheck(kl, z.requires_grad_())
+    parts = noisymix_loss(z, torch.arange(5) % 4, stability=0.01, divergence="kl")
+    assert torch.equal(parts.jsd, kl(z).mean())
+    assert torch.equal(parts.total, parts.ce + 0.01 * parts.jsd)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: kullback_leibler_divergence(torch.ones(1, 3) / 3), r"\(V >= 2, ..., K\), got"),
+        (lambda: kullback_leibler_divergence(torch.ones(2, 3)), "apply softmax, or pass"),
+        (lambda: kullback_leibler_divergence(torch.ones(2, 2) / 2, [1, 0]), "use weights=None"),
+        (
+            lambda: noisymix_loss(torch.zeros(2, 1, 2), torch.tensor([0]), divergence="js"),
+            "unknown divergence 'js'; did you mean 'jsd'",
+        ),
+    ],
+)
+def test_wrong_comparisons_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_inputs_are_not_changed():

@@ -48,6 +48,13 @@ def divergence(probs, weights):
     return sum(w * rel_entr(p, mixture).sum() for w, p in zip(weights, probs, strict=True) if w)
 
 
+def relative_entropy(logits, others):
+    """KL(P || Q) for the softmax of two vectors of logits, in 50 decimal digits."""
+    with mpmath.workdps(50):
+        pairs = zip(softmax(logits), softmax(others), strict=True)
+        return float(sum((p * mpmath.log(p / q) for p, q in pairs), mpmath.mpf(0)))
+
+
 def cross_entropy(logits, target):
     """-sum y_k log softmax(z)_k for one sample, target a class or a distribution."""
     p = softmax(logits)
