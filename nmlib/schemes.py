@@ -13,7 +13,7 @@ from nmlib.mixing import CutMix, Mixup, Model, Pair
 from nmlib.noise import Noise
 from nmlib.puzzlemix import PuzzleMix
 from nmlib.rng import Rng
-from nmlib.views import Augmented, AugMix, Plain
+from nmlib.views import AugMax, Augmented, AugMix, Plain
 
 __all__ = [
     "ABLATION",
@@ -289,6 +289,7 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("nfm", Plain(1), Mixup(1.0), Noise(0.4, 0.2, law="released"), (0, 1, 2, 3)),
         Scheme("augmix", AugMix(), stability=12.0),
         Scheme("augmix_no_jsd", Augmented(AugMix())),
+        Scheme("augmax", AugMax(steps=10), stability=10.0),
         Scheme("noisymix", AugMix(), Mixup(1.0), Noise.released(0.5, 0.5), (0, 1, 2, 3), 12.0),
     )
 }
@@ -304,6 +305,9 @@ r"""Every scheme of the paper's CIFAR tables, with the settings that its authors
 - nfm: the authors' PreActResNet-18 levels 0.4 and 0.2, released law; for Wide-ResNets they take
   1.0 and 0.5: `replace(SCHEMES["nfm"], noise=Noise(1.0, 0.5, law="released"))`.
 - augmix: three views, divergence times 12. augmix_no_jsd: one augmented view, cross-entropy.
+- augmax: ten steps of the adversary, divergence times 10; for CIFAR-100 its author takes 1:
+  `replace(SCHEMES["augmax"], stability=1.0)`. Its networks have dual normalisation
+  (`build_model(..., norm="dubin")`); others train too, with one normalisation for all views.
 - noisymix: the released command: three views, $\alpha = 1$, a random layer, levels 0.5 and 0.5 by
   the released law (`Noise.released`: sparsity 0.65, additive level times the number of the view).
   With the law of the paper's text: `replace(SCHEMES["noisymix"], noise=Noise(0.5, 0.5))`.
@@ -344,6 +348,9 @@ Differs: 'noise without mixing' is noise on unpaired activations here; the relea
 
 def get_scheme(name: str) -> Scheme:
     """Return a scheme of `SCHEMES` or `ABLATION` by name.
+
+    Args:
+        name: E.g. "noisymix" or "augmix_noise".
 
     Raises:
         ValueError: For an unknown name; the nearest is suggested.

@@ -13,6 +13,7 @@ from nmlib import (
     FIG4,
     READINGS,
     SCHEMES,
+    AugMax,
     Augmented,
     AugMix,
     CutMix,
@@ -27,7 +28,7 @@ from nmlib import (
     fig4_schemes,
     get_scheme,
 )
-from nmlib.models.norm import Normalise
+from nmlib.models.norm import DualBatchNorm2d, Normalise
 from nmlib.objective import draw_batch
 from nmlib.schemes import Mixer, ViewMaker
 
@@ -230,7 +231,7 @@ def test_every_scheme_equals_its_oracle(table, name):
 def test_every_scheme_has_a_name_of_its_own():
     assert tuple(SCHEMES) == (
         "baseline", "noise_injection", "stability_training", "mixup", "manifold_mixup", "cutmix",
-        "puzzlemix", "nfm", "augmix", "augmix_no_jsd", "noisymix",
+        "puzzlemix", "nfm", "augmix", "augmix_no_jsd", "augmax", "noisymix",
     )  # fmt: skip
     assert all(scheme.name == name for name, scheme in {**SCHEMES, **ABLATION}.items())
     # One name means one scheme in both tables.
@@ -249,6 +250,7 @@ def test_published_settings():
     assert s["cutmix"].mix == CutMix(1.0, 0.5)
     assert {s[n].points for n in ("nfm", "noisymix")} == {(0, 1, 2, 3)}
     assert s["manifold_mixup"].points == (0, 1, 2)
+    assert (s["augmax"].views, s["augmax"].stability) == (AugMax(steps=10), 10)
     assert s["augmix"].views == s["noisymix"].views == AugMix(3, 3, -1, 1, 2)
 
 
@@ -316,6 +318,28 @@ def test_stability_training_compares_with_a_noisy_copy():
     kl = nn.functional.kl_div(noisy, clean, log_target=True, reduction="batchmean")
     assert parts.jsd.item() == pytest.approx(kl.item(), rel=1e-9)
     assert 0 < parts.jsd.item() < 0.1
+
+
+def test_the_adversarial_view_of_augmax_takes_its_half_of_dual_layers():
+    scheme = SCHEMES["augmax"]
+    assert (scheme.routes, SCHEMES["augmix"].routes) == ((False, False, True), ())
+    model = build_model("preact_resnet_small", 3, widths=(4, 4, 8, 8), norm="dubin")
+    dual = next(m for m in model.modules() if isinstance(m, DualBatchNorm2d))
+    sizes = {"main": [], "adversarial": []}
+    for name, seen in sizes.items():
+        layer = getattr(dual, name)
+        layer.register_forward_hook(
+            lambda module, args, _, seen=seen: seen.append((module.training, len(args[0])))
+        )
+    batch_loss(model, (images.float(), classes), scheme, Rng(0)).total.backward()
+    # The adversary asks the adversarial half alone, in evaluation mode; then all views train.
+    assert sizes["main"] == [(True, 2 * B)]
+    assert sizes["adversarial"][-1] == (True, B)
+    assert all(not training for training, _ in sizes["adversarial"][:-1])
+    assert 1 <= len(sizes["adversarial"]) - 1 <= 10
+    # AugMix's views all take the ordinary half.
+    batch_loss(model, (images.float(), classes), SCHEMES["augmix"], Rng(0))
+    assert sizes["main"][-1] == (True, 3 * B)
 
 
 @pytest.mark.parametrize("table", [SCHEMES, ABLATION])

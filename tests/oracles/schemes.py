@@ -180,6 +180,15 @@ def augmix_no_jsd(net, tape, y):
     return baseline(net, tape, y)
 
 
+def augmax(net, tape, y):
+    clean, one, hard = tape["views"]
+    losses = []
+    for i in range(len(y)):
+        logits = [net.run(x[i]) for x in (clean, one, hard)]
+        losses.append(cross_entropy(logits[0], y[i]) + 10 * jsd(logits))
+    return average(losses)
+
+
 def noisymix(net, tape, y):
     h = [activations(net, tape, v) for v in range(3)]
     losses = []
@@ -226,6 +235,7 @@ SCHEMES = {
     "nfm": nfm,
     "augmix": augmix,
     "augmix_no_jsd": augmix_no_jsd,
+    "augmax": augmax,
     "noisymix": noisymix,
 }
 
