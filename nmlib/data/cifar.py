@@ -127,9 +127,9 @@ def read_cifar(
         official = found == REMOTE[layout.archive].hash
         if not official and root is None:
             raise ValueError(
-                f"{archive} has {found}, the official archive {REMOTE[layout.archive].hash}: remove "
-                f"it and load with download=True, or pass root={str(folder)!r} if it is meant to "
-                "differ"
+                f"{archive} has {found}, the official archive {REMOTE[layout.archive].hash}: "
+                f"remove it and load with download=True, or pass root={str(folder)!r} if it is "
+                "meant to differ"
             )
         blobs = _from_archive(archive, (*wanted, layout.names))
         missing = [w for w in wanted if w not in blobs]

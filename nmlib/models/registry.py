@@ -16,7 +16,7 @@ __all__ = ["MODELS", "build_model"]
 
 MODELS: dict[str, Callable[..., StagedModel]] = {
     "preact_resnet18": preact_resnet,
-    "preact_resnet_small": partial(preact_resnet, widths=(8, 32, 64, 128), blocks=(1, 1, 1, 1)),
+    "preact_resnet_small": partial(preact_resnet, widths=(16, 24, 48, 96), blocks=(1, 1, 1, 1)),
     "wrn28_2": partial(wide_resnet, widen=2),
     "wrn28_4": partial(wide_resnet, widen=4),
 }

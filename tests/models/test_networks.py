@@ -65,7 +65,7 @@ def wide_count(depth, k, classes, bias):
 
 
 EIGHTEEN = (64, 128, 256, 512), (2, 2, 2, 2)
-LITTLE = (8, 32, 64, 128), (1, 1, 1, 1)
+LITTLE = (16, 24, 48, 96), (1, 1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_parameter_counts(name, options, expected):
 def test_more_classes_widen_the_last_layer_only():
     model = build_model("preact_resnet_small", 100)
     assert sum(p.numel() for p in model.parameters()) == preact_count(*LITTLE, 100, False)
-    assert model.stages[3][-1].weight.shape == (100, 128)
+    assert model.stages[3][-1].weight.shape == (100, 96)
 
 
 def test_counts_are_those_in_print():
@@ -113,8 +113,8 @@ def multiply_adds(model, x):
 
 def test_the_small_net_costs_about_ten_million_multiplications():
     k = 1024
-    expected = 27 * 8 * k + 2 * 72 * 8 * k
-    for a, b, pixels in [(8, 32, 256), (32, 64, 64), (64, 128, 16)]:
+    expected = 27 * 16 * k + 2 * 144 * 16 * k
+    for a, b, pixels in [(16, 24, 256), (24, 48, 64), (48, 96, 16)]:
         expected += (9 * a + 9 * b + a) * b * pixels
     assert multiply_adds(build_model("preact_resnet_small"), images(1)) == expected
     assert 9e6 < expected < 12e6
@@ -124,7 +124,7 @@ def test_the_small_net_costs_about_ten_million_multiplications():
 
 SHAPES = {
     "preact_resnet18": [(3, 32), (64, 32), (128, 16), (256, 8)],
-    "preact_resnet_small": [(3, 32), (8, 32), (32, 16), (64, 8)],
+    "preact_resnet_small": [(3, 32), (16, 32), (24, 16), (48, 8)],
     "wrn28_2": [(3, 32), (32, 32), (64, 16), (128, 8)],
     "wrn28_4": [(3, 32), (64, 32), (128, 16), (256, 8)],
 }
@@ -261,6 +261,25 @@ def test_wide_equals_a_second_implementation(training):
     assert torch.allclose(model.train(training)(x).double(), expected, atol=2e-5)
 
 
+def test_dropout_lies_between_the_convolutions_of_a_block():
+    model = build_model("wrn28_2", depth=10, widen=1)
+    seen = {}
+    for name, module in model.named_modules():
+        module.register_forward_hook(
+            lambda m, inputs, output, name=name: seen.update({name: (inputs[0], output)})
+        )
+    run(model, images(2))
+    places = [n.removesuffix(".dropout") for n in seen if n.endswith(".dropout")]
+    assert len(places) == 3
+    for block in places:
+        dropped_from, dropped = seen[f"{block}.dropout"]
+        assert dropped_from is seen[f"{block}.conv1"][1]
+        assert dropped is seen[f"{block}.norm2"][0]
+        assert model.get_submodule(f"{block}.dropout").p == 0.1
+        share = (dropped == 0).float().mean()
+        assert float(share) == pytest.approx(0.1, abs=0.02)
+
+
 def test_the_last_norm_of_the_wide_net_follows_the_last_batch():
     last = build_model("wrn28_2").stages[3][0]
     assert last.momentum == 0.9
@@ -328,7 +347,7 @@ def test_weights_are_fixed_for_good():
 
 
 GOLDEN = {
-    "preact_resnet_small": [0.19028203, 0.08195583, 0.02387413],
+    "preact_resnet_small": [-0.18002269, 0.09558067, 0.02756748],
     "wrn28_2": [-0.18002269, 0.02988231, -0.01124845],
 }
 
