@@ -16,11 +16,11 @@ __all__ = ["run_on_cluster"]
 _ATTEMPTS = 3
 
 
-def _work(cell: Cell, out: str, device: str | None, threads: int) -> dict[str, Any]:
+def _work(cell: Cell, out: str, threads: int) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(threads)
-    return run_cell(cell, out, device=device)
+    return run_cell(cell, out)  # Ray shows a worker only the GPUs that it was given
 
 
 def run_on_cluster(
@@ -31,7 +31,7 @@ def run_on_cluster(
     cpus: int = 1,
     gpus: float = 0,
     stream: TextIO | None = None,
-    work: Callable[[Cell, str, str | None, int], dict[str, Any]] = _work,
+    work: Callable[[Cell, str, int], dict[str, Any]] = _work,
 ) -> list[dict[str, Any]]:
     """Run all cells that are not finished on the workers of a Ray cluster.
 
@@ -66,7 +66,6 @@ def run_on_cluster(
         ray.init(address=address, log_to_driver=False, include_dashboard=False)
     try:
         remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_ATTEMPTS - 1)(work)
-        device = "cuda" if gpus else "cpu"
         under_way: dict[Any, tuple[Cell, float]] = {}
         failed: dict[Cell, str] = {}
         for cell in cells:
@@ -74,7 +73,7 @@ def run_on_cluster(
             if done is not None:
                 progress.states[cell] = result_words(done)
                 continue
-            task = remote.remote(cell, str(Path(out).absolute()), device, cpus)
+            task = remote.remote(cell, str(Path(out).absolute()), cpus)
             under_way[task] = (cell, time.perf_counter())
         progress.show(f"{len(under_way)} cells to run")
         while under_way:

@@ -100,6 +100,7 @@ def _words(seconds: float) -> str:
 
 
 def result_words(result: Mapping[str, Any]) -> str:
+    """Return clean/robust accuracy in percent."""
     return f"{100 * result['clean_accuracy']:.1f}/{100 * result['robust_accuracy']:.1f}"
 
 

@@ -16,7 +16,7 @@ ray = pytest.importorskip("ray")
 def pretend(marks):
     """Return what a worker does: no work, but a mark for every time it is done."""
 
-    def work(cell, out, device, threads):
+    def work(cell, out, threads):
         place = Path(marks, f"{cell.scheme.name}-{cell.seed}")
         with place.open("a") as file:
             file.write("x")
