@@ -45,7 +45,7 @@ _PLOTLY_DASHES = ("solid", "dash", "dashdot", "dot", "longdash", "longdashdot", 
 _PLOTLY_HATCHES = ("", "/", ".", "\\", "x", "-", "|", "+")
 _PAPER_COLOUR = "#595959"
 # The accuracy of so few predictions says little: such bars are pale.
-_FEW = 10
+_FEW, _PALE = 10, "#a6c8e4"
 
 _SHORT = {
     "gaussian_noise": "gaussian", "shot_noise": "shot", "impulse_noise": "impulse",
@@ -77,13 +77,20 @@ def scheme_label(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Look:
+    """How a scheme is drawn, in matplotlib and in plotly."""
+
     colour: str
-    number: int
     marker: str
+    dash: Any
+    hatch: str
+    symbol: str
+    plotly_dash: str
+    plotly_hatch: str
 
     @property
-    def dash(self) -> Any:
-        return _DASHES[self.number % 8]
+    def bar(self) -> str:
+        # Whole bars of black outshine all others.
+        return "#4d4d4d" if self.colour == OKABE_ITO["black"] else self.colour
 
 
 def _looks(schemes: Sequence[str]) -> dict[str, _Look]:
@@ -91,9 +98,14 @@ def _looks(schemes: Sequence[str]) -> dict[str, _Look]:
     looks, number = {}, 0
     for scheme in schemes:
         if scheme == "noisymix":
-            looks[scheme] = _Look(_OURS, 0, "s")
+            looks[scheme] = _Look(_OURS, "s", "-", "", "square", "solid", "")
             continue
-        looks[scheme] = _Look(_COLOURS[number % 8], number, _MARKERS[number % 8])
+        # The ninth scheme has the first one's colour, so it gets another marker and line.
+        k, other = number % 8, (number + 3 * (number // 8)) % 8
+        looks[scheme] = _Look(
+            _COLOURS[k], _MARKERS[other], _DASHES[other], _HATCHES[other], _PLOTLY_MARKERS[other],
+            _PLOTLY_DASHES[other], _PLOTLY_HATCHES[other],
+        )  # fmt: skip
         number += 1
     return looks
 
@@ -165,15 +177,18 @@ def _rows_of(reports: Any) -> list[dict[str, Any]]:
 def _conditions(rows: Rows, per: str) -> str:
     """Say what the rows are: data, images, networks, seeds."""
     rows = list(rows)
-    first = rows[0]
     seeds = {(row["scheme"], row.get("seed")) for row in rows}
-    counts = [sum(s == scheme for s, _ in seeds) for scheme in {scheme for scheme, _ in seeds}]
-    least, most = min(counts), max(counts)
+    each = [sum(s == scheme for s, _ in seeds) for scheme in {scheme for scheme, _ in seeds}]
+    least, most = min(each), max(each)
     count = (
         f"{least} seed{'s' if least > 1 else ''}" if least == most else f"{least} to {most} seeds"
     )
     severities = sorted({row["severity"] for row in rows if row.get("severity")})
-    parts = [str(first["dataset"]), str(first["model"]), f"{first['images']:,} images"]
+    parts = [
+        " and ".join(dict.fromkeys(str(row[name]) for row in rows)) for name in ("dataset", "model")
+    ]
+    counts = sorted({int(row["images"]) for row in rows})
+    parts.append(f"{' or '.join(f'{n:,}' for n in counts)} images")
     if severities:
         levels = "1 to 5" if severities == [1, 2, 3, 4, 5] else ", ".join(map(str, severities))
         parts.append(f"severity {levels}")
@@ -198,15 +213,6 @@ def _in_paper(paper: Paper | None, names: Sequence[str], schemes: Sequence[str])
             )
         found[scheme] = row
     return found
-
-
-def _symbol(look: _Look) -> str:
-    return "square" if look.colour == _OURS else _PLOTLY_MARKERS[look.number % 8]
-
-
-def _bar_colour(look: _Look) -> str:
-    # Whole bars of black outshine all others.
-    return "#4d4d4d" if look.colour == OKABE_ITO["black"] else look.colour
 
 
 def _figure(width: float, height: float) -> Any:
@@ -356,13 +362,13 @@ class CorruptionRadarDisplay(Shown):
                 r=np.append(means, means[0]).round(2).tolist(), theta=names, mode="lines+markers",
                 name=scheme_label(m.scheme), hovertemplate="%{theta}: %{r:.1f} %",
                 line={
-                    "color": look.colour, "dash": _PLOTLY_DASHES[look.number % 8],
+                    "color": look.colour, "dash": look.plotly_dash,
                     "width": 3 if ours else 2,
                 },
-                marker={"symbol": _symbol(look), "size": 7},
+                marker={"symbol": look.symbol, "size": 7},
             )  # fmt: skip
         for scheme, values in self.paper.items():
-            symbol = _symbol(looks[scheme])
+            symbol = looks[scheme].symbol
             figure.add_scatterpolar(
                 r=np.append(values, values[0]).tolist(), theta=names, mode="lines+markers",
                 name=f"{scheme_label(scheme)} in the paper", hovertemplate="%{theta}: %{r:.1f} %",
@@ -371,7 +377,15 @@ class CorruptionRadarDisplay(Shown):
             )  # fmt: skip
         figure.update_polars(
             angularaxis={"direction": "clockwise", "rotation": 90},
-            radialaxis={"range": [0, 100], "ticksuffix": " %"},
+            # Between the first two spokes.
+            radialaxis={
+                "range": [0, 100],
+                "ticksuffix": " %",
+                "showticksuffix": "last",
+                "angle": 90 - 180 / len(self.names),
+                "tickangle": 0,
+                "dtick": 20,
+            },
         )
         title = {"text": self.conditions, "font": {"size": 12}}
         return figure.update_layout(template="plotly_white", title=title, height=560)
@@ -468,8 +482,8 @@ class FamilyBarsDisplay(Shown):
             x = at + (number - (len(self.measured) - 1) / 2) * width
             spread = m.spread(self.groups) if m.seeds > 1 else None
             ax.bar(
-                x, m.means(self.groups), 0.92 * width, color=_bar_colour(look), edgecolor="white",
-                hatch=_HATCHES[look.number % 8] if m.scheme != "noisymix" else "",
+                x, m.means(self.groups), 0.92 * width, color=look.bar, edgecolor="white",
+                hatch=look.hatch,
                 linewidth=0, yerr=spread, error_kw={"lw": 1, "capsize": 2, "ecolor": "0.3"},
                 label=scheme_label(m.scheme),
             )  # fmt: skip
@@ -507,13 +521,12 @@ class FamilyBarsDisplay(Shown):
         groups = list(self.groups)
         for m in self.measured:
             look, spread = looks[m.scheme], m.spread(self.groups)
-            hatch = "" if m.scheme == "noisymix" else _PLOTLY_HATCHES[look.number % 8]
             figure.add_bar(
                 x=groups, y=m.means(self.groups).round(2).tolist(), name=scheme_label(m.scheme),
                 offsetgroup=m.scheme, hovertemplate="%{x}: %{y:.1f} %",
                 marker={
-                    "color": _bar_colour(look),
-                    "pattern": {"shape": hatch, "fgcolor": "white", "size": 6},
+                    "color": look.bar,
+                    "pattern": {"shape": look.plotly_hatch, "fgcolor": "white", "size": 6},
                 },
                 error_y={
                     "array": spread[1].tolist(), "arrayminus": spread[0].tolist(),
@@ -550,7 +563,7 @@ class ReliabilityDisplay(Shown):
     ...     {"net": reliability_curve([[0.9, 0.1], [0.8, 0.2]], [0, 1], bins=5)}
     ... )
     >>> display.summary
-    'Reliability. net: expected calibration error 35.0 %, too sure.'
+    'Reliability. net: expected calibration error 45.0 %, too sure.'
     """
 
     curves: Mapping[str, ReliabilityCurve]
@@ -645,7 +658,7 @@ class ReliabilityDisplay(Shown):
         few = curve.count[filled] < _FEW
         for chosen, colour, label in (
             (~few, OKABE_ITO["blue"], "accuracy"),
-            (few, "#a6c8e4", f"accuracy of fewer than {_FEW}"),
+            (few, _PALE, f"accuracy of fewer than {_FEW}"),
         ):
             ax.bar(
                 left[chosen], accuracy[chosen], width[chosen], align="edge", color=colour,
@@ -672,11 +685,17 @@ class ReliabilityDisplay(Shown):
             width = np.diff(curve.edges)[filled].tolist()
             accuracy, gap = curve.accuracy[filled], curve.gap[filled]
             shown = {"row": 1, "col": i, "showlegend": i == 1}
-            figure.add_bar(
-                x=centre.tolist(), y=accuracy.tolist(), width=width, name="accuracy",
-                marker={"color": OKABE_ITO["blue"]}, customdata=curve.count[filled].tolist(),
-                hovertemplate="accuracy %{y:.3f}, %{customdata} predictions", **shown,
-            )  # fmt: skip
+            few = curve.count[filled] < _FEW
+            for chosen, colour, name in (
+                (~few, OKABE_ITO["blue"], "accuracy"),
+                (few, _PALE, f"accuracy of fewer than {_FEW}"),
+            ):
+                figure.add_bar(
+                    x=centre[chosen].tolist(), y=accuracy[chosen].tolist(), name=name,
+                    width=width[0], marker={"color": colour},
+                    customdata=curve.count[filled][chosen].tolist(),
+                    hovertemplate="accuracy %{y:.3f}, %{customdata} predictions", **shown,
+                )  # fmt: skip
             figure.add_bar(
                 x=centre.tolist(), y=gap.tolist(), width=width, base=accuracy.tolist(),
                 name="gap to the confidence", hovertemplate="gap %{y:.3f}",
@@ -694,7 +713,8 @@ class ReliabilityDisplay(Shown):
         figure.update_xaxes(range=[0, 1], title="confidence")
         figure.update_yaxes(range=[0, 1])
         figure.update_yaxes(title="accuracy", col=1)
-        return figure.update_layout(template="plotly_white", barmode="overlay")
+        title = {"text": self.conditions, "font": {"size": 12}}
+        return figure.update_layout(template="plotly_white", barmode="overlay", title=title)
 
 
 @dataclass(frozen=True)
@@ -741,7 +761,7 @@ class FlipCurvesDisplay(Shown):
             curves[scheme] = {n: np.mean(v, axis=0) for n, v in found.items() if v}
         schemes = [m.scheme for m in measured]
         text = (
-            _conditions(rows, "means over seeds") + "\ngrey strip: mean over frames; noise is "
+            _conditions(rows, "means over seeds") + "\nfar right: mean over frames; noise is "
             "compared with the first frame, the others with the frame before"
         )
         return cls(curves, measured, _in_paper(paper, names, schemes), names, text)
@@ -832,21 +852,38 @@ class FlipCurvesDisplay(Shown):
                 if name in curves:
                     look, curve = looks[scheme], curves[name]
                     figure.add_scatter(
-                        x=list(range(1, len(curve) + 1)), y=curve.round(2).tolist(), mode="lines",
+                        x=list(range(1, len(curve) + 1)), y=curve.round(2).tolist(),
+                        mode="lines+markers", marker={"symbol": look.symbol, "size": 5},
                         name=scheme_label(scheme), legendgroup=scheme, showlegend=number == 0,
-                        line={"color": look.colour, "dash": _PLOTLY_DASHES[look.number % 8]},
+                        line={"color": look.colour, "dash": look.plotly_dash},
                         hovertemplate="frame %{x}: %{y:.2f} %", **place,
                     )  # fmt: skip
+            end = max(len(curves[name]) for curves in self.curves.values() if name in curves)
+            for m in self.measured:
+                if name in m.values:
+                    look = looks[m.scheme]
+                    figure.add_scatter(
+                        x=[1.08 * end], y=[float(m.values[name].mean())], mode="markers",
+                        legendgroup=m.scheme, showlegend=False, name=scheme_label(m.scheme),
+                        marker={"symbol": look.symbol, "color": look.colour, "size": 9},
+                        hovertemplate="mean of all frames: %{y:.2f} %", **place,
+                    )  # fmt: skip
             for scheme, values in self.paper.items():
-                end = max(len(curves[name]) for curves in self.curves.values() if name in curves)
                 figure.add_scatter(
-                    x=[1.08 * end], y=[float(values[number])], mode="markers", legendgroup="paper",
-                    name=f"{scheme_label(scheme)} in the paper", showlegend=number == 0,
-                    marker={"symbol": "diamond-open", "color": _PAPER_COLOUR, "size": 9},
+                    x=[1.18 * end], y=[float(values[number])], mode="markers",
+                    legendgroup=f"{scheme} in the paper", showlegend=number == 0,
+                    name=f"{scheme_label(scheme)} in the paper",
+                    marker={
+                        "symbol": f"{looks[scheme].symbol}-open", "color": _PAPER_COLOUR,
+                        "size": 9,
+                    },
                     hovertemplate="mean of all frames: %{y:.1f} %", **place,
                 )  # fmt: skip
+        figure.update_xaxes(title="frame", row=rows)
+        figure.update_yaxes(title="flips (%)", col=1)
         figure.update_yaxes(rangemode="tozero")
-        return figure.update_layout(template="plotly_white", height=250 * rows + 100)
+        title = {"text": self.conditions.replace("\n", "<br>"), "font": {"size": 12}}
+        return figure.update_layout(template="plotly_white", height=250 * rows + 120, title=title)
 
 
 def _words(name: str) -> str:
