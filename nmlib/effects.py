@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -254,6 +255,7 @@ def _level(level: float) -> None:
         raise ValueError(f"level must be in (0, 1), got {level}; 0.95 is usual")
 
 
+@cache
 def student_t_quantile(p: float, df: int) -> float:
     """Return the quantile of Student's t distribution, by quadrature and bisection.
 

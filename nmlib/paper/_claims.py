@@ -25,14 +25,14 @@ class Claim:
         place: Section of the paper.
         tables: Tables it speaks of.
         says: The statement.
-        holds: Whether the tables bear it out.
+        verdict: "holds", "fails", or "open" where the tables lack a row to tell.
         found: What the tables show.
     """
 
     place: str
     tables: str
     says: str
-    holds: bool
+    verdict: str
     found: str
 
 
@@ -58,7 +58,7 @@ class _Lookup:
         }
 
 
-Answer = Callable[[_Lookup], tuple[bool, str]]
+Answer = Callable[[_Lookup], tuple[bool | None, str]]
 
 
 def _best(values: Values) -> list[str]:
@@ -132,14 +132,16 @@ def _transfer(data: str, about: float) -> Answer:
     return answer
 
 
-def _all_needed(t: _Lookup) -> tuple[bool, str]:
+def _all_needed(t: _Lookup) -> tuple[bool | None, str]:
     rows = t.switched("mean")
     full = rows["1111"]
     names = ("augmentations", "feature mixing", "noise", "JSD")
     without = {n: "".join("0" if j == k else "1" for j in range(4)) for k, n in enumerate(names)}
     there = {n: rows[key] for n, key in without.items() if key in rows}
     lacking = [n for n, key in without.items() if key not in rows]
-    holds = all(v < full for v in there.values()) and not lacking
+    holds = None if lacking else True
+    if any(v >= full for v in there.values()):
+        holds = False
     text = ", ".join(f"without {n} {v - full:+.1f}" for n, v in there.items())
     return holds, text + (f"; no row without {', '.join(lacking)} alone" if lacking else "")
 
@@ -215,7 +217,8 @@ def _answers(parts: tuple[Number, ...]) -> Iterator[Claim]:
     lookup = _Lookup(parts)
     for place, source, says, answer in CLAIMS:
         holds, found = answer(lookup)
-        yield Claim(place, source, says, holds, found)
+        verdict = "open" if holds is None else "holds" if holds else "fails"
+        yield Claim(place, source, says, verdict, found)
 
 
 def claims(tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:
@@ -228,8 +231,10 @@ def claims(tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:
 
     Source: paper sections 1, 4 and D.
 
-    >>> claims().query("not holds")["says"].tolist()
-    ['Puzzle Mix has the best clean accuracy', 'All four parts are needed']
+    >>> claims().set_index("says")["verdict"][["All four parts are needed"]].tolist()
+    ['open']
+    >>> claims().query("verdict == 'fails'")["says"].tolist()
+    ['Puzzle Mix has the best clean accuracy']
     """
     frames = load_pandas()
     if tables is None:

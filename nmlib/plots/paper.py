@@ -41,7 +41,6 @@ _WORDS = {
 }
 _OURS = OKABE_ITO["blue"]
 _PAPER = "0.35"
-_DIVERGING = "PuOr_r"  # two hues that all readers tell apart, white at zero
 
 
 def _figure(width: float, height: float) -> Any:
@@ -64,6 +63,25 @@ def _diamond(**more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
+def _colours() -> Any:
+    """Return the map of differences: two hues that all readers tell apart, white at zero."""
+    from matplotlib import colormaps
+
+    # Few steps: a notebook's small palette then holds every one.
+    return colormaps["PuOr_r"].resampled(25)
+
+
+def _ink(value: float, reach: float) -> str:
+    """Return the colour of text, black or white, that stands out on a field."""
+    red, green, blue, _ = _colours()((value / reach + 1) / 2)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def _signed(value: float, digits: int = 1) -> str:
+    text = f"{value:+.{digits}f}"
+    return "0" if float(text) == 0 and not digits else text.replace("-", "−")
+
+
 def _bare(ax: Any) -> None:
     ax.set_xticks([])
     ax.set_yticks([])
@@ -79,8 +97,12 @@ def _all_off(cells: Cells) -> float:
     return float(cells.means[cells.rows[off]])
 
 
+def _low(switch: str) -> str:
+    return _WORDS[switch] if switch == "jsd_loss" else _WORDS[switch].lower()
+
+
 def _words(row: Sequence[bool]) -> str:
-    on = [_WORDS[s] for s, is_on in zip(SWITCHES, row, strict=True) if is_on]
+    on = [_low(s) for s, is_on in zip(SWITCHES, row, strict=True) if is_on]
     return " + ".join(on) or "none"
 
 
@@ -148,13 +170,13 @@ class AblationTableDisplay(Shown):
         p = self.paper.means
         text = (
             f"Table 4 of the paper: robust accuracy from {p.min():.1f} to {p.max():.1f} % in ten "
-            f"rows; the largest gain has {_words(self.paper.on[int(p.argmax())]).lower()}."
+            f"rows; the largest gain has {_words(self.paper.on[int(p.argmax())])}."
         )
         if self.ours is not None:
             o = self.ours.means
             text += (
                 f" Ours: {o.min():.1f} to {o.max():.1f} %, {self.ours.seeds} seed(s), the best row "
-                f"has {_words(self.ours.on[int(o.argmax())]).lower()}."
+                f"has {_words(self.ours.on[int(o.argmax())])}."
             )
         return text
 
@@ -183,7 +205,9 @@ class AblationTableDisplay(Shown):
         entries = self._entries()
         n = len(entries)
         figure = _figure(10, 0.36 * n + 1.5)
-        left, right = figure.subplots(1, 2, width_ratios=(4.6 if self.ours else 4, 5), sharey=True)
+        left, right = figure.subplots(
+            1, 2, width_ratios=(5.4 if self.ours else 4.6, 5), sharey=True
+        )
         y = np.arange(n)[::-1]
         for k, switch in enumerate(SWITCHES):
             for at, entry in zip(y, entries, strict=True):
@@ -191,7 +215,7 @@ class AblationTableDisplay(Shown):
                 left.plot(
                     k, at, "o", ms=9 if on else 3, color="0.15" if on else "0.75", clip_on=False
                 )
-            left.text(k, n - 0.35, _WORDS[switch].replace(" ", "\n"), ha="center", fontsize=8)
+            left.text(k, n - 0.35, _WORDS[switch].replace(" ", "\n"), ha="center", fontsize=7.5)
         for at, entry in zip(y, entries, strict=True):
             on = [k for k in range(4) if entry["row"][k]]
             if on:
@@ -227,10 +251,11 @@ class AblationTableDisplay(Shown):
         right.axvline(0, color="0.5", lw=0.8)
         right.set_xlabel("gain over the row without any part (percentage points)")
         right.grid(axis="x", color="0.92")
-        right.hlines(y, *right.get_xlim(), color="0.94", lw=0.8, zorder=0)
+        for at in y:
+            right.axhline(at, color="0.94", lw=0.8, zorder=0)
         right.set_axisbelow(True)
         right.tick_params(left=False)
-        right.legend(loc="lower right", fontsize=8.5)
+        right.legend(loc="upper right", ncols=2, fontsize=8.5)
         _note(figure, "paper: Table 4, CIFAR-100-C" + (f"; ours: {self.conditions}"
                                                        if self.conditions else ""))  # fmt: skip
         return figure
@@ -359,9 +384,7 @@ class WaterfallDisplay(Shown):
     @property
     def summary(self) -> str:
         share = shapley(self.paper, Rng(0), resamples=2)
-        parts = ", ".join(
-            f"{_WORDS[s].lower()} {v:+.1f}" for s, v in zip(SWITCHES, share.value, strict=True)
-        )
+        parts = ", ".join(f"{_low(s)} {v:+.1f}" for s, v in zip(SWITCHES, share.value, strict=True))
         text = (
             f"Of {share.every_order} orders, Table 4 has the rows of {len(share.orders)}. Mean gain"
             f" over these, in points: {parts}."
@@ -369,7 +392,7 @@ class WaterfallDisplay(Shown):
         if self.ours is not None:
             own = shapley(self.ours, Rng(0), resamples=2)
             text += f" Ours ({len(own.orders)} orders): " + ", ".join(
-                f"{_WORDS[s].lower()} {v:+.1f}" for s, v in zip(SWITCHES, own.value, strict=True)
+                f"{_low(s)} {v:+.1f}" for s, v in zip(SWITCHES, own.value, strict=True)
             ) + "."  # fmt: skip
         return text
 
@@ -386,7 +409,7 @@ class WaterfallDisplay(Shown):
             self._panel(ax, route)
         for ax in axes[:, 0]:
             ax.set_ylabel("gain, percentage points")
-        _note(figure, "paper: Table 4, CIFAR-100-C, one number a row" + (
+        _note(figure, "paper: Table 4, CIFAR-100-C, differences of the printed accuracies" + (
             f"; ours: {self.conditions}" if self.conditions else ""))  # fmt: skip
         return figure
 
@@ -412,8 +435,9 @@ class WaterfallDisplay(Shown):
                     continue
                 ax.bar(k + shift, b - a, width, bottom=a, lw=1.2, **look)
                 ax.text(
-                    k + shift, max(a, b) + 0.5, f"{b - a:+.1f}", ha="center", fontsize=8,
-                    color=colour, weight=bold,
+                    k + shift, max(a, b) + 0.5, _signed(b - a), ha="center", fontsize=8,
+                    color=colour, weight=bold, zorder=5,
+                    bbox={"fc": "white", "ec": "none", "pad": 0.4, "alpha": 0.8},
                 )  # fmt: skip
                 # The step that the next bar starts from.
                 ax.plot([k + shift + width / 2, k + 1 + shift - width / 2], [b, b], color=colour,
@@ -421,10 +445,10 @@ class WaterfallDisplay(Shown):
             ax.bar(len(route) + shift, values[-1], width, lw=1.2, hatch="//" if name == "ours"
                    else None, **look)  # fmt: skip
             ax.text(
-                len(route) + shift, values[-1] + 0.5, f"{values[-1]:+.1f}", ha="center",
+                len(route) + shift, values[-1] + 0.5, _signed(values[-1]), ha="center",
                 fontsize=8, color=colour, weight=bold,
             )  # fmt: skip
-        names = ["+ " + _WORDS[s].replace(" ", "\n").lower() for s in route]
+        names = ["+ " + _low(s).replace(" ", "\n") for s in route]
         ax.set_xticks(range(len(route) + 1), [*names, "all"], fontsize=8)
         ax.axhline(0, color="0.5", lw=0.8)
         ax.margins(y=0.12)
@@ -483,9 +507,9 @@ class InteractionDisplay(Shown):
     @property
     def summary(self) -> str:
         found = self._effects()
-        main = ", ".join(f"{_WORDS[s].lower()} {found.of(s):+.1f}" for s in SWITCHES)
+        main = ", ".join(f"{_low(s)} {found.of(s):+.1f}" for s in SWITCHES)
         unknown = [
-            " x ".join(_WORDS[s].lower() for s in term)
+            " x ".join(_low(s) for s in term)
             for term, known in zip(found.terms, found.identified, strict=True)
             if not known
         ]
@@ -494,8 +518,8 @@ class InteractionDisplay(Shown):
 
     def plot(self) -> Any:
         """Draw the effects as a heat map, and beside it the gains by what was on before."""
-        figure = _figure(11.5, 4.4)
-        left, right = figure.subplots(1, 2, width_ratios=(4.2, 9))
+        figure = _figure(12, 4.4)
+        left, right = figure.subplots(1, 2, width_ratios=(5, 9))
         found = self._effects()
         square = np.full((4, 4), np.nan)
         for (i, a), (j, b) in itertools.combinations_with_replacement(enumerate(SWITCHES), 2):
@@ -535,7 +559,7 @@ class InteractionDisplay(Shown):
     def _heat(self, ax: Any, values: Any, blank: Any, reach: float) -> Any:
         from matplotlib.patches import Rectangle
 
-        picture = ax.imshow(values, cmap=_DIVERGING, vmin=-reach, vmax=reach, aspect="auto")
+        picture = ax.imshow(values, cmap=_colours(), vmin=-reach, vmax=reach, aspect="auto")
         for (i, j), value in np.ndenumerate(values):
             if blank[i, j]:
                 continue
@@ -544,8 +568,8 @@ class InteractionDisplay(Shown):
                                        hatch="///"))  # fmt: skip
                 continue
             ax.text(
-                j, i, f"{value:+.1f}", ha="center", va="center", fontsize=10,
-                color="white" if abs(value) > 0.62 * reach else "black",
+                j, i, _signed(value), ha="center", va="center", fontsize=10,
+                color=_ink(value, reach),
             )  # fmt: skip
         ax.set_xticks(np.arange(-0.5, values.shape[1]), minor=True)
         ax.set_yticks(np.arange(-0.5, values.shape[0]), minor=True)
@@ -634,7 +658,7 @@ class AccuracyScatterDisplay(Shown):
         """Draw the methods; bars reach from the lowest to the highest seed where printed."""
         figure = _figure(7.6, 5.4)
         ax = figure.subplots()
-        points, labels = [], []
+        points, labels, spans = [], [], []
         for method, (a, b) in self.paper.items():
             x, y = float(a.value), float(b.value)
             bars: dict[str, Any] = {}
@@ -649,6 +673,9 @@ class AccuracyScatterDisplay(Shown):
             ax.errorbar(x, y, **bars, elinewidth=0.9, **look)
             points.append((x, y))
             labels.append((method, heavy))
+            if bars:
+                spans += [((float(a.low), y), (float(a.high), y))]
+                spans += [((x, float(b.low)), (x, float(b.high)))]
         for method, (x, y) in self.ours.items():
             ax.plot(x, y, "o", ms=7, color=_OURS)
             points.append((x, y))
@@ -666,7 +693,7 @@ class AccuracyScatterDisplay(Shown):
         _note(figure, f"paper: Table {self.table}, {SPECS[self.table].network}{spread}" + (
             f"; ours: {self.conditions}" if self.conditions else ""))  # fmt: skip
         figure.canvas.draw()
-        _label(ax, points, labels)
+        _label(ax, points, labels, spans)
         return figure
 
     def plotly(self) -> Any:
@@ -696,34 +723,39 @@ class AccuracyScatterDisplay(Shown):
 
 
 def _label(
-    ax: Any, points: Sequence[tuple[float, float]], labels: Sequence[tuple[str, bool]]
+    ax: Any,
+    points: Sequence[tuple[float, float]],
+    labels: Sequence[tuple[str, bool]],
+    spans: Sequence[tuple[tuple[float, float], tuple[float, float]]],
 ) -> None:
-    """Write names beside points where they cover the least of other names and points."""
-    pixels = ax.transData.transform(points)
+    """Write names beside points where they cover the least of other names, points and bars."""
+    to_pixels = ax.transData.transform
+    pixels = to_pixels(points)
     scale = ax.figure.dpi / 72
     height = 11 * scale
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in pixels]
+    for first, last in spans:
+        (x0, y0), (x1, y1) = to_pixels(first), to_pixels(last)
+        taken.append((x0 - 2, y0 - 2, x1 + 2, y1 + 2))
     box = ax.get_window_extent()
-    around = [(1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.9), (-0.8, 0.9), (0.8, -0.9), (-0.8, -0.9)]
+    around = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 0.9), (-1, 0.9), (1, -0.9), (-1, -0.9)]
     for (x, y), (name, heavy) in zip(pixels, labels, strict=True):
-        width = (5.6 if heavy else 5.1) * len(name) * scale
+        width = (5.6 if heavy else 4.9) * len(name) * scale
         choices = []
         for reach in (1.0, 1.9, 2.8):
             for dx, dy in around:
-                left = x + 9 * scale * reach * dx - (width if dx < 0 else width / 2 * (dx == 0))
+                start = x + 8 * scale * reach * dx
+                left = start - width * (1 - dx) / 2
                 low = y + 11 * scale * reach * dy - height / 2
                 own = (left, low, left + width, low + height)
                 cover = sum(_overlap(own, other) for other in taken)
                 outside = max(0, box.x0 - left) + max(0, left + width - box.x1)
-                choices.append((cover + 50 * outside + 12 * reach, own, reach))
-        _, own, reach = min(choices, key=lambda c: c[0])
+                side = {1: "left", 0: "center", -1: "right"}[dx]
+                choices.append((cover + 50 * outside + 12 * reach, own, reach, start, side))
+        _, own, reach, start, side = min(choices, key=lambda c: c[0])
         taken.append(own)
-        middle = ((own[0] + own[2]) / 2, (own[1] + own[3]) / 2)
-        at = ax.transData.inverted().transform(middle)
-        ax.annotate(
-            name, (x, y), xycoords="figure pixels", xytext=at, textcoords="data", ha="center",
-            va="center", fontsize=9, weight="bold" if heavy else "normal",
-        )  # fmt: skip
+        at = ax.transData.inverted().transform((start, (own[1] + own[3]) / 2))
+        ax.text(*at, name, ha=side, va="center", fontsize=9, weight="bold" if heavy else "normal")
         if reach > 1:
             ax.plot(*zip(ax.transData.inverted().transform((x, y)), at, strict=True), color="0.75",
                     lw=0.6, zorder=0)  # fmt: skip
@@ -758,8 +790,23 @@ def _flagged(table: int) -> dict[str, Finding]:
         f.method: f
         for f in findings()[0]
         if f.kind == "average" and (f.table, f.dataset) == summary_of
+        and f.quantity.startswith("mean accuracy")
         and abs(f.printed - f.recomputed) > f.tolerance
     }  # fmt: skip
+
+
+def _flag_text(table: int, wrong: Mapping[str, Finding]) -> str:
+    copies = {
+        method: f.method.split(" / ")[0]
+        for f in findings()[0]
+        if f.kind == "repeated row" and f.table == table
+        for method in f.method.split(" / ")[1:]
+    }
+    return "† " + "; ".join(
+        f"{m}: this row averages {f.recomputed:.1f}, Table {f.table} prints {f.printed:.1f}"
+        + (f" (all its numbers are those of {copies[m]})" if m in copies else "")
+        for m, f in wrong.items()
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -844,29 +891,26 @@ class FamilyDisplay(Shown):
                 if method in self.ours:
                     ax.plot(self.ours[method][family], y - 0.18, "o", ms=5, color=_OURS)
             ax.set_title(family, fontsize=10)
+            ax.set_xlabel("accuracy (%)", fontsize=9)
             ax.grid(color="0.93")
             ax.set_axisbelow(True)
             ax.margins(x=0.14)
             ax.set_ylim(-0.6, len(order) - 0.25)
         names = [f"{m} †" if m in wrong else m for m in order]
         axes[0].set_yticks(range(len(order)), names, fontsize=9)
-        figure.supylabel("")
         handles = [axes[0].plot([], [], label="paper", **_diamond())[0]]
         if wrong:
             look = _diamond(marker="x", ms=7, label="paper, † see below")
             handles.append(axes[0].plot([], [], **look)[0])
         if self.ours:
             handles.append(axes[0].plot([], [], "o", color=_OURS, label="ours")[0])
-        axes[0].legend(handles=handles, fontsize=8, loc="lower right")
+        figure.legend(handles=handles, fontsize=8, loc="outside upper right", ncols=3)
         text = (
-            f"accuracy (%), mean over the corruptions of a family; paper: Table {self.table}, "
+            f"mean over the corruptions of a family; paper: Table {self.table}, "
             f"{SPECS[self.table].network}; bold: best"
         )
         if wrong:
-            text += "\n† " + "; ".join(
-                f"{m}: this row averages {f.recomputed:.1f}, Table {f.table} prints {f.printed:.1f}"
-                for m, f in wrong.items()
-            )
+            text += "\n" + _flag_text(self.table, wrong)
         if self.conditions:
             text += f"\nours: {self.conditions}"
         _note(figure, text)
@@ -952,12 +996,12 @@ class CorruptionDifferenceDisplay(Shown):
         reach = max(float(np.abs(p[2]).max()) for p in panels)
         wrong = _flagged(self.table)
         for ax, (name, methods, table) in zip(axes, panels, strict=True):
-            picture = ax.imshow(table, cmap=_DIVERGING, vmin=-reach, vmax=reach, aspect="auto")
+            picture = ax.imshow(table, cmap=_colours(), vmin=-reach, vmax=reach, aspect="auto")
             for (i, j), value in np.ndenumerate(table):
                 ax.text(
-                    j, i, f"{value:+.0f}" if abs(value) >= 0.5 else "0", ha="center", va="center",
+                    j, i, _signed(value, 0), ha="center", va="center",
                     fontsize=8.5, style="italic" if name == "paper" else "normal",
-                    color="white" if abs(value) > 0.62 * reach else "black",
+                    color=_ink(value, reach),
                 )  # fmt: skip
             flagged = wrong if name == "paper" else {}
             ax.set_yticks(
@@ -984,10 +1028,7 @@ class CorruptionDifferenceDisplay(Shown):
         if self.conditions:
             text += f"; ours: {self.conditions}"
         if wrong:
-            text += "; † " + "; ".join(
-                f"{m} averages {f.recomputed:.1f}, Table {f.table} prints {f.printed:.1f}"
-                for m, f in wrong.items()
-            )
+            text += "\n" + _flag_text(self.table, wrong)
         _note(figure, text)
         return figure
 
