@@ -3,7 +3,7 @@
 from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.cluster import run_on_cluster
 from nmlib.reproduction.experiments import EXPERIMENTS, Experiment, cells
-from nmlib.reproduction.grid import CellFailed, Progress, collect, run_grid
+from nmlib.reproduction.grid import CellFailed, Progress, collect, result_words, run_grid
 
 __all__ = [
     "EXPERIMENTS",
@@ -14,6 +14,7 @@ __all__ = [
     "cells",
     "collect",
     "finished",
+    "result_words",
     "run_cell",
     "run_grid",
     "run_on_cluster",

@@ -1,0 +1,38 @@
+"""`nmlib reproduce`."""
+
+import json
+
+from nmlib.cli import main
+from nmlib.provenance import write_json
+from nmlib.reproduction import cells
+
+NUMBERS = {"clean_accuracy": 0.5, "robust_accuracy": 0.25, "flip_probability": None}
+
+
+def done(cell, out):
+    write_json(cell.folder(out) / "result.json", {"settings": cell.settings, **NUMBERS})
+
+
+def test_the_list_shows_what_is_left_and_does_nothing(tmp_path, capsys):
+    grid = cells("table4", seeds=2)
+    done(grid[0], tmp_path)
+    command = ["reproduce", "table4", "--seeds", "2", "--list", "--out", str(tmp_path)]
+    assert main(command) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["baseline", "50.0/25.0", "."]
+    assert lines[-1] == "19 of 20 cells are left"
+    assert len(list(tmp_path.rglob("*.json"))) == 1
+
+
+def test_results_are_written_and_shown(tmp_path, capsys):
+    command = ["reproduce", "table4", "--seeds", "1", "--schemes", "noisymix", "baseline"]
+    for cell in cells("table4", seeds=1, schemes=["noisymix", "baseline"]):
+        done(cell, tmp_path)
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    assert "noisymix  50.0/25.0" in capsys.readouterr().out
+    assert json.loads((tmp_path / "table4-smoke.json").read_text()) == [NUMBERS, NUMBERS]
+
+
+def test_a_wrong_name_is_an_error_with_the_nearest(capsys):
+    assert main(["reproduce", "table4", "--budget", "laptob"]) == 2
+    assert "did you mean 'laptop'" in capsys.readouterr().err
