@@ -98,6 +98,7 @@ __all__ = [
     "corrupt",
     "default_device",
     "doctor",
+    "effects",
     "evaluate",
     "evaluate_corruptions",
     "evaluate_perturbations",
@@ -118,6 +119,7 @@ __all__ = [
     "mix_labels",
     "mlp",
     "noisymix_loss",
+    "paper",
     "perturbation_sequence",
     "predict",
     "reliability_curve",
@@ -128,7 +130,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The theory checks load torch.func, which most users do not need.
-    if name == "theory":
-        return importlib.import_module("nmlib.theory")
+    # The theory checks load torch.func, which most users do not need; nor do they the tables.
+    if name in ("effects", "paper", "theory"):
+        return importlib.import_module(f"nmlib.{name}")
     raise AttributeError(f"module 'nmlib' has no attribute {name!r}")
