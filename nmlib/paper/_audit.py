@@ -58,6 +58,7 @@ class Finding:
         kind: "average", "gain", "printed twice", "interchanged", "repeated row", "range",
             "weights" or "weights, one row".
         table: Table of the printed number.
+        against: Table of what it is compared with.
         method: Its row; several are joined by " / ".
         dataset: Test set.
         quantity: What of the test set.
@@ -70,6 +71,7 @@ class Finding:
 
     kind: str
     table: int
+    against: int
     method: str
     dataset: str
     quantity: str
@@ -161,8 +163,8 @@ class _Check:
     def finding(self, explanation: str) -> Finding:
         t = self.target
         return Finding(
-            self.kind, t.table, t.method, t.dataset, f"{t.corruption} {t.metric}",
-            float(t.value), self.recomputed, self.tolerance, self.chance, explanation,
+            self.kind, t.table, self.parts[0].table, t.method, t.dataset,
+            f"{t.corruption} {t.metric}", float(t.value), self.recomputed, self.tolerance, self.chance, explanation,
         )  # fmt: skip
 
 
@@ -247,7 +249,7 @@ def _suspect(tables: _Tables, check: _Check) -> str:
     )
     repairs = [
         value for value in _slips(odd.value)
-        if not replace_part(check, at, value).impossible
+        if not _with_part(check, at, value).impossible
     ]  # fmt: skip
     if repairs:
         text += f" One digit changed, {' or '.join(repairs)}, reconciles the average."
@@ -265,7 +267,7 @@ def _slips(text: str) -> list[str]:
     ]
 
 
-def replace_part(check: _Check, at: int, value: str) -> _Check:
+def _with_part(check: _Check, at: int, value: str) -> _Check:
     """Return a check with another value for one part."""
     parts = list(check.parts)
     parts[at] = replace(parts[at], value=value)
@@ -371,7 +373,7 @@ def _repeats(tables: _Tables, checked: dict[str, int]) -> Iterator[Finding]:
         a, b = first[0], second[0]
         mean = sum(float(p.value) for p in second) / len(second)
         yield Finding(
-            "repeated row", b.table, f"{a.method} / {b.method}", b.dataset,
+            "repeated row", b.table, a.table, f"{a.method} / {b.method}", b.dataset,
             f"{len(second)} numbers", math.nan, mean, 0.0, math.nan,
             f"All {len(second)} numbers of {b.method} are those of {a.method} in "
             f"Table {a.table}.",
@@ -393,7 +395,7 @@ def _ranges(tables: _Tables, checked: dict[str, int]) -> Iterator[Finding]:
         least, most = ((n - 1) * low + high) / n, (low + (n - 1) * high) / n
         if low > high or mean < least - slack - _SLACK or mean > most + slack + _SLACK:
             yield Finding(
-                "range", p.table, p.method, p.dataset, f"{p.corruption} {p.metric}", mean,
+                "range", p.table, p.table, p.method, p.dataset, f"{p.corruption} {p.metric}", mean,
                 min(max(mean, least), most), slack, math.nan,
                 f"A mean of {n} seeds from {p.low} to {p.high} lies between {least:.2f} and "
                 f"{most:.2f}.",
@@ -464,7 +466,7 @@ def _weights(tables: _Tables, checked: dict[str, int]) -> Iterator[Finding]:
         high = min(t.weight()[1] for t in fits[weight])
         methods = " / ".join(dict.fromkeys(t.whole.method for t in triples))
         yield Finding(
-            "weights", 5, methods, "CIFAR-10-C, CIFAR-100-C", "weight of noise in the mean",
+            "weights", 5, 5, methods, "CIFAR-10-C, CIFAR-100-C", "weight of noise in the mean",
             float(expected), slope, (high - low) / 2, math.nan,
             f"{len(fits[expected])} of {len(triples)} triples fit noise weighted {expected} "
             f"({len(_NOISE)} of 15 corruptions); {best} fit {weight} = {float(weight):g}, and "

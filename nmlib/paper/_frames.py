@@ -41,10 +41,12 @@ _TICK_HEADINGS = ("Augmentations", "Feature Mixing", "Noise Injections", "JSD Lo
 
 @cache
 def errata() -> dict[int, tuple[str, ...]]:
-    """Return what the audit says of each table, in words."""
+    """Return what the audit says of each table, in words; a disagreement is told in both."""
     found: dict[int, list[str]] = defaultdict(list)
     for f in findings()[0]:
-        found[f.table].append(f"{f.method}, {f.dataset}, {f.quantity}: {f.explanation}")
+        where = f"Table {f.table}, {f.method}, {f.dataset}, {f.quantity}"
+        for n in dict.fromkeys((f.table, f.against)):
+            found[n].append(f"{where}: {f.explanation}")
     return {n: tuple(lines) for n, lines in found.items()}
 
 
