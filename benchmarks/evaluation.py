@@ -1,0 +1,121 @@
+"""Seconds to evaluate one network on the 75 corrupted sets, corruption included.
+
+    python benchmarks/evaluation.py [--out FILE] [--model preact_resnet18] [--images 10000]
+                                    [--device cuda] [--precision bfloat16] [--rounds 3]
+
+The images are those of fashion-mini, repeated: the time does not depend on what they show. A round
+times three things, which take turns: `evaluate_corruptions`, the 75 corruptions alone in the same
+chunks, and the forward passes alone over as many batches. Medians are kept. What the sum of the
+parts leaves of the whole is the measures, the checks and the calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nmlib import CORRUPTIONS, build_model, corrupt, evaluate_corruptions, load, predict
+from nmlib.data.images import ImageData
+from nmlib.provenance import provenance, write_json
+
+SETS = 5 * len(CORRUPTIONS)
+CHUNK = 5000
+
+
+def repeated(count: int, device: torch.device) -> ImageData:
+    """Return `count` images of fashion-mini, as often as needed."""
+    data = load("fashion-mini", "train")
+    index = torch.arange(count) % len(data)
+    return ImageData(
+        data.name, data.split, data.images[index], data.labels[index], data.classes, data.label, "-"
+    ).to(device)
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Return wall seconds, everything on the device included."""
+    start = time.perf_counter()
+    work()
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
+    return time.perf_counter() - start
+
+
+def corruption_alone(data: ImageData) -> None:
+    """Make the 75 sets and forget them."""
+    for name in CORRUPTIONS:
+        for severity in range(1, 6):
+            for first in range(0, len(data), CHUNK):
+                corrupt(data.images[first : first + CHUNK], name, severity, first_index=first)
+
+
+def forward_alone(model: torch.nn.Module, data: ImageData, **options: Any) -> None:
+    """Predict the clean images as often as there are sets, and once more: the clean set."""
+    for _ in range(SETS + 1):
+        predict(model, data, **options)
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--model", default="preact_resnet18")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--batch-size", type=int, default=500)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--note", default="")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    data = repeated(options.images, device)
+    model = build_model(options.model, seed=0).to(device)
+    how = {"batch_size": options.batch_size, "precision": options.precision}
+    parts: dict[str, Callable[[], object]] = {
+        "evaluation": lambda: evaluate_corruptions(model, data, **how),
+        "corruption": lambda: corruption_alone(data),
+        "forward": lambda: forward_alone(model, data, **how),
+    }
+    # Choice of kernels, frost textures, the allocator.
+    few = data.first(min(len(data), options.batch_size))
+    evaluate_corruptions(model, few, severities=[3], **how)
+    times: dict[str, list[float]] = {name: [] for name in parts}
+    for number in range(options.rounds):
+        for name, work in parts.items():
+            times[name].append(seconds(work, device))
+            print(f"round {number}, {name}: {times[name][-1]:.2f} s", flush=True)
+    median = {f"{name}_s": round(statistics.median(t), 2) for name, t in times.items()}
+    whole = median["evaluation_s"]
+    result = {
+        **median,
+        "corruption_share": round(median["corruption_s"] / whole, 3),
+        "forward_share": round(median["forward_s"] / whole, 3),
+        "images_per_second": round((SETS + 1) * options.images / whole),
+        "all_s": {name: [round(v, 2) for v in t] for name, t in times.items()},
+        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        **provenance(
+            model=options.model,
+            images=options.images,
+            sets=SETS,
+            batch_size=options.batch_size,
+            precision=options.precision,
+            rounds=options.rounds,
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+            note=options.note,
+        ),
+    }
+    if device.type == "cuda":
+        result["peak_device_memory_mib"] = round(torch.cuda.max_memory_allocated() / 2**20)
+    print({k: v for k, v in result.items() if k != "provenance"})
+    if options.out:
+        write_json(options.out, result)
+
+
+if __name__ == "__main__":
+    main()
