@@ -117,7 +117,9 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
     if not isinstance(pair.weight, Tensor) and pair.weight == 1:
         return own
     other = _rearranged(h.index_select(dim, pair.partner), pair.partner_source)
-    return pair.weight * own + (1 - pair.weight) * other
+    if isinstance(pair.weight, Tensor):
+        return pair.weight * own + (1 - pair.weight) * other
+    return torch.lerp(other, own, pair.weight)  # the same in one pass over memory
 
 
 def mix_labels(

@@ -229,6 +229,7 @@ def inject(h: Tensor, noise: NoiseDraw | Noise | None, rng: Rng | None = None) -
     """
     if noise is None:
         return h
+    fresh = isinstance(noise, Noise)
     if isinstance(noise, Noise):
         if rng is None:
             raise ValueError("inject needs rng to draw from a Noise law; pass rng=Rng(seed)")
@@ -239,8 +240,8 @@ def inject(h: Tensor, noise: NoiseDraw | Noise | None, rng: Rng | None = None) -
                 f"the {name} field has shape {tuple(field.shape)} but the activations have "
                 f"{tuple(h.shape)}; draw the noise for these activations"
             )
-    if noise.multiplicative is not None:
-        h = h + h * noise.multiplicative
-    if noise.additive is not None:
-        h = h + noise.additive
-    return h
+    if noise.multiplicative is None:
+        return h if noise.additive is None else h + noise.additive
+    # Fields drawn here are nobody else's, so 1 is added in place.
+    gain = noise.multiplicative.add_(1) if fresh else noise.multiplicative + 1
+    return h * gain if noise.additive is None else torch.addcmul(noise.additive, h, gain)
