@@ -195,7 +195,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.what == "ladder":
         result = ladder(options.repeats) | provenance(
-            repeats=options.repeats, note="other work was running; CPU seconds of one thread"
+            repeats=options.repeats, note="CPU seconds of one thread"
         )
         write_json(FIGURES / "theory_ladder.json", result)
         return

@@ -16,6 +16,16 @@ ROOT = Path(__file__).parents[1]
 
 FIGURES = {
     "toy_speed": ("benchmarks/toy.py --out figures/data/toy_speed.json", 3),
+    "explorer_latency": ("benchmarks/explorer.py --out figures/data/explorer_latency.json", 2),
+    "explorer_page": ("-m nmlib.widgets.atlas", 2),
+    "toy_screen": ("-m nmlib.toy_study screen --out figures/data/toy_screen.jsonl", 60),
+    "toy_final": ("-m nmlib.toy_study final --out figures/data/toy_final.jsonl", 60),
+    "theory_ladder": ("benchmarks/theory.py ladder", 5),
+    "theory_terms": ("benchmarks/theory.py terms", 20),
+    "corruptions_speed": (
+        "benchmarks/corruptions.py --set --out figures/data/corruptions_speed.json",
+        2,
+    ),
 }
 
 
