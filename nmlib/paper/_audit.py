@@ -164,7 +164,8 @@ class _Check:
         t = self.target
         return Finding(
             self.kind, t.table, self.parts[0].table, t.method, t.dataset,
-            f"{t.corruption} {t.metric}", float(t.value), self.recomputed, self.tolerance, self.chance, explanation,
+            f"{t.corruption} {t.metric}", float(t.value), self.recomputed,
+            self.tolerance, self.chance, explanation,
         )  # fmt: skip
 
 

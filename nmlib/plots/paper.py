@@ -172,7 +172,8 @@ class AblationTableDisplay(Shown):
         p = self.paper.means
         text = (
             f"Table 4 of the paper: {self.metric.replace('_', ' ')} from {p.min():.1f} to "
-            f"{p.max():.1f} % in ten rows; the largest gain has {_words(self.paper.on[int(p.argmax())])}."
+            f"{p.max():.1f} % in ten rows; the largest gain has "
+            f"{_words(self.paper.on[int(p.argmax())])}."
         )
         if self.ours is not None:
             o = self.ours.means
