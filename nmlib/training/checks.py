@@ -19,6 +19,7 @@ __all__ = ["check_arguments", "check_classes", "check_device", "check_sizes"]
 
 
 def check_device(device: torch.device) -> None:
+    """Raise ValueError if a device cannot be used here."""
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -29,6 +30,7 @@ def check_device(device: torch.device) -> None:
 
 
 def check_arguments(model: Any, train: Any, scheme: Any, recipe: Any) -> None:
+    """Raise for arguments of the wrong kind, or test images."""
     if not isinstance(model, StagedModel):
         raise TypeError(
             f"fit trains a StagedModel, got {type(model).__name__}; nmlib.build_model(name) makes "

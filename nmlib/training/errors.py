@@ -32,6 +32,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 def lacks_memory(error: RuntimeError) -> bool:
+    """Say whether an error means that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     text = str(error).lower()

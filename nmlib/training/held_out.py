@@ -16,6 +16,7 @@ __all__ = ["as_float", "classify", "hold_out"]
 
 
 def as_float(images: Tensor) -> Tensor:
+    """Return (N, H, W, 3) bytes as (N, 3, H, W) in [0, 1]."""
     return images.permute(0, 3, 1, 2).float() / 255
 
 

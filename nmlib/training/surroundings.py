@@ -84,6 +84,7 @@ def backend(deterministic: bool, device: torch.device) -> Iterator[None]:
 
 
 def open_tensorboard(folder: Path | None, step: int) -> Any:
+    """Return a writer that goes on after `step`."""
     if folder is None:
         raise ValueError("tensorboard=True needs a folder; pass out=")
     try:
