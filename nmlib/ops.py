@@ -10,6 +10,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch.nn import functional
 __all__ = [
     "SPARSE_PIXELS",
     "BandedMap",
+    "Positions",
     "affine",
     "affine_matrix",
     "autocontrast",
@@ -28,21 +30,27 @@ __all__ = [
     "box_map",
     "equalize",
     "from_columns",
+    "invert",
     "on_device",
+    "positions",
     "posterize",
     "reflect_index",
     "rotate",
     "rotation",
+    "sample",
     "separable",
     "separable_columns",
     "shear_x",
     "shear_y",
+    "sheared_positions",
     "solarize",
     "sparse_map",
     "to_bytes",
     "to_columns",
+    "translate_groups",
     "translate_x",
     "translate_y",
+    "turned_positions",
     "zoom_map",
 ]
 
@@ -360,9 +368,10 @@ def _check_bytes(x: Tensor) -> None:
 
 
 def _for_each(name: str, value: Parameter, x: Tensor) -> Tensor:
-    """Return one float64 value a sample, (n,), on the host unless given on the device of x."""
+    """Return one value a sample, (n,), float64 on the host unless given on an accelerator."""
     if isinstance(value, Tensor):
-        values = value.to(torch.float64) if value.device.type != "mps" else value.cpu().double()
+        # On an accelerator as it is: a look at the values would wait for the device.
+        values = value.to(torch.float64) if value.device.type == "cpu" else value
     else:
         values = torch.from_numpy(np.array(value, dtype=np.float64))
     if values.shape not in ((), (len(x),)):
@@ -370,7 +379,6 @@ def _for_each(name: str, value: Parameter, x: Tensor) -> Tensor:
             f"{name} must be one number or one for each of the {len(x)} images, got shape "
             f"{tuple(values.shape)}"
         )
-    # Elsewhere the check would wait for the device.
     if values.device.type == "cpu" and not np.isfinite(values.numpy().sum()):
         raise ValueError(f"{name} must be finite, got {value}")
     return values.expand(len(x))
@@ -383,7 +391,7 @@ def _whole(name: str, value: Parameter, x: Tensor, low: int, high: int) -> Tenso
         numbers = values.numpy()
         if not (numbers.min() >= low and numbers.max() <= high and (numbers % 1 == 0).all()):
             raise ValueError(f"{name} must be whole numbers from {low} to {high}, got {value}")
-    return values.to(torch.int32).to(x.device).view(-1, 1, 1, 1)
+    return values.to(x.device, torch.int32).view(-1, 1, 1, 1)
 
 
 def _doubles(x: Tensor) -> torch.device:
@@ -473,6 +481,19 @@ def posterize(x: Tensor, bits: Parameter) -> Tensor:
     return x & (256 - (1 << dropped)).to(torch.uint8)
 
 
+def invert(x: Tensor, lowest: Tensor) -> Tensor:
+    """Return 255 - v where v >= lowest, else v; uint8 tensors that broadcast.
+
+    >>> invert(torch.tensor([9, 10, 255], dtype=torch.uint8), torch.tensor(10).byte()).tolist()
+    [9, 245, 0]
+    """
+    above = torch.empty_like(x, memory_format=torch.contiguous_format)
+    # Written as bytes: many times faster on a CPU than as truth values.
+    torch.ge(x, lowest, out=above)
+    # 1 becomes 255, and 255 - v has the bits of v flipped.
+    return above.neg_().bitwise_xor_(x)
+
+
 def solarize(x: Tensor, threshold: Parameter) -> Tensor:
     """Invert values from a threshold upwards; equal to Pillow's `ImageOps.solarize`.
 
@@ -488,12 +509,9 @@ def solarize(x: Tensor, threshold: Parameter) -> Tensor:
     """
     _check_bytes(x)
     level = _whole("threshold", threshold, x, 0, 256)
-    flip = ((level <= 255) * 255).to(torch.uint8)
-    above = torch.empty_like(x, memory_format=torch.contiguous_format)
-    # Written as bytes: many times faster on a CPU than as truth values.
-    torch.ge(x, level.clamp(max=255).to(torch.uint8), out=above)
-    # 255 - v has the bits of v flipped.
-    return above.mul_(flip).bitwise_xor_(x)
+    # No byte reaches 256: there the image is left as it is.
+    inverted = invert(x, level.clamp(max=255).to(torch.uint8))
+    return torch.where(level == 256, x, inverted) if bool((level == 256).any()) else inverted
 
 
 def affine(x: Tensor, matrix: Tensor) -> Tensor:
@@ -518,12 +536,29 @@ def affine(x: Tensor, matrix: Tensor) -> Tensor:
         raise ValueError(f"matrix must have shape ({len(x)}, 6), got {tuple(matrix.shape)}")
     if not x.numel():
         return x.clone()
-    grid, inside = _positions(matrix.to(_doubles(x), torch.float64), *x.shape[2:])
-    return _sample(x, grid.to(x.device), inside.to(x.device))
+    return sample(x, positions(matrix.to(_doubles(x), torch.float64), *x.shape[2:]))
 
 
-def _positions(matrix: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return where `affine` looks: (n, h, w, 2) in the units of grid_sample; (n, h, w) 0 or 1."""
+class Positions(NamedTuple):
+    """Where each pixel of (n, h, w) images comes from.
+
+    Attributes:
+        grid: (n, h, w, 2) float32, in the units of `torch.nn.functional.grid_sample`.
+        inside: (n, h, w) uint8, 0 where it lies outside.
+    """
+
+    grid: Tensor
+    inside: Tensor
+
+
+def positions(matrix: Tensor, height: int, width: int) -> Positions:
+    """Return where `affine` looks.
+
+    Args:
+        matrix: (n, 6) float64.
+        height: Of the images.
+        width: Of the images.
+    """
     a, b, c, d, e, f = matrix.view(-1, 6, 1, 1).unbind(1)
     column = torch.arange(width, dtype=torch.float64, device=matrix.device) + 0.5
     row = (torch.arange(height, dtype=torch.float64, device=matrix.device) + 0.5).unsqueeze(1)
@@ -533,19 +568,21 @@ def _positions(matrix: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]
     inside = (across >= 0) & (across < width) & (down >= 0) & (down < height)
     across = across.sub_(width / 2).mul_(2 / width)
     down = down.sub_(height / 2).mul_(2 / height)
-    return torch.stack((across.float(), down.float()), -1), inside.to(torch.uint8)
+    return Positions(torch.stack((across.float(), down.float()), -1), inside.to(torch.uint8))
 
 
-def _sample(x: Tensor, grid: Tensor, inside: Tensor) -> Tensor:
+def sample(x: Tensor, where: Positions) -> Tensor:
+    """Return (n, c, h, w) uint8 images read at positions, bilinearly, outside black."""
     values = functional.grid_sample(
-        x.float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+        x.float(),
+        where.grid.to(x.device),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
     )
-    return _truncate(values).mul_(inside.unsqueeze(1))
-
-
-def _truncate(values: Tensor) -> Tensor:
     # Averages of bytes need no clipping, and int16 is the fastest way to bytes.
-    return values.add_(_GUARD[torch.float32]).to(torch.int16).to(torch.uint8)
+    values = values.add_(_GUARD[torch.float32]).to(torch.int16).to(torch.uint8)
+    return values.mul_(where.inside.to(x.device).unsqueeze(1))
 
 
 def affine_matrix(
@@ -590,102 +627,116 @@ def rotate(x: Tensor, degrees: Parameter) -> Tensor:
     [[[[2, 4], [1, 3]]]]
     """
     _check_bytes(x)
-    angles = _for_each("degrees", degrees, x)
-    size = tuple(x.shape[2:])
-    numbers = angles.tolist()
-    small = x.device.type == "cpu" and size[0] * size[1] <= _CACHED_PIXELS and x.numel() > 0
-    if small and all(number.is_integer() for number in numbers):
+    if not x.numel():
+        return x.clone()
+    return sample(x, turned_positions(_for_each("degrees", degrees, x).cpu().numpy(), *x.shape[2:]))
+
+
+def turned_positions(degrees: NDArray[np.float64], height: int, width: int) -> Positions:
+    """Return where `rotate` looks, on the host.
+
+    Args:
+        degrees: (n,) angles.
+        height: Of the images.
+        width: Of the images.
+    """
+    numbers = degrees.tolist()
+    if height * width <= _CACHED_PIXELS and numbers and (degrees % 1 == 0).all():
         # Whole degrees come again and again.
-        grids, insides = zip(*(_turned(number, *size) for number in numbers), strict=True)
-        return _sample(x, torch.stack(grids), torch.stack(insides))
-    rows = [rotation(number, *size) for number in numbers]
-    return affine(x, torch.tensor(rows, dtype=torch.float64).view(-1, 6))
+        kept = [_turned(number, height, width) for number in numbers]
+        return Positions(torch.stack([p.grid for p in kept]), torch.stack([p.inside for p in kept]))
+    rows = [rotation(number, height, width) for number in numbers]
+    return positions(torch.tensor(rows, dtype=torch.float64).view(-1, 6), height, width)
 
 
 _CACHED_PIXELS = 256 * 256
 
 
 @functools.lru_cache(maxsize=128)
-def _turned(degrees: float, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return the positions of a rotation."""
+def _turned(degrees: float, height: int, width: int) -> Positions:
     matrix = torch.tensor([rotation(degrees, height, width)], dtype=torch.float64)
-    grid, inside = _positions(matrix, height, width)
-    return grid[0], inside[0]
+    found = positions(matrix, height, width)
+    return Positions(found.grid[0], found.inside[0])
 
 
-def _shift_lines(x: Tensor, slope: NDArray[np.float64], axis: int) -> Tensor:
-    """Shear on a CPU: every line along `axis` has one shift, so that two pixels are weighed."""
-    n, c, h, w = x.shape
-    length, lines = (w, h) if axis == 3 else (h, w)
+def sheared_positions(slope: NDArray[np.float64], axis: int, height: int, width: int) -> Positions:
+    r"""Return where a shear looks, on the host: `positions` line by line, many times faster.
+
+    Pixel k of line l along `axis` is read at $k + \text{slope}\,(l + \tfrac12)$.
+
+    Args:
+        slope: (n,) pixels a line.
+        axis: 3 shears rows sideways, 2 columns up and down.
+        height: Of the images.
+        width: Of the images.
+    """
+    length, lines = (width, height) if axis == 3 else (height, width)
     shift = slope[:, None] * (np.arange(lines) + 0.5)
 
-    def count_below(limit: int) -> NDArray[np.int64]:
-        # Pixels k with k + 0.5 + shift < limit, as rounded: estimated, then put right by one.
-        k = np.clip(np.ceil(limit - 0.5 - shift), 0, length)
+    def count_below(limit: int) -> NDArray[np.float64]:
+        # Pixels k with (k + 0.5) + shift < limit, as rounded: estimated, then put right by one.
+        k = np.minimum(np.maximum(np.ceil(limit - 0.5 - shift), 0), length)
         k -= (k > 0) & ((k - 0.5) + shift >= limit)
         k += (k < length) & ((k + 0.5) + shift < limit)
-        return k.astype(np.int32)
+        return k
 
-    def place(values: NDArray, dtype: torch.dtype = torch.int32) -> Tensor:
-        values = np.expand_dims(values, 2 if axis == 3 else 1)
-        return torch.from_numpy(values).to(dtype)
-
-    first, last = place(count_below(0)), place(count_below(length))
-    near = np.clip(shift, -length - 2.0, length + 2.0)
-    whole = np.floor(near)
-    weight = place(near - whole, torch.float32).unsqueeze(1)
+    across = 2 if axis == 3 else 1
+    # Compared as small integers: many times faster on a CPU than into truth values.
+    limits = np.stack((count_below(0), count_below(length))).astype(np.int32)
+    begin, end = torch.from_numpy(limits).unsqueeze(across + 1)
     k = torch.arange(length, dtype=torch.int32)
     k = k if axis == 3 else k.unsqueeze(1)
-    inside = torch.empty((n, h, w), dtype=torch.int32)
-    before_end = torch.empty_like(inside)
-    torch.ge(k, first, out=inside)
-    torch.lt(k, last, out=before_end)
-    inside.mul_(before_end)
+    flags = torch.empty((2, len(slope), height, width), dtype=torch.int32)
+    torch.ge(k, begin, out=flags[0])
+    torch.lt(k, end, out=flags[1])
+    grid = _pixel_grid(height, width).repeat(len(slope), 1, 1, 1)
+    moved = torch.from_numpy((shift * (2 / length)).astype(np.float32)).unsqueeze(across)
+    grid[..., 0 if axis == 3 else 1] += moved
+    return Positions(grid, flags[0].mul_(flags[1]).to(torch.uint8))
 
-    line = torch.arange(lines, dtype=torch.int32)
-    line = line.unsqueeze(1) * w if axis == 3 else line
-    step = 1 if axis == 3 else w
-    image = (torch.arange(n * c, dtype=torch.int32) * (h * w)).view(n, c, 1, 1)
-    flat = x.reshape(-1)
 
-    def pick(offset: int) -> Tensor:
-        pixel = (k + (place(whole) + offset)).clamp_(0, length - 1).mul_(step).add_(line)
-        index = (pixel.unsqueeze(1) + image).view(-1)
-        return flat.index_select(0, index).view(n, c, h, w).float()
+@functools.lru_cache(maxsize=16)
+def _pixel_grid(height: int, width: int) -> Tensor:
+    return positions(affine_matrix(), height, width).grid
 
-    values = torch.lerp(pick(0), pick(1), weight)
-    return _truncate(values).mul_(inside.to(torch.uint8).unsqueeze(1))
+
+def translate_groups(x: Tensor, pixels: NDArray[np.float64], axis: int) -> Tensor:
+    """Shift (n, c, h, w) images by whole pixels along an axis, for a CPU.
+
+    Neighbours that move alike are moved together, so that images sorted by shift go fastest.
+    """
+    moved = torch.empty_like(x, memory_format=torch.contiguous_format)
+    size = x.shape[axis]
+    ends = [*(np.flatnonzero(pixels[1:] != pixels[:-1]) + 1).tolist(), len(pixels)]
+    first = 0
+    for end in ends:
+        k = int(max(-size, min(size, pixels[first])))
+        source, target = x[first:end], moved[first:end]
+        if k > 0:
+            target.narrow(axis, 0, size - k).copy_(source.narrow(axis, k, size - k))
+            target.narrow(axis, size - k, k).zero_()
+        else:
+            target.narrow(axis, -k, size + k).copy_(source.narrow(axis, 0, size + k))
+            target.narrow(axis, 0, -k).zero_()
+        first = end
+    return moved
 
 
 def _shear(x: Tensor, slope: Parameter, axis: int) -> Tensor:
     _check_bytes(x)
-    slopes = _for_each("slope", slope, x)
-    # Indices of _shift_lines have 32 bits.
-    if x.device.type == "cpu" and 0 < x.numel() < 2**31:
-        return _shift_lines(x, slopes.cpu().numpy(), axis)
-    return affine(x, affine_matrix(**{"b" if axis == 3 else "d": slopes}))
+    values = _for_each("slope", slope, x)
+    if x.device.type == "cpu" and values.device.type == "cpu" and x.numel():
+        return sample(x, sheared_positions(values.numpy(), axis, *x.shape[2:]))
+    return affine(x, affine_matrix(**{"b" if axis == 3 else "d": values}))
 
 
 def _translate(x: Tensor, pixels: Parameter, axis: int) -> Tensor:
     _check_bytes(x)
-    shifts = _for_each("pixels", pixels, x)
-    if x.device.type != "cpu" or shifts.device.type != "cpu":
-        return affine(x, affine_matrix(**{"c" if axis == 3 else "f": shifts}))
-    numbers = shifts.numpy()
-    if (numbers % 1 != 0).any():
-        return affine(x, affine_matrix(**{"c" if axis == 3 else "f": shifts}))
-    moved = torch.zeros_like(x)
-    size = x.shape[axis]
-    # Neighbours that move alike go together; sorted by shift, there are few groups.
-    ends = [*np.flatnonzero(np.diff(numbers)) + 1, len(numbers)] if len(numbers) else []
-    start = 0
-    for end in ends:
-        k = int(np.clip(numbers[start], -size, size))
-        length = size - abs(k)
-        source = x[start:end].narrow(axis, max(k, 0), length)
-        moved[start:end].narrow(axis, max(-k, 0), length).copy_(source)
-        start = end
-    return moved
+    values = _for_each("pixels", pixels, x)
+    on_cpu = x.device.type == "cpu" and values.device.type == "cpu" and x.numel() > 0
+    if on_cpu and bool((values % 1 == 0).all()):
+        return translate_groups(x, values.numpy(), axis)
+    return affine(x, affine_matrix(**{"c" if axis == 3 else "f": values}))
 
 
 def shear_x(x: Tensor, slope: Parameter) -> Tensor:

@@ -239,7 +239,7 @@ class AugMixPlan:
 
 # Samples x pixels that are worked on at once: on a CPU what stays in its cache, elsewhere what
 # fits into memory.
-_CPU_PIXELS = 64 * 1024
+_CPU_PIXELS = 256 * 1024
 _DEVICE_PIXELS = 4096 * 1024
 
 
@@ -458,8 +458,17 @@ def _fill_views(views: Tensor, x: Tensor, plan: AugMixPlan, piece: slice) -> Non
     for a in range(copies):
         mixed = clean * kept[a]
         for i in range(width):
-            mixed += chains[a, :, i].to(precise).mul_(share[a, :, i])
+            mixed.addcmul_(chains[a, :, i].to(precise), share[a, :, i])
         views[1 + a, piece].copy_(mixed)
+
+
+# In one step of the chains, those of a kind are done together. The kinds that move pixels follow
+# one another, so that an accelerator takes them in one go; -1 is no operation.
+_ORDER = (
+    "autocontrast", "equalize", "posterize", "solarize", "translate_x", "translate_y", "shear_x",
+    "shear_y", "rotate",
+)  # fmt: skip
+_KIND = np.array([*(_ORDER.index(name) for name in OPERATIONS), len(_ORDER)])
 
 
 def run_chains(x: Tensor, plan: AugMixPlan, piece: slice = slice(None)) -> Tensor:
@@ -473,37 +482,108 @@ def run_chains(x: Tensor, plan: AugMixPlan, piece: slice = slice(None)) -> Tenso
     Returns:
         (A * b * width, C, H, W) uint8, in this order.
     """
-    height, width = x.shape[2:]
     operation = plan.operation[:, piece]
     shape = operation.shape
     steps = operation.reshape(-1, shape[3])
     level = plan.level[:, piece].reshape(steps.shape)
     sign = plan.sign[:, piece].reshape(steps.shape)
+    value = np.zeros(steps.shape)
+    for number, name in enumerate(OPERATIONS):
+        if name not in ("autocontrast", "equalize"):
+            here = steps == number
+            value[here] = operation_parameter(name, level[here], sign[here], *x.shape[2:])
+    kind = _KIND[steps]
     # The row of `images` that holds each chain; all begin at their sample.
     row = np.broadcast_to(np.arange(shape[1])[None, :, None], shape[:3]).reshape(-1).copy()
+    # Those that are moved alike next to each other, for `ops.translate_groups`.
+    order = [np.lexsort((value[:, t], kind[:, t])) for t in range(shape[3])]
+    values = [value[chains, t] for t, chains in enumerate(order)]
+    kinds = np.arange(len(_ORDER) + 2)
+    ends = [np.searchsorted(kind[chains, t], kinds).tolist() for t, chains in enumerate(order)]
+    where = _positions(values, ends, x)
     images = x
-    for t in range(shape[3]):
-        made, order = [], []
-        for number, name in enumerate((*OPERATIONS, "none")):
-            chains = np.flatnonzero(steps[:, t] == (NONE if name == "none" else number))
-            if not len(chains):
-                continue
-            value = None
-            if name not in ("none", "autocontrast", "equalize"):
-                value = operation_parameter(name, level[chains, t], sign[chains, t], height, width)
-                if name.startswith("translate"):
-                    alike = np.argsort(value, kind="stable")
-                    chains, value = chains[alike], value[alike]
-            group = images.index_select(0, _on(row[chains], x))
-            if value is not None:
-                group = getattr(ops, name)(group, value)
-            elif name != "none":
-                group = getattr(ops, name)(group)
-            made.append(group)
-            order.append(chains)
-        images = torch.cat(made)
-        row[np.concatenate(order)] = np.arange(len(row))
+    for t, chains in enumerate(order):
+        images = images.index_select(0, _on(row[chains], x))
+        row[chains] = np.arange(len(row))
+        images = _one_step(images, values[t], ends[t], where[t])
     return images.index_select(0, _on(row, x))
+
+
+def _one_step(
+    images: Tensor, values: NDArray[np.float64], ends: list[int], where: ops.Positions | Tensor
+) -> Tensor:
+    """Apply operations to images that are sorted by kind; kind k is ends[k] ... ends[k + 1].
+
+    `where` is what moves pixels: on a CPU the positions of the shears and rotations, elsewhere
+    the matrices of the translations too.
+    """
+    made = []
+
+    def part(name: str, last: str | None = None) -> tuple[Tensor, NDArray[np.float64]]:
+        chosen = slice(ends[_ORDER.index(name)], ends[_ORDER.index(last or name) + 1])
+        return images[chosen], values[chosen]
+
+    def as_bytes(numbers: NDArray[np.float64]) -> Tensor:
+        return _on(numbers.astype(np.uint8), images).view(-1, 1, 1, 1)
+
+    for name, stretch in (("autocontrast", ops.autocontrast), ("equalize", ops.equalize)):
+        made.append(stretch(part(name)[0]))
+    chosen, bits = part("posterize")
+    made.append(chosen & as_bytes(256 - 2.0 ** (8 - bits)))
+    chosen, threshold = part("solarize")
+    made.append(ops.invert(chosen, as_bytes(threshold)))
+    if isinstance(where, ops.Positions):
+        for name, axis in (("translate_x", 3), ("translate_y", 2)):
+            chosen, pixels = part(name)
+            if len(chosen):
+                made.append(ops.translate_groups(chosen, pixels, axis))
+        chosen, _ = part("shear_x", "rotate")
+        if len(chosen):
+            made.append(ops.sample(chosen, where))
+    else:
+        made.append(ops.affine(part("translate_x", "rotate")[0], where))
+    made.append(images[ends[len(_ORDER)] :])
+    return torch.cat([images for images in made if len(images)])
+
+
+def _positions(
+    values: list[NDArray[np.float64]], ends: list[list[int]], x: Tensor
+) -> list[ops.Positions] | list[Tensor]:
+    """Prepare for every step what moves its pixels; see `_one_step`."""
+    size = (x.shape[2], x.shape[3])
+    if x.device.type != "cpu":
+        found = [_matrices(v, e, size) for v, e in zip(values, ends, strict=True)]
+        return list(_on(np.concatenate(found), x).split([len(f) for f in found]))
+    # All steps in one go: small pieces cost as much as large ones.
+    names = ("shear_x", "shear_y", "rotate")
+    bounds = [[slice(e[k], e[k + 1]) for e in ends] for k in map(_ORDER.index, names)]
+    every = [np.concatenate([v[b] for v, b in zip(values, bs, strict=True)]) for bs in bounds]
+    kinds = (
+        ops.sheared_positions(every[0], 3, *size),
+        ops.sheared_positions(every[1], 2, *size),
+        ops.turned_positions(every[2], *size),
+    )
+    lengths = [[b.stop - b.start for b in bs] for bs in bounds]
+    split = [[part.split(n) for part in k] for k, n in zip(kinds, lengths, strict=True)]
+    return [
+        ops.Positions(*(torch.cat([k[part][t] for k in split]) for part in (0, 1)))
+        for t in range(len(values))
+    ]
+
+
+def _matrices(
+    values: NDArray[np.float64], ends: list[int], size: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Return the numbers of `ops.affine` for all images whose pixels are moved."""
+    first = ends[_ORDER.index("translate_x")]
+    matrices = np.zeros((ends[len(_ORDER)] - first, 6))
+    matrices[:, [0, 4]] = 1
+    for name, column in (("shear_x", 1), ("shear_y", 3), ("translate_x", 2), ("translate_y", 5)):
+        k = _ORDER.index(name)
+        matrices[ends[k] - first : ends[k + 1] - first, column] = values[ends[k] : ends[k + 1]]
+    for row in range(ends[_ORDER.index("rotate")], ends[len(_ORDER)]):
+        matrices[row - first] = ops.rotation(float(values[row]), *size)
+    return matrices
 
 
 # -- AugMax ---------------------------------------------------------------------------------------

@@ -125,6 +125,22 @@ def test_every_step_of_every_chain_equals_pillow(size):
     assert seen == {-1, *range(9)}
 
 
+def test_the_way_of_an_accelerator_agrees(monkeypatch):
+    """There all that moves pixels is one `affine` by matrices; here it is run on a CPU."""
+    x = torch.from_numpy(photographs(60, 24, 41)).permute(0, 3, 1, 2).contiguous()
+    plan = AugMix(severity=5, depth=1, width=4).draw(60, nm.Rng(3))
+    here = run_chains(x, plan).int()
+
+    def by_matrices(values, ends, x):
+        made = [views_module._matrices(v, e, (24, 41)) for v, e in zip(values, ends, strict=True)]
+        return [torch.from_numpy(m) for m in made]
+
+    monkeypatch.setattr(views_module, "_positions", by_matrices)
+    there = run_chains(x, plan).int()
+    assert (here - there).abs().max() <= 1
+    assert (here != there).float().mean() < 0.001
+
+
 def test_views_equal_a_loop_over_pillow_images():
     """Whole views: a grey level of an early step may be amplified by a later one, seldom."""
     images = photographs(32)
