@@ -9,7 +9,8 @@ mixture (severity 3). Ours makes two of each image. The peers make one after the
   turned into a normalised float tensor, mixed there. One core.
 - timm: its AugMix transform with its default operations, which include four of colour, and which
   returns a Pillow image (no tensor, no normalisation). One core. Only if timm is installed; the
-  one file that is needed is loaded by itself, as the whole package wants torchvision.
+  one file that is needed is loaded by itself, as the whole package wants torchvision. Hence
+  `pip install --no-deps timm`: with its dependencies it may bring another torch.
 
 The parts of a round take turns. CPU time compares the work core for core and depends less on what
 else the machine does; wall time is what a user waits for. Medians over rounds are kept, of the
