@@ -114,12 +114,21 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
             "weight.reshape(-1, 1, 1, 1) for one number an image"
         )
     own = _rearranged(h, pair.source)
-    if not isinstance(pair.weight, Tensor) and pair.weight == 1:
-        return own
+    if not isinstance(pair.weight, Tensor):
+        if pair.weight == 1:
+            return own
+        if pair.partner_source is None:
+            return _mixed(own, pair.partner, float(pair.weight), dim)
     other = _rearranged(h.index_select(dim, pair.partner), pair.partner_source)
-    if isinstance(pair.weight, Tensor):
-        return pair.weight * own + (1 - pair.weight) * other
-    return torch.lerp(other, own, pair.weight)  # the same in one pass over memory
+    return pair.weight * own + (1 - pair.weight) * other
+
+
+def _mixed(h: Tensor, partner: Tensor, weight: float, dim: int) -> Tensor:
+    """Return w h + (1 - w) h[partner] in few passes over memory, in the layout of h."""
+    if h.ndim == dim + 4 and not h.is_contiguous():
+        # Channels-last images are gathered far faster with the channels as the last axis.
+        return _mixed(h.movedim(-3, -1).contiguous(), partner, weight, dim).movedim(-1, -3)
+    return torch.lerp(h.index_select(dim, partner), h, weight)
 
 
 def mix_labels(
