@@ -33,10 +33,10 @@ class Progress:
     """A table of what is done, under way and left; on a terminal it is redrawn in place.
 
     >>> from nmlib.reproduction import cells
-    >>> print(Progress(cells("table4", seeds=2)[:2]).table())
-    scheme     0  1
-    baseline   .
-    ...
+    >>> print(Progress(cells("table4", seeds=2, schemes=["baseline", "noise"])).table())
+    scheme    0  1
+    baseline  .  .
+    noise     .  .
     """
 
     cells: Sequence[Cell]

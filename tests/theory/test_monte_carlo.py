@@ -122,3 +122,29 @@ def test_image_network_at_a_mix_point(point):
     assert abs(loss.mean[0] - terms.at(0.08)) < 4 * error + abs(loss.remainder[0])
     # Batch statistics must not couple the samples: the network is in evaluation mode.
     assert torch.equal(f(h)[:2], f(h[:2]))
+
+
+def test_a_trained_image_network_at_a_chosen_layer():
+    """The suite's own network, trained by its own loop, with a smooth activation."""
+    from nmlib import build_model, fit, load
+    from nmlib.schemes import SCHEMES
+    from nmlib.training import Recipe
+
+    data = load("fashion-mini").first(96)
+    model = build_model("preact_resnet_small", seed=3, widths=(8, 8, 8, 8))
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.ReLU):
+                setattr(module, name, torch.nn.SiLU())
+    recipe = Recipe(epochs=2, batch_size=32)
+    fit(model, data, SCHEMES["nfm"], recipe, device="cpu", progress=False)
+    x = data.images[:6].permute(0, 3, 1, 2).double() / 255
+    y = data.labels[:6].tolist()
+    f, h = at_point(model.double(), x, 2)
+    terms = nfm_expansion(f, h, y, probes=16, partners=12, rng=Rng(10), **S)
+    ladder = (0.04, 0.02, 0.01)
+    loss = nfm_loss_monte_carlo(f, h, y, eps=ladder, draws=12, rng=Rng(11), remainder=True, **S)
+    assert slope(ladder, loss.remainder_error) == pytest.approx(3, abs=0.2)
+    spread = sum((t.standard_error * 0.04**t.order) ** 2 for t in terms.terms.values()) ** 0.5
+    error = (spread**2 + loss.standard_error[0] ** 2) ** 0.5
+    assert abs(loss.mean[0] - terms.at(0.04)) < 4 * error + abs(loss.remainder[0])

@@ -139,7 +139,7 @@ def test_pages_without_a_kernel_get_a_picture_and_the_same_text_everywhere(mode)
     data, metadata = explorer._repr_mimebundle_()
     again, _ = explore(mode=mode, sigma_add=0.2, **SHORT)._repr_mimebundle_()
     assert data["text/plain"] == again["text/plain"]
-    assert data["text/plain"].startswith("Explorer(alpha=0.3, sigma_add=0.20")
+    assert data["text/plain"].startswith("Explorer(alpha=0.30, sigma_add=0.20")
     assert metadata["image/png"]["alt"] == data["text/plain"]
     assert min(png_size(base64.b64decode(data["image/png"]))) > 300
     assert ("application/vnd.jupyter.widget-view+json" in data) == (mode != "still")
