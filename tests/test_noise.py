@@ -131,6 +131,79 @@ def test_scales_are_equal_on_cuda():
         assert float((ratio - 1).abs().max()) < 0.01
 
 
+def images(layout=torch.channels_last, dtype=torch.float32):
+    """Activations of three views: 1.2 million entries, several blocks."""
+    flat = torch.zeros(3 * 25, 16, 32, 32, dtype=dtype).contiguous(memory_format=layout)
+    return flat.unflatten(0, (3, 25))
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("sparsity", [0.0, 0.65])
+def test_fields_of_images_follow_the_law_and_the_layout(layout, sparsity):
+    noise = replace(Noise.released(0.5, 0.4), sparsity=sparsity)
+    h = images(layout)
+    draw = noise.draw(h, Rng(4))
+    for name, field, cdf in (
+        ("additive", draw.additive, stats.norm.cdf),
+        ("multiplicative", draw.multiplicative, stats.uniform(-1, 2).cdf),
+    ):
+        assert field.stride() == h.stride()
+        scales = Rng(4).fold(name, "scale").numpy().beta(2, 5, size=3)
+        for v, view in enumerate(field):
+            level = (0.5 * (v + 1) if name == "additive" else 0.4) * scales[v]
+            # In the order of memory, so that neighbours were drawn one after the other.
+            entries = view.permute(0, 2, 3, 1) if layout == torch.channels_last else view
+            values = entries.flatten().double().numpy() / level
+            dropped, n = values == 0, len(values)
+            assert dropped.mean() == pytest.approx(
+                sparsity, abs=1e-6 + 5 * (sparsity * (1 - sparsity) / n) ** 0.5
+            )
+            assert stats.kstest(values[~dropped][:100_000], cdf).pvalue > 1e-4
+            kept = ~dropped[1:] & ~dropped[:-1]
+            pairs = values[1:][kept] * values[:-1][kept]
+            assert abs(pairs.mean()) < 5 * pairs.std() / len(pairs) ** 0.5
+            # Being dropped says nothing about the neighbour.
+            both = (dropped[1:] & dropped[:-1]).mean()
+            assert both == pytest.approx(sparsity**2, abs=1e-6 + 5 * (0.25 / n) ** 0.5)
+    both = draw.additive.flatten().double(), draw.multiplicative.flatten().double()
+    assert abs(float(torch.corrcoef(torch.stack(both))[0, 1])) < 5 / h.numel() ** 0.5
+
+
+def test_fields_of_images_do_not_depend_on_the_number_of_threads():
+    h, noise, threads = images(), Noise.released(), torch.get_num_threads()
+    drawn = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            drawn.append(noise.draw(h, Rng(0)))
+    finally:
+        torch.set_num_threads(threads)
+    for other in drawn[1:]:
+        assert torch.equal(other.additive, drawn[0].additive)
+        assert torch.equal(other.multiplicative, drawn[0].multiplicative)
+    assert not torch.equal(noise.draw(h, Rng(1)).additive, drawn[0].additive)
+    # No block repeats another.
+    flat = drawn[0].additive.permute(0, 1, 3, 4, 2).reshape(-1)
+    assert not torch.equal(flat[:1000] == 0, flat[2**18 : 2**18 + 1000] == 0)
+
+
+def test_views_without_noise_and_other_types_of_images():
+    noise = Noise(0.4, 0.2, clean_views=1)
+    for dtype in (torch.float64, torch.bfloat16):
+        draw = noise.draw(images(dtype=dtype), Rng(0))
+        assert draw.additive.dtype == dtype
+        assert not draw.additive[0].any() and not draw.multiplicative[0].any()
+        assert float(draw.additive[1].double().std()) == pytest.approx(0.4, rel=0.01)
+
+
+def test_injecting_a_law_into_images_is_injecting_its_draw():
+    h = images().add(1.5)
+    noise = Noise.released()
+    there = inject(h, noise.draw(h, Rng(3)))
+    assert torch.equal(inject(h, noise, Rng(3)), there)
+    assert there.stride() == h.stride()
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_noise_follows_the_type_and_shape(dtype):
     h = torch.ones(2, 3, 4, 5, dtype=dtype)

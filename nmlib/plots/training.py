@@ -1,0 +1,168 @@
+"""How a training goes: loss, divergence and accuracy over the steps, still or live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nmlib.plots.shown import Shown, png
+from nmlib.plots.style import LANE_LABELS, OKABE_ITO
+from nmlib.training import Run, read_rows
+
+__all__ = ["LivePlot", "TrainingDisplay"]
+
+# Colour and line style: one reads the figure without the other.
+_LOOKS = (
+    ("blue", "-"), ("vermilion", "--"), ("bluish green", "-."), ("reddish purple", ":"),
+    ("orange", "-"), ("sky blue", "--"), ("black", "-."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingDisplay(Shown):
+    """Training loss of one run or several, with its parts.
+
+    Attributes:
+        names: What the runs are called.
+        rows: The metrics of each run.
+        steps: Length of the axis; None for what is there.
+    """
+
+    names: tuple[str, ...]
+    rows: tuple[tuple[dict[str, Any], ...], ...]
+    steps: int | None = None
+
+    @classmethod
+    def from_run(cls, *runs: Run) -> TrainingDisplay:
+        """Take the metrics of runs, finished or under way."""
+        names = tuple(_title(run) for run in runs)
+        return cls(names, tuple(tuple(r.rows) for r in runs), max(r.steps for r in runs))
+
+    @classmethod
+    def from_folders(cls, *folders: str | Path) -> TrainingDisplay:
+        """Read the metrics of runs' folders, also while they are trained elsewhere."""
+        names = tuple(Path(folder).name for folder in folders)
+        return cls(names, tuple(tuple(read_rows(folder)) for folder in folders))
+
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        parts = []
+        for name, rows in zip(self.names, self.rows, strict=True):
+            epochs = [r for r in rows if r["kind"] == "epoch"]
+            if not epochs:
+                parts.append(f"{name}: no epoch finished yet")
+                continue
+            first, last = epochs[0], epochs[-1]
+            words = f"{name}: {first['loss']:.2f} after epoch 1, {last['loss']:.2f} after "
+            words += f"epoch {last['epoch'] + 1}"
+            if "val_accuracy" in last:
+                words += f", {100 * last['val_accuracy']:.1f} % of the images kept out are right"
+            parts.append(words)
+        return "Training loss. " + "; ".join(parts) + "."
+
+    def _panels(self) -> list[tuple[str, str, float]]:
+        """Return (metric, axis label, factor) of the panels that have something to show."""
+        panels = [("ce", "cross-entropy (nats)", 1.0)]
+        every = [row for rows in self.rows for row in rows]
+        if any(row["jsd"] for row in every):
+            panels.append(("jsd", "divergence of the views (nats)", 1.0))
+        kept_out = any("val_accuracy" in row for row in every)
+        if kept_out:
+            panels.append(("val_accuracy", "accuracy, images kept out (%)", 100.0))
+        return panels
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw with matplotlib; thin lines are steps, markers epochs.
+
+        Args:
+            axes: Matplotlib axes to draw into, for the cross-entropy alone or as many as there are
+                panels; by default a figure is made.
+
+        Returns:
+            The figure.
+        """
+        panels, figure = self._panels(), None
+        if axes is None:
+            from matplotlib.figure import Figure
+
+            figure = Figure(figsize=(3.4 * len(panels) + 0.6, 3.0), layout="constrained")
+            figure.get_layout_engine().set(wspace=0.06)
+            axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        axes = list(axes) if isinstance(axes, Sequence) or hasattr(axes, "__len__") else [axes]
+        for axis, panel in zip(axes, panels, strict=False):
+            self._draw(axis, *panel)
+        if len(self.names) == 1:
+            axes[0].set_title(self.names[0], fontsize=9, loc="left")
+        elif figure is None:
+            axes[0].legend(frameon=False, fontsize=8, handlelength=3)
+        else:
+            # Above the panels, where no curve runs.
+            handles, names = axes[0].get_legend_handles_labels()
+            figure.legend(
+                handles, names, loc="outside upper left", ncols=len(names), frameon=False,
+                fontsize=8, handlelength=3,
+            )  # fmt: skip
+        return axes[0].figure
+
+    def _draw(self, axis: Any, metric: str, label: str, factor: float) -> None:
+        for i, (name, rows) in enumerate(zip(self.names, self.rows, strict=True)):
+            colour, line = _LOOKS[i % len(_LOOKS)]
+            if metric == "jsd" and not any(row["jsd"] for row in rows):
+                continue  # a scheme without a divergence, not one that keeps it at 0
+            for kind, style in (
+                ("step", {"linewidth": 0.7, "alpha": 0.45}),
+                ("epoch", {"linewidth": 1.6, "linestyle": line, "label": name}),
+            ):
+                points = [
+                    (r["step"], factor * r[metric])
+                    for r in rows
+                    if r["kind"] == kind and metric in r
+                ]
+                few = kind == "epoch" and len(points) <= 20
+                if points:
+                    axis.plot(
+                        *zip(*points, strict=True), color=OKABE_ITO[colour],
+                        marker="o" if few else "", markersize=3, **style,
+                    )  # fmt: skip
+        axis.set_xlabel("step")
+        axis.set_ylabel(label)
+        axis.set_xlim(0, self.steps)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+
+
+def _title(run: Run) -> str:
+    name = LANE_LABELS.get(run.scheme.name, run.scheme.name)
+    return f"{name}, {run.data['label']}, seed {run.seed}"
+
+
+class LivePlot:
+    """Draws a run anew after every epoch: `fit(..., on_epoch=LivePlot())` in a notebook.
+
+    Outside a notebook it draws nothing.
+
+    Args:
+        every: Epochs between two pictures; the last epoch is always drawn.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        if every < 1:
+            raise ValueError(f"every must be at least 1, got {every}")
+        self.every = every
+        self._handle: Any = None
+
+    def __call__(self, run: Run) -> None:
+        from IPython.core.getipython import get_ipython
+        from IPython.display import Image, display
+
+        if get_ipython() is None or (len(run.epochs) % self.every and not run.finished):
+            return
+        shown = TrainingDisplay.from_run(run)
+        picture = Image(png(shown.plot()), alt=shown.summary)
+        if self._handle is None:
+            self._handle = display(picture, display_id=True)
+        else:
+            self._handle.update(picture)
