@@ -87,9 +87,12 @@ class TrainingDisplay(Shown):
         panels, figure = self._panels(), None
         if axes is None:
             from matplotlib.figure import Figure
+            from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-            figure = Figure(figsize=(3.4 * len(panels) + 0.6, 3.0), layout="constrained")
-            figure.get_layout_engine().set(wspace=0.06)
+            figure = Figure(
+                figsize=(3.4 * len(panels) + 0.6, 3.0),
+                layout=ConstrainedLayoutEngine(wspace=0.06),
+            )
             axes = figure.subplots(1, len(panels), squeeze=False)[0]
         axes = list(axes) if isinstance(axes, Sequence) or hasattr(axes, "__len__") else [axes]
         for axis, panel in zip(axes, panels, strict=False):
