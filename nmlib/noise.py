@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
+from nmlib._threads import run_all
 from nmlib.rng import Rng
 
 __all__ = ["Noise", "NoiseDraw", "inject"]
@@ -167,14 +167,7 @@ def _image_field(
             _draw_tile(flat[start:end], uniforms, normals, factors[view], sparsity, uniform)
             start = end
 
-    starts = range(0, flat.numel(), _BLOCK)
-    threads = min(torch.get_num_threads(), len(starts))
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(fill, starts))
-    else:
-        for start in starts:
-            fill(start)
+    run_all(fill, range(0, flat.numel(), _BLOCK))
     # In the layout of the activations, if their views follow each other in memory.
     first = like[0]
     dense = first.is_contiguous() or first.is_contiguous(memory_format=torch.channels_last)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nmlib import _checks, ops
-from nmlib.corruptions._threads import run_all, thread_count
+from nmlib._threads import run_all, thread_count
 from nmlib.mixing import Model
 from nmlib.rng import Rng
 

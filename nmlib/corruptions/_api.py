@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks
+from nmlib._threads import run_all, thread_count
 from nmlib.corruptions._draws import AnyDraw
 from nmlib.corruptions._frost_textures import frost_textures
 from nmlib.corruptions._registry import REGISTRY, Corruption, apply_to, draw_for
 from nmlib.corruptions._severities import BENCHMARKS, FAMILIES, Benchmark
 from nmlib.corruptions._streams import image_stream
-from nmlib.corruptions._threads import run_all, thread_count
 
 __all__ = [
     "CORRUPTIONS",

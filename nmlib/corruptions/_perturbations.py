@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nmlib import _checks
+from nmlib._threads import run_all
 from nmlib.corruptions import _blur, _noise, _weather
 from nmlib.corruptions._api import Images, check_images
 from nmlib.corruptions._draws import FieldDraw
 from nmlib.corruptions._severities import BENCHMARKS, Benchmark
 from nmlib.corruptions._streams import Stream, image_stream
-from nmlib.corruptions._threads import run_all
 from nmlib.ops import from_columns, separable_columns, to_bytes, to_columns, zoom_map
 
 __all__ = ["PERTURBATIONS", "frame_count", "perturbation_sequence"]

@@ -38,7 +38,7 @@ def _pool(size: int, process: int) -> ThreadPoolExecutor:
         torch.set_num_threads(1)
         ready.wait()
 
-    pool = ThreadPoolExecutor(size, "nmlib-corruptions", initializer=start)
+    pool = ThreadPoolExecutor(size, "nmlib", initializer=start)
     for _ in range(size):
         pool.submit(int)
     ready.wait()
@@ -57,7 +57,7 @@ def run_all(work: Callable[[T], object], pieces: Iterable[T]) -> None:
     """
     pieces = list(pieces)
     size = thread_count()
-    if size == 1:
+    if size == 1 or len(pieces) == 1:
         for piece in pieces:
             work(piece)
         return
