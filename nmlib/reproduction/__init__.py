@@ -4,6 +4,7 @@ from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.cluster import run_on_cluster
 from nmlib.reproduction.experiments import EXPERIMENTS, Experiment, cells
 from nmlib.reproduction.grid import CellFailed, Progress, collect, result_words, run_grid
+from nmlib.reproduction.measured import ablation_cells, measured, seeds_complete, store
 
 __all__ = [
     "EXPERIMENTS",
@@ -11,11 +12,15 @@ __all__ = [
     "CellFailed",
     "Experiment",
     "Progress",
+    "ablation_cells",
     "cells",
     "collect",
     "finished",
+    "measured",
     "result_words",
     "run_cell",
     "run_grid",
     "run_on_cluster",
+    "seeds_complete",
+    "store",
 ]
