@@ -113,14 +113,12 @@ def _train(options: argparse.Namespace) -> int:
         options.dataset, "train", root=options.root, download=options.download, label=options.label
     )
     train = budget.cut(train)
-    # AugMax sends its adversarial views through normalisation layers of their own.
-    layers = {"norm": "dubin"} if any(scheme.routes) else {}
     classes = len(train.classes)
-    model = build_model(budget.model, classes, seed=options.seed, **layers)
+    model = build_model(budget.model, classes, seed=options.seed, **scheme.model_options)
     details = {
         "model": budget.model,
         "num_classes": classes,
-        "options": layers,
+        "options": scheme.model_options,
         "dataset": options.dataset,
         "budget": options.budget,
     }

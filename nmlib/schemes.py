@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -173,6 +173,17 @@ class Scheme:
     def routes(self) -> tuple[bool, ...]:
         """For each view, whether it is adversarial to dual normalisation layers; () for none."""
         return getattr(self.views, "routes", ())
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """Return what `build_model` needs to know of the scheme.
+
+        A maker of adversarial views sends them through normalisation layers of their own.
+
+        >>> SCHEMES["augmax"].model_options
+        {'norm': 'dubin'}
+        """
+        return {"norm": "dubin"} if any(self.routes) else {}
 
     def draw_point(self, rng: Rng) -> int:
         """Draw the mix point of a batch."""

@@ -126,14 +126,16 @@ def run_cell(
     train = budget.cut(load(cell.dataset, "train", **options))
     test = load(cell.dataset, "test", **options)
     images, sequences = TEST_IMAGES[cell.budget]
-    model = build_model(
-        cell.model, len(train.classes), seed=cell.seed,
-        **({"norm": "dubin"} if any(cell.scheme.routes) else {}),
-    )  # fmt: skip
+    layers = cell.scheme.model_options
+    model = build_model(cell.model, len(train.classes), seed=cell.seed, **layers)
     key = {"model": cell.model, "scheme": cell.scheme.name, "seed": cell.seed}
     run = fit(
         model, train, cell.scheme, budget.recipe(), seed=cell.seed, out=folder / "training",
-        device=device, progress=progress, details={"model": cell.model, "budget": cell.budget},
+        device=device, progress=progress,
+        details={
+            "model": cell.model, "num_classes": len(train.classes), "options": layers,
+            "dataset": cell.dataset, "budget": cell.budget,
+        },
     )  # fmt: skip
     model.eval()
     start = time.perf_counter()

@@ -170,7 +170,7 @@ BUDGETS: dict[str, Budget] = {
     b.name: b
     for b in (
         Budget("smoke", "preact_resnet_small", epochs=3, subset=1000, batch_size=64),
-        Budget("laptop", "preact_resnet_small", epochs=30, subset=6000, batch_size=64),
+        Budget("laptop", "preact_resnet_small", epochs=20, subset=5000, batch_size=32),
         Budget("paper", "preact_resnet18", epochs=200, subset=None, batch_size=128),
     )
 }
