@@ -3,8 +3,9 @@
 from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.cluster import run_on_cluster
 from nmlib.reproduction.experiments import EXPERIMENTS, Experiment, cells
-from nmlib.reproduction.grid import CellFailed, Progress, collect, result_words, run_grid
+from nmlib.reproduction.grid import collect, run_grid
 from nmlib.reproduction.measured import ablation_cells, measured, seeds_complete, store
+from nmlib.reproduction.progress import CellFailed, Progress, result_words
 
 __all__ = [
     "EXPERIMENTS",

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from nmlib.provenance import write_json
 from nmlib.reproduction.cell import Cell, finished, run_cell
-from nmlib.reproduction.grid import CellFailed, Progress, result_words
+from nmlib.reproduction.progress import begin, end, result_words
 
 __all__ = ["run_on_cluster"]
 
@@ -60,7 +60,7 @@ def run_on_cluster(
     except ImportError as error:
         raise ImportError("a cluster needs Ray: pip install 'nmlib[cluster]'") from error
 
-    progress = Progress(cells, stream)
+    progress, left = begin(cells, out, stream)
     own = not ray.is_initialized()
     if own:
         ray.init(address=address, log_to_driver=False, include_dashboard=False)
@@ -68,14 +68,9 @@ def run_on_cluster(
         remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_ATTEMPTS - 1)(work)
         under_way: dict[Any, tuple[Cell, float]] = {}
         failed: dict[Cell, str] = {}
-        for cell in cells:
-            done = finished(cell, out)
-            if done is not None:
-                progress.states[cell] = result_words(done)
-                continue
+        for cell in left:
             task = remote.remote(cell, str(Path(out).absolute()), cpus)
             under_way[task] = (cell, time.perf_counter())
-        progress.show(f"{len(under_way)} cells to run")
         while under_way:
             (task,), _ = ray.wait(list(under_way), num_returns=1)
             cell, start = under_way.pop(task)
@@ -91,7 +86,4 @@ def run_on_cluster(
     finally:
         if own:
             ray.shutdown()
-    if failed:
-        lines = "\n".join(f"  {cell.name}: {reason}" for cell, reason in failed.items())
-        raise CellFailed(f"{len(failed)} of {len(cells)} cells failed:\n{lines}")
-    return [result for cell in cells if (result := finished(cell, out)) is not None]
+    return end(cells, out, failed)

@@ -6,102 +6,25 @@ import contextlib
 import json
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import torch
 
+from nmlib.provenance import write_text
 from nmlib.reproduction.cell import Cell, finished, run_cell
+from nmlib.reproduction.progress import begin, end, result_words
 
-__all__ = ["CellFailed", "Progress", "collect", "run_grid"]
+__all__ = ["collect", "run_grid"]
 
 _ATTEMPTS = 2
-
-
-class CellFailed(RuntimeError):
-    """Some cells failed; the others are finished and kept."""
-
-
-@dataclass
-class Progress:
-    """A table of what is done, under way and left; on a terminal it is redrawn in place.
-
-    >>> from nmlib.reproduction import cells
-    >>> print(Progress(cells("table4", seeds=2, schemes=["baseline", "noise"])).table())
-    scheme    0  1
-    baseline  .  .
-    noise     .  .
-    """
-
-    cells: Sequence[Cell]
-    stream: TextIO | None = None
-    states: dict[Cell, str] = field(default_factory=dict)
-    _lines: int = 0
-    _spent: list[float] = field(default_factory=list)
-
-    def update(self, cell: Cell, state: str, seconds: float | None = None) -> None:
-        """Note a state ("running", "failed" or the result in words) and show it."""
-        self.states[cell] = state
-        if seconds is not None:
-            self._spent.append(seconds)
-        self.show(f"{cell.name}: {state}")
-
-    def left(self) -> list[Cell]:
-        """Return the cells without a result."""
-        return [c for c in self.cells if self.states.get(c, ".") in (".", "running")]
-
-    def table(self) -> str:
-        """Return the table: schemes down, seeds across, '.' for what is left."""
-        seeds = sorted({c.seed for c in self.cells})
-        rows = list(dict.fromkeys((c.dataset, c.model, c.scheme.name) for c in self.cells))
-        several = len({row[:2] for row in rows}) > 1
-        place = {(c.dataset, c.model, c.scheme.name, c.seed): c for c in self.cells}
-        text = [["scheme", *map(str, seeds)]]
-        for row in rows:
-            found = (place.get((*row, seed)) for seed in seeds)
-            marks = ["" if c is None else self.states.get(c, ".") for c in found]
-            text.append([" ".join(row) if several else row[2], *marks])
-        widths = [max(map(len, column)) for column in zip(*text, strict=True)]
-        return "\n".join(
-            "  ".join(word.ljust(w) for word, w in zip(line, widths, strict=True)).rstrip()
-            for line in text
-        )
-
-    def show(self, event: str = "", running: int = 1) -> None:
-        """Redraw the table on a terminal; print the event elsewhere."""
-        if self.stream is None:
-            return
-        left = len(self.left())
-        summary = f"{len(self.cells) - left} of {len(self.cells)} cells"
-        if self._spent and left:
-            rest = left * sum(self._spent) / len(self._spent) / max(running, 1)
-            summary += f", about {_words(rest)} left"
-        if self.stream.isatty():
-            text = f"{self.table()}\n{summary}"
-            if self._lines:
-                self.stream.write(f"\x1b[{self._lines}A\x1b[J")
-            self.stream.write(text + "\n")
-            self._lines = text.count("\n") + 1
-        elif event:
-            self.stream.write(f"[{summary}] {event}\n")
-        self.stream.flush()
-
-
-def _words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def result_words(result: Mapping[str, Any]) -> str:
-    """Return clean/robust accuracy in percent."""
-    return f"{100 * result['clean_accuracy']:.1f}/{100 * result['robust_accuracy']:.1f}"
 
 
 def _work(cell: Cell, out: str, device: str | None, threads: int, report: Any) -> None:
@@ -114,6 +37,19 @@ def _work(cell: Cell, out: str, device: str | None, threads: int, report: Any) -
     except BaseException as error:
         report.send((f"{type(error).__name__}: {error}", traceback.format_exc()))
         raise SystemExit(1) from None
+
+
+def _child(run: Callable[..., Any], *arguments: Any) -> None:
+    """Run a cell, until this process is done or the one that waits for it is gone."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGINT)  # fit saves and ends
+
+    threading.Thread(target=watch, daemon=True).start()
+    run(*arguments)
 
 
 def _places(workers: int | None, device: str | None) -> list[tuple[str | None, int]]:
@@ -157,16 +93,10 @@ def run_grid(
         CellFailed: After all others have ended, if a cell failed; names it and the reason.
         KeyboardInterrupt: After every process has saved its work.
     """
-    progress = Progress(cells, stream)
-    waiting: list[tuple[Cell, int]] = []
-    for cell in cells:
-        done = finished(cell, out)
-        if done is None:
-            waiting.append((cell, 1))
-        else:
-            progress.states[cell] = result_words(done)
-    progress.show(f"{len(waiting)} cells to run")
+    progress, left = begin(cells, out, stream)
+    waiting = [(cell, 1) for cell in left]
     places = _places(workers, device)
+    progress.workers = len(places)
     free = list(range(len(places)))
     context = multiprocessing.get_context("spawn")
     busy: dict[int, tuple[Any, Any, Cell, int, int, float]] = {}
@@ -178,7 +108,7 @@ def run_grid(
                 place = free.pop(0)
                 receiver, sender = context.Pipe(duplex=False)
                 process = context.Process(
-                    target=run, args=(cell, str(out), *places[place], sender), daemon=False
+                    target=_child, args=(run, cell, str(out), *places[place], sender)
                 )
                 process.start()
                 sender.close()
@@ -206,14 +136,11 @@ def run_grid(
     except KeyboardInterrupt:
         for process, *_ in busy.values():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, 2)  # fit saves and ends
+                os.kill(process.pid, signal.SIGINT)  # fit saves and ends
         for process, *_ in busy.values():
             process.join()
         raise
-    if failed:
-        lines = "\n".join(f"  {cell.name}: {reason}" for cell, reason in failed.items())
-        raise CellFailed(f"{len(failed)} of {len(cells)} cells failed:\n{lines}")
-    return [result for cell in cells if (result := finished(cell, out)) is not None]
+    return end(cells, out, failed)
 
 
 def _read(receiver: Any) -> tuple[str | None, str | None]:
@@ -226,8 +153,6 @@ def _read(receiver: Any) -> tuple[str | None, str | None]:
 
 
 def _keep(path: Path, text: str) -> None:
-    from nmlib.provenance import write_text
-
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
 

@@ -2,8 +2,10 @@
 
 import io
 import json
+import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,39 @@ def test_a_killed_process_is_tried_again_and_nothing_twice(tmp_path):
     assert len(collect(tmp_path)) == 6
 
 
+def endless(cell, out, device, threads, report):
+    """Work until interrupted, then save, as training does."""
+    folder = cell.folder(out)
+    folder.mkdir(parents=True)
+    (folder / "started").write_text(str(os.getpid()))
+    try:
+        time.sleep(100)
+    except KeyboardInterrupt:
+        (folder / "saved").touch()
+
+
+def grid_without_end(out):
+    run_grid(cells("table4", seeds=1), out, workers=2, device="cpu", run=endless)
+
+
+def test_processes_save_and_end_when_their_parent_is_killed(tmp_path):
+    parent = multiprocessing.get_context("spawn").Process(target=grid_without_end, args=(tmp_path,))
+    parent.start()
+    grid = [cell.folder(tmp_path) for cell in cells("table4", seeds=1)[:2]]
+    wait_for(lambda: all((folder / "started").is_file() for folder in grid))
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.join()
+    wait_for(lambda: all((folder / "saved").is_file() for folder in grid))
+    assert len(list(tmp_path.rglob("started"))) == 2
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
 def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path):
     grid = cells("table2", schemes=["cutmix", "baseline"], seeds=1)
     stream = io.StringIO()
@@ -118,6 +153,13 @@ def test_the_table_says_what_is_left():
         "mixup     running    .",
     ]
     assert len(progress.left()) == 3
+
+
+def test_time_left_is_shared_by_the_workers():
+    stream = io.StringIO()
+    progress = Progress(cells("table2", schemes=["baseline"], seeds=3), stream, workers=2)
+    progress.update(progress.cells[0], "71.2/55.0", 30.0)
+    assert f"about {len(progress.left()) * 15} s left" in stream.getvalue()
 
 
 def test_the_result_of_other_settings_is_not_taken(tmp_path):
