@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
+from nmlib._progress import Progress, reporter
 from nmlib.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, FAMILIES, corrupt
 from nmlib.data.cifar import read_cifar_c
 from nmlib.data.images import ImageData
@@ -26,11 +27,9 @@ from nmlib.evaluation.predictions import (
     model_fingerprint,
 )
 from nmlib.evaluation.storage import (
-    Progress,
     open_record,
     pack,
     read_record,
-    reporter,
     unpack,
     write_record,
 )

@@ -12,17 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nmlib._progress import Progress, reporter
 from nmlib.corruptions import PERTURBATIONS, frame_count, perturbation_sequence
 from nmlib.data.cifar import read_cifar_p
 from nmlib.data.images import ImageData
 from nmlib.evaluation.corruptions import chunk_images, row_key
 from nmlib.evaluation.predictions import Precision, as_data, forward, model_fingerprint
 from nmlib.evaluation.storage import (
-    Progress,
     open_record,
     pack,
     read_record,
-    reporter,
     unpack,
     write_record,
 )

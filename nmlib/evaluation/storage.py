@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 
 from nmlib.provenance import write_text
 
-__all__ = ["Progress", "open_record", "pack", "reporter", "unpack", "write_record"]
-
-Progress = bool | Callable[[str, int, int], None] | None
+__all__ = ["open_record", "pack", "unpack", "write_record"]
 
 
 def pack(values: NDArray[np.uint8]) -> str:
@@ -78,28 +76,3 @@ def write_record(path: Path | None, record: Mapping[str, Any]) -> None:
     """Write a record as compact JSON under a temporary name, then rename it."""
     if path is not None:
         write_text(path, json.dumps(record, allow_nan=False) + "\n")
-
-
-def reporter(
-    progress: Progress, total: int
-) -> tuple[Callable[[str, int, int], None], Callable[[], None]]:
-    """Return what takes (set, images done, images in all), and what ends it."""
-    if callable(progress):
-        return progress, (lambda: None)
-    silent = (lambda name, done, count: None), (lambda: None)
-    if not progress:
-        return silent
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        return silent
-
-    bar = tqdm(total=total, unit="image", unit_scale=True)
-    seen: dict[str, int] = {}
-
-    def advance(name: str, done: int, count: int) -> None:
-        bar.set_postfix_str(name, refresh=False)
-        bar.update(done - seen.get(name, 0))
-        seen[name] = done
-
-    return advance, bar.close

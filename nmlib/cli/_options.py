@@ -1,0 +1,69 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from nmlib import _checks
+
+__all__ = [
+    "add_corruptions",
+    "add_data",
+    "add_device",
+    "add_label",
+    "add_quiet",
+    "corruption_names",
+]
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add where the data set comes from."""
+    parser.add_argument("--root", type=Path, help="folder that has the data set")
+    parser.add_argument("--download", action="store_true", help="fetch the data set if missing")
+
+
+def add_label(parser: argparse.ArgumentParser) -> None:
+    """Add the name of data of the user's own."""
+    parser.add_argument("--label", help="what to call data that are not the official files")
+
+
+def add_device(parser: argparse.ArgumentParser, default: str | None, words: str) -> None:
+    """Add where to compute."""
+    parser.add_argument("--device", default=default, help=f"cpu, cuda, ...; default: {words}")
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """Add silence."""
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_corruptions(parser: argparse.ArgumentParser) -> None:
+    """Add which corruptions to make."""
+    parser.add_argument(
+        "--corruptions", nargs="+", metavar="NAME", help="default: the benchmark's 15; 'all': 19"
+    )
+    parser.add_argument("--severities", nargs="+", type=int, default=[1, 2, 3, 4, 5])
+    parser.add_argument("--seed", type=int, default=0, help="of the corruptions")
+    parser.add_argument(
+        "--frost", type=Path, metavar="FOLDER", help="folder with the benchmark's photographs"
+    )
+    parser.add_argument("--limit", type=int, help="only the first LIMIT images")
+
+
+def corruption_names(wanted: Sequence[str] | None) -> list[str]:
+    """Return the corruptions that were asked for: by default 15, for "all" 19.
+
+    Raises:
+        ValueError: For an unknown one; the nearest is suggested.
+    """
+    from nmlib.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS
+
+    every = (*CORRUPTIONS, *EXTRA_CORRUPTIONS)
+    names = list(wanted or CORRUPTIONS)
+    if names == ["all"]:
+        names = list(every)
+    for name in names:
+        _checks.choice("corruption", name, every)
+    return names

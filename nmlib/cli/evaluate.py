@@ -1,0 +1,158 @@
+"""`nmlib evaluate`: a network on clean, corrupted and perturbed images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from nmlib.cli._options import (
+    add_corruptions,
+    add_data,
+    add_device,
+    add_label,
+    add_quiet,
+    corruption_names,
+)
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure a network on clean, corrupted and perturbed images",
+        description="Print accuracy and calibration; write clean.npz, corruptions.json and "
+        "perturbations.json. Interrupted, the same command goes on where it stopped.",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        required=True,
+        type=Path,
+        help="folder of `nmlib train --out`, one of its checkpoints, or a file with a state dict",
+    )
+    parser.add_argument("--dataset", required=True, help="fashion-mini, cifar10 or cifar100")
+    parser.add_argument("--out", required=True, type=Path, help="folder for the results")
+    parser.add_argument("--model", help="network of a plain state dict, e.g. wrn28_4")
+    parser.add_argument("--scheme", help="what to call the scheme; default: the run's")
+    parser.add_argument("--split", default="test", choices=("train", "test"))
+    add_corruptions(parser)
+    parser.add_argument(
+        "--files", type=Path, metavar="FOLDER", help="official -C files, instead of making them"
+    )
+    parser.add_argument(
+        "--unverified", action="store_true", help="--files are not the official ones"
+    )
+    parser.add_argument(
+        "--perturbations", nargs="*", metavar="NAME", help="also flips; no name: all ten sequences"
+    )
+    parser.add_argument("--batch-size", type=int, default=500)
+    parser.add_argument(
+        "--precision", default="float32", help="float32, bfloat16 or float16 (by autocast)"
+    )
+    add_data(parser)
+    add_label(parser)
+    add_device(parser, None, "the accelerator, if any")
+    add_quiet(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    import torch
+
+    from nmlib import _checks
+    from nmlib.corruptions import PERTURBATIONS, read_frost_photographs
+    from nmlib.data.images import DATASETS, load
+    from nmlib.evaluation import evaluate_corruptions, evaluate_perturbations
+    from nmlib.rng import default_device
+
+    _checks.choice("data set", options.dataset, DATASETS)
+    names = corruption_names(options.corruptions)
+    sequences = options.perturbations
+    for name in sequences or ():
+        _checks.choice("perturbation", name, PERTURBATIONS)
+    data = load(
+        options.dataset, options.split, root=options.root, download=options.download,
+        label=options.label,
+    )  # fmt: skip
+    if options.limit is not None:
+        data = data.first(options.limit)
+    model, key = _stored_model(options.checkpoint, options.model, len(data.classes))
+    if options.scheme is not None:
+        key["scheme"] = options.scheme
+    shared = {
+        "seed": options.seed, "batch_size": options.batch_size, "precision": options.precision,
+        "device": options.device or default_device(), "key": key, "out": options.out,
+        "progress": not options.quiet,
+    }  # fmt: skip
+    try:
+        report = evaluate_corruptions(
+            model, data, corruptions=names, severities=options.severities, folder=options.files,
+            verify=not options.unverified, **shared,
+            frost=read_frost_photographs(options.frost) if options.frost else None,
+        )  # fmt: skip
+        print(report.table())
+        print(report.summary)
+        for images, measures in report.calibration.items():
+            words = (f"{k.replace('_', ' ')} {v:.4f}" for k, v in measures.items() if v is not None)
+            print(f"{images}: {', '.join(words)}")
+        if sequences is not None:
+            flips = evaluate_perturbations(
+                model, data, perturbations=sequences or PERTURBATIONS, **shared
+            )
+            print(flips.table())
+            print(flips.summary)
+    except torch.OutOfMemoryError as error:
+        print(f"nmlib evaluate: {error}", file=sys.stderr)
+        return 1
+    print(f"results in {options.out}")
+    return 0
+
+
+def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any, dict[str, Any]]:
+    """Return the network of a run, of one of its checkpoints or of a plain state dict, and keys."""
+    import torch
+
+    from nmlib.models import build_model
+    from nmlib.training import load_weights
+
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    record: dict[str, Any] = {"details": {}}
+    if (folder / "run.json").is_file() and (
+        checkpoint.is_dir() or checkpoint.name.startswith("checkpoint-")
+    ):
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    details = record["details"]
+    wanted = details.get("model", name)
+    if wanted is None:
+        raise ValueError(f"{checkpoint} does not say which network it is of; give --model")
+    if name is not None and wanted != name:
+        raise ValueError(f"{checkpoint} is of a {wanted}, not of a {name}; leave --model out")
+    if details.get("num_classes", classes) != classes:
+        raise ValueError(
+            f"{checkpoint} tells {details['num_classes']} classes apart, the data set has {classes}"
+        )
+    model = build_model(wanted, classes, **details.get("options", {}))
+    if "scheme" in record or checkpoint.is_dir():
+        weights = load_weights(checkpoint)
+    else:
+        if not checkpoint.is_file():
+            raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
+        try:
+            stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever torch, zipfile or pickle say of damaged files
+            raise ValueError(
+                f"{checkpoint} holds no weights that can be read safely ({error})"
+            ) from error
+        stored = stored.get("state_dict", stored) if isinstance(stored, dict) else {}
+        weights = {k.removeprefix("module."): v for k, v in stored.items()}
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, AttributeError) as error:
+        first = str(error).splitlines()[:3]
+        raise ValueError(
+            f"{checkpoint} holds no {wanted} with {classes} classes: {' '.join(first)}"
+        ) from error
+    key = {"model": wanted, "scheme": record.get("scheme"), "seed": record.get("seed")}
+    return model.eval(), key

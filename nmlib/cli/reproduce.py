@@ -1,0 +1,78 @@
+"""`nmlib reproduce`: a table of the paper."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from nmlib.cli._options import add_device, add_label
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "reproduce",
+        help="run a table of the paper at a budget: every row, several seeds",
+        description="Train and evaluate every row of Table 2, 3, 4, 7 to 10, 13 or 14 with several "
+        "seeds, in parallel. A finished cell is never computed again; interrupted, the same "
+        "command goes on where it stopped.",
+    )
+    parser.add_argument("table", help="table2, table3, table4, ..., or schemes: every scheme")
+    parser.add_argument("--budget", default="smoke", help="smoke, laptop or paper")
+    parser.add_argument("--seeds", type=int, help="how many; default: as the paper")
+    parser.add_argument("--schemes", nargs="+", metavar="NAME", help="only these rows")
+    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of all results")
+    parser.add_argument("--dataset", help="another data set")
+    parser.add_argument("--model", help="another network")
+    parser.add_argument("--root", type=Path, help="folder that has the data set")
+    add_label(parser)
+    parser.add_argument("--workers", type=int, help="processes; default: one a GPU or a core")
+    add_device(parser, None, "every GPU, or the CPU")
+    parser.add_argument(
+        "--cluster", nargs="?", const="auto", metavar="ADDRESS", help="run on a Ray cluster"
+    )
+    parser.add_argument("--list", action="store_true", help="show what is left, and do nothing")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from nmlib.provenance import write_json
+    from nmlib.reproduction import (
+        CellFailed,
+        Progress,
+        cells,
+        finished,
+        result_words,
+        run_grid,
+        run_on_cluster,
+    )
+
+    grid = cells(
+        options.table, budget=options.budget, seeds=options.seeds, dataset=options.dataset,
+        model=options.model, schemes=options.schemes, root=options.root, label=options.label,
+    )  # fmt: skip
+    if options.list:
+        states = {c: result_words(r) for c in grid if (r := finished(c, options.out)) is not None}
+        progress = Progress(grid, states=states)
+        print(progress.table())
+        print(f"{len(progress.left())} of {len(grid)} cells are left")
+        return 0
+    try:
+        if options.cluster:
+            results = run_on_cluster(grid, options.out, address=options.cluster, stream=sys.stderr)
+        else:
+            results = run_grid(
+                grid, options.out, workers=options.workers, device=options.device,
+                stream=sys.stderr,
+            )  # fmt: skip
+    except CellFailed as error:
+        print(f"nmlib reproduce: {error}", file=sys.stderr)
+        return 1
+    path = options.out / f"{options.table}-{options.budget}.json"
+    write_json(path, [{k: v for k, v in r.items() if k != "settings"} for r in results])
+    states = {cell: result_words(r) for cell, r in zip(grid, results, strict=True)}
+    print("clean/robust accuracy in percent, by seed")
+    print(Progress(grid, states=states).table())
+    print(f"results in {path}")
+    return 0

@@ -1,0 +1,112 @@
+"""`nmlib train`: one network by one scheme."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from nmlib.cli._options import add_data, add_device, add_label, add_quiet
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "train",
+        help="train a network by one of the schemes",
+        description="Train, and write checkpoints, metrics.jsonl and run.json to a folder. "
+        "Interrupted or killed, the same command goes on where it stopped.",
+        epilog="Several GPUs: accelerate launch -m nmlib train ... (pip install 'nmlib[train]').",
+    )
+    parser.add_argument("--dataset", required=True, help="fashion-mini, cifar10 or cifar100")
+    parser.add_argument("--scheme", required=True, help="e.g. noisymix; a row of nmlib.SCHEMES")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the run")
+    parser.add_argument(
+        "--budget", default="paper", help="smoke, laptop or paper: model, epochs, images, batch"
+    )
+    parser.add_argument("--model", help="e.g. wrn28_4; default: the budget's")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and draws")
+    parser.add_argument("--epochs", type=int, help="default: the budget's")
+    parser.add_argument("--batch-size", type=int, help="images a step; default: the budget's")
+    parser.add_argument("--subset", type=int, help="only so many first training images")
+    parser.add_argument("--lr", type=float, help="first learning rate; default: the paper's 0.1")
+    parser.add_argument("--parts", type=int, help="compute each step in so many parts")
+    parser.add_argument("--validation", type=int, help="keep so many training images out")
+    parser.add_argument("--precision", help="fp32 or bf16")
+    add_data(parser)
+    add_label(parser)
+    add_device(parser, None, "the accelerator, if any")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument("--deterministic", action="store_true", help="reproducible GPU kernels")
+    parser.add_argument("--tensorboard", action="store_true", help="also write for TensorBoard")
+    add_quiet(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from nmlib import _checks
+    from nmlib.data.images import DATASETS, load
+    from nmlib.models import build_model
+    from nmlib.schemes import get_scheme
+    from nmlib.training import BUDGETS, OutOfMemory, TrainingDiverged, fit
+
+    _checks.choice("data set", options.dataset, DATASETS)
+    _checks.choice("budget", options.budget, BUDGETS)
+    scheme = get_scheme(options.scheme)
+    budget = BUDGETS[options.budget]
+    changes = {"model": options.model, "subset": options.subset, "epochs": options.epochs,
+               "batch_size": options.batch_size}  # fmt: skip
+    budget = replace(budget, **{k: v for k, v in changes.items() if v is not None})
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    settings = {"learning_rate": options.lr, "precision": options.precision,
+                "validation": options.validation, "parts": options.parts or processes}  # fmt: skip
+    recipe = budget.recipe(**{k: v for k, v in settings.items() if v is not None})
+    train = load(
+        options.dataset, "train", root=options.root, download=options.download, label=options.label
+    )
+    train = budget.cut(train)
+    classes = len(train.classes)
+    model = build_model(budget.model, classes, seed=options.seed, **scheme.model_options)
+    details = {
+        "model": budget.model,
+        "num_classes": classes,
+        "options": scheme.model_options,
+        "dataset": options.dataset,
+        "budget": options.budget,
+    }
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        print(
+            f"{scheme.name} on {train.label} ({len(train):,} images), {budget.model}, "
+            f"{recipe.epochs} epochs, seed {options.seed}; to {options.out}",
+            flush=True,
+        )
+    try:
+        run = fit(
+            model,
+            train,
+            scheme,
+            recipe,
+            seed=options.seed,
+            out=options.out,
+            device=options.device,
+            progress=not options.quiet,
+            tensorboard=options.tensorboard,
+            compile=options.compile,
+            deterministic=options.deterministic,
+            details=details,
+        )
+    except (TrainingDiverged, OutOfMemory) as error:
+        print(f"nmlib train: {error}", file=sys.stderr)
+        return 1
+    if first:
+        last = run.epochs[-1]
+        words = f"training loss {last['loss']:.4f}"
+        if "val_accuracy" in last:
+            words += f", {100 * last['val_accuracy']:.2f} % of the images kept out are right"
+        print(f"finished: {run.steps} steps, {words}")
+        print(f"{options.out}: {run.checkpoint}, metrics.jsonl, run.json")
+    return 0
