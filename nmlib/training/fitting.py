@@ -45,6 +45,8 @@ def fit(
     device: torch.device | str | None = None,
     progress: bool = True,
     on_epoch: Callable[[Run], object] | None = None,
+    on_row: Callable[[Run], object] | None = None,
+    stop: Callable[[], bool] | None = None,
     log: Log | None = None,
     log_every: int = 10,
     checkpoint_seconds: float = 60.0,
@@ -81,6 +83,9 @@ def fit(
         device: Default: the accelerator, or the CPU.
         progress: Show loss, accuracy, images a second and the time left.
         on_epoch: Called with the run after every epoch, e.g. to draw its loss.
+        on_row: Called with the run after every look at the device (`log_every`).
+        stop: Asked after every step; True ends the training as Ctrl-C does. In a thread other than
+            the main one, which no signal reaches, this is the way to end it.
         log: Takes messages (resumed, damaged checkpoint); default the standard error output.
         log_every: Steps between two rows of metrics and looks for NaN.
         checkpoint_seconds: Least time between two checkpoints; 0 saves at every row.
@@ -97,7 +102,7 @@ def fit(
 
     Raises:
         TrainingDiverged: If the loss becomes NaN or infinite; names step, scheme and checkpoint.
-        TrainingInterrupted: After Ctrl-C or SIGTERM, when all is saved.
+        TrainingInterrupted: After Ctrl-C, SIGTERM or `stop`, when all is saved.
         OutOfMemory: If a step does not fit into the device's memory; names what to lower.
         CheckpointMismatch: If `out` holds a run of another scheme, model, data set or recipe.
         OSError: If a checkpoint cannot be written; those before stay.
@@ -153,7 +158,7 @@ def fit(
         images=len(rows), held_out=held_out, log_every=log_every,
         checkpoint_seconds=checkpoint_seconds,
     )  # fmt: skip
-    loop.on_epoch = on_epoch
+    loop.on_epoch, loop.on_row = on_epoch, on_row
 
     with ExitStack() as stack:
         if run.out is not None:
@@ -178,9 +183,9 @@ def fit(
         )
         stack.callback(loop.progress.close)
         stack.enter_context(backend(deterministic, shared.device))
-        stop = stack.enter_context(Stop())
+        request = stack.enter_context(Stop(stop))
         try:
-            loop.go(stop)
+            loop.go(request)
         except RuntimeError as error:
             if lacks_memory(error):
                 raise loop.out_of_memory(error) from error

@@ -59,6 +59,7 @@ class Loop:
         self.progress: Progress | None = None
         self.board: Any = None
         self.on_epoch: Callable[[Run], object] | None = None
+        self.on_row: Callable[[Run], object] | None = None
         # Of the epoch so far: loss, ce and jsd times images, number right, images, seconds.
         self.epoch_sums = [0.0] * 6
         # Of each step since the last look at the device: (loss, ce, jsd, number right), images.
@@ -210,7 +211,7 @@ class Loop:
             self.step()
             ends_epoch = run.step % self.per_epoch == 0
             # One process answers a signal at once. Several must agree, so they wait for a flush.
-            asked = stop.requested is not None
+            asked = stop.asked()
             at_once = asked and self.shared.count == 1
             if not (ends_epoch or at_once or run.step % self.log_every == 0):
                 continue
@@ -231,6 +232,8 @@ class Loop:
             shown = run.step
             if wanted or time.perf_counter() - self.saved_at >= self.checkpoint_seconds:
                 self.save()
+            if self.on_row is not None and self.shared.main:
+                self.on_row(run)
             if ends_epoch and self.on_epoch is not None and self.shared.main:
                 self.on_epoch(run)
             if wanted and run.step < run.steps:

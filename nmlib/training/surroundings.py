@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,18 @@ class Stop:
     """Turns Ctrl-C and SIGTERM into a request that the loop answers between two steps.
 
     A second one interrupts at once. Signals reach the main thread only; elsewhere nothing changes.
+
+    Args:
+        wish: Asked too; True is a request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wish: Callable[[], bool] | None = None) -> None:
         self.requested: int | None = None
+        self.wish = wish
+
+    def asked(self) -> bool:
+        """Say whether training is to end."""
+        return self.requested is not None or (self.wish is not None and self.wish())
 
     def __enter__(self) -> Stop:
         self.before: dict[int, Any] = {}

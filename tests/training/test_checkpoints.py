@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -288,6 +289,33 @@ def test_interrupted_without_a_folder():
         quick(network(), on_epoch=stop)
     # Handlers are put back.
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_stopped_from_outside_in_a_thread_and_resumed(tmp_path):
+    """No signal reaches a thread; `stop` does, and `on_row` tells of every row."""
+    recipe = Recipe(epochs=3, batch_size=16)  # steps of 5
+    whole = quick(network(dropout=0.3), recipe=recipe)
+    seen, ended = [], []
+
+    def train():
+        try:
+            quick(
+                network(dropout=0.3), recipe=recipe, out=tmp_path, log_every=2,
+                on_row=lambda run: seen.append((run.step, len(run.rows))),
+                stop=lambda: len(seen) == 4,
+            )  # fmt: skip
+        except TrainingInterrupted as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    # Asked for after the row of step 6: the next step is the last, and has a row of its own.
+    assert seen == [(2, 1), (4, 2), (5, 4), (6, 5), (7, 6)]
+    assert len(ended) == 1 and "interrupted after step 7 of 15" in ended[0]
+    assert steps_of(tmp_path) == [7]
+    again = quick(network(seed=9, dropout=0.3), recipe=recipe, out=tmp_path)
+    assert equal(again.model.state_dict(), whole.model.state_dict())
 
 
 def test_equal_settings_are_described_alike():
