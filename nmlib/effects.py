@@ -26,12 +26,15 @@ __all__ = [
     "Differences",
     "Effects",
     "Gain",
+    "Precision",
     "Shapley",
     "agreement",
+    "deviation_from_range",
     "differences",
     "effects",
     "gains",
     "orders",
+    "precision",
     "resample",
     "shapley",
     "shapley_bounds",
@@ -352,6 +355,116 @@ def differences(
     draws = resample(cells, rng, resamples=resamples, over=over)
     low, high = _interval(cells, draws - draws[:, [base]], level)
     return Differences(cells.on, mean, error, mean - reach, mean + reach, low, high)
+
+
+# -- how sure more data makes ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What the difference of two rows varies with, in the unit of the values.
+
+    Attributes:
+        seed_deviation: Standard deviation over seeds of the difference to the baseline on the same
+            test images, pooled over the rows; nan for one seed.
+        image_deviation: Standard error of that difference from the choice of test images, pooled;
+            nan without results for each image.
+        images: So many images; 0 without results for each image.
+        unpaired: What the image part would be if each row had test images of its own.
+    """
+
+    seed_deviation: float
+    image_deviation: float
+    images: int
+    unpaired: float
+
+    def half_width(self, seeds: int, images: int | None = None, *, level: float = 0.95) -> float:
+        r"""Return half the width of a normal interval of a difference.
+
+        $$z \sqrt{s_{seed}^2 / S + s_{image}^2\, N_0 / N}$$
+
+        with $N_0$ the images measured on. A part that was not measured is left out, so that the
+        result is then a lower bound.
+
+        Args:
+            seeds: $S$, how many seeds.
+            images: $N$, how many test images; default as many as measured on.
+            level: Coverage.
+
+        >>> round(Precision(1.0, 0.0, 100, 0.0).half_width(1), 2)
+        1.96
+        """
+        _level(level)
+        _checks.positive("seeds", seeds)
+        share = self.images / images if images else 1.0
+        parts = [self.seed_deviation**2 / seeds, self.image_deviation**2 * share]
+        z = student_t_quantile((1 + level) / 2, 10**6)
+        return z * math.sqrt(sum(p for p in parts if not math.isnan(p)))
+
+
+def precision(cells: Cells) -> Precision:
+    r"""Measure what differences to the all-off row vary with, seeds and test images.
+
+    $$s_{seed}^2 = \frac1{R-1} \sum_r \mathrm{var}_s (v_{rs} - v_{0s}), \qquad
+      s_{image}^2 = \frac1{R-1} \sum_r \frac1N \mathrm{var}_n (\bar c_{rn} - \bar c_{0n})$$
+
+    where $\bar c_{rn}$ is the mean over the seeds of image n in row r.
+
+    Raises:
+        ValueError: If the row with all switches off is missing.
+
+    Source: ours.
+
+    >>> cells = Cells(("a",), [[0], [1]], [[1.0, 2.0, 3.0], [2.0, 3.5, 3.5]])
+    >>> precision(cells).seed_deviation
+    0.5
+    """
+    off = (False,) * len(cells.switches)
+    if off not in cells.rows or len(cells.rows) < 2:
+        raise ValueError("needs the row with all switches off, and another to compare with it")
+    base = cells.rows[off]
+    others = [k for k in range(len(cells.on)) if k != base]
+    paired = cells.values[others] - cells.values[base]
+    over_seeds = float("nan")
+    if cells.seeds > 1:
+        over_seeds = math.sqrt(float(paired.var(1, ddof=1).mean()))
+    if cells.correct is None or cells.correct.shape[2] < 2:
+        return Precision(over_seeds, float("nan"), 0, float("nan"))
+    n = cells.correct.shape[2]
+    by_image = _scale(cells) * cells.correct.mean(1, dtype=np.float64)
+    together = (by_image[others] - by_image[base]).var(1, ddof=1).mean() / n
+    apart = (by_image[others].var(1, ddof=1).mean() + by_image[base].var(ddof=1)) / n
+    return Precision(over_seeds, math.sqrt(float(together)), n, math.sqrt(float(apart)))
+
+
+@cache
+def _mean_range(n: int) -> float:
+    """Return the expected range of n standard normal numbers, by the trapezoidal rule."""
+    x = np.linspace(-12, 12, 4801)
+    below = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in x])
+    return float((1 - below**n - (1 - below) ** n).sum() * (x[1] - x[0]))
+
+
+def deviation_from_range(low: ArrayLike, high: ArrayLike, n: int) -> Floats:
+    r"""Estimate a standard deviation from the lowest and highest of n normal values.
+
+    $$\hat s = \frac{high - low}{d_n}, \qquad
+      d_n = \int_{-\infty}^{\infty} 1 - \Phi(x)^n - (1 - \Phi(x))^n \, dx$$
+
+    Args:
+        low: Lowest of each group.
+        high: Highest.
+        n: Size of a group, 2 or more.
+
+    Source: ours (Tippett 1925).
+
+    >>> float(deviation_from_range(0.0, 2.326, 5).round(3))
+    1.0
+    """
+    if n < 2:
+        raise ValueError(f"a range needs two values or more, got n={n}")
+    spread = np.asarray(high, dtype=np.float64) - np.asarray(low, dtype=np.float64)
+    return np.asarray(spread / _mean_range(n))
 
 
 # -- main effects and interactions ----------------------------------------------------------------

@@ -10,10 +10,12 @@ from scipy import stats
 from nmlib.effects import (
     Cells,
     agreement,
+    deviation_from_range,
     differences,
     effects,
     gains,
     orders,
+    precision,
     resample,
     shapley,
     shapley_bounds,
@@ -411,3 +413,49 @@ def test_level_must_be_a_probability():
     for call in (effects, gains, shapley, differences):
         with pytest.raises(ValueError, match="level must be in"):
             call(ablation(), Rng(0), level=95)
+
+
+# -- precision ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "d"), [(2, 1.128), (3, 1.693), (5, 2.326), (10, 3.078)])
+def test_range_to_deviation_has_the_constants_of_control_charts(n, d):
+    assert float(deviation_from_range(1.0, 1.0 + d, n)) == pytest.approx(1, abs=5e-4)
+
+
+def test_range_needs_two_values():
+    with pytest.raises(ValueError, match="n=1"):
+        deviation_from_range(0, 1, 1)
+
+
+def test_precision_finds_the_variances_it_was_given():
+    rng = np.random.default_rng(0)
+    seeds, images = 400, 500
+    hard = rng.normal(size=images)
+    skill = np.array([0.0, 0.5])[:, None, None] + 0.2 * rng.normal(size=(2, seeds, 1))
+    correct = 1 / (1 + np.exp(-(skill + hard)))  # shares, exactly
+    cells = Cells.from_correct(("a",), [[0], [1]], correct)
+    found = precision(cells)
+    difference = 100 * (correct[1] - correct[0])
+    assert found.seed_deviation == pytest.approx(difference.mean(1).std(ddof=1), rel=1e-4)
+    assert found.image_deviation == pytest.approx(
+        difference.mean(0).std(ddof=1) / np.sqrt(images), rel=1e-4
+    )
+    assert found.images == images
+    by_image = 100 * correct.mean(1)
+    assert found.unpaired == pytest.approx(
+        np.sqrt(by_image.var(1, ddof=1).sum() / images), rel=1e-4
+    )
+    expected = 1.959964 * np.sqrt(found.seed_deviation**2 / 4 + found.image_deviation**2 / 20)
+    assert found.half_width(4, 20 * images) == pytest.approx(expected, rel=1e-4)
+
+
+def test_precision_leaves_out_what_was_not_measured():
+    one = precision(Cells(("a",), [[0], [1]], [[1.0], [2.0]]))
+    assert np.isnan(one.seed_deviation)
+    assert np.isnan(one.image_deviation)
+    assert one.half_width(1) == 0
+    with pytest.raises(ValueError, match="all switches off"):
+        precision(Cells(("a",), [[1]], [[1.0]]))
+    with pytest.raises(ValueError, match="seeds must be"):
+        one.half_width(0)

@@ -8,6 +8,7 @@ need pandas: `pip install "nmlib[tables]"`.
 from nmlib.paper._audit import audit, chance_of_rounding
 from nmlib.paper._claims import claims
 from nmlib.paper._frames import ablation, printed, table, tables
+from nmlib.paper._spread import seed_deviation
 from nmlib.paper._tables import ARXIV, SWITCHES
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "chance_of_rounding",
     "claims",
     "printed",
+    "seed_deviation",
     "table",
     "tables",
 ]

@@ -6,8 +6,8 @@ paper prints one number a row, so only ours have intervals.
 
 from __future__ import annotations
 
-import html
 import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,16 @@ from nmlib.paper._audit import Finding, findings
 from nmlib.paper._tables import SPECS, Number, numbers
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import OKABE_ITO
+from nmlib.plots.tables import Column, TableDisplay
+from nmlib.reproduction.compared import (
+    PAPER_NAMES,
+    by_corruption,
+    conditions,
+    scheme_values,
+)
+from nmlib.reproduction.measured import ablation_cells
 from nmlib.rng import Rng
+from nmlib.schemes import ABLATION
 
 __all__ = [
     "AblationTableDisplay",
@@ -39,6 +48,7 @@ _WORDS = {
     "noise_injections": "Noise",
     "jsd_loss": "JSD loss",
 }
+_TEST_SET = {"robust_accuracy": "CIFAR-100-C", "clean_accuracy": "CIFAR-100"}
 _OURS = OKABE_ITO["blue"]
 _PAPER = "0.35"
 
@@ -54,6 +64,9 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _note(figure: Any, text: str) -> None:
+    """Write the conditions into the lower right corner, in lines that the figure has room for."""
+    room = int(17 * figure.get_figwidth())
+    text = "\n".join(textwrap.fill(line, room) for line in text.split("\n"))
     figure.supxlabel(text, fontsize=7.5, color="0.35", x=0.99, ha="right")
 
 
@@ -104,6 +117,30 @@ def _low(switch: str) -> str:
 def _words(row: Sequence[bool]) -> str:
     on = [_low(s) for s, is_on in zip(SWITCHES, row, strict=True) if is_on]
     return " + ".join(on) or "none"
+
+
+def _ablation_conditions(records: Sequence[Mapping[str, Any]]) -> str:
+    return conditions([r for r in records if r["scheme"] in ABLATION])
+
+
+def _in_paper(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the records of schemes that the paper's tables have."""
+    found = [r for r in records if r["scheme"] in PAPER_NAMES]
+    if not found:
+        raise ValueError(
+            f"no record is of a scheme in the paper's tables: {', '.join(PAPER_NAMES)}"
+        )
+    return found
+
+
+def _ours_by_corruption(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return measured accuracies under the paper's names."""
+    return {PAPER_NAMES[s]: row for s, row in by_corruption(_in_paper(records)).items()}
+
+
+def _seeds(cells: Cells | None) -> str:
+    count = cells.seeds if cells else 0
+    return f"{count} seed{'s' * (count != 1)}"
 
 
 def _same_switches(cells: Cells | None) -> None:
@@ -158,6 +195,20 @@ class AblationTableDisplay(Shown):
         """Put our cells (in percent), if any, beside the paper's."""
         return cls(ablation(metric), ours, conditions, sort_by, metric=metric)
 
+    @classmethod
+    def from_records(
+        cls,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        metric: str = "robust_accuracy",
+        sort_by: str = "paper",
+    ) -> AblationTableDisplay:
+        """Put measured records (`nmlib.reproduction.measured`) beside the paper's rows."""
+        cells = ablation_cells(records, metric)
+        return cls.from_paper(
+            cells, metric=metric, conditions=_ablation_conditions(records), sort_by=sort_by
+        )
+
     def order(self) -> list[tuple[bool, ...]]:
         """Return the rows from top to bottom, the lowest accuracy first."""
         rows = dict.fromkeys([*self.paper.rows, *(self.ours.rows if self.ours else ())])
@@ -178,7 +229,7 @@ class AblationTableDisplay(Shown):
         if self.ours is not None:
             o = self.ours.means
             text += (
-                f" Ours: {o.min():.1f} to {o.max():.1f} %, {self.ours.seeds} seed(s), the best row "
+                f" Ours: {o.min():.1f} to {o.max():.1f} %, {_seeds(self.ours)}, the best row "
                 f"has {_words(self.ours.on[int(o.argmax())])}."
             )
         return text
@@ -254,8 +305,8 @@ class AblationTableDisplay(Shown):
             right.errorbar(
                 [e["ours gain"] for _, e in own], [at - shift for at, _ in own], xerr=reach,
                 fmt="o", ms=5.5, color=_OURS, capsize=2.5, lw=1.2, zorder=4,
-                label=f"ours ({self.ours.seeds if self.ours else 0} seeds, "
-                f"{100 * self.level:.0f} % interval)",
+                label=f"ours ({_seeds(self.ours)}"
+                + (f", {100 * self.level:.0f} % interval)" if np.any(reach) else ")"),
             )  # fmt: skip
         right.axvline(0, color="0.5", lw=0.8)
         right.set_xlabel("gain over the row without any part (percentage points)")
@@ -265,77 +316,29 @@ class AblationTableDisplay(Shown):
         right.set_axisbelow(True)
         right.tick_params(left=False)
         right.legend(loc="upper right", ncols=2, fontsize=8.5)
-        data = "CIFAR-100-C" if self.metric == "robust_accuracy" else "CIFAR-100"
-        _note(figure, f"paper: Table 4, {data}" + (f"; ours: {self.conditions}"
-                                                       if self.conditions else ""))  # fmt: skip
+        _note(figure, f"paper: Table 4, {_TEST_SET[self.metric]}" + (
+            f"; ours: {self.conditions}" if self.conditions else ""))  # fmt: skip
         return figure
 
-    def html(self) -> str:
-        """Return the table as HTML whose headings sort it; nothing is loaded from elsewhere.
-
-        The paper's numbers are in italics with a dashed edge, ours are bold. Without scripts the
-        table stands as it is.
-        """
-        heads = [_WORDS[s] for s in SWITCHES] + ["paper %", "paper gain"]
+    def table(self) -> TableDisplay:
+        """Return the same as a table whose headings sort it."""
+        columns = [Column(_WORDS[s]) for s in SWITCHES]
+        columns += [Column("paper %", "paper"), Column("paper gain", "paper", signed=True)]
+        keys = ["paper", "paper gain"]
         if self.ours is not None:
-            heads += ["ours %", "our gain", "±"]
-        lines = []
-        for e in self._entries():
-            cells = [f'<td data-v="{int(on)}">{"✓" if on else "✗"}</td>' for on in e["row"]]
-            keys = ["paper", "paper gain"]
-            if self.ours is not None:
-                keys += ["ours", "ours gain", "reach"]
-            for key in keys:
-                value = e.get(key, float("nan"))
-                sign = "+" if "gain" in key else ""
-                text = "–" if np.isnan(value) else f"{value:{sign}.1f}"
-                kind = "paper" if key.startswith("paper") else "ours"
-                cells.append(f'<td class="{kind}" data-v="{value:.6g}">{text}</td>')
-            lines.append("<tr>" + "".join(cells) + "</tr>")
-        head = "".join(
-            f'<th scope="col"><button type="button">{html.escape(h)}</button></th>' for h in heads
-        )
-        note = html.escape(f"Paper: Table 4. Ours: {self.conditions}" if self.ours else
-                           "Paper: Table 4.")  # fmt: skip
-        return _TABLE.format(head=head, body="\n".join(lines), note=note)
+            columns += [Column("ours %", "ours"), Column("our gain", "ours", signed=True)]
+            columns += [Column("±", "ours")]
+            keys += ["ours", "ours gain", "reach"]
+        rows = [(*e["row"], *(e.get(k) for k in keys)) for e in self._entries()]
+        note = f"Paper: Table 4, {_TEST_SET[self.metric]}."
+        if self.ours is not None:
+            note += f" Ours: {self.conditions}." if self.conditions else " Ours."
+            note += f" ±: {100 * self.level:.0f} % interval of our gain over the seeds."
+        return TableDisplay(tuple(columns), tuple(rows), note)
 
-
-_TABLE = """<div class="nm-ablation">
-<style>
-.nm-ablation table {{border-collapse: collapse; font-variant-numeric: tabular-nums}}
-.nm-ablation td, .nm-ablation th {{padding: .25em .6em; text-align: center}}
-.nm-ablation th button {{font: inherit; font-weight: 600; background: none; border: 0;
-  cursor: pointer; color: inherit}}
-.nm-ablation .paper {{font-style: italic; border-bottom: 1px dashed #595959}}
-.nm-ablation .ours {{font-weight: 700; border-bottom: 1px solid #0072B2}}
-.nm-ablation th[aria-sort=ascending] button::after {{content: " ▲"}}
-.nm-ablation th[aria-sort=descending] button::after {{content: " ▼"}}
-</style>
-<table><caption>{note}</caption><thead><tr>{head}</tr></thead>
-<tbody>
-{body}
-</tbody></table>
-<script>
-(() => {{
-  const table = document.currentScript.previousElementSibling;
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((th, k) => th.firstElementChild.addEventListener("click", () => {{
-    const up = th.getAttribute("aria-sort") !== "ascending";
-    heads.forEach(h => h.removeAttribute("aria-sort"));
-    th.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const value = row => parseFloat(row.cells[k].dataset.v);
-    const rows = [...table.tBodies[0].rows];
-    rows.sort((a, b) => {{
-      const x = value(a), y = value(b);
-      if (isNaN(x) || isNaN(y)) return isNaN(x) - isNaN(y);
-      return up ? x - y : y - x;
-    }});
-    table.tBodies[0].append(...rows);
-  }}));
-}})();
-</script>
-</div>
-"""
+    def html(self) -> str:
+        """Return `table` as HTML whose headings sort it; nothing is loaded from elsewhere."""
+        return self.table().html()
 
 
 @dataclass(frozen=True, eq=False)
@@ -374,6 +377,15 @@ class WaterfallDisplay(Shown):
     ) -> WaterfallDisplay:
         """Put our cells, if any, beside the paper's."""
         return cls(ablation(), ours, conditions, None if route is None else tuple(route))
+
+    @classmethod
+    def from_records(
+        cls, records: Sequence[Mapping[str, Any]], *, route: Sequence[str] | None = None
+    ) -> WaterfallDisplay:
+        """Put measured records (`nmlib.reproduction.measured`) beside the paper's rows."""
+        return cls.from_paper(
+            ablation_cells(records), conditions=_ablation_conditions(records), route=route
+        )
 
     def routes(self) -> tuple[tuple[str, ...], ...]:
         """Return the orders shown."""
@@ -649,6 +661,25 @@ class AccuracyScatterDisplay(Shown):
                    conditions)  # fmt: skip
 
     @classmethod
+    def from_records(
+        cls, records: Sequence[Mapping[str, Any]], *, table: int = 2, dataset: str = "CIFAR-10"
+    ) -> AccuracyScatterDisplay:
+        """Put measured clean and robust accuracies into the picture of Table 2 or 3.
+
+        Args:
+            records: As from `nmlib.reproduction.measured`; of schemes that the table lacks none is
+                drawn. Means over the seeds.
+            table: 2 or 3.
+            dataset: "CIFAR-10" or "CIFAR-100", the paper's; the conditions say which is ours.
+        """
+        kept = _in_paper(records)
+        clean, robust = (scheme_values(kept, m) for m in ("clean_accuracy", "robust_accuracy"))
+        ours = {PAPER_NAMES[s]: (float(clean[s].mean()), float(robust[s].mean())) for s in clean}
+        return cls.from_table(
+            table, dataset, f"{dataset}-C", ours=ours, conditions=conditions(kept)
+        )
+
+    @classmethod
     def fig1(cls) -> AccuracyScatterDisplay:
         """Fig. 1: accuracy on ImageNet-C and ImageNet-R, ResNet-50."""
         return cls.from_table(1, "ImageNet-C", "ImageNet-R")
@@ -662,6 +693,7 @@ class AccuracyScatterDisplay(Shown):
         return (
             f"Table {self.table}, {SPECS[self.table].network}: {self.x} against {self.y}, "
             f"{len(self.paper)} methods. Highest on {self.x}: {best(0)}; on {self.y}: {best(1)}."
+            + (f" Ours are {len(self.ours)} more, on other data." if self.ours else "")
         )
 
     def plot(self) -> Any:
@@ -691,13 +723,16 @@ class AccuracyScatterDisplay(Shown):
             points.append((x, y))
             labels.append((f"{method} (ours)", method == "NoisyMix"))
         ax.margins(0.12)
-        ax.set_xlabel(f"accuracy on {self.x} (%)")
-        ax.set_ylabel(f"accuracy on {self.y} (%)")
+        # Ours may be on other data, which the legend names.
+        also = " (paper)" if self.ours else ""
+        ax.set_xlabel(f"accuracy on {self.x}{also} (%)")
+        ax.set_ylabel(f"accuracy on {self.y}{also} (%)")
         ax.grid(color="0.93")
         ax.set_axisbelow(True)
         ax.plot([], [], label="paper", **_diamond())
         if self.ours:
-            ax.plot([], [], "o", color=_OURS, label="ours")
+            data = self.conditions.split(",")[0]
+            ax.plot([], [], "o", color=_OURS, label=f"ours: {data}" if data else "ours")
         ax.legend(loc="upper left", fontsize=9)
         spread = " (bars: lowest and highest of 5 seeds)" if self.table in (2, 3) else ""
         _note(figure, f"paper: Table {self.table}, {SPECS[self.table].network}{spread}" + (
@@ -862,6 +897,13 @@ class FamilyDisplay(Shown):
         return cls(table, families(_by_corruption(table)), families(ours or {}), conditions)
 
     @classmethod
+    def from_records(cls, records: Sequence[Mapping[str, Any]], *, table: int = 7) -> FamilyDisplay:
+        """Put measured records (`nmlib.reproduction.measured`) beside Table 7, 8, 9 or 10."""
+        return cls.from_table(
+            table, ours=_ours_by_corruption(records), conditions=conditions(_in_paper(records))
+        )
+
+    @classmethod
     def fig6(cls) -> FamilyDisplay:
         """Fig. 6: ImageNet-C, ResNet-50."""
         return cls.from_table(6)
@@ -972,6 +1014,26 @@ class CorruptionDifferenceDisplay(Shown):
                 raise ValueError(f"ours, {method!r} lacks {', '.join(lacking)}")
         return cls(table, reference, rows, own, conditions)
 
+    @classmethod
+    def from_records(
+        cls,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        table: int = 7,
+        reference: str = "Baseline",
+    ) -> CorruptionDifferenceDisplay:
+        """Put measured records (`nmlib.reproduction.measured`) below Table 7, 8, 9 or 10.
+
+        Args:
+            records: Means over their seeds are shown, for the schemes that the tables have.
+            table: 7 to 10.
+            reference: Method that is subtracted, on both sides.
+        """
+        return cls.from_table(
+            table, reference=reference, ours=_ours_by_corruption(records),
+            conditions=conditions(_in_paper(records)),
+        )  # fmt: skip
+
     def difference(self, *, ours: bool = False) -> tuple[list[str], Any]:
         """Return methods and (methods, 15) differences in points, largest mean last."""
         rows = self.ours if ours else self.rows
@@ -986,12 +1048,19 @@ class CorruptionDifferenceDisplay(Shown):
         methods, table = self.difference()
         at = methods.index("NoisyMix")
         most, least = int(table[at].argmax()), int(table[at].argmin())
-        return (
+        text = (
             f"Table {self.table} minus {self.reference}, in points. NoisyMix: "
             f"{table[at].mean():+.1f} on average, from {table[at, least]:+.1f} "
             f"({_CORRUPTIONS[least].replace('_', ' ')}) to {table[at, most]:+.1f} "
             f"({_CORRUPTIONS[most].replace('_', ' ')})."
         )
+        if self.ours:
+            methods, table = self.difference(ours=True)
+            means = ", ".join(
+                f"{m} {row.mean():+.1f}" for m, row in zip(methods, table, strict=True)
+            )
+            text += f" Ours, on average: {means}."
+        return text
 
     def plot(self) -> Any:
         """Draw the paper's differences as a heat map, and ours below on the same scale."""
@@ -1023,9 +1092,9 @@ class CorruptionDifferenceDisplay(Shown):
                 edge += len(names)
                 ax.axvline(edge, color="black", lw=1)
             ax.tick_params(length=0)
-            colour = _PAPER if name == "paper" else _OURS
-            ax.set_title(name, loc="left", fontsize=10, color=colour,
-                         style="italic" if name == "paper" else "normal")  # fmt: skip
+            ax.set_title(name, loc="left", fontsize=10, **(
+                {"style": "italic", "color": _PAPER} if name == "paper" else {"weight": "bold"}
+            ))  # fmt: skip
         start = -0.5
         for family, names in CORRUPTION_FAMILIES.items():
             axes[0].text(

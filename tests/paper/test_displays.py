@@ -122,6 +122,7 @@ def test_the_html_table_is_self_contained():
     assert text.count("<tr>") == 11
     assert text.count('class="paper"') == 20
     assert text.count('class="ours"') == 30
+    assert text.count('class="paper left"') == 0
     assert "&lt;b&gt;&amp;" in text
     assert not re.search(r"https?:|src=|href=|url\(", text)
 

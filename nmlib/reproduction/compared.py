@@ -1,0 +1,175 @@
+"""Measured records beside the paper's tables: the same names, units and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nmlib import _checks
+from nmlib.effects import Cells
+from nmlib.metrics import CORRUPTION_FAMILIES
+from nmlib.reproduction.measured import seeds_complete
+
+__all__ = [
+    "METRICS",
+    "PAPER_NAMES",
+    "by_corruption",
+    "conditions",
+    "scheme_cells",
+    "scheme_values",
+]
+
+Record = Mapping[str, Any]
+
+PAPER_NAMES: dict[str, str] = {
+    "baseline": "Baseline",
+    "mixup": "Mixup",
+    "manifold_mixup": "Manifold Mixup",
+    "cutmix": "CutMix",
+    "puzzlemix": "Puzzle Mix",
+    "nfm": "NFM",
+    "augmix": "AugMix",
+    "augmax": "AugMax",
+    "noisymix": "NoisyMix",
+}
+"""How the paper's CIFAR tables call our schemes."""
+
+METRICS: dict[str, str] = {
+    "clean_accuracy": "clean %",
+    "robust_accuracy": "robust %",
+    "expected_calibration_error": "ECE %",
+    "flip_probability": "flips %",
+}
+"""What `scheme_values` can return, and its heading; ECE is over the corrupted sets."""
+
+_CORRUPTIONS = tuple(c for names in CORRUPTION_FAMILIES.values() for c in names)
+
+
+def _all_of_one_kind(records: Sequence[Record]) -> None:
+    if not records:
+        raise ValueError("there are no records; measure some with `nmlib reproduce schemes`")
+    for key in ("dataset", "model", "budget", "test_fingerprint"):
+        found = sorted({str(r[key]) for r in records if key in r})
+        if len(found) > 1:
+            raise ValueError(f"records differ in {key}: {', '.join(found)}; give one at a time")
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(set(numbers))))
+
+
+def conditions(records: Sequence[Record]) -> str:
+    """Say what records were measured on: data, network, budget, seeds, commit.
+
+    Raises:
+        ValueError: If there are none, or they differ in data, network or budget.
+
+    >>> row = {"dataset": "tiny", "model": "mlp", "budget": "smoke", "train_images": 1000,
+    ...        "test_images": 200, "epochs": [{}] * 3, "seed": 0, "scheme": "mixup",
+    ...        "provenance": {"commit": "abc"}}
+    >>> conditions([row])
+    'tiny, mlp, budget smoke (1,000 images x 3 epochs), 200 test images, seed 0, commit abc'
+    """
+    records = list(records)
+    _all_of_one_kind(records)
+    first = records[0]
+    parts = [str(first["dataset"]), str(first["model"])]
+    size = f"{first['train_images']:,} images x {len(first['epochs'])} epochs"
+    parts += [f"budget {first['budget']} ({size})", f"{first['test_images']:,} test images"]
+    shared, every = seeds_complete(records), {r["seed"] for r in records}
+    word = "seed" if len(every) == 1 else "seeds"
+    some = "" if set(shared) == every else f" ({_listed(shared) or 'none'} of every scheme)"
+    parts.append(f"{word} {_listed(every)}{some}")
+    found = (r.get("commit") or r.get("provenance", {}).get("commit") for r in records)
+    commits = [c for c in dict.fromkeys(found) if c]
+    if commits:
+        parts.append(f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}")
+    return ", ".join(parts)
+
+
+def _value(record: Record, metric: str) -> float:
+    """Return one metric in percent; nan where it was not measured."""
+    if metric == "flip_probability":
+        flips = record.get("flip_probability")
+        return 100 * float(np.mean(list(flips.values()))) if flips else float("nan")
+    if metric in ("clean_accuracy", "robust_accuracy"):
+        return 100 * float(record[metric])
+    return 100 * float(record["corrupted"][metric])
+
+
+def scheme_values(records: Iterable[Record], metric: str) -> dict[str, np.ndarray]:
+    """Return a metric in percent by scheme, one value a seed.
+
+    Args:
+        records: As from `measured`.
+        metric: A key of `METRICS`. A flip probability is the mean over the sequences, as the
+            paper's column mFR.
+
+    >>> rows = [{"scheme": "mixup", "seed": s, "clean_accuracy": 0.5 + s / 10} for s in (1, 0)]
+    >>> scheme_values(rows, "clean_accuracy")["mixup"].round(1).tolist()
+    [50.0, 60.0]
+    """
+    _checks.choice("metric", metric, METRICS)
+    found: dict[str, dict[int, float]] = {}
+    for record in records:
+        found.setdefault(record["scheme"], {})[record["seed"]] = _value(record, metric)
+    return {
+        name: np.array([by_seed[s] for s in sorted(by_seed)]) for name, by_seed in found.items()
+    }
+
+
+def by_corruption(records: Iterable[Record]) -> dict[str, dict[str, float]]:
+    """Return accuracies in percent by scheme and corruption, means of severities and seeds.
+
+    Raises:
+        ValueError: If a record lacks one of the 15 corruptions.
+    """
+    found: dict[str, list[list[float]]] = {}
+    for record in records:
+        lacking = [c for c in _CORRUPTIONS if c not in record["accuracy"]]
+        if lacking:
+            raise ValueError(
+                f"the record of {record['scheme']}, seed {record['seed']} lacks {lacking[0]}"
+            )
+        means = [100 * float(np.mean(record["accuracy"][c])) for c in _CORRUPTIONS]
+        found.setdefault(record["scheme"], []).append(means)
+    return {
+        scheme: dict(zip(_CORRUPTIONS, np.mean(rows, 0).tolist(), strict=True))
+        for scheme, rows in found.items()
+    }
+
+
+def scheme_cells(
+    records: Sequence[Record],
+    metric: str = "robust_accuracy",
+    *,
+    schemes: Sequence[str] | None = None,
+) -> Cells:
+    """Return schemes as cells, one switch a scheme, for `nmlib.effects.resample` and `agreement`.
+
+    Args:
+        records: As from `measured`.
+        metric: "robust_accuracy" or "clean_accuracy", in percent.
+        schemes: Which, in this order; default those of `PAPER_NAMES` that there are.
+
+    Raises:
+        ValueError: If a scheme has no record, or no seed is common to all.
+    """
+    _checks.choice("metric", metric, ("robust_accuracy", "clean_accuracy"))
+    present = {r["scheme"] for r in records}
+    names = list(schemes or (n for n in PAPER_NAMES if n in present))
+    for name in names:
+        _checks.choice("measured scheme", name, present)
+    kept = [r for r in records if r["scheme"] in names]
+    _all_of_one_kind(kept)
+    seeds = seeds_complete(kept)
+    if not seeds:
+        raise ValueError("the schemes have no seed in common; run the same seeds of all")
+    found = {(r["scheme"], r["seed"]): r for r in kept}
+    key = "robust_hits" if metric == "robust_accuracy" else "clean_hits"
+    hits = np.array([[found[n, s][key] for s in seeds] for n in names], float)
+    if metric == "robust_accuracy":
+        hits /= sum(len(levels) for levels in kept[0]["accuracy"].values())
+    return Cells.from_correct(names, np.eye(len(names), dtype=bool), hits)

@@ -1,0 +1,97 @@
+"""Displays of measured records, for one, two and three seeds."""
+
+import numpy as np
+import pytest
+from oracles.records import grid
+
+from nmlib import paper
+from nmlib.plots.effects import EffectsDisplay, PrecisionDisplay
+from nmlib.plots.paper import (
+    AblationTableDisplay,
+    AccuracyScatterDisplay,
+    CorruptionDifferenceDisplay,
+    FamilyDisplay,
+    WaterfallDisplay,
+)
+from nmlib.plots.shown import png
+
+KINDS = (
+    AblationTableDisplay, WaterfallDisplay, EffectsDisplay, PrecisionDisplay,
+    AccuracyScatterDisplay, FamilyDisplay, CorruptionDifferenceDisplay,
+)  # fmt: skip
+GRIDS = {n: grid(n) for n in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_every_display_draws_any_number_of_seeds(kind, seeds):
+    display = kind.from_records(GRIDS[seeds])
+    assert 40 < len(display.summary) < 600
+    assert "nan" not in display.summary
+    figure = display.plot()
+    assert 5_000 < len(png(figure)) < 60_000
+    note = figure._supxlabel.get_text().replace("\n", " ")
+    assert "invented" in note
+    assert ("seed 0," if seeds == 1 else "seeds 0, 1, 2,") in note
+
+
+def test_differences_by_corruption_are_those_of_the_records():
+    rows = GRIDS[2]
+    display = CorruptionDifferenceDisplay.from_records(rows)
+    methods, table = display.difference(ours=True)
+
+    def mean(scheme):
+        return np.mean([r["accuracy"]["frost"] for r in rows if r["scheme"] == scheme])
+
+    frost = list(rows[0]["accuracy"]).index("frost")
+    for method, scheme in (("Puzzle Mix", "puzzlemix"), ("NoisyMix", "noisymix")):
+        expected = 100 * (mean(scheme) - mean("baseline"))
+        assert table[methods.index(method), frost] == pytest.approx(expected)
+    assert set(methods) == {"Mixup", "Manifold Mixup", "CutMix", "Puzzle Mix", "NFM", "AugMix",
+                            "AugMax", "NoisyMix"}  # fmt: skip
+
+
+def test_the_scatter_never_calls_our_data_cifar():
+    figure = AccuracyScatterDisplay.from_records(GRIDS[2]).plot()
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "accuracy on CIFAR-10 (paper) (%)"
+    assert "ours: invented" in [t.get_text() for t in axes.get_legend().get_texts()]
+    display = AccuracyScatterDisplay.from_records(GRIDS[2])
+    clean = [100 * r["clean_accuracy"] for r in GRIDS[2] if r["scheme"] == "cutmix"]
+    assert display.ours["CutMix"][0] == pytest.approx(np.mean(clean))
+
+
+def test_ablation_gains_are_paired_means():
+    table = AblationTableDisplay.from_records(GRIDS[3]).table()
+    values = {
+        s: np.array([100 * r["robust_accuracy"] for r in GRIDS[3] if r["scheme"] == s])
+        for s in ("baseline", "noisymix")
+    }
+    gain = values["noisymix"] - values["baseline"]
+    full = next(r for r in table.rows if r[:4] == (True,) * 4)
+    assert full[7] == pytest.approx(gain.mean())
+    # Student with two degrees of freedom: t = 4.3027.
+    assert full[8] == pytest.approx(4.3027 * gain.std(ddof=1) / np.sqrt(3), rel=1e-4)
+    assert all(r[8] is None or np.isnan(r[8]) for r in AblationTableDisplay.from_records(
+        GRIDS[1]).table().rows)  # fmt: skip
+
+
+def test_effects_have_intervals_only_where_they_can():
+    rows = EffectsDisplay.from_records(GRIDS[3]).rows()
+    assert all(np.isnan(low) for _, low, _ in rows["paper"].values())
+    assert all(low <= value <= high for value, low, high in rows["ours"].values())
+    total = sum(v for t, (v, *_) in rows["paper"].items() if t.startswith("mean gain"))
+    assert total == pytest.approx(71.9 - 47.4)
+    text = EffectsDisplay.from_records(GRIDS[3]).table()
+    assert len(text.split("\n")) == 1 + len(rows["paper"])
+    assert "interval" not in EffectsDisplay.from_paper().table()
+
+
+def test_the_papers_own_spread_and_steps():
+    gaps = PrecisionDisplay.paper_gaps()
+    assert len(gaps) == 9
+    assert sum(gaps) == pytest.approx(71.9 - 47.4)
+    spread = np.mean(list(paper.seed_deviation(3, "CIFAR-100-C").values()))
+    assert PrecisionDisplay.paper_half_width(4) == pytest.approx(1.96 * spread * np.sqrt(2) / 2)
+    with pytest.raises(ValueError, match="prints no lowest and highest"):
+        paper.seed_deviation(4, "CIFAR-100-C")
