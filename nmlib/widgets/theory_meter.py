@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import threading
-from pathlib import Path
 from typing import Any
 
 from nmlib.theory import MeterReading, meter_reading
+from nmlib.widgets._panel import script
 
 __all__ = ["MeterStill", "theory_meter"]
 
@@ -157,7 +157,7 @@ def _live_class() -> Any:
     class TheoryMeter(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
         """The live meter: the browser asks, the kernel answers one reading at a time."""
 
-        _esm = Path(__file__).parent / "static" / "theory_meter.js"
+        _esm = script("theory_meter.js")
         _controls = traitlets.List(list(CONTROLS)).tag(sync=True)
         eps = traitlets.Float(DEFAULTS["eps"]).tag(sync=True)
         alpha = traitlets.Float(DEFAULTS["alpha"]).tag(sync=True)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import nmlib.widgets as widgets
+from nmlib.widgets._panel import script
 from nmlib.widgets.theory_meter import CONTROLS, DEFAULTS, reply_to
 
 pytestmark = pytest.mark.browser
-SCRIPT = Path(widgets.__file__).parent / "static" / "theory_meter.js"
 
 PAGE = """<!doctype html><meta charset="utf-8"><body style="margin:16px"><div id="here"></div>
 <script type="module">
@@ -50,7 +49,7 @@ def page():
         page.on("pageerror", lambda e: errors.append(str(e)))
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.expose_function("answer", answer)
-        page.expose_function("script", lambda: SCRIPT.read_text(encoding="utf-8"))
+        page.expose_function("script", lambda: script("theory_meter.js"))
         page.set_content(PAGE % json.dumps({**DEFAULTS, "_controls": list(CONTROLS)}))
         page.wait_for_selector(".nt-root[data-gen='1']", timeout=30_000)
         yield page

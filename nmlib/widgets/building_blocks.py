@@ -1,0 +1,529 @@
+"""The building blocks under the hand: mixing, noise and AugMix on two images, all at once."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmlib._checks import choice
+from nmlib.data import ImageData
+from nmlib.losses import LossParts, jensen_shannon_divergence
+from nmlib.mixing import Pair
+from nmlib.models import StagedModel
+from nmlib.noise import Noise, NoiseDraw
+from nmlib.objective import Draws, apply_draws
+from nmlib.plots.building_blocks import (
+    MixingDisplay,
+    ViewsDisplay,
+    as_floats,
+    beta_density,
+    evaluating,
+    map_levels,
+    noise_words,
+    operation_words,
+)
+from nmlib.rng import Rng
+from nmlib.views import AugMix, AugMixPlan
+from nmlib.widgets._panel import script
+
+__all__ = ["BlocksStill", "Reading", "building_blocks", "steady_lam", "steady_plan"]
+
+MAX_WIDTH, MAX_DEPTH = 5, 4
+STABILITY = 12.0
+LAWS = ("paper", "released")
+
+_RANGES = (
+    ("alpha", "α, how evenly the pair mixes", "alpha", 0.1, 4.0, 0.1, 1, "mixing"),
+    ("point", "mix point, 0 is the image", "mix point", 0, 3, 1, 0, "mixing"),
+    ("sigma_add", "σ add, additive noise", "sigma add", 0.0, 2.0, 0.05, 2, "noise"),
+    ("sigma_mult", "σ mult, multiplicative noise", "sigma mult", 0.0, 2.0, 0.05, 2, "noise"),
+    ("op_severity", "operation severity", "operation severity", 0.1, 10.0, 0.1, 1, "views"),
+    ("width", "width, number of chains", "width", 1, MAX_WIDTH, 1, 0, "views"),
+    ("depth", "depth, operations a chain", "depth", 0, MAX_DEPTH, 1, 0, "views"),
+)
+_FIELDS = ("name", "label", "spoken", "min", "max", "step", "digits", "group")
+CONTROLS: tuple[dict[str, Any], ...] = tuple(
+    dict(zip(_FIELDS, row, strict=True)) for row in _RANGES
+)
+DEFAULTS: dict[str, Any] = {
+    "alpha": 1.0, "point": 2, "sigma_add": 0.5, "sigma_mult": 0.5, "op_severity": 3.0,
+    "width": 3, "depth": 0, "law": "paper", "draw": 0, "pair": 0, "seed": 0,
+}  # fmt: skip
+COUNTERS = ("draw", "pair", "seed")
+_STREAMS = 100_000
+
+
+def steady_lam(alpha: float, rng: Rng) -> float:
+    r"""Draw $\lambda \sim Beta(\alpha, \alpha)$ so that it moves smoothly with $\alpha$.
+
+    $\lambda = F_\alpha^{-1}(u)$ with one uniform u from the stream: the law of `Mixup`, coupled
+    over all $\alpha$.
+
+    Raises:
+        ModuleNotFoundError: Without SciPy.
+
+    >>> [round(steady_lam(a, Rng(3)), 2) for a in (0.1, 1.0, 50.0)]
+    [0.0, 0.22, 0.46]
+    """
+    try:
+        from scipy.special import betaincinv
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "the building blocks need SciPy; install it with: pip install 'nmlib[notebooks]'"
+        ) from error
+    return float(betaincinv(alpha, alpha, rng.numpy().random()))
+
+
+def steady_plan(
+    severity: float, width: int, depth: int, batch: int, rng: Rng, *, copies: int = 2
+) -> AugMixPlan:
+    """Draw an AugMix plan that changes as little as can be when a setting changes.
+
+    A wider and deeper plan is drawn and cut: severity scales the levels, one chain more leaves the
+    others as they were (their weights shrink in proportion), one operation more is appended. The
+    law is that of `AugMix.draw`: a part of a Dirichlet(1, ..., 1) variable, divided by its sum, is
+    one again.
+
+    Args:
+        severity: Highest level, 0.1 to 10.
+        width: Chains, 1 to 5.
+        depth: 1 to 4; 0 or -1 draws it for each chain, uniformly from 1, 2, 3.
+        batch: Samples.
+        rng: The stream.
+        copies: Augmented views.
+
+    >>> a, b = (steady_plan(3, width, 2, 1, Rng(0)) for width in (2, 3))
+    >>> bool((a.operation == b.operation[:, :, :2]).all())
+    True
+    """
+    whole = AugMix(severity, MAX_WIDTH, MAX_DEPTH, copies=copies).draw(batch, rng)
+    steps = 3 if depth < 1 else depth
+    kept = np.s_[:, :, :width, :steps]
+    operation = whole.operation[kept]
+    if depth < 1:
+        length = rng.fold("length").numpy().integers(1, 4, size=whole.weights.shape)
+        operation = np.where(np.arange(3) < length[:, :, :width, None], operation, -1)
+    weights = whole.weights[:, :, :width]
+    weights = weights / weights.sum(-1, keepdims=True)
+    return AugMixPlan(operation, whole.level[kept], whole.sign[kept], weights, whole.mix)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that the panel shows at one setting.
+
+    Attributes:
+        mixing: The pair at the mix point.
+        views: The three views of both images, as they are.
+        parts: Loss of the NoisyMix step on the two images: views, mixing and noise.
+        step_jsd: (2,) divergence of each image after mixing and noise; their mean is `parts.jsd`.
+        plan: The AugMix plan.
+        alpha: Of the mixing weight.
+    """
+
+    mixing: MixingDisplay
+    views: ViewsDisplay
+    parts: LossParts
+    step_jsd: tuple[float, float]
+    plan: AugMixPlan
+    alpha: float
+
+    @property
+    def chains(self) -> tuple[tuple[str, ...], ...]:
+        """Chains of the first image, one line each, for each augmented view."""
+        side = self.views.views.shape[2:4]
+        lines = []
+        for copy in range(self.plan.operation.shape[0]):
+            found = self.plan.chains(copy, 0, height=side[0], width=side[1])
+            weights = self.plan.weights[copy, 0]
+            lines.append(
+                tuple(
+                    f"{w:.2f} " + ", ".join(operation_words(*step) for step in chain)
+                    for chain, w in zip(found, weights, strict=True)
+                )
+            )
+        return tuple(lines)
+
+
+class Bench:
+    """Networks and images, and what a setting makes of them. No front end, no state.
+
+    Args:
+        models: Name -> staged model of images, with mix points 0 to 3.
+        data: Images to choose pairs from.
+    """
+
+    def __init__(self, models: Mapping[str, StagedModel] | StagedModel, data: ImageData) -> None:
+        self.models = {"network": models} if isinstance(models, StagedModel) else {**models}
+        if not self.models:
+            raise ValueError("models is empty; pass a model, or name -> model")
+        if not isinstance(data, ImageData):
+            raise TypeError(
+                f"data must be an ImageData as nm.load returns it, got {type(data).__name__}"
+            )
+        self.data = data
+        self.defaults = {**DEFAULTS, "net": next(iter(self.models))}
+        self.points = min(m.num_points for m in self.models.values())
+
+    def checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return complete settings, or raise for an unknown name or a value out of range."""
+        for name in settings:
+            choice("setting", name, self.defaults)
+        full = {**self.defaults, **settings}
+        # AugMix writes a random depth as -1, a slider as its lowest stop.
+        full["depth"] = max(full["depth"], 0) if full["depth"] == -1 else full["depth"]
+        choice("net", full["net"], self.models)
+        choice("law", full["law"], LAWS)
+        for control in CONTROLS:
+            name, value = control["name"], full[control["name"]]
+            top = min(control["max"], self.points - 1) if name == "point" else control["max"]
+            if not control["min"] <= value <= top:
+                raise ValueError(f"{name} must lie in [{control['min']}, {top}], got {value}")
+            full[name] = float(value) if control["digits"] else int(value)
+        for name in COUNTERS:
+            value = full[name]
+            if isinstance(value, bool) or int(value) != value or not 0 <= value < _STREAMS:
+                raise ValueError(f"{name} must be an integer 0 ... {_STREAMS - 1}, got {value}")
+            full[name] = int(value)
+        return full
+
+    def pair(self, number: int) -> Tensor:
+        """Return the rows of two images of different classes."""
+        draws = Rng(number).fold("step", "pair").numpy()
+        first = int(draws.integers(len(self.data)))
+        others = (self.data.labels != self.data.labels[first]).nonzero()[:, 0]
+        if not len(others):
+            raise ValueError("data holds one class only; a pair needs two")
+        return torch.tensor([first, int(others[int(draws.integers(len(others)))])])
+
+    def read(self, settings: Mapping[str, Any]) -> Reading:
+        """Compute what the panel shows."""
+        s = self.checked(settings)
+        rng = Rng(s["seed"]).fold("step")
+        model, rows = self.models[s["net"]], self.pair(s["pair"])
+        images, labels = self.data.images[rows], self.data.labels[rows]
+        lam = steady_lam(s["alpha"], rng.fold("lam", s["draw"]))
+        pair = Pair(torch.tensor([1, 0]), lam, lam)
+        plan = steady_plan(
+            s["op_severity"], s["width"], s["depth"], 2, rng.fold("views", s["pair"])
+        )
+        views = AugMix(width=s["width"]).apply(as_floats(images), plan)
+        noise = (
+            Noise(s["sigma_add"], s["sigma_mult"])
+            if s["law"] == "paper"
+            else Noise.released(s["sigma_add"], s["sigma_mult"])
+        )
+        classes = self.data.classes
+        # One draw of the fields: the maps show the noise that the loss has seen.
+        with evaluating(model):
+            like = model(views.flatten(0, 1), stop=s["point"]).unflatten(0, views.shape[:2])
+            fields = noise.draw(like, rng.fold("noise"))
+            draws = Draws(views, s["point"], (pair,), fields)
+            parts = apply_draws(model, labels, draws, stability=STABILITY)
+        jsd = jensen_shannon_divergence(parts.logits, from_logits=True)
+        mixing = MixingDisplay.from_model(
+            model, images, labels, pair, point=s["point"], classes=classes,
+            noise=_first_view(fields), noise_name=noise_words(noise), title=s["net"],
+        )  # fmt: skip
+        shown = ViewsDisplay.from_model(model, views, labels, classes=classes, title=s["net"])
+        return Reading(mixing, shown, parts, (float(jsd[0]), float(jsd[1])), plan, s["alpha"])
+
+    def words(self, settings: Mapping[str, Any]) -> str:
+        """Say the settings and the pair in words that are the same on every machine."""
+        s = self.checked(settings)
+        rows = self.pair(s["pair"])
+        first, second = (self.data.classes[int(k)] for k in self.data.labels[rows])
+        lam = steady_lam(s["alpha"], Rng(s["seed"]).fold("step").fold("lam", s["draw"]))
+        where = ", ".join(f"{c['name']}={s[c['name']]:.{c['digits']}f}" for c in CONTROLS)
+        return (
+            f"Building blocks on {self.data.label} at {where}, law={s['law']}, net={s['net']}. "
+            f"{first} mixed with {second}, lambda {lam:.2f}, at mix point {s['point']}: images, "
+            "feature maps before and after mixing and noise, labels, and the divergence of three "
+            "views."
+        )
+
+
+def _first_view(fields: NoiseDraw) -> NoiseDraw:
+    """Return the fields of view 0."""
+    add, mult = fields.additive, fields.multiplicative
+    return NoiseDraw(None if add is None else add[:1], None if mult is None else mult[:1])
+
+
+def summary(reading: Reading) -> str:
+    """Say in words what the panel shows."""
+    jsd = reading.views.jsd
+    parts = reading.parts
+    ce, total = float(parts.ce), float(parts.total)
+    return (
+        f"{reading.mixing.label_words}. JSD of the three views {jsd[0]:.3f} "
+        f"({reading.mixing.names[0]}) and {jsd[1]:.3f} ({reading.mixing.names[1]}); after mixing "
+        f"and noise {reading.step_jsd[0]:.3f} and {reading.step_jsd[1]:.3f}. Loss: cross-entropy "
+        f"{ce:.2f} + {STABILITY:g} x {float(parts.jsd):.3f} = {total:.2f}."
+    )
+
+
+def reply_to(reading: Reading) -> tuple[dict[str, Any], list[bytes]]:
+    """Return all that the front end draws: plain data, and the pictures as bytes.
+
+    The buffers are the views (3, 2, H, W, 3) and the four states at the mix point: (4, h, w, 3)
+    pixels at point 0, else (4, n, h, w) indices of the map colours.
+    """
+    m, v, parts = reading.mixing, reading.views, reading.parts
+    coloured = m.pixels is None
+    states = map_levels(m.maps[:, m.channels], m.limit) if m.pixels is None else m.pixels
+    where = np.linspace(0.01, 0.99, 49)
+    content = {
+        "kind": "reading",
+        "words": summary(reading),
+        "names": list(m.names),
+        "lam": m.lam,
+        "density": np.minimum(beta_density(where, reading.alpha), 4.0).round(3).tolist(),
+        "label": m.label_words,
+        "shares": m.shares.round(4).tolist(),
+        "classes": list(m.classes),
+        "point": m.point,
+        "total_channels": int(m.maps.shape[1]),
+        "limit": m.limit,
+        "probs": v.probs.round(4).tolist(),
+        "jsd": v.jsd.tolist(),
+        "step_jsd": list(reading.step_jsd),
+        "top": v.limit,
+        "ce": float(parts.ce),
+        "mean_jsd": float(parts.jsd),
+        "total": float(parts.total),
+        "stability": STABILITY,
+        "chains": [list(c) for c in reading.chains],
+        "mix": reading.plan.mix[:, 0].tolist(),
+        "view_shape": list(v.views.shape),
+        "state_shape": list(states.shape),
+        "coloured": coloured,
+    }
+    return content, [v.views.tobytes(), np.ascontiguousarray(states).tobytes()]
+
+
+def picture(reading: Reading) -> bytes:
+    """Draw the panel as a PNG."""
+    from nmlib.widgets._blocks_picture import paint_panel
+
+    return paint_panel(reading)
+
+
+class _Panel:
+    """What all forms of the panel can do."""
+
+    bench: Bench
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings now."""
+        raise NotImplementedError
+
+    @property
+    def reading(self) -> Reading:
+        """The arrays and numbers at these settings."""
+        return self.bench.read(self.settings)
+
+    def summary(self) -> str:
+        """Say in words what the panel shows, with its numbers."""
+        return summary(self.reading)
+
+    def still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return picture and text for pages without a kernel, as MIME data and metadata."""
+        text = repr(self)
+        png = base64.b64encode(picture(self.reading)).decode("ascii")
+        return {"text/plain": text, "image/png": png}, {"image/png": {"alt": text}}
+
+    def __repr__(self) -> str:
+        return self.bench.words(self.settings)
+
+
+class BlocksStill(_Panel):
+    """The panel where there is no front end: a picture and a text.
+
+    Args:
+        bench: Networks and images.
+        **settings: Where to start.
+    """
+
+    def __init__(self, bench: Bench, **settings: Any) -> None:
+        self.bench = bench
+        self._settings = bench.checked(settings)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings now."""
+        return dict(self._settings)
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self.still()
+
+
+def building_blocks(
+    models: Mapping[str, StagedModel] | StagedModel,
+    data: ImageData,
+    *,
+    mode: str = "auto",
+    **settings: Any,
+) -> Any:
+    r"""Show a NoisyMix step on two images, with a slider for each of its pieces.
+
+    Args:
+        models: A staged model of images with mix points 0 to 3, or several by name to switch
+            between.
+        data: Images to choose pairs from.
+        mode: "live" (anywidget), "basic" (core ipywidgets only), "still" (a picture and text), or
+            "auto": the best of them that works here.
+        **settings: Where to start: `alpha` in [0.1, 4], `point` 0 to 3, `sigma_add` and
+            `sigma_mult` in [0, 2], `op_severity` in [0.1, 10], `width` 1 to 5, `depth` 1 to 4 (0:
+            1 to 3 at random), `law` "paper" or "released", `net` (a name of `models`), and the
+            counters `draw` (of lambda), `pair` (of images) and `seed` (of everything else).
+
+    Returns:
+        A panel; put it last in a cell. All kinds have `settings`, `reading` and `summary()`.
+
+    Raises:
+        ValueError: For an unknown setting or mode, or a value out of range.
+        ModuleNotFoundError: Without SciPy.
+
+    Source: paper sec. 3.
+
+    >>> import nmlib as nm
+    >>> model = nm.build_model("preact_resnet_small")
+    >>> building_blocks(model, nm.load("fashion-mini", "test"), mode="still", alpha=2.0)
+    Building blocks on fashion-mini at alpha=2.0, ... and the divergence of three views.
+    """
+    choice("mode", mode, ("auto", "live", "basic", "still"))
+    bench = Bench(models, data)
+    full = bench.checked(settings)
+    if mode == "auto":
+        from nmlib.widgets._transport import choose_transport
+
+        mode = choose_transport().name
+    if mode == "live":
+        return _live_class()(bench, **full)
+    if mode == "basic":
+        return _basic(bench, full)
+    return BlocksStill(bench, **full)
+
+
+def _live_class() -> Any:
+    """Define the live widget where anywidget is installed."""
+    import anywidget
+    import traitlets
+
+    class BuildingBlocks(_Panel, anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
+        """The live panel: the browser asks, the kernel answers one reading at a time."""
+
+        _esm = script("building_blocks.js")
+        _controls: Any = traitlets.List().tag(sync=True)
+        _nets: Any = traitlets.List().tag(sync=True)
+        net = traitlets.Unicode().tag(sync=True)
+        alpha = traitlets.Float(DEFAULTS["alpha"]).tag(sync=True)
+        point = traitlets.Int(DEFAULTS["point"]).tag(sync=True)
+        sigma_add = traitlets.Float(DEFAULTS["sigma_add"]).tag(sync=True)
+        sigma_mult = traitlets.Float(DEFAULTS["sigma_mult"]).tag(sync=True)
+        op_severity = traitlets.Float(DEFAULTS["op_severity"]).tag(sync=True)
+        width = traitlets.Int(DEFAULTS["width"]).tag(sync=True)
+        depth = traitlets.Int(DEFAULTS["depth"]).tag(sync=True)
+        law = traitlets.Unicode(DEFAULTS["law"]).tag(sync=True)
+        draw = traitlets.Int(0).tag(sync=True)
+        pair = traitlets.Int(0).tag(sync=True)
+        seed = traitlets.Int(0).tag(sync=True)
+
+        # ipywidgets 7 would show the widget alone, without the picture for pages without a kernel.
+        _ipython_display_ = None
+
+        def __init__(self, bench: Bench, **settings: Any) -> None:
+            self.bench = bench
+            super().__init__(_controls=_controls_for(bench), _nets=list(bench.models), **settings)
+            # JupyterLab may answer messages on a second thread.
+            self._lock = threading.RLock()
+            self.on_msg(self._answer)
+
+        @property
+        def settings(self) -> dict[str, Any]:
+            return {name: getattr(self, name) for name in self.bench.defaults}
+
+        def _answer(self, _widget: Any, message: Any, _buffers: Any) -> None:
+            if message.get("kind") != "read":
+                return
+            with self._lock:
+                try:
+                    reply, buffers = reply_to(self.bench.read(message["params"]))
+                except (ValueError, TypeError) as error:
+                    reply, buffers = {"kind": "reading", "error": str(error)}, []
+            self.send(reply | {"gen": message.get("gen", 0)}, buffers)
+
+        def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+            live: Any = super()._repr_mimebundle_(**kwargs)
+            data, meta = live if isinstance(live, tuple) else (live or {}, {})
+            still, still_meta = self.still()
+            return {**data, **still}, {**meta, **still_meta}
+
+    return BuildingBlocks
+
+
+def _controls_for(bench: Bench) -> list[dict[str, Any]]:
+    """Return the controls with the mix points that the networks have."""
+    top = {"point": bench.points - 1}
+    return [{**c, "max": min(c["max"], top.get(c["name"], c["max"]))} for c in CONTROLS]
+
+
+def _basic(bench: Bench, settings: dict[str, Any]) -> Any:
+    """Build the panel from core ipywidgets: controls above a picture."""
+    import ipywidgets
+
+    image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%"))
+    text = ipywidgets.HTML()
+    wide = {"description_width": "84px"}
+    controls: dict[str, Any] = {}
+    for c in _controls_for(bench):
+        kind = ipywidgets.FloatSlider if c["digits"] else ipywidgets.IntSlider
+        controls[c["name"]] = kind(
+            value=settings[c["name"]], min=c["min"], max=c["max"], step=c["step"],
+            description=c["label"].split(",")[0], continuous_update=True, style=wide,
+        )  # fmt: skip
+    for name, options in (("law", LAWS), ("net", tuple(bench.models))):
+        controls[name] = ipywidgets.Dropdown(
+            options=options, value=settings[name], description=name, style=wide
+        )
+    for name, label in (("draw", "λ number"), ("pair", "pair number"), ("seed", "seed")):
+        controls[name] = ipywidgets.BoundedIntText(
+            value=settings[name], min=0, max=_STREAMS - 1, description=label, style=wide
+        )
+
+    class BasicBlocks(_Panel, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
+        """Controls and a picture."""
+
+        _ipython_display_ = None
+
+        @property
+        def settings(self) -> dict[str, Any]:
+            return {name: control.value for name, control in controls.items()}
+
+        def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+            live: Any = super()._repr_mimebundle_(**kwargs)
+            data, meta = live if isinstance(live, tuple) else (live or {}, {})
+            still, still_meta = self.still()
+            return {**data, **still}, {**meta, **still_meta}
+
+    rows = ipywidgets.Layout(flex_flow="row wrap")
+    panel = BasicBlocks([ipywidgets.Box(list(controls.values()), layout=rows), text, image])
+    panel.bench = bench
+
+    def refresh(_change: Any = None) -> None:
+        reading = panel.reading
+        image.value = picture(reading)
+        text.value = f'<p role="status">{summary(reading)}</p>'
+
+    for control in controls.values():
+        control.observe(refresh, names="value")
+    refresh()
+    return panel

@@ -1,0 +1,259 @@
+// The building blocks: a NoisyMix step on two images, a slider for each piece.
+// Comes after panel.js in one module.
+
+const STYLE = `
+.nb-root.nt-root { max-width: 1020px; --nb-a: #0072b2; --nb-b: #e69f00; --nb-c: #009e73; --nb-paper: #ffffff; }
+.nb-root[data-theme="dark"] { --nb-a: #56b4e9; --nb-b: #e69f00; --nb-c: #2bc79a; --nb-paper: #22262c; }
+@container nt (min-width: 700px) { .nb-root .nt-body { grid-template-columns: 232px minmax(0, 1fr); gap: 20px; } }
+.nb-root .nt-controls { gap: 7px; }
+.nb-group { margin: 6px 0 -2px; font-size: 12px; font-weight: 650; color: var(--nt-soft); border-top: 1px solid var(--nt-line); padding-top: 7px; }
+.nb-group:first-child { border: 0; padding-top: 0; margin-top: 0; }
+.nb-buttons { display: flex; flex-wrap: wrap; gap: 6px; }
+.nb-root button, .nb-root select { font: inherit; color: var(--nt-ink); background: var(--nb-paper); border: 1px solid var(--nt-track);
+  border-radius: 6px; padding: 3px 9px; min-height: 28px; cursor: pointer; }
+.nb-root select { width: 100%; }
+.nb-root button:hover { border-color: var(--nt-accent); }
+.nb-head { margin: 0 0 6px; font-size: 13px; font-weight: 650; }
+.nb-head span { font-weight: 400; color: var(--nt-soft); }
+.nb-head + * { margin-bottom: 14px; }
+.nb-root figure { margin: 0; min-width: 0; }
+.nb-root figcaption { font-size: 12px; color: var(--nt-soft); overflow-wrap: anywhere; }
+.nb-root canvas { display: block; width: 100%; image-rendering: pixelated; border-radius: 3px; background: var(--nb-paper); }
+.nb-pair { display: grid; grid-template-columns: 84px 84px minmax(0, 1fr); gap: 12px; margin-bottom: 10px; align-items: start; }
+.nb-label { display: grid; grid-template-columns: minmax(0, 1fr) 156px; gap: 2px 14px; align-items: end; }
+.nb-share { display: flex; height: 22px; border-radius: 4px; overflow: hidden; }
+.nb-share i { background: var(--nb-a); }
+.nb-share i + i { background: repeating-linear-gradient(45deg, var(--nb-b) 0 5px, color-mix(in srgb, var(--nb-b) 55%, var(--nt-bg)) 5px 8px); }
+.nb-states { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); gap: 10px; }
+.nb-views { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)) minmax(120px, 1.1fr); gap: 10px 12px; }
+.nb-tile { display: grid; grid-template-columns: 64px minmax(0, 1fr); gap: 3px 8px; align-items: end; }
+.nb-tile figcaption { grid-column: 1 / -1; }
+.nb-jsd { display: grid; align-content: center; gap: 2px; font-size: 12px; }
+.nb-jsd b { font-size: 14px; }
+.nb-meter { position: relative; height: 8px; border: 1px solid var(--nt-soft); border-radius: 4px; overflow: hidden; margin-bottom: 5px; }
+.nb-meter i { position: absolute; inset: 0 auto 0 0; background: var(--nt-accent); }
+.nb-meter.nb-step i { background: repeating-linear-gradient(45deg, var(--nt-accent) 0 3px, transparent 3px 6px); }
+.nb-loss { margin: 0; padding: 7px 10px; border-radius: 6px; border: 1px solid var(--nt-line); font-weight: 600; }
+.nb-chains { display: grid; grid-template-columns: 1fr 1fr; gap: 2px 16px; font-size: 12px; color: var(--nt-soft); }
+.nb-chains ul { margin: 0; padding-left: 16px; }
+.nb-density { fill: none; stroke: var(--nt-ink); stroke-width: 1.6; }
+.nb-lam { stroke: var(--nt-accent); stroke-width: 2.4; }
+.nb-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+@container nt (max-width: 560px) {
+  .nb-states { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .nb-views { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+  .nb-jsd { grid-column: 1 / -1; }
+  .nb-pair { grid-template-columns: 64px 64px minmax(0, 1fr); }
+  .nb-label { grid-template-columns: minmax(0, 1fr); }
+  .nb-tile { grid-template-columns: minmax(0, 1fr); }
+}
+`;
+
+const GROUPS = { mixing: "Pair and mixing", noise: "Noise", views: "AugMix views" };
+const VIEW_NAMES = ["clean", "view 1", "view 2"];
+
+// Blue below zero, white at zero, vermilion above: as in nmlib.plots.building_blocks.
+const MAP_COLOURS = Array.from({ length: 256 }, (_, k) => {
+  const [ends, zero] = [k < 128 ? [0, 114, 178] : [213, 94, 0], [250, 250, 250]];
+  const part = k < 128 ? 1 - k / 128 : (k - 128) / 127;
+  return zero.map((z, c) => Math.trunc(z + (ends[c] - z) * part));
+});
+
+const tag = (name, attributes, ...children) => {
+  const svg = ["svg", "path", "line", "rect"].includes(name);
+  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [k, v] of Object.entries(attributes ?? {})) if (v !== null) node.setAttribute(k, v);
+  node.append(...children);
+  return node;
+};
+
+function paintPixels(canvas, bytes, height, width) {
+  canvas.width = width; canvas.height = height;
+  const context = canvas.getContext("2d"), image = context.createImageData(width, height);
+  for (let k = 0; k < width * height; k++) {
+    for (let c = 0; c < 3; c++) image.data[4 * k + c] = bytes[3 * k + c];
+    image.data[4 * k + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+// Feature maps as a square grid; gaps stay transparent.
+function paintMaps(canvas, bytes, count, height, width) {
+  const side = Math.ceil(Math.sqrt(count)), gap = Math.max(1, width >> 3);
+  const rows = Math.ceil(count / side), W = side * (width + gap) - gap, H = rows * (height + gap) - gap;
+  canvas.width = W; canvas.height = H;
+  const context = canvas.getContext("2d"), image = context.createImageData(W, H);
+  for (let n = 0, from = 0; n < count; n++) {
+    const top = Math.floor(n / side) * (height + gap), left = (n % side) * (width + gap);
+    for (let r = 0; r < height; r++) for (let c = 0; c < width; c++, from++) {
+      const at = 4 * ((top + r) * W + left + c);
+      image.data.set(MAP_COLOURS[bytes[from]], at);
+      image.data[at + 3] = 255;
+    }
+  }
+  context.putImageData(image, 0, 0);
+}
+
+function picture(alt) {
+  const canvas = tag("canvas", { role: "img", "aria-label": alt, width: 32, height: 32 });
+  const caption = tag("figcaption", {}, alt);
+  return { canvas, caption, node: tag("figure", {}, canvas, caption) };
+}
+
+// Ten small bars; the name of the highest stands below.
+function probabilityBars(p, view) {
+  const w = 100 / p.length;
+  return tag("svg", { viewBox: "0 0 100 56", preserveAspectRatio: "none", role: "img", "aria-label": `${VIEW_NAMES[view]}: probabilities` },
+    tag("line", { class: "nt-axis", x1: 0, x2: 100, y1: 55.5, y2: 55.5 }),
+    ...p.map((v, k) => tag("rect", { x: k * w + 0.12 * w, width: 0.76 * w, y: 55 - 54 * v, height: Math.max(54 * v, 0.4), fill: `var(--nb-${"abc"[view]})` })));
+}
+
+function render({ model, el }) {
+  const controls = model.get("_controls"), nets = model.get("_nets");
+  const names = [...controls.map((c) => c.name), "law", "net", "draw", "pair", "seed"];
+  const params = Object.fromEntries(names.map((n) => [n, model.get(n)]));
+  const root = tag("div", { class: "nt-root nb-root", role: "group", "aria-label": "Building blocks" });
+  const uid = Math.random().toString(36).slice(2, 8);
+  const stopTheme = followTheme(root, el);
+  const save = (name) => { model.set(name, params[name]); model.save_changes(); };
+  const update = (name, value, keep = true) => { params[name] = value; if (keep) save(name); kernel.changed(); };
+  const setters = {};
+
+  // -- controls
+  const fieldset = tag("fieldset", { class: "nt-controls" });
+  const words = (c, v) => (c.name === "depth" && v === 0 ? "1–3, random" : v.toFixed(c.digits));
+  const select = tag("select", { id: `nb-${uid}-net` }, ...nets.map((n) => tag("option", { value: n }, n)));
+  select.value = params.net;
+  select.addEventListener("change", () => update("net", select.value));
+  setters.net = (v) => { select.value = v; };
+  fieldset.append(tag("label", { class: "nb-group", for: `nb-${uid}-net` }, "Network"), select);
+  const button = (text, name) => {
+    const node = tag("button", { type: "button", "data-counter": name }, text);
+    node.addEventListener("click", () => update(name, params[name] + 1));
+    return node;
+  };
+  const extras = {
+    mixing: tag("div", { class: "nb-buttons" }, button("another pair", "pair"), button("new λ", "draw")),
+    noise: tag("div", { class: "nt-choice", role: "radiogroup", "aria-label": "Noise law" }),
+    views: tag("div", { class: "nb-buttons" }, button("new draws of everything", "seed")),
+  };
+  const radios = {};
+  for (const law of ["paper", "released"]) {
+    radios[law] = tag("input", { type: "radio", name: `nb-${uid}-law`, value: law });
+    radios[law].checked = params.law === law;
+    radios[law].addEventListener("change", () => update("law", law));
+    extras.noise.append(tag("label", {}, radios[law], ` ${law} law`));
+  }
+  setters.law = (v) => { radios[v].checked = true; };
+  for (const [group, title] of Object.entries(GROUPS)) {
+    fieldset.append(tag("p", { class: "nb-group" }, title));
+    if (group === "mixing") fieldset.append(extras[group]);
+    for (const c of controls.filter((c) => c.group === group)) {
+      const slider = makeSlider(uid, c, params[c.name], words, (v) => update(c.name, v, false), () => save(c.name));
+      setters[c.name] = slider.set;
+      fieldset.append(slider.row);
+    }
+    if (group !== "mixing") fieldset.append(extras[group]);
+  }
+
+  // -- stage
+  const first = picture("sample"), second = picture("partner");
+  const share = tag("div", { class: "nb-share", "aria-hidden": "true" }, tag("i"), tag("i"));
+  const labelWords = tag("div", {}), lamWords = tag("div", { class: "nt-note", style: "margin:0" });
+  const density = tag("svg", { viewBox: "0 0 132 52", role: "img", "aria-label": "density of lambda" });
+  const pairRow = tag("div", { class: "nb-pair" }, first.node, second.node,
+    tag("div", { class: "nb-label" },
+      tag("div", {}, tag("div", { class: "nt-note", style: "margin:0 0 2px" }, "mixed label"), share, labelWords),
+      tag("div", {}, density, lamWords)));
+  const stateHead = tag("p", { class: "nb-head" });
+  const states = ["sample", "partner", "mixture", "mixture with noise"].map(picture);
+  const stateRow = tag("div", { class: "nb-states" }, ...states.map((s) => s.node));
+  const viewHead = tag("p", { class: "nb-head" }, "Three views ",
+    tag("span", {}, "what the network says to each, and how far the answers are apart"));
+  const viewGrid = tag("div", { class: "nb-views" });
+  const chainHead = tag("p", { class: "nb-head" });
+  const chains = tag("div", { class: "nb-chains" });
+  const loss = tag("p", { class: "nb-loss", role: "status", "aria-live": "polite" }, "Computing ...");
+  root.append(tag("p", { class: "nt-title" }, "Building blocks of NoisyMix"),
+    tag("div", { class: "nt-body" }, fieldset,
+      tag("div", {}, pairRow, stateHead, stateRow, viewHead, viewGrid, chainHead, chains, loss)));
+  el.append(root);
+
+  const tiles = [0, 1].map(() => VIEW_NAMES.map(picture));
+  const meters = [0, 1].map(() => tag("div", { class: "nb-jsd" }));
+  const bars = tiles.map((row) => row.map((t) => {
+    const holder = tag("div", {});
+    t.node.className = "nb-tile";
+    t.node.insertBefore(holder, t.caption);
+    return holder;
+  }));
+  for (const b of [0, 1]) viewGrid.append(...tiles[b].map((t) => t.node), meters[b]);
+
+  const kernel = askOneAtATime(model, params, draw, "No answer from the kernel: run the cell again.",
+    (text) => { loss.textContent = text; });
+  const follow = () => {
+    let moved = false;
+    for (const n of names) if (model.get(n) !== params[n]) { params[n] = model.get(n); setters[n]?.(params[n]); moved = true; }
+    if (moved) kernel.changed();
+  };
+  model.on("change", follow);
+
+  function drawLabel(r) {
+    const own = r.lam, [left, right] = share.children;
+    left.style.width = `${100 * own}%`; right.style.width = `${100 * (1 - own)}%`;
+    labelWords.textContent = r.label;
+    lamWords.textContent = `λ = ${own.toFixed(2)} from Beta(${params.alpha.toFixed(1)}, ${params.alpha.toFixed(1)})`;
+    const X = (k) => 2 + (128 * k) / (r.density.length - 1), Y = (v) => 50 - 11.5 * v;
+    density.replaceChildren(
+      tag("line", { class: "nt-axis", x1: 2, x2: 130, y1: 50, y2: 50 }),
+      tag("line", { class: "nb-lam", x1: 2 + 128 * own, x2: 2 + 128 * own, y1: 6, y2: 50 }),
+      tag("path", { class: "nb-density", d: r.density.map((v, k) => `${k ? "L" : "M"}${X(k).toFixed(1)},${Y(v).toFixed(1)}`).join("") }));
+  }
+
+  function draw(r, buffers) {
+    const bytes = buffers.map((b) => new Uint8Array(b.buffer ?? b, b.byteOffset ?? 0, b.byteLength));
+    const [, , H, W] = r.view_shape, size = H * W * 3;
+    const view = (v, b) => bytes[0].subarray((2 * v + b) * size, (2 * v + b + 1) * size);
+    [first, second].forEach((p, b) => {
+      paintPixels(p.canvas, view(0, b), H, W);
+      p.caption.textContent = r.names[b];
+      p.canvas.setAttribute("aria-label", `${b ? "partner" : "sample"}: ${r.names[b]}`);
+    });
+    drawLabel(r);
+    const shape = r.state_shape, each = bytes[1].length / 4;
+    states.forEach((s, k) => {
+      const part = bytes[1].subarray(k * each, (k + 1) * each);
+      if (r.coloured) paintMaps(s.canvas, part, shape[1], shape[2], shape[3]);
+      else paintPixels(s.canvas, part, shape[1], shape[2]);
+    });
+    stateHead.replaceChildren(`At mix point ${r.point} `, tag("span", {}, r.coloured
+      ? `${shape[1]} of ${r.total_channels} feature maps of ${shape[2]} × ${shape[3]}; blue below zero, white zero, vermilion above`
+      : "the normalised images; noise is cut off at black and white"));
+    for (const b of [0, 1]) {
+      tiles[b].forEach((t, v) => {
+        const p = r.probs[v][b], best = p.indexOf(Math.max(...p));
+        paintPixels(t.canvas, view(v, b), H, W);
+        bars[b][v].replaceChildren(probabilityBars(p, v));
+        t.caption.textContent = `${VIEW_NAMES[v]}: ${r.classes[best]} ${p[best].toFixed(2)}`;
+        t.canvas.setAttribute("aria-label", `${r.names[b]}, ${VIEW_NAMES[v]}`);
+      });
+      const meter = (value, text, cls) => [tag("span", {}, text, tag("b", {}, value.toFixed(3))),
+        tag("div", { class: `nb-meter ${cls}`, "aria-hidden": "true" }, tag("i", { style: `width:${(100 * value) / r.top}%` }))];
+      meters[b].replaceChildren(...meter(r.jsd[b], "JSD of the views ", ""), ...meter(r.step_jsd[b], "mixed, with noise ", "nb-step"));
+    }
+    chainHead.replaceChildren("Chains ", tag("span", {}, `behind the two augmented views of the ${r.names[0]}, with their weights`));
+    chains.replaceChildren(...r.chains.map((lines, v) => tag("div", {},
+      `view ${v + 1}: ${(1 - r.mix[v]).toFixed(2)} image + ${r.mix[v].toFixed(2)} chains`,
+      tag("ul", {}, ...lines.map((line) => tag("li", {}, line))))));
+    loss.textContent = `One step on this pair: cross-entropy ${r.ce.toFixed(2)} + ${r.stability} × JSD ${r.mean_jsd.toFixed(3)} = ${r.total.toFixed(2)}`;
+    root.setAttribute("aria-description", r.words);
+    Object.assign(root.dataset, { gen: r.gen, point: r.point, lam: r.lam, jsd: r.jsd[0], stepJsd: r.step_jsd[0], net: params.net });
+  }
+
+  kernel.changed();
+  return () => { stopTheme(); kernel.stop(); model.off("change", follow); };
+}
+
+const initialize = () => { addStyle("nt-panel-style", PANEL_STYLE); addStyle("nb-style", STYLE); };
+
+export default { initialize, render };
