@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,20 @@ from nmlib import _checks
 from nmlib.corruptions import CORRUPTIONS, PERTURBATIONS
 from nmlib.evaluation import CorruptionReport, PerturbationReport, Predictions
 from nmlib.metrics import CORRUPTION_FAMILIES, ReliabilityCurve, reliability_curve
+from nmlib.paper._tables import SPECS
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import LANE_LABELS, OKABE_ITO, PAPER_STYLE
+from nmlib.reproduction.compared import conditions as conditions_of
+from nmlib.reproduction.ordering import published_by_corruption
 
 __all__ = [
     "CorruptionRadarDisplay",
     "FamilyBarsDisplay",
+    "FlipBarsDisplay",
     "FlipCurvesDisplay",
     "Measured",
     "ReliabilityDisplay",
+    "rows_of_records",
     "scheme_label",
 ]
 
@@ -62,6 +68,7 @@ _SCHEMES = {
 }
 
 Rows = Iterable[Mapping[str, Any]]
+Records = Sequence[Mapping[str, Any]]
 Paper = Mapping[str, Mapping[str, float]]
 
 
@@ -174,6 +181,66 @@ def _rows_of(reports: Any) -> list[dict[str, Any]]:
     return rows
 
 
+def rows_of_records(
+    records: Records, value: Literal["accuracy", "flip_probability"] = "accuracy"
+) -> list[dict[str, Any]]:
+    """Return the measured records of a grid as a tidy table for the displays here.
+
+    Args:
+        records: As from `nmlib.reproduction.measured`.
+        value: "accuracy" (a row for each corruption and severity, and one for clean images) or
+            "flip_probability" (a row for each perturbation; records without any are left out).
+
+    Returns:
+        Rows keyed (dataset, model, scheme, seed, corruption, severity) or (..., perturbation).
+    """
+    _checks.choice("value", value, ("accuracy", "flip_probability"))
+    rows = []
+    for record in records:
+        key = {k: record[k] for k in ("dataset", "model", "scheme", "seed")}
+        if value == "flip_probability":
+            images = {"images": record.get("sequence_images")}
+            flips = record.get("flip_probability") or {}
+            rows += [key | images | {"perturbation": n, value: v} for n, v in flips.items()]
+            continue
+        images = {"images": record["test_images"]}
+        clean = {"corruption": "clean", "severity": 0, value: record["clean_accuracy"]}
+        rows.append(key | images | clean)
+        for name, levels in record["accuracy"].items():
+            rows += [
+                key | images | {"corruption": name, "severity": k, value: v}
+                for k, v in enumerate(levels, 1)
+            ]
+    return rows
+
+
+def _chosen(records: Records, schemes: Sequence[str] | None) -> list[Mapping[str, Any]]:
+    """Return the records of some schemes, in the order in which these are named."""
+    if schemes is None:
+        return list(records)
+    present = dict.fromkeys(r["scheme"] for r in records)
+    for scheme in schemes:
+        _checks.choice("measured scheme", scheme, present)
+    return [r for scheme in schemes for r in records if r["scheme"] == scheme]
+
+
+def _published(paper: Paper | int | None, schemes: Iterable[str]) -> tuple[Paper | None, str]:
+    """Return the paper's numbers of the schemes that a table has, and what to say of them."""
+    if not isinstance(paper, int):
+        return paper, ""
+    there = set(schemes)
+    found = {s: v for s, v in published_by_corruption(paper).items() if s in there}
+    clean = {7: " (clean: Table 2)", 8: " (clean: Table 2)", 9: " (clean: Table 3)",
+             10: " (clean: Table 3)"}.get(paper, "")  # fmt: skip
+    return found, f"\npaper: Table {paper}{clean}, {SPECS[paper].network}"
+
+
+def _wrapped(text: str, width: float) -> str:
+    """Break small print into lines of a figure `width` inches wide."""
+    lines = (textwrap.wrap(part, int(19 * width)) for part in text.split("\n"))
+    return "\n".join(line for part in lines for line in part)
+
+
 def _conditions(rows: Rows, per: str) -> str:
     """Say what the rows are: data, images, networks, seeds."""
     rows = list(rows)
@@ -276,6 +343,27 @@ class CorruptionRadarDisplay(Shown):
         """Draw reports, {scheme: report, or reports of several seeds}."""
         return cls.from_rows(_rows_of(reports), paper=paper)
 
+    @classmethod
+    def from_records(
+        cls,
+        records: Records,
+        *,
+        schemes: Sequence[str] | None = None,
+        paper: Paper | int | None = None,
+    ) -> CorruptionRadarDisplay:
+        """Draw a measured grid.
+
+        Args:
+            records: As from `nmlib.reproduction.measured`.
+            schemes: Which, in this order; default all.
+            paper: As in `from_rows`, or the number of a table, 7 to 10.
+        """
+        kept = _chosen(records, schemes)
+        text = conditions_of(kept)
+        numbers, source = _published(paper, (r["scheme"] for r in kept))
+        display = cls.from_rows(rows_of_records(kept), paper=numbers)
+        return replace(display, conditions=f"ours: {text}{source}")
+
     @property
     def summary(self) -> str:
         """The figure in words."""
@@ -331,7 +419,7 @@ class CorruptionRadarDisplay(Shown):
         ax.grid(color="0.87")
         ax.legend(loc="upper left", bbox_to_anchor=(1.14, 1.0), fontsize=8.5, frameon=False)
         if figure is not None:
-            _small_print(figure, self.conditions)
+            _small_print(figure, _wrapped(self.conditions, 7.6))
         return figure or ax.figure
 
     def _family_arcs(self, ax: Any, angles: NDArray[np.float64]) -> None:
@@ -392,7 +480,116 @@ class CorruptionRadarDisplay(Shown):
 
 
 @dataclass(frozen=True)
-class FamilyBarsDisplay(Shown):
+class _BarsDisplay(Shown):
+    """Groups of bars, one bar a scheme, with the paper's numbers as diamonds."""
+
+    measured: tuple[Measured, ...]
+    paper: Mapping[str, NDArray[np.float64]]
+    groups: tuple[str, ...]
+    conditions: str = ""
+
+    _label: ClassVar[str] = "accuracy (%)"
+    _words: ClassVar[str] = "Accuracy in percent by family of corruptions."
+    _top: ClassVar[float | None] = 100
+    # Inches a group.
+    _room: ClassVar[float] = 1.15
+
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        parts = []
+        for m in self.measured:
+            means = m.means(self.groups)
+            numbers = (f"{_words(g)} {v:.1f}" for g, v in zip(self.groups, means, strict=True))
+            parts.append(f"{scheme_label(m.scheme)}: {', '.join(numbers)}")
+        return f"{self._words} " + "; ".join(parts) + "."
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw with matplotlib; return the figure."""
+        figure = None
+        wide = 2.2 + self._room * len(self.groups) + 0.12 * len(self.measured)
+        if ax is None:
+            figure = _figure(wide, 3.9)
+            ax = figure.add_subplot()
+        looks = _looks([m.scheme for m in self.measured])
+        width = 0.82 / len(self.measured)
+        at = np.arange(len(self.groups))
+        for number, m in enumerate(self.measured):
+            look = looks[m.scheme]
+            x = at + (number - (len(self.measured) - 1) / 2) * width
+            spread = m.spread(self.groups) if m.seeds > 1 else None
+            ax.bar(
+                x, m.means(self.groups), 0.92 * width, color=look.bar, edgecolor="white",
+                hatch=look.hatch,
+                linewidth=0, yerr=spread, error_kw={"lw": 1, "capsize": 2, "ecolor": "0.3"},
+                label=scheme_label(m.scheme),
+            )  # fmt: skip
+            if m.scheme in self.paper:
+                # A white rim, since the diamond may lie on a black bar.
+                ax.plot(x, self.paper[m.scheme], "D", ms=6.6, mfc="none", mec="white", mew=2.6)
+                style = PAPER_STYLE | {"color": "0.2"}
+                named = not any("paper" in str(a.get_label()) for a in ax.lines)
+                ax.plot(
+                    x, self.paper[m.scheme], ms=6, label="in the paper" if named else None, **style
+                )
+        ax.set_xticks(at, [_short(g) for g in self.groups])
+        ax.set_ylim(0, self._top)
+        ax.set_ylabel(self._label)
+        ax.grid(axis="y", color="0.9")
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+        entries = sorted(
+            zip(*ax.get_legend_handles_labels(), strict=True), key=lambda e: "paper" in e[1]
+        )
+        ax.legend(
+            *zip(*entries, strict=True), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5,
+            frameon=False,
+        )  # fmt: skip
+        if figure is not None:
+            _small_print(figure, _wrapped(self.conditions, wide))
+        return figure or ax.figure
+
+    def plotly(self) -> Any:
+        """Return the interactive form."""
+        import plotly.graph_objects as go
+
+        figure = go.Figure()
+        looks = _looks([m.scheme for m in self.measured])
+        groups = [_words(g) for g in self.groups]
+        for m in self.measured:
+            look, spread = looks[m.scheme], m.spread(self.groups)
+            figure.add_bar(
+                x=groups, y=m.means(self.groups).round(2).tolist(), name=scheme_label(m.scheme),
+                offsetgroup=m.scheme, hovertemplate="%{x}: %{y:.1f} %",
+                marker={
+                    "color": look.bar,
+                    "pattern": {"shape": look.plotly_hatch, "fgcolor": "white", "size": 6},
+                },
+                error_y={
+                    "array": spread[1].tolist(), "arrayminus": spread[0].tolist(),
+                    "visible": m.seeds > 1, "thickness": 1,
+                },
+            )  # fmt: skip
+        named = False
+        for m in self.measured:
+            if m.scheme in self.paper:
+                # A bar without a body stands where the bar of the same group stands.
+                figure.add_scatter(
+                    x=groups, y=self.paper[m.scheme].tolist(), mode="markers",
+                    offsetgroup=m.scheme, name="in the paper", legendgroup="paper",
+                    showlegend=not named, hovertemplate=f"{scheme_label(m.scheme)}: %{{y:.1f}} %",
+                    marker={"symbol": "diamond-open", "color": _PAPER_COLOUR, "size": 9},
+                )  # fmt: skip
+                named = True
+        figure.update_yaxes(range=[0, self._top], title=self._label)
+        title = {"text": _wrapped(self.conditions, 7).replace("\n", "<br>"), "font": {"size": 12}}
+        return figure.update_layout(
+            template="plotly_white", barmode="group", scattermode="group", title=title
+        )
+
+
+@dataclass(frozen=True)
+class FamilyBarsDisplay(_BarsDisplay):
     """Mean accuracy by family of corruptions, a group of bars each.
 
     Attributes:
@@ -403,11 +600,6 @@ class FamilyBarsDisplay(Shown):
 
     Source: paper Figs. 7 and 8.
     """
-
-    measured: tuple[Measured, ...]
-    paper: Mapping[str, NDArray[np.float64]]
-    groups: tuple[str, ...]
-    conditions: str = ""
 
     @classmethod
     def from_rows(cls, rows: Rows, *, paper: Paper | None = None) -> FamilyBarsDisplay:
@@ -458,97 +650,112 @@ class FamilyBarsDisplay(Shown):
         """Draw reports, {scheme: report, or reports of several seeds}."""
         return cls.from_rows(_rows_of(reports), paper=paper)
 
-    @property
-    def summary(self) -> str:
-        """The figure in words."""
-        parts = []
-        for m in self.measured:
-            means = m.means(self.groups)
-            numbers = (f"{g} {v:.1f}" for g, v in zip(self.groups, means, strict=True))
-            parts.append(f"{scheme_label(m.scheme)}: {', '.join(numbers)}")
-        return "Accuracy in percent by family of corruptions. " + "; ".join(parts) + "."
+    @classmethod
+    def from_records(
+        cls,
+        records: Records,
+        *,
+        schemes: Sequence[str] | None = None,
+        paper: Paper | int | None = None,
+    ) -> FamilyBarsDisplay:
+        """Draw a measured grid.
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw with matplotlib; return the figure."""
-        figure = None
-        if ax is None:
-            figure = _figure(2.2 + 1.15 * len(self.groups) + 0.12 * len(self.measured), 3.9)
-            ax = figure.add_subplot()
-        looks = _looks([m.scheme for m in self.measured])
-        width = 0.82 / len(self.measured)
-        at = np.arange(len(self.groups))
-        for number, m in enumerate(self.measured):
-            look = looks[m.scheme]
-            x = at + (number - (len(self.measured) - 1) / 2) * width
-            spread = m.spread(self.groups) if m.seeds > 1 else None
-            ax.bar(
-                x, m.means(self.groups), 0.92 * width, color=look.bar, edgecolor="white",
-                hatch=look.hatch,
-                linewidth=0, yerr=spread, error_kw={"lw": 1, "capsize": 2, "ecolor": "0.3"},
-                label=scheme_label(m.scheme),
-            )  # fmt: skip
-            if m.scheme in self.paper:
-                # A white rim, since the diamond may lie on a black bar.
-                ax.plot(x, self.paper[m.scheme], "D", ms=6.6, mfc="none", mec="white", mew=2.6)
-                style = PAPER_STYLE | {"color": "0.2"}
-                named = not any("paper" in str(a.get_label()) for a in ax.lines)
-                ax.plot(
-                    x, self.paper[m.scheme], ms=6, label="in the paper" if named else None, **style
-                )
-        ax.set_xticks(at, list(self.groups))
-        ax.set_ylim(0, 100)
-        ax.set_ylabel("accuracy (%)")
-        ax.grid(axis="y", color="0.9")
-        ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
-        entries = sorted(
-            zip(*ax.get_legend_handles_labels(), strict=True), key=lambda e: "paper" in e[1]
-        )
-        ax.legend(
-            *zip(*entries, strict=True), loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5,
-            frameon=False,
-        )  # fmt: skip
-        if figure is not None:
-            _small_print(figure, self.conditions)
-        return figure or ax.figure
+        Args:
+            records: As from `nmlib.reproduction.measured`.
+            schemes: Which, in this order; default all.
+            paper: As in `from_rows`, or the number of a table, 7 to 10.
+        """
+        kept = _chosen(records, schemes)
+        text = conditions_of(kept)
+        numbers, source = _published(paper, (r["scheme"] for r in kept))
+        display = cls.from_rows(rows_of_records(kept), paper=numbers)
+        return replace(display, conditions=f"ours: {text}{_whiskers(display)}{source}")
 
-    def plotly(self) -> Any:
-        """Return the interactive form."""
-        import plotly.graph_objects as go
 
-        figure = go.Figure()
-        looks = _looks([m.scheme for m in self.measured])
-        groups = list(self.groups)
-        for m in self.measured:
-            look, spread = looks[m.scheme], m.spread(self.groups)
-            figure.add_bar(
-                x=groups, y=m.means(self.groups).round(2).tolist(), name=scheme_label(m.scheme),
-                offsetgroup=m.scheme, hovertemplate="%{x}: %{y:.1f} %",
-                marker={
-                    "color": look.bar,
-                    "pattern": {"shape": look.plotly_hatch, "fgcolor": "white", "size": 6},
-                },
-                error_y={
-                    "array": spread[1].tolist(), "arrayminus": spread[0].tolist(),
-                    "visible": m.seeds > 1, "thickness": 1,
-                },
-            )  # fmt: skip
-        named = False
-        for m in self.measured:
-            if m.scheme in self.paper:
-                # A bar without a body stands where the bar of the same group stands.
-                figure.add_scatter(
-                    x=groups, y=self.paper[m.scheme].tolist(), mode="markers",
-                    offsetgroup=m.scheme, name="in the paper", legendgroup="paper",
-                    showlegend=not named, hovertemplate=f"{scheme_label(m.scheme)}: %{{y:.1f}} %",
-                    marker={"symbol": "diamond-open", "color": _PAPER_COLOUR, "size": 9},
-                )  # fmt: skip
-                named = True
-        figure.update_yaxes(range=[0, 100], title="accuracy (%)")
-        title = {"text": self.conditions, "font": {"size": 12}}
-        return figure.update_layout(
-            template="plotly_white", barmode="group", scattermode="group", title=title
-        )
+@dataclass(frozen=True)
+class FlipBarsDisplay(_BarsDisplay):
+    """Flip probability by perturbation, a group of bars each, and their mean.
+
+    Attributes:
+        measured: One entry a scheme; columns are the groups.
+        paper: Scheme -> (groups,) percent, the paper's numbers, or nothing.
+        groups: Perturbations, and "mean" of them all.
+        conditions: Small print: data, network, seeds.
+
+    Source: paper Tables 13 and 14.
+    """
+
+    _label = "flip probability (%)"
+    _words = "Flip probability in percent by perturbation."
+    _top = None
+    _room = 0.95
+
+    @classmethod
+    def from_rows(cls, rows: Rows, *, paper: Paper | None = None) -> FlipBarsDisplay:
+        """Draw a tidy table, such as a measured one.
+
+        Args:
+            rows: With dataset, model, scheme, seed, perturbation, images and flip_probability in
+                [0, 1].
+            paper: Scheme -> perturbation -> percent, from the paper's Tables 13 and 14.
+        """
+        rows = list(rows)
+        single = _gather(rows, "perturbation", "flip_probability")
+        names = [n for n in PERTURBATIONS if any(n in m.values for m in single)]
+        grouped = []
+        for m in single:
+            # A mean over fewer perturbations would be another number.
+            mean = [m.values[n] for n in names if n in m.values]
+            whole = {"mean": np.mean(mean, axis=0)} if len(mean) == len(names) else {}
+            grouped.append(Measured(m.scheme, dict(m.values) | whole))
+        means = {
+            scheme: {**values, "mean": float(np.mean([values[n] for n in names]))}
+            if all(n in values for n in names)
+            else dict(values)
+            for scheme, values in (paper or {}).items()
+        }
+        kept = (*names, "mean")
+        text = _conditions(rows, "whiskers: lowest and highest seed")
+        schemes = [m.scheme for m in grouped]
+        return cls(tuple(grouped), _in_paper(means, kept, schemes), kept, text)
+
+    @classmethod
+    def from_reports(
+        cls,
+        reports: Mapping[str, PerturbationReport | Sequence[PerturbationReport]],
+        *,
+        paper: Paper | None = None,
+    ) -> FlipBarsDisplay:
+        """Draw reports, {scheme: report, or reports of several seeds}."""
+        return cls.from_rows(_rows_of(reports), paper=paper)
+
+    @classmethod
+    def from_records(
+        cls,
+        records: Records,
+        *,
+        schemes: Sequence[str] | None = None,
+        paper: Paper | int | None = None,
+    ) -> FlipBarsDisplay:
+        """Draw a measured grid; records without flip probabilities are left out.
+
+        Args:
+            records: As from `nmlib.reproduction.measured`.
+            schemes: Which, in this order; default all.
+            paper: As in `from_rows`, or the number of a table, 13 or 14.
+        """
+        kept = [r for r in _chosen(records, schemes) if r.get("flip_probability")]
+        text = conditions_of(kept)
+        numbers, source = _published(paper, (r["scheme"] for r in kept))
+        display = cls.from_rows(rows_of_records(kept, "flip_probability"), paper=numbers)
+        counts = sorted({int(r["sequence_images"]) for r in kept})
+        shown = f", {' or '.join(map(str, counts))} sequences a perturbation"
+        return replace(display, conditions=f"ours: {text}{shown}{_whiskers(display)}{source}")
+
+
+def _whiskers(display: _BarsDisplay) -> str:
+    several = any(m.seeds > 1 for m in display.measured)
+    return "; whiskers: lowest and highest seed" if several else ""
 
 
 @dataclass(frozen=True)
