@@ -1,22 +1,30 @@
 """The paper's CIFAR tables as grids of cells (scheme x seed) that run, stop and go on."""
 
+from nmlib.reproduction.ablation_lab import AblationLab, LabResult, LabSettings, LabStatus
 from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.cluster import run_on_cluster
 from nmlib.reproduction.experiments import EXPERIMENTS, Experiment, cells
 from nmlib.reproduction.grid import collect, run_grid
+from nmlib.reproduction.lab_table import LabTable, lab_table
 from nmlib.reproduction.measured import ablation_cells, measured, seeds_complete, store
 from nmlib.reproduction.progress import CellFailed, Progress, result_words
 
 __all__ = [
     "EXPERIMENTS",
+    "AblationLab",
     "Cell",
     "CellFailed",
     "Experiment",
+    "LabResult",
+    "LabSettings",
+    "LabStatus",
+    "LabTable",
     "Progress",
     "ablation_cells",
     "cells",
     "collect",
     "finished",
+    "lab_table",
     "measured",
     "result_words",
     "run_cell",
