@@ -224,15 +224,18 @@ def _chosen(records: Records, schemes: Sequence[str] | None) -> list[Mapping[str
     return [r for scheme in schemes for r in records if r["scheme"] == scheme]
 
 
-def _published(paper: Paper | int | None, schemes: Iterable[str]) -> tuple[Paper | None, str]:
+def _published(
+    paper: Paper | int | None, schemes: Iterable[str], *, clean: bool = False
+) -> tuple[Paper | None, str]:
     """Return the paper's numbers of the schemes that a table has, and what to say of them."""
     if not isinstance(paper, int):
         return paper, ""
     there = set(schemes)
     found = {s: v for s, v in published_by_corruption(paper).items() if s in there}
-    clean = {7: " (clean: Table 2)", 8: " (clean: Table 2)", 9: " (clean: Table 3)",
-             10: " (clean: Table 3)"}.get(paper, "")  # fmt: skip
-    return found, f"\npaper: Table {paper}{clean}, {SPECS[paper].network}"
+    table = f"Table {paper}"
+    if clean:
+        table += f" (clean: Table {2 if paper < 9 else 3})"
+    return found, f"\npaper: {table}, {SPECS[paper].network}"
 
 
 def _wrapped(text: str, width: float) -> str:
@@ -667,7 +670,7 @@ class FamilyBarsDisplay(_BarsDisplay):
         """
         kept = _chosen(records, schemes)
         text = conditions_of(kept)
-        numbers, source = _published(paper, (r["scheme"] for r in kept))
+        numbers, source = _published(paper, (r["scheme"] for r in kept), clean=True)
         display = cls.from_rows(rows_of_records(kept), paper=numbers)
         return replace(display, conditions=f"ours: {text}{_whiskers(display)}{source}")
 

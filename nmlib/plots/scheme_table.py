@@ -77,7 +77,8 @@ class _SpreadColumn(Column):
 
     def text(self, value: Any) -> str:
         if isinstance(value, Spread) and not math.isnan(value):
-            return value.text(self.digits)
+            # A narrow table breaks before the bracket, not within.
+            return value.text(self.digits).replace(" / ", "\u00a0/\u00a0")
         return super().text(value)
 
 

@@ -6,7 +6,7 @@ import io
 from abc import abstractmethod
 from typing import Any
 
-__all__ = ["Shown", "png"]
+__all__ = ["Live", "Shown", "png"]
 
 
 def png(figure: Any, *, dpi: float = 80, colours: int = 160) -> bytes:
@@ -45,3 +45,30 @@ class Shown:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         data = {"text/plain": self.summary, "image/png": png(self.plot())}
         return data, {"image/png": {"alt": self.summary}}
+
+
+class Live:
+    """A display of numbers that were trained a moment ago, which no two kinds of machine share.
+
+    Its plain text says what it is and no number, so that a strict comparison of notebooks passes on
+    any machine; the alt text of the picture has the numbers. Attributes are the display's.
+
+    Args:
+        display: What to show.
+    """
+
+    def __init__(self, display: Shown) -> None:
+        self.display = display
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.display, name)
+
+    def __repr__(self) -> str:
+        words = self.display.__doc__ or ""
+        return f"{type(self.display).__name__}: {words.splitlines()[0] if words else ''}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        data, metadata = self.display._repr_mimebundle_(include, exclude)
+        return data | {"text/plain": repr(self)}, metadata

@@ -20,6 +20,7 @@ from nmlib.plots.robustness import (
     scheme_label,
 )
 from nmlib.plots.scheme_table import SchemeTableDisplay, Spread
+from nmlib.plots.shown import Live
 from nmlib.plots.style import PAPER_STYLE
 from nmlib.reproduction import measured
 
@@ -43,6 +44,11 @@ def records():
 
 def of(records, scheme):
     return [r for r in records if r["scheme"] == scheme]
+
+
+def bound(spread):
+    """A range is not broken at its slash."""
+    return spread.text().replace(" / ", "\u00a0/\u00a0")
 
 
 def drawn(figure):
@@ -100,13 +106,13 @@ def test_the_table_as_html_and_text(records):
     display = SchemeTableDisplay.from_records(records)
     html = display.html()
     robust = display.ours["nfm"]["robust_accuracy"]
-    assert f">{robust.text()}<" in html and f'data-v="{float(robust):.6g}"' in html
-    assert re.search(r'class="paper[^>]*>83\.3 \(82\.7 / 83\.9\)<', html)
+    assert f">{bound(robust)}<" in html and f'data-v="{float(robust):.6g}"' in html
+    assert re.search(r'class="paper[^>]*>83\.3 \(82\.7\s/\s83\.9\)<', html)
     assert "invented, none, budget smoke" in html and "seeds 0, 1, 2" in html
     text = display._repr_mimebundle_()["text/plain"]
-    assert robust.text() in text and "mean (lowest / highest seed)" in text
+    assert bound(robust) in text and "mean (lowest / highest seed)" in text
     best = max(SCHEMES, key=lambda s: display.ours[s]["robust_accuracy"])
-    assert f"{display.ours[best]['robust_accuracy'].text()}*" in text
+    assert f"{bound(display.ours[best]['robust_accuracy'])}*" in text
     assert f"robust {scheme_label(best)}" in display.summary
 
 
@@ -213,6 +219,16 @@ def test_the_order_is_drawn_as_computed(records):
     assert metadata["image/png"]["alt"] == o.summary == data["text/plain"]
     without = [r for r in records if r["scheme"] != "baseline"]
     assert len(drawn(OrderingDisplay.from_records(without, resamples=20).plot())) == 1
+
+
+def test_a_live_display_tells_numbers_in_its_alt_text_alone(records):
+    display = FamilyBarsDisplay.from_records(records)
+    data, metadata = Live(display)._repr_mimebundle_()
+    assert metadata["image/png"]["alt"] == display.summary
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert data["text/plain"].startswith("FamilyBarsDisplay: Mean accuracy by family")
+    assert not re.search(r"\d", data["text/plain"])
+    assert Live(display).groups == display.groups
 
 
 def test_what_is_committed_can_be_shown():
