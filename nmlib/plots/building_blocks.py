@@ -98,7 +98,8 @@ def as_floats(images: Tensor) -> Tensor:
             f"images must be uint8 of shape (B, H, W, 3), got {images.dtype} of shape "
             f"{tuple(images.shape)}; ImageData.images has it"
         )
-    return images.permute(0, 3, 1, 2).float() / 255
+    # Noise is drawn in the order of memory: one order for all callers.
+    return images.permute(0, 3, 1, 2).float().contiguous() / 255
 
 
 def as_pixels(x: Tensor) -> Bytes:
