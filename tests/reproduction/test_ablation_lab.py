@@ -9,7 +9,7 @@ import torch
 
 import nmlib as nm
 from nmlib.reproduction.ablation_lab import AblationLab, LabSettings
-from nmlib.reproduction.lab_table import lab_table
+from nmlib.reproduction.placing import lab_table
 from nmlib.training import Budget, TrainingInterrupted
 from nmlib.training import fitting as nm_fitting
 

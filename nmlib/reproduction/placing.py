@@ -28,7 +28,7 @@ COLUMNS = ("paper", "grid", "here")
 Shares = NDArray[np.float64]
 _OFF = Switches(False, False, False, False)
 # Fewer rows than this say nothing of an order.
-_LEAST_ROWS = 4
+_LEAST_ROWS = 6
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class LabTable:
     def agreement(self, name: str = "here") -> tuple[float, int] | None:
         """Return Spearman's correlation of a column with the paper's, and over how many rows.
 
-        Ranks can be compared where accuracies cannot. None with fewer than four rows in common.
+        Ranks can be compared where accuracies cannot. None with fewer than six rows in common.
         """
         both = [(row.paper.robust, p.robust) for row, p in self.column(name) if row.paper]
         if len(both) < _LEAST_ROWS:
@@ -198,8 +198,8 @@ def lab_table(
         for s in sorted(same, key=lambda s: (s.alpha, s.sigma_add, s.sigma_mult)):
             rows.append(LabRow(switches, s.levels, s, here=here[s]))
     sources = {
-        "paper": f"Table 4 of arXiv:{ARXIV}: CIFAR-100-C, Wide-ResNet, 15 corruptions x 5 "
-        "severities, one number a row",
+        "paper": f"Table 4 of arXiv:{ARXIV}: CIFAR-100-C, Wide-ResNet-28 (printed as 28x2, "
+        "released as 28-4), 15 corruptions x 5 severities, one number a row",
         "grid": _grid_words(records),
         "here": "" if lab is None or not results else _here_words(lab),
     }
