@@ -27,10 +27,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Each does nothing if its packages are there; see tools/install.sh.
 LAB := sh tools/install.sh $(VENV) lab --editable ".[lab]" -c constraints.txt $(PIP_ARGS)
 TEST := sh tools/install.sh $(VENV) test --editable ".[test]" -c constraints.txt $(PIP_ARGS)
+SITE := sh tools/install.sh $(VENV) site --editable ".[site]" -c constraints.txt $(PIP_ARGS)
 COLAB := sh tools/install.sh $(COLAB_VENV) colab --editable ".[notebooks]" \
     -r tests/colab/requirements.txt nbval pytest $(PIP_ARGS)
 
-.PHONY: help demo lab test test-colab lint format figures bench docs clean lab-packages test-packages colab-packages
+.PHONY: help demo lab test test-colab lint format figures bench docs site clean \
+    lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,14 +74,20 @@ bench: lab-packages  ## speed against the plain way
 docs: test-packages  ## write docs/equations.md and docs/deviations.md from the docstrings
 	@$(PY) tools/equation_index.py
 
+site: site-packages  ## write the static site to build/site and check its links
+	@OMP_NUM_THREADS=1 $(PY) tools/build_site.py
+
 clean:  ## remove the environments and caches
-	rm -rf $(VENV) $(COLAB_VENV) .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(COLAB_VENV) build .pytest_cache .ruff_cache .mypy_cache
 
 lab-packages:
 	@$(LAB)
 
 test-packages:
 	@$(TEST)
+
+site-packages:
+	@$(SITE)
 
 colab-packages:
 	@$(COLAB)

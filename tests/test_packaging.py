@@ -195,6 +195,7 @@ def test_make_lists_every_target():
         "figures",
         "bench",
         "docs",
+        "site",
         "clean",
     ]:
         assert re.search(rf"^{target}\s+\S", listed, re.MULTILINE), target
@@ -270,5 +271,6 @@ def test_ci_runs_what_make_runs():
     text = (ROOT / ".ci/run").read_text()
     assert "make test " in text
     assert "make test-colab " in text
+    assert "make site " in text
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     assert workflow["jobs"]["test"]["steps"][-1]["run"] == "bash .ci/run"

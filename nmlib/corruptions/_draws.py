@@ -44,8 +44,10 @@ class GlassDraw:
 
 @dataclass(frozen=True)
 class AngleDraw:
-    """Attributes:
-    degrees: (n,) direction of the motion.
+    """The chance in a motion blur.
+
+    Attributes:
+        degrees: (n,) direction of the motion.
     """
 
     degrees: Tensor
@@ -53,9 +55,11 @@ class AngleDraw:
 
 @dataclass(frozen=True)
 class SnowDraw:
-    """Attributes:
-    layer: (n, h, w) standard normal numbers.
-    degrees: (n,) direction of the fall.
+    """The chance in snow.
+
+    Attributes:
+        layer: (n, h, w) standard normal numbers.
+        degrees: (n,) direction of the fall.
     """
 
     layer: Tensor
@@ -64,9 +68,11 @@ class SnowDraw:
 
 @dataclass(frozen=True)
 class FrostDraw:
-    """Attributes:
-    texture: (n,) which texture.
-    corner: (n, 2) first row and column of the crop.
+    """The chance in frost.
+
+    Attributes:
+        texture: (n,) which texture.
+        corner: (n, 2) first row and column of the crop.
     """
 
     texture: Tensor
@@ -75,9 +81,11 @@ class FrostDraw:
 
 @dataclass(frozen=True)
 class FogDraw:
-    """Attributes:
-    fields: for each level of the plasma, finest last, three (n, k, k) fields of uniform numbers
-        on (-1, 1): squares, then the two kinds of diamonds.
+    """The chance in fog.
+
+    Attributes:
+        fields: for each level of the plasma, finest last, three (n, k, k) fields of uniform numbers
+            on (-1, 1): squares, then the two kinds of diamonds.
     """
 
     fields: tuple[tuple[Tensor, Tensor, Tensor], ...]
@@ -85,10 +93,12 @@ class FogDraw:
 
 @dataclass(frozen=True)
 class ElasticDraw:
-    """Attributes:
-    corners: (n, 3, 2) uniform numbers on (-1, 1): jitter (x, y) of three points.
-    columns: (n, h, w) uniform numbers on (-1, 1): horizontal displacement before smoothing.
-    rows: (n, h, w) the same, vertical.
+    """The chance in an elastic transform.
+
+    Attributes:
+        corners: (n, 3, 2) uniform numbers on (-1, 1): jitter (x, y) of three points.
+        columns: (n, h, w) uniform numbers on (-1, 1): horizontal displacement before smoothing.
+        rows: (n, h, w) the same, vertical.
     """
 
     corners: Tensor

@@ -1,0 +1,58 @@
+"""Build the static site: `python tools/build_site.py` writes build/site.
+
+Pages are staged in build/site-source from the executed notebooks, the docstrings, docs/ and the
+measured files; Sphinx makes HTML of them, every warning an error; the links are checked. No network
+is used, and the finished pages need none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from suite_site import links, maths, stage
+
+ROOT = Path(__file__).parents[1]
+SOURCE, SITE, CACHE = (ROOT / "build" / name for name in ("site-source", "site", "site-cache"))
+
+
+def main() -> int:
+    """Build the site and check it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clean", action="store_true", help="build everything anew")
+    arguments = parser.parse_args()
+    from sphinx.cmd.build import main as sphinx
+
+    sys.path.insert(0, str(ROOT))
+    start = time.perf_counter()
+    if arguments.clean:
+        for folder in (SOURCE, SITE, CACHE):
+            stage.clear(folder)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    stage.stage(SOURCE, project["urls"]["Repository"])
+    failed = sphinx(
+        ["-q", "-W", "--keep-going", "-b", "html", "-c", str(ROOT / "docs"), "-d", str(CACHE),
+         str(SOURCE), str(SITE)]
+    )  # fmt: skip
+    if failed:
+        return failed
+    maths.write_font(SITE)
+    problems = links.check(SITE)
+    for problem in problems:
+        print(problem)
+    pages = list(SITE.rglob("*.html"))
+    size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 1e6
+    print(
+        f"{SITE.relative_to(ROOT)}: {len(pages)} pages, {size:.1f} MB, {len(problems)} problems, "
+        f"{time.perf_counter() - start:.0f} s"
+    )
+    return bool(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
