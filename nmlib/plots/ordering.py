@@ -49,6 +49,8 @@ class OrderingDisplay(Shown):
 
     ordering: Ordering
 
+    colours = 40
+
     @classmethod
     def from_records(
         cls, records: Sequence[Mapping[str, Any]], metric: str = "robust_accuracy", **options: Any
@@ -84,7 +86,7 @@ class OrderingDisplay(Shown):
         self._pairs(right)
         text = (
             f"ours: {o.conditions}\n{o.uncertainty}; each pair by itself"
-            f"\npaper: Table {o.table}, {SPECS[o.table].network}"
+            f"\npaper: Table {o.table}, {o.dataset}, {SPECS[o.table].network}"
         )
         if any(p.copied for p in o.paper.values()):
             text += "; † copied there from the paper that introduced the scheme"

@@ -314,6 +314,8 @@ class CorruptionRadarDisplay(Shown):
     Source: paper Fig. 2.
     """
 
+    colours = 40
+
     measured: tuple[Measured, ...]
     paper: Mapping[str, NDArray[np.float64]]
     names: tuple[str, ...] = CORRUPTIONS
@@ -491,6 +493,7 @@ class _BarsDisplay(Shown):
     groups: tuple[str, ...]
     conditions: str = ""
 
+    colours = 40
     _label: ClassVar[str] = "accuracy (%)"
     _words: ClassVar[str] = "Accuracy in percent by family of corruptions."
     _top: ClassVar[float | None] = 100
@@ -776,6 +779,8 @@ class ReliabilityDisplay(Shown):
     'Reliability. net: expected calibration error 45.0 %, too sure.'
     """
 
+    colours = 40
+
     curves: Mapping[str, ReliabilityCurve]
     conditions: str = ""
 
@@ -851,10 +856,19 @@ class ReliabilityDisplay(Shown):
         axes[0].set_ylabel("accuracy")
         if below is not None:
             below[0].set_ylabel("predictions (%)")
-        handles, labels = axes[0].get_legend_handles_labels()
         if figure is not None:
+            # A panel may lack a kind of bar that another has.
+            known = {
+                label: handle for ax in axes
+                for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+            }  # fmt: skip
             figure.legend(
-                handles, labels, loc="outside upper center", ncols=2, fontsize=8.5, frameon=False
+                list(known.values()),
+                list(known),
+                loc="outside upper center",
+                ncols=2,
+                fontsize=8.5,
+                frameon=False,
             )
             _small_print(figure, self.conditions)
         else:
@@ -870,6 +884,8 @@ class ReliabilityDisplay(Shown):
             (~few, OKABE_ITO["blue"], "accuracy"),
             (few, _PALE, f"accuracy of fewer than {_FEW}"),
         ):
+            if not chosen.any():
+                continue
             ax.bar(
                 left[chosen], accuracy[chosen], width[chosen], align="edge", color=colour,
                 edgecolor="white", lw=0.6, label=label,
@@ -940,6 +956,8 @@ class FlipCurvesDisplay(Shown):
 
     Source: paper Tables 13 and 14.
     """
+
+    colours = 40
 
     curves: Mapping[str, Mapping[str, NDArray[np.float64]]]
     measured: tuple[Measured, ...]

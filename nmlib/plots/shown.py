@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["Live", "Shown", "png"]
 
@@ -32,8 +32,10 @@ class Shown:
     """Mixin: put the object last in a cell and it draws itself, with its summary as alt text.
 
     Subclasses have a property `summary` (what the figure says, in words) and a method `plot()`
-    that returns a matplotlib figure.
+    that returns a matplotlib figure. `colours` is how many the picture in a notebook has.
     """
+
+    colours: ClassVar[int] = 160
 
     @property
     @abstractmethod
@@ -43,7 +45,7 @@ class Shown:
     def plot(self) -> Any: ...
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        data = {"text/plain": self.summary, "image/png": png(self.plot())}
+        data = {"text/plain": self.summary, "image/png": png(self.plot(), colours=self.colours)}
         return data, {"image/png": {"alt": self.summary}}
 
 

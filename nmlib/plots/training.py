@@ -68,7 +68,7 @@ class TrainingDisplay(Shown):
         panels = [("ce", "cross-entropy (nats)", 1.0)]
         every = [row for rows in self.rows for row in rows]
         if any(row["jsd"] for row in every):
-            panels.append(("jsd", "divergence of the views (nats)", 1.0))
+            panels.append(("jsd", "view divergence (nats)", 1.0))
         kept_out = any("val_accuracy" in row for row in every)
         if kept_out:
             panels.append(("val_accuracy", "accuracy, images kept out (%)", 100.0))

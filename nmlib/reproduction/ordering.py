@@ -253,6 +253,7 @@ class Ordering:
         images: How many test images the intervals are over; 0 for none (flip probabilities).
         level: Coverage of the intervals.
         table: The paper's table.
+        dataset: Its test set, as printed.
         conditions: What ours were measured on.
     """
 
@@ -267,6 +268,7 @@ class Ordering:
     images: int
     level: float
     table: int
+    dataset: str
     conditions: str
 
     def __repr__(self) -> str:
@@ -419,5 +421,6 @@ def paper_ordering(
         images=0 if cells.correct is None else cells.correct.shape[2],
         level=level,
         table=table,
+        dataset=dataset,
         conditions=text,
     )
