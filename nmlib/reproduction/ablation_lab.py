@@ -137,7 +137,9 @@ class LabSettings:
 
     @property
     def note(self) -> str:
-        """What a reader should know of this combination; may be empty."""
+        """What a reader should know of a combination that can be trained; may be empty."""
+        if self.problem:
+            return ""
         parts = []
         if self.jsd_loss and not self.augmentations:
             parts.append("Without augmentations the three views differ in their noise alone.")

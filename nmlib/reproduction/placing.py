@@ -117,6 +117,8 @@ class LabTable:
             return "Not trained here yet."
         here, count = row.here, len(self.column("here"))
         text = f"Robust accuracy {here.robust:.1f} %, clean {here.clean:.1f} %"
+        if len(here.seeds) > 1:
+            text += f" (mean of {_listed(here.seeds)})"
         if row.settings.switches != _OFF and here.gain is not None:
             text += f": {signed(here.gain)} ± {here.error or 0:.1f} points over the baseline"
         text += f". Place {here.rank} of {count} trained here." if count > 1 else "."

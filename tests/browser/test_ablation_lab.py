@@ -1,0 +1,97 @@
+"""The ablation lab in Chromium: the script alone, with a session that really trains."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+from lab_server import chromium, chromium_path
+
+from nmlib.reproduction import AblationLab, LabSettings
+from nmlib.training import Budget
+from nmlib.widgets._panel import script
+from nmlib.widgets.ablation_lab import SLIDERS, SWITCHES, LabSession
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium_path() is None, reason="no Chromium"),
+]
+
+PAGE = """<!doctype html><meta charset="utf-8"><body style="margin:8px"><div id="here"></div>
+<script type="module">
+const code = await window.script();
+const module = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
+const values = %s, listeners = {};
+const model = {
+  get: (k) => values[k], on: (k, f) => { listeners[k] = f; }, off: () => {},
+  send: async (message) => {
+    window.flying++; window.most = Math.max(window.most, window.flying);
+    const reply = await window.answer(JSON.stringify(message));
+    window.flying--; listeners["msg:custom"](JSON.parse(reply));
+  },
+};
+Object.assign(window, { flying: 0, most: 0 });
+module.default.initialize();
+module.default.render({ model, el: document.getElementById("here") });
+</script>"""
+
+
+def test_a_switch_is_toggled_trained_and_placed():
+    pytest.importorskip("playwright")
+    lab = AblationLab(Budget("tiny", "preact_resnet_small", 1, 64, 16), test_images=8)
+    session = LabSession(lab, LabSettings(False, False, False, True))
+    values = {
+        "_controls": {"switches": list(SWITCHES), "levels": list(SLIDERS)},
+        "_settings": asdict(session.settings),
+    }
+    errors = []
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.on("pageerror", lambda e: errors.append(str(e)))
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.expose_function("answer", lambda text: json.dumps(session.answer(json.loads(text))))
+        page.expose_function("script", lambda: script("ablation_lab.js"))
+        page.set_content(PAGE % json.dumps(values))
+        root = page.locator(".nl-root")
+        train = page.get_by_role("button", name="Train", exact=True)
+
+        # What cannot be trained is explained, and the button is off.
+        page.wait_for_selector(".nl-problem:not([hidden])", timeout=30_000)
+        assert "three views" in page.locator(".nl-problem").inner_text()
+        assert train.is_disabled() and root.get_attribute("data-trained") == "0"
+        assert page.locator("input[data-name=alpha]").is_disabled()
+
+        # By keyboard alone: JSD loss off, Noise on, a level up, Train.
+        page.get_by_role("switch", name="JSD loss").focus()
+        page.keyboard.press("Space")
+        page.get_by_role("switch", name="Noise").focus()
+        page.keyboard.press("Space")
+        page.locator("input[data-name=sigma_add]").focus()
+        page.keyboard.press("ArrowRight")
+        page.wait_for_selector(".nl-root[data-key='0010 σ_add 0.55, σ_mult 0.50']", timeout=30_000)
+        train.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".nl-root[data-state=training]", timeout=30_000)
+        assert page.evaluate("document.activeElement.textContent") == "Stop"
+        page.wait_for_selector(".nl-root[data-state=done]", timeout=60_000)
+
+        row = page.locator("tr[data-key='0010 σ_add 0.55, σ_mult 0.50']")
+        assert row.get_attribute("class") == "nl-chosen nl-fresh"
+        settings = LabSettings(False, False, True, False, sigma_add=0.55)
+        assert list(lab.results) == [settings.baseline, settings]
+        robust = 100 * lab.results[settings].report.robust_accuracy
+        assert f"{robust:.1f} %" in row.locator("td.nl-here").inner_text()
+        assert page.locator("td.nl-here:not(.nl-none)").count() == 2
+        assert "over the baseline" in page.locator("[role=status]").inner_text()
+        assert page.locator(".nl-loss polyline").get_attribute("points").count(",") == 4
+
+        # A row of the table sets the switches; what is trained is not trained again.
+        page.locator("tr[data-key='1111'] button").click()
+        page.wait_for_selector(".nl-root[data-key='1111']", timeout=30_000)
+        assert page.get_by_role("switch", name="Augmentations").is_checked()
+        assert page.locator("tr.nl-chosen").get_attribute("data-key") == "1111"
+        page.locator("tr[data-key='0000'] button").click()
+        page.get_by_role("button", name="Trained: show it").wait_for(timeout=30_000)
+        # On a phone nothing is wider than the screen.
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.evaluate("window.most") == 1
+    assert errors == []
