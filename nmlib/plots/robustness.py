@@ -311,7 +311,7 @@ class CorruptionRadarDisplay(Shown):
         names: Corruptions, clockwise from the top.
         conditions: Small print: data, network, seeds.
 
-    Source: paper Fig. 2.
+    Source: paper Tables 7 to 10; their means are those of Fig. 2.
     """
 
     colours = 40
