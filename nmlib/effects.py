@@ -378,6 +378,28 @@ class Precision:
     images: int
     unpaired: float
 
+    @property
+    def summary(self) -> str:
+        """The 95 % half widths of a difference, part by part.
+
+        >>> print(Precision(1.0, 0.5, 100, 2.0).summary)
+        half width of a 95 % interval of a difference:
+          from the seed, one of them     2
+          from the 100 test images       0.98
+          were the images not shared     3.9
+        """
+
+        def said(deviation: float) -> str:
+            return "not known" if math.isnan(deviation) else f"{1.96 * deviation:.2g}"
+
+        lines = [
+            ("from the seed, one of them", self.seed_deviation),
+            (f"from the {self.images:,} test images", self.image_deviation),
+            ("were the images not shared", self.unpaired),
+        ]
+        head = "half width of a 95 % interval of a difference:"
+        return "\n".join([head, *(f"  {name:31}{said(value)}" for name, value in lines)])
+
     def half_width(self, seeds: int, images: int | None = None, *, level: float = 0.95) -> float:
         r"""Return half the width of a normal interval of a difference.
 

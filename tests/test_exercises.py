@@ -1,9 +1,22 @@
 """The checks of the exercises accept what is right and name the classic slips."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 
-from nmlib.exercises import check_collapse, check_jsd, check_mix, check_prediction
+from nmlib.exercises import (
+    check_collapse,
+    check_jsd,
+    check_mean_gain,
+    check_mix,
+    check_new_row,
+    check_prediction,
+    check_rounding,
+    check_suspect,
+)
+from nmlib.paper import SWITCHES, ablation
 
 
 def kl(a, b):
@@ -91,3 +104,63 @@ def test_a_prediction_of_another_kind_is_an_error():
 def test_collapse_is_found_and_its_absence_too():
     assert check_collapse(12.0).right is True
     assert check_collapse(0.3).right is False
+
+
+# -- the ablation and the paper's tables ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("slip", "message"),
+    [
+        (lambda none, a, b, both: both - b, "after b"),
+        (lambda none, a, b, both: (both - none) / 2, "equally"),
+        (lambda none, a, b, both: (b - none + both - a) / 2, "gain of b"),
+        (lambda none, a, b, both: both - a - b + none, "interaction"),
+        (lambda none, a, b, both: a - none + both - b, "not their sum"),
+        (lambda none, a, b, both: 0, "differ from the definition"),
+    ],
+)
+def test_mean_gain_slips(slip, message):
+    verdict = check_mean_gain(slip)
+    assert verdict.right is False
+    assert message in verdict.message
+
+
+def test_mean_gain():
+    assert check_mean_gain(lambda none, a, b, both: ((a - none) + (both - b)) / 2).right
+    assert check_mean_gain(lambda *_: None).right is None
+
+
+def test_new_row_agrees_with_linear_algebra():
+    """A row is right exactly if it raises the rank of the design to the number of terms."""
+    names = list(SWITCHES)
+    pairs = [(i, j) for i in range(4) for j in range(i) if {i, j} != {0, 3}]
+
+    def design(rows):
+        x = np.array(rows, float)
+        return np.column_stack([np.ones(len(x)), x, *(x[:, i] * x[:, j] for i, j in pairs)])
+
+    on = ablation().on.tolist()
+    for row in itertools.product([False, True], repeat=4):
+        answer = [n for n, ticked in zip(names, row, strict=True) if ticked]
+        enough = np.linalg.matrix_rank(design([*on, list(row)])) == 5 + len(pairs)
+        assert check_new_row(answer).right == enough, row
+    assert check_new_row(None).right is None
+    assert "already" in check_new_row(()).message
+    with pytest.raises(ValueError, match="did you mean 'jsd_loss'"):
+        check_new_row(("jsd_los",))
+
+
+def test_rounding():
+    assert check_rounding(lambda n: None).right is None
+    assert "divides" in check_rounding(lambda n: 0.05 + 0.05 * n).message
+    assert "one sign" in check_rounding(lambda n: 0.05 + 0.05 / n**0.5).message
+
+
+def test_suspect():
+    assert check_suspect("CutMix").right
+    assert "72.9" in check_suspect("CutMix").message
+    assert check_suspect("NFM").right is False
+    assert check_suspect(None).right is None
+    with pytest.raises(ValueError, match="did you mean 'CutMix'"):
+        check_suspect("Cutmix")

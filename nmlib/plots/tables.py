@@ -178,20 +178,23 @@ class TableDisplay:
         marked = self._marked()
         left = [_is_left(c, [r[k] for r in self.rows]) for k, c in enumerate(self.columns)]
         heads = "".join(
-            f'<th scope="col"{_classes("", to_left, False, False)}>'
+            f'<th scope="col"{_classes("", to_left)}>'
             f'<button type="button">{html.escape(c.name)}</button></th>'
             for c, to_left in zip(self.columns, left, strict=True)
         )
         lines = []
         for i, row in enumerate(self.rows):
             cells = "".join(
-                f"<td{_classes(c.source, to_left, c.words, (i, j) in marked)} "
+                f"<td{_classes(c.source, to_left, c.words, (i, j) in marked, v is False)} "
                 f'data-v="{html.escape(_key(v))}">{html.escape(c.text(v))}</td>'
                 for j, (c, to_left, v) in enumerate(zip(self.columns, left, row, strict=True))
             )
             lines.append(f"<tr>{cells}</tr>")
-        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
-        return _PAGE.format(caption=caption, head=heads, body="\n".join(lines))
+        words = html.escape(self.caption)
+        # Beside the table, not in it, so that it wraps where the table scrolls.
+        caption = f'<p class="caption">{words}</p>\n' if words else ""
+        label = f' aria-label="{words}"' if words else ""
+        return _PAGE.format(caption=caption, label=label, head=heads, body="\n".join(lines))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         text = f"{self.caption}\n{self.text()}" if self.caption else self.text()
@@ -212,20 +215,23 @@ def _is_left(column: Column, values: Iterable[Any]) -> bool:
     )
 
 
-def _classes(source: str, left: bool, words: bool, best: bool) -> str:
-    names = [source, "left" * left, "words" * words, "best" * best]
+def _classes(
+    source: str, left: bool, words: bool = False, best: bool = False, off: bool = False
+) -> str:
+    names = [source, "left" * left, "words" * words, "best" * best, "off" * off]
     kept = " ".join(filter(None, names))
     return f' class="{kept}"' if kept else ""
 
 
 _PAGE = """<div class="nm-table">
 <style>
-.nm-table {{overflow-x: auto; max-width: 100%}}
+.nm-table .scroll {{overflow-x: auto; max-width: 100%}}
 .nm-table table {{border-collapse: collapse; margin: 0; font-variant-numeric: tabular-nums}}
-.nm-table caption {{caption-side: top; text-align: left; padding: .3em 0; opacity: .85}}
+.nm-table .caption {{margin: 0; padding: .3em 0; max-width: 60em; opacity: .85}}
 .nm-table td, .nm-table th {{padding: .25em .6em; text-align: center; vertical-align: middle}}
 .nm-table td.left, .nm-table th.left {{text-align: left}}
-.nm-table td.words {{min-width: 15em; white-space: normal}}
+.nm-table td.words {{min-width: 20em; white-space: normal}}
+.nm-table td.off {{opacity: .4}}
 .nm-table th button {{font: inherit; font-weight: 600; background: none; border: 0; padding: 0;
   cursor: pointer; color: inherit; text-align: inherit}}
 .nm-table td.paper {{font-style: italic; border-bottom: 1px dashed #8a8a8a}}
@@ -236,10 +242,10 @@ _PAGE = """<div class="nm-table">
 @media (max-width: 600px) {{
   .nm-table table {{font-size: .85em}}
   .nm-table td, .nm-table th {{padding: .2em .3em}}
-  .nm-table td.words {{min-width: 11em}}
+  .nm-table td.words {{min-width: 12em}}
 }}
 </style>
-<table>{caption}<thead><tr>{head}</tr></thead>
+{caption}<div class="scroll"><table{label}><thead><tr>{head}</tr></thead>
 <tbody>
 {body}
 </tbody></table>
@@ -263,5 +269,5 @@ _PAGE = """<div class="nm-table">
   }}));
 }})();
 </script>
-</div>
+</div></div>
 """

@@ -47,7 +47,9 @@ def test_html():
     ]  # fmt: skip
     assert parsed.cells[7] == ["paper", "", "–"]
     assert parsed.cells[8] == ["ours best", "12", "+12.0"]
-    assert "made &lt;up&gt;" in text
+    assert '<p class="caption">made &lt;up&gt;</p>' in text
+    assert 'aria-label="made &lt;up&gt;"' in text
+    assert [c[0] for c in parsed.cells if c[2] == "✗"] == ["off"]
     assert not re.search(r"https?:|src=|href=|url\(|@import", text)
     assert text.count("<button") == 5
 
