@@ -132,7 +132,12 @@ def test_mixing_at_each_point(model, data, x, point):
         grey = 0.7 * data.images[0].double() + 0.3 * data.images[1].double()
         assert np.abs(display.pixels[2] - grey.numpy()).max() <= 0.51
     words = shown(display)
-    assert f"mix point {point}" in words and "0.70" in words
+    assert f"mix point {point}" in words and "0.70" in words and "with noise" in words
+    quiet = MixingDisplay.from_model(
+        model, data.images[:2], data.labels[:2], PAIR, point=point, classes=data.classes
+    )
+    assert display.noisy and not quiet.noisy
+    assert "no noise: sample, partner, mixture." in shown(quiet)
 
 
 def test_a_pair_is_two(model, data):

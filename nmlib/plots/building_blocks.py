@@ -21,7 +21,8 @@ from nmlib.losses import jensen_shannon_divergence
 from nmlib.mixing import Mixup, Pair, mix, mix_labels
 from nmlib.models import StagedModel
 from nmlib.noise import Noise, NoiseDraw, inject
-from nmlib.plots.shown import Shown
+from nmlib.plots.robustness import scheme_label
+from nmlib.plots.shown import Shown, png
 from nmlib.plots.style import OKABE_ITO
 from nmlib.rng import Rng
 from nmlib.views import AugMix, AugMixPlan
@@ -60,9 +61,11 @@ _VIEW_LOOKS = (
     (OKABE_ITO["reddish purple"], "xx"), (OKABE_ITO["sky blue"], "\\\\"),
 )  # fmt: skip
 _NET_LOOKS = (
-    (OKABE_ITO["blue"], "o", "-"), (OKABE_ITO["vermilion"], "s", "--"),
-    (OKABE_ITO["black"], "^", ":"), (OKABE_ITO["bluish green"], "D", "-."),
+    (OKABE_ITO["blue"], "o", "--"), (OKABE_ITO["bluish green"], "^", ":"),
+    (OKABE_ITO["reddish purple"], "D", "-."), (OKABE_ITO["orange"], "v", (0, (5, 1))),
 )  # fmt: skip
+# NoisyMix looks the same in all figures.
+_OURS = (OKABE_ITO["vermilion"], "s", "-")
 
 
 @contextmanager
@@ -85,6 +88,14 @@ def evaluating(model: StagedModel, *, gradients: bool = False) -> Iterator[Stage
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+class _Compact(Shown):
+    """Shown with a palette that keeps vermilion and orange apart."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        data = {"text/plain": self.summary, "image/png": png(self.plot(), colours=128, octree=True)}
+        return data, {"image/png": {"alt": self.summary}}
 
 
 def as_floats(images: Tensor) -> Tensor:
@@ -138,9 +149,12 @@ def map_levels(maps: NDArray, limit: float) -> Bytes:
 
 
 def colour_maps(maps: NDArray, limit: float) -> Bytes:
-    """Return (n, h, w) activations as one coloured square grid (H, W, 3), gaps in white."""
-    grid = tile_maps(map_levels(maps, limit))
-    return MAP_COLOURS[grid]
+    """Return (n, h, w) activations as one coloured square grid (H, W, 3), gaps in white.
+
+    In 33 shades, so that pictures stay small.
+    """
+    grid = tile_maps(map_levels(maps, limit)).astype(int)
+    return MAP_COLOURS[np.clip(128 + 8 * np.rint((grid - 128) / 8).astype(int), 0, 255)]
 
 
 def operation_words(operation: str, parameter: float) -> str:
@@ -205,7 +219,7 @@ def _picture(axes: Any, pixels: NDArray, title: str = "", below: str = "", size:
 
 
 @dataclass(frozen=True)
-class LawDisplay(Shown):
+class LawDisplay(_Compact):
     r"""The law of the mixing weight: draws of `Mixup` beside the density of Beta(alpha, alpha).
 
     Attributes:
@@ -278,7 +292,7 @@ def beta_density(where: Floats, alpha: float) -> Floats:
 
 
 @dataclass(frozen=True)
-class MixingDisplay(Shown):
+class MixingDisplay(_Compact):
     r"""A pair of images on its way through mixing and noise at one mix point.
 
     $$h = g_k(x),\qquad \tilde h = \lambda h + (1-\lambda)\,h_{partner},\qquad
@@ -394,38 +408,47 @@ class MixingDisplay(Shown):
             f"{self.maps.shape[2]} x {self.maps.shape[3]}"
         )
         where = f"mix point {self.point}" + (f" of {self.title}" if self.title else "")
+        states = "sample, partner, mixture" + ", mixture with noise" * self.noisy
         return (
             f"{self.names[0]} mixed with {self.names[1]} at {where}, {what}, lambda "
-            f"{self.lam:.2f}, {self.noise}: sample, partner, mixture, mixture with noise. "
+            f"{self.lam:.2f}, {self.noise}: {states}. "
             f"Label: {self.label_words}."
         )
 
+    @property
+    def noisy(self) -> bool:
+        """Whether noise has changed anything; if not, three states are drawn."""
+        return bool((self.maps[2] != self.maps[3]).any())
+
     def plot(self) -> Any:
-        figure = _figure(9, 2.75 if self.point == 0 else 4.6)
+        columns = 4 if self.noisy else 3
+        low = self.point == 0
+        figure = _figure(2.25 * columns, 2.75 if low else 4.6)
         tops = figure.subplots(
-            1 if self.point == 0 else 2, 4, squeeze=False,
-            height_ratios=None if self.point == 0 else (1, 2.1),
-        )  # fmt: skip
+            1 if low else 2, columns, squeeze=False, height_ratios=None if low else (1, 2.1)
+        )
         mixture = f"mixture, $\\lambda$ = {self.lam:.2f}"
         titles = ("sample", "partner", mixture, "mixture with noise")
-        if self.point:
+        if not low:
             for axes, pixels, name in zip(tops[0], self.images, self.names, strict=False):
                 _picture(axes, pixels, below=name)
             bar = figure.add_subplot(tops[0, 2].get_gridspec()[0, 2:])
             for axes in tops[0, 2:]:
                 axes.remove()
-        for axes, grid, title in zip(tops[-1], self.grids(), titles, strict=True):
+        for axes, grid, title in zip(tops[-1], self.grids(), titles, strict=False):
             _picture(axes, grid, title)
-        if self.point:
-            self._bar(bar)
-            word = f"{len(self.channels)} of {self.maps.shape[1]} feature maps at mix point"
-            tops[-1, 0].set_ylabel(f"{word} {self.point}", fontsize=8)
-        else:
+        if low:
             for axes, name in zip(tops[0], self.names, strict=False):
                 axes.set_xlabel(name, fontsize=9)
             tops[0, 2].set_xlabel(self.label_words.replace(" + ", "\n+ "), fontsize=8)
-            tops[0, 3].set_xlabel(self.noise.replace(", mult", ",\nmult"), fontsize=8)
-        figure.subplots_adjust(0.035, 0.15 if not self.point else 0.03, 0.995, 0.93, 0.05, 0.28)
+            if self.noisy:
+                tops[0, 3].set_xlabel(self.noise.replace(", mult", ",\nmult"), fontsize=8)
+        else:
+            self._bar(bar)
+            word = f"{len(self.channels)} of {self.maps.shape[1]} feature maps at mix point"
+            tops[-1, 0].set_ylabel(f"{word} {self.point}", fontsize=8)
+        left, right = 0.14 / columns, 1 - 0.02 / columns
+        figure.subplots_adjust(left, 0.15 if low else 0.03, right, 0.93, 0.05, 0.28)
         return figure
 
     def _bar(self, axes: Any) -> None:
@@ -445,7 +468,7 @@ class MixingDisplay(Shown):
             left += share
         axes.text(0, 0.95, "mixed label", fontsize=9, color="0.35", va="bottom")
         axes.text(0, 0.3, self.noise, fontsize=9, color="0.35", va="top")
-        legend = "feature maps: blue below zero, white zero, vermilion above"
+        legend = "blue below zero, white zero," + (" " if self.noisy else "\n") + "vermilion above"
         axes.text(0, 0.1, legend, fontsize=9, color="0.35", va="top")
         axes.set(xlim=(0, 1), ylim=(0, 1.1))
         axes.axis("off")
@@ -470,7 +493,7 @@ def noise_words(noise: Noise | NoiseDraw | None) -> str:
 
 
 @dataclass(frozen=True)
-class NoiseDisplay(Shown):
+class NoiseDisplay(_Compact):
     r"""An image under additive and multiplicative noise, by several laws.
 
     Attributes:
@@ -564,7 +587,7 @@ def _root_mean_squares(law: Noise, like: Tensor, rng: Rng, draws: int) -> tuple[
 
 
 @dataclass(frozen=True)
-class MixersDisplay(Shown):
+class MixersDisplay(_Compact):
     """The same pairs mixed in several ways.
 
     Attributes:
@@ -661,7 +684,7 @@ class MixersDisplay(Shown):
 
 
 @dataclass(frozen=True)
-class AugMixDisplay(Shown):
+class AugMixDisplay(_Compact):
     r"""AugMix of one image, step by step.
 
     $$A(x) = (1-m)\,x + m \sum_j w_j\,C_j(x)$$
@@ -773,7 +796,7 @@ class AugMixDisplay(Shown):
 
 
 @dataclass(frozen=True)
-class ViewsDisplay(Shown):
+class ViewsDisplay(_Compact):
     r"""What a network says to the views of some images, and how much that differs.
 
     $$JSD = \frac1V \sum_v KL(p_v \,\|\, m),\qquad m = \frac1V \sum_v p_v .$$
@@ -888,7 +911,7 @@ class ViewsDisplay(Shown):
         )  # fmt: skip
         low, high = 0.78 / figure.get_figheight(), 1 - 0.3 / figure.get_figheight()
         figure.subplots_adjust(0.03, low, 0.995, high, 0.12, 0.16)
-        figure.text(0.02, 0.02, self.title, fontsize=9, color="0.3")
+        figure.text(0.02, 0.02, f"network: {scheme_label(self.title)}", fontsize=9, color="0.3")
         return figure
 
 
@@ -899,7 +922,7 @@ def _view_probabilities(model: StagedModel, views: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SeverityDisplay(Shown):
+class SeverityDisplay(_Compact):
     """How the divergence of three views grows with AugMix's severity, for several networks.
 
     Attributes:
@@ -969,7 +992,7 @@ class SeverityDisplay(Shown):
             left.plot(self.severities, jsd.mean(-1), dash, color=colour, marker=marker, label=name)
             ranked = np.sort(jsd[middle])
             share = (np.arange(len(ranked)) + 0.5) / len(ranked)
-            right.plot(ranked.clip(1e-6), 100 * share, dash, color=colour)
+            right.plot(ranked.clip(1e-6), 100 * share, linestyle=dash, color=colour)
         left.set_xlabel("operation severity")
         left.set_ylabel("mean JSD, nats")
         left.set_ylim(bottom=0)
@@ -980,8 +1003,8 @@ class SeverityDisplay(Shown):
         for axes in (left, right):
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(True, color="0.93")
-        figure.text(0.07, 0.015, self.title, fontsize=9, color="0.3")
-        figure.subplots_adjust(0.07, 0.23, 0.99, 0.95, 0.22)
+        figure.text(0.01, 0.015, self.title, fontsize=9, color="0.3")
+        figure.subplots_adjust(0.085, 0.23, 0.985, 0.95, 0.22)
         return figure
 
 

@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 __all__ = ["Live", "Shown", "png"]
 
 
-def png(figure: Any, *, dpi: float = 80, colours: int = 160) -> bytes:
+def png(figure: Any, *, dpi: float = 80, colours: int = 160, octree: bool = False) -> bytes:
     """Return a matplotlib figure as a small PNG (palette of `colours`, so notebooks stay small).
 
     Args:
         figure: The figure.
         dpi: Resolution.
         colours: Size of the palette, 2 to 256.
+        octree: Choose the palette by octree: keeps neighbouring hues apart where there are many.
     """
     from PIL import Image
 
@@ -23,7 +24,8 @@ def png(figure: Any, *, dpi: float = 80, colours: int = 160) -> bytes:
     figure.savefig(raw, dpi=dpi, format="png")
     packed = io.BytesIO()
     with Image.open(raw) as image:
-        flat = image.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+        method = Image.Quantize.FASTOCTREE if octree else Image.Quantize.MEDIANCUT
+        flat = image.convert("RGB").quantize(colours, method, dither=Image.Dither.NONE)
         flat.save(packed, format="png", optimize=True)
     return packed.getvalue()
 

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmlib.plots.building_blocks import MAP_COLOURS
+
 if TYPE_CHECKING:
     from nmlib.widgets.building_blocks import Reading
 
 __all__ = ["paint_panel"]
 
-WIDTH, STATE, TILE = 760, 176, 84
+# Grids of 4 x 4 maps are 140 pixels wide, or a half or a quarter of it: whole factors stay sharp.
+WIDTH, STATE, TILE = 760, 140, 84
 INK, SOFT, LINE, ACCENT = (22, 25, 29), (85, 92, 101), (217, 221, 226), (0, 99, 158)
 BARS = ((0, 114, 178), (230, 159, 0), (0, 158, 115))
-COLOURS = 96
 
 
 @functools.cache
@@ -56,7 +58,7 @@ def paint_panel(reading: Reading) -> bytes:
     from PIL import Image, ImageDraw
 
     mixing, views = reading.mixing, reading.views
-    image = Image.new("RGB", (WIDTH, 608), "white")
+    image = Image.new("RGB", (WIDTH, 572), "white")
     draw = ImageDraw.Draw(image)
 
     def write(x: float, y: float, text: str, size: int = 12, fill: Any = INK) -> None:
@@ -84,17 +86,24 @@ def paint_panel(reading: Reading) -> bytes:
     what = "the normalised images"
     if mixing.point:
         shape = mixing.maps.shape
-        what = (
-            f"{len(mixing.channels)} of {shape[1]} feature maps of {shape[2]} × {shape[3]} "
-            "(blue below zero, vermilion above)"
-        )
+        what = f"{len(mixing.channels)} of {shape[1]} feature maps of {shape[2]} × {shape[3]}"
+        for row, (text, colour) in enumerate(
+            (
+                ("below zero", MAP_COLOURS[0]),
+                ("zero", MAP_COLOURS[128]),
+                ("above", MAP_COLOURS[255]),
+            )
+        ):
+            y = 166 + 24 * row
+            draw.rectangle((650, y, 664, y + 14), fill=tuple(colour.tolist()), outline=LINE)
+            write(672, y, text, 11, SOFT)
     write(12, 142, f"At mix point {mixing.point}: {what}", 12, SOFT)
     names = ("sample", "partner", "mixture", "mixture with noise")
     for k, (grid, name) in enumerate(zip(mixing.grids(), names, strict=True)):
-        image.paste(_resized(grid, STATE), (12 + k * (STATE + 11), 162))
-        write(12 + k * (STATE + 11), 162 + STATE + 3, name, 12, SOFT)
+        image.paste(_resized(grid, STATE), (12 + k * (STATE + 18), 162))
+        write(12 + k * (STATE + 18), 162 + STATE + 3, name, 12, SOFT)
     for b in range(2):
-        top = 374 + b * 116
+        top = 338 + b * 116
         for v in range(3):
             left = 12 + v * 204
             image.paste(_resized(views.views[v, b], TILE), (left, top))
@@ -112,5 +121,7 @@ def paint_panel(reading: Reading) -> bytes:
             draw.rectangle((678, y + 18, 746, y + 27), outline=SOFT)
             draw.rectangle((678, y + 18, 678 + 68 * value / views.limit, y + 27), fill=ACCENT)
     file = io.BytesIO()
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, "png")
+    # The octree keeps vermilion and orange apart; the median cut does not.
+    small = image.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    small.save(file, "png")
     return file.getvalue()
