@@ -91,6 +91,13 @@ def setup(app):
     app.connect("autodoc-process-docstring", converter, priority=400)
     app.connect("autodoc-process-signature", converter.signature)
     app.connect("html-page-context", correct)
+    # The fields of named tuples: their text is "Alias for field number 0".
+    app.connect(
+        "autodoc-skip-member",
+        lambda app, what, name, member, skip, options: (
+            True if type(member).__name__ == "_tuplegetter" else None
+        ),
+    )
     for field in PyObject.doc_field_types:
         if field.name == "variable":
             field.label = "Attributes"

@@ -124,8 +124,9 @@ def test_links_of_the_repository_work_on_the_site(known):
     rewrite = stage.Links(REPOSITORY, known).rewrite
     page = "docs/equations.md"
     assert rewrite("[`losses.noisymix_loss`](../nmlib/losses.py)", page) == (
-        "{py:obj}`losses.noisymix_loss <nmlib.noisymix_loss>`"
+        "{py:obj}`noisymix_loss <nmlib.noisymix_loss>`"
     )
+    assert rewrite("[01_x.ipynb](../notebooks/01_x.ipynb)", page) == "[01](../notebooks/01_x.ipynb)"
     assert rewrite("[here](../tools/nblint.py)", page) == (
         f"[here]({REPOSITORY}/blob/main/tools/nblint.py)"
     )
@@ -180,8 +181,12 @@ def test_live_widgets_are_said_to_be_stills(known):
     live = output(png="iVBO", text="A lab.")
     live["data"][stage._WIDGET] = {"model_id": "1"}
     links_ = stage.Links(REPOSITORY, known)
-    staged = stage.staged_notebook(notebook(live), "notebooks/09_x.ipynb", links_)
+    made = notebook(live)
+    staged = stage.staged_notebook(made, "notebooks/09_x.ipynb", links_)
     assert stage._WIDGET not in staged["cells"][1]["outputs"][0]["data"]
+    assert staged["cells"][2]["source"].endswith("in the notebook itself.</p>")
+    made["cells"][1]["source"] = "explore()"
+    staged = stage.staged_notebook(made, "notebooks/09_x.ipynb", links_)
     assert 'href="../explorer.html"' in staged["cells"][2]["source"]
     assert len(stage.staged_notebook(notebook(), "notebooks/09_x.ipynb", links_)["cells"]) == 2
 

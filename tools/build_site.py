@@ -24,19 +24,21 @@ SOURCE, SITE, CACHE = (ROOT / "build" / name for name in ("site-source", "site",
 def main() -> int:
     """Build the site and check it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clean", action="store_true", help="build everything anew")
+    parser.add_argument("--clean", action="store_true", help="read everything anew")
     arguments = parser.parse_args()
     from sphinx.cmd.build import main as sphinx
 
     sys.path.insert(0, str(ROOT))
     start = time.perf_counter()
     if arguments.clean:
-        for folder in (SOURCE, SITE, CACHE):
+        for folder in (SOURCE, CACHE):
             stage.clear(folder)
+    # What was read is kept, what was written is not: a page that is gone must be gone.
+    stage.clear(SITE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     stage.stage(SOURCE, project["urls"]["Repository"])
     failed = sphinx(
-        ["-q", "-W", "--keep-going", "-b", "html", "-c", str(ROOT / "docs"), "-d", str(CACHE),
+        ["-q", "-a", "-W", "--keep-going", "-b", "html", "-c", str(ROOT / "docs"), "-d", str(CACHE),
          str(SOURCE), str(SITE)]
     )  # fmt: skip
     if failed:

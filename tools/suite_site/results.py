@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,6 +127,8 @@ def front() -> str:
 
 def _cell(value: Any) -> str:
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    # Names of test sets stay on one line.
+    text = re.sub(r"-(?=[CP]\b|10)", "\N{NON-BREAKING HYPHEN}", text)
     return text.replace("|", "\\|").replace("_", " ")
 
 

@@ -51,13 +51,16 @@ class Links:
             file = (ROOT / page).parent.joinpath(path).resolve().relative_to(ROOT).as_posix()
             name = self.names.get(words.strip("`"))
             if file.startswith("nmlib/") and name:
-                return f"{{py:obj}}`{words.strip('`')} <{name}>`"
+                return f"{{py:obj}}`{name.removeprefix('nmlib.')} <{name}>`"
             if file == "README.md":
                 return f"[{words}](/index.md)"
             if file == "figures/explorer.html":
                 # Not a page of Sphinx: a file beside the pages.
                 up = "../" * page.count("/")
                 return f'<a href="{up}explorer.html">{words}</a>'
+            if words == Path(file).name and file.endswith(".ipynb"):
+                # A column of the index has room for the number only.
+                return f"[{words[:2]}]({target})"
             if image or file in PAGES or re.fullmatch(r"notebooks/[^/]*\.ipynb", file):
                 return m[0]
             kind = "tree" if (ROOT / file).is_dir() else "blob"
@@ -128,15 +131,16 @@ def staged_notebook(notebook: Mapping[str, Any], page: str, links: Links) -> dic
             output.get("data", {}).pop(_WIDGET, None)
         cells.append(cell)
         if live:
-            up = "../" * page.count("/")
+            words = "A still of a live widget: it moves in the notebook itself"
+            if "explore(" in source:
+                up = "../" * page.count("/")
+                words += f', and on <a href="{up}explorer.html">a page without a kernel</a>'
             cells.append(
                 {
                     "cell_type": "markdown",
                     "id": f"still-{number}",
                     "metadata": {},
-                    "source": '<p class="still">A still of a live widget: it moves in the notebook '
-                    f'itself. <a href="{up}explorer.html">The explorer</a> also works without a '
-                    "kernel.</p>",
+                    "source": f'<p class="still">{words}.</p>',
                 }
             )
     staged |= {"cells": cells, "nbformat": 4, "nbformat_minor": 5}
