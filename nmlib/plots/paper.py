@@ -497,6 +497,7 @@ class InteractionDisplay(Shown):
         cells: Results in percent.
         title: "paper" or what was measured.
         ours: Whether these are ours; the paper's stand in grey.
+        conditions: What ours were measured on.
 
     Source: paper Table 4; the effects are ours.
     """
@@ -504,6 +505,7 @@ class InteractionDisplay(Shown):
     cells: Cells
     title: str = "paper, Table 4"
     ours: bool = False
+    conditions: str = ""
 
     def __post_init__(self) -> None:
         _same_switches(self.cells)
@@ -517,6 +519,12 @@ class InteractionDisplay(Shown):
     def from_cells(cls, cells: Cells, title: str) -> InteractionDisplay:
         """Show the effects of our rows."""
         return cls(cells, title, True)
+
+    @classmethod
+    def from_records(cls, records: Sequence[Mapping[str, Any]]) -> InteractionDisplay:
+        """Show the effects of measured records (`nmlib.reproduction.measured`)."""
+        text = _ablation_conditions(records)
+        return cls(ablation_cells(records), f"ours, {text.split(',')[0]}", True, text)
 
     def _effects(self) -> Any:
         jsd_alone = (SWITCHES[0], SWITCHES[3])
@@ -568,7 +576,8 @@ class InteractionDisplay(Shown):
         figure.colorbar(picture, ax=right, pad=0.015, label="percentage points")
         figure.suptitle(self.title, fontsize=11, style="normal" if self.ours else "italic",
                         color=_OURS if self.ours else _PAPER)  # fmt: skip
-        _note(figure, "hatched: the rows there are do not determine it; blank: already on")
+        text = "hatched: the rows there are do not determine it; blank: already on"
+        _note(figure, text + (f"\nours: {self.conditions}" if self.conditions else ""))
         return figure
 
     def _gains(self) -> tuple[Any, Any, list[tuple[bool, ...]]]:

@@ -11,12 +11,13 @@ from nmlib.plots.paper import (
     AccuracyScatterDisplay,
     CorruptionDifferenceDisplay,
     FamilyDisplay,
+    InteractionDisplay,
     WaterfallDisplay,
 )
 from nmlib.plots.shown import png
 
 KINDS = (
-    AblationTableDisplay, WaterfallDisplay, EffectsDisplay, PrecisionDisplay,
+    AblationTableDisplay, WaterfallDisplay, InteractionDisplay, EffectsDisplay, PrecisionDisplay,
     AccuracyScatterDisplay, FamilyDisplay, CorruptionDifferenceDisplay,
 )  # fmt: skip
 GRIDS = {n: grid(n) for n in (1, 2, 3)}
