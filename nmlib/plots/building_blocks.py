@@ -988,8 +988,11 @@ class SeverityDisplay(_Compact):
         left, right = figure.subplots(1, 2)
         middle = len(self.severities) // 2
         for k, (name, jsd) in enumerate(zip(self.names, self.jsd, strict=True)):
-            colour, marker, dash = _NET_LOOKS[k % len(_NET_LOOKS)]
-            left.plot(self.severities, jsd.mean(-1), dash, color=colour, marker=marker, label=name)
+            colour, marker, dash = _OURS if name == "noisymix" else _NET_LOOKS[k % len(_NET_LOOKS)]
+            left.plot(
+                self.severities, jsd.mean(-1), linestyle=dash, color=colour, marker=marker,
+                label=scheme_label(name),
+            )  # fmt: skip
             ranked = np.sort(jsd[middle])
             share = (np.arange(len(ranked)) + 0.5) / len(ranked)
             right.plot(ranked.clip(1e-6), 100 * share, linestyle=dash, color=colour)
