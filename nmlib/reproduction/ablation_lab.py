@@ -327,9 +327,10 @@ class AblationLab:
         """Say what is trained on what, and measured on what."""
         train, test = self.data
         levels = ", ".join(map(str, self.severities))
+        epochs = f"{self.budget.epochs} epoch{'s' * (self.budget.epochs != 1)}"
         return (
             f"{train.label}, {self.budget.model}, {self.budget.name} budget: {len(train):,} "
-            f"training images x {self.budget.epochs} epochs; {len(test):,} test images x 15 "
+            f"training images x {epochs}; {len(test):,} test images x 15 "
             f"corruptions, severity {levels}"
         )
 

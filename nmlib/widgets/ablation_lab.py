@@ -319,7 +319,7 @@ def _basic_class() -> Any:
             self._stop.on_click(lambda _: self._press("stop"))
             # Its clock runs in the browser and asks how far the training is.
             self._clock = ipywidgets.Play(
-                min=0, max=100_000, interval=500, description="follow the training"
+                min=0, max=100_000, interval=500, layout=ipywidgets.Layout(display="none")
             )
             self._clock.observe(lambda _: self._refresh(), "value")
             self._running = "playing" if self._clock.has_trait("playing") else "_playing"
@@ -329,7 +329,10 @@ def _basic_class() -> Any:
             controls = ipywidgets.VBox(
                 [*self._fields.values(), ipywidgets.HBox([self._train, self._stop]), self._clock]
             )
-            said = ipywidgets.VBox([self._words, self._curve])
+            said = ipywidgets.VBox(
+                [self._words, self._curve],
+                layout=ipywidgets.Layout(flex="1 1 300px", min_width="280px", max_width="520px"),
+            )
             self.children = (
                 ipywidgets.HTML(f"<style>{_css()}</style><b>Ablation lab</b>"),
                 ipywidgets.Box([controls, said], layout=row),
