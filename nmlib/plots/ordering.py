@@ -49,7 +49,7 @@ class OrderingDisplay(Shown):
 
     ordering: Ordering
 
-    colours = 40
+    flat = True
 
     @classmethod
     def from_records(

@@ -314,7 +314,7 @@ class CorruptionRadarDisplay(Shown):
     Source: paper Tables 7 to 10; their means are those of Fig. 2.
     """
 
-    colours = 40
+    flat = True
 
     measured: tuple[Measured, ...]
     paper: Mapping[str, NDArray[np.float64]]
@@ -493,7 +493,7 @@ class _BarsDisplay(Shown):
     groups: tuple[str, ...]
     conditions: str = ""
 
-    colours = 40
+    flat = True
     _label: ClassVar[str] = "accuracy (%)"
     _words: ClassVar[str] = "Accuracy in percent by family of corruptions."
     _top: ClassVar[float | None] = 100
@@ -779,7 +779,7 @@ class ReliabilityDisplay(Shown):
     'Reliability. net: expected calibration error 45.0 %, too sure.'
     """
 
-    colours = 40
+    flat = True
 
     curves: Mapping[str, ReliabilityCurve]
     conditions: str = ""
@@ -957,7 +957,7 @@ class FlipCurvesDisplay(Shown):
     Source: paper Tables 13 and 14.
     """
 
-    colours = 40
+    flat = True
 
     curves: Mapping[str, Mapping[str, NDArray[np.float64]]]
     measured: tuple[Measured, ...]

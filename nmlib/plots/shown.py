@@ -16,7 +16,8 @@ def png(figure: Any, *, dpi: float = 80, colours: int = 160, octree: bool = Fals
         figure: The figure.
         dpi: Resolution.
         colours: Size of the palette, 2 to 256.
-        octree: Choose the palette by octree: keeps neighbouring hues apart where there are many.
+        octree: Choose the palette by octree: keeps neighbouring hues apart where there are many,
+            and the colours of thin lines, which the default gives up first.
     """
     from PIL import Image
 
@@ -34,10 +35,11 @@ class Shown:
     """Mixin: put the object last in a cell and it draws itself, with its summary as alt text.
 
     Subclasses have a property `summary` (what the figure says, in words) and a method `plot()`
-    that returns a matplotlib figure. `colours` is how many the picture in a notebook has.
+    that returns a matplotlib figure. `flat` is for lines and bars without gradients: their picture
+    in a notebook has few colours, and keeps those of thin lines.
     """
 
-    colours: ClassVar[int] = 160
+    flat: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -47,7 +49,8 @@ class Shown:
     def plot(self) -> Any: ...
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        data = {"text/plain": self.summary, "image/png": png(self.plot(), colours=self.colours)}
+        palette: dict[str, Any] = {"colours": 64, "octree": True} if self.flat else {}
+        data = {"text/plain": self.summary, "image/png": png(self.plot(), **palette)}
         return data, {"image/png": {"alt": self.summary}}
 
 

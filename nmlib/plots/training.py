@@ -34,6 +34,8 @@ class TrainingDisplay(Shown):
     rows: tuple[tuple[dict[str, Any], ...], ...]
     steps: int | None = None
 
+    flat = True
+
     @classmethod
     def from_run(cls, *runs: Run) -> TrainingDisplay:
         """Take the metrics of runs, finished or under way."""
@@ -164,7 +166,7 @@ class LivePlot:
         if get_ipython() is None or (len(run.epochs) % self.every and not run.finished):
             return
         shown = TrainingDisplay.from_run(run)
-        picture = Image(png(shown.plot()), alt=shown.summary)
+        picture = Image(png(shown.plot(), colours=64, octree=True), alt=shown.summary)
         if self._handle is None:
             self._handle = display(picture, display_id=True)
         else:

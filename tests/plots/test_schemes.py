@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from oracles.records import record
 
 import nmlib as nm
@@ -229,6 +230,18 @@ def test_a_live_display_tells_numbers_in_its_alt_text_alone(records):
     assert data["text/plain"].startswith("FamilyBarsDisplay: Mean accuracy by family")
     assert not re.search(r"\d", data["text/plain"])
     assert Live(display).groups == display.groups
+
+
+def test_thin_lines_keep_their_colour_in_a_notebook(records):
+    from PIL import Image
+
+    display = CorruptionRadarDisplay.from_records(records, schemes=SCHEMES[:4])
+    data, _ = display._repr_mimebundle_()
+    with Image.open(io.BytesIO(data["image/png"])) as picture:
+        shown = np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0).astype(int)
+    for line in display.plot().axes[0].lines:
+        wanted = np.array([round(255 * v) for v in to_rgb(line.get_color())])
+        assert np.abs(shown - wanted).max(1).min() <= 8
 
 
 def test_what_is_committed_can_be_shown():
