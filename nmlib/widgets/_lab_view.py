@@ -18,7 +18,7 @@ _ASPECTS = {
     "paper": "CIFAR-100-C<br>Table 4", "grid": "measured before", "here": "in this session",
 }  # fmt: skip
 _WIDTH, _HEIGHT = 440, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 36, 432, 8, 122
+_LEFT, _RIGHT, _TOP, _BOTTOM = 36, 432, 20, 122
 
 
 def row_key(settings: LabSettings) -> str:
@@ -213,7 +213,7 @@ def loss_svg(status: LabStatus) -> str:
         f'<svg class="nl-loss" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
         f'{axes}{ticks}<polyline points="{line}"/>'
         f'<circle cx="{x(last_step):.1f}" cy="{y(last):.1f}" r="3.5"/>'
-        f'<text x="{_RIGHT}" y="{_TOP + 10}" text-anchor="end">training loss '
+        f'<text x="{_RIGHT}" y="11" text-anchor="end">training loss '
         f"{last:.2f}</text></svg>"
     )
 

@@ -186,6 +186,25 @@ class _Lab:
         return {"text/plain": text, "image/png": picture}, {"image/png": {"alt": text}}
 
 
+class _LabWidget(_Lab):
+    """A form with a front end; comes before the widget class among the bases."""
+
+    # ipywidgets 7 would show the widget alone, without the picture for pages without a kernel.
+    _ipython_display_ = None
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}  # type: ignore[attr-defined]
+        data: dict[str, Any] = {"application/vnd.jupyter.widget-view+json": view}
+        about: dict[str, Any] = {}
+        parent = getattr(super(), "_repr_mimebundle_", None)  # ipywidgets 7 has none
+        if parent is not None:
+            live = parent(**kwargs)
+            found, more = live if isinstance(live, tuple) else (live or {}, {})
+            data, about = data | found, about | (more or {})
+        still, alt = self.still()
+        return data | still, about | alt
+
+
 class AblationLabStill(_Lab):
     """The lab where there is no front end: the table as a picture; `lab.train()` still trains."""
 
@@ -250,16 +269,13 @@ def _live_class() -> Any:
     import anywidget
     import traitlets
 
-    class LiveAblationLab(_Lab, anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
+    class LiveAblationLab(_LabWidget, anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
         """The live lab."""
 
         _esm = script("ablation_lab.js")
         _css = _css()
         _controls: Any = traitlets.Dict().tag(sync=True)
         _settings: Any = traitlets.Dict().tag(sync=True)
-
-        # ipywidgets 7 would show the widget alone, without the picture for pages without a kernel.
-        _ipython_display_ = None
 
         def __init__(self, session: LabSession) -> None:
             self._session = session
@@ -273,12 +289,6 @@ def _live_class() -> Any:
             if message.get("kind") == "ask":
                 self.send(self._session.answer(message))
 
-        def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-            live: Any = super()._repr_mimebundle_(**kwargs)
-            data, meta = live if isinstance(live, tuple) else (live or {}, {})
-            still, still_meta = self.still()
-            return {**data, **still}, {**meta, **still_meta}
-
     return LiveAblationLab
 
 
@@ -286,10 +296,8 @@ def _basic_class() -> Any:
     """Define the form of core ipywidgets."""
     import ipywidgets
 
-    class BasicAblationLab(_Lab, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
+    class BasicAblationLab(_LabWidget, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
         """Checkboxes and sliders above status, loss curve and table."""
-
-        _ipython_display_ = None
 
         def __init__(self, session: LabSession) -> None:
             self._session = session
@@ -373,11 +381,5 @@ def _basic_class() -> Any:
         def _show(field: Any, text: str) -> None:
             if field.value != text:
                 field.value = text
-
-        def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-            live: Any = super()._repr_mimebundle_(**kwargs)
-            data, meta = live if isinstance(live, tuple) else (live or {}, {})
-            still, still_meta = self.still()
-            return {**data, **still}, {**meta, **still_meta}
 
     return BasicAblationLab
