@@ -7,9 +7,11 @@ the name); `plot` only draws them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,7 @@ __all__ = [
     "colour_maps",
     "evaluating",
     "operation_words",
+    "pillow_font",
     "shares_words",
     "tile_maps",
 ]
@@ -191,6 +194,24 @@ def shares_words(shares: NDArray, classes: Sequence[str], least: float = 0.005) 
     """
     order = sorted(np.flatnonzero(shares >= least).tolist(), key=lambda k: -shares[k])
     return " + ".join(f"{shares[k]:.2f} {classes[k]}" for k in order)
+
+
+@functools.cache
+def pillow_font(size: int) -> Any:
+    """Return matplotlib's sans-serif font for pictures painted by Pillow.
+
+    Args:
+        size: Pixels.
+
+    >>> pillow_font(12).getname()[0]
+    'DejaVu Sans'
+    """
+    import matplotlib
+    from PIL import ImageFont
+
+    # Pillow's own font has no Greek letters.
+    path = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+    return ImageFont.truetype(str(path), size)
 
 
 def _figure(width: float, height: float) -> Any:

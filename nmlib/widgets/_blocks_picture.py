@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nmlib.plots.building_blocks import MAP_COLOURS
+from nmlib.plots.building_blocks import MAP_COLOURS, pillow_font
 
 if TYPE_CHECKING:
     from nmlib.widgets.building_blocks import Reading
@@ -21,17 +19,6 @@ __all__ = ["paint_panel"]
 WIDTH, STATE, TILE = 760, 140, 84
 INK, SOFT, LINE, ACCENT = (22, 25, 29), (85, 92, 101), (217, 221, 226), (0, 99, 158)
 BARS = ((0, 114, 178), (230, 159, 0), (0, 158, 115))
-
-
-@functools.cache
-def _font(size: int) -> Any:
-    import matplotlib
-    from PIL import ImageFont
-
-    # Pillow's own font has no Greek letters.
-    return ImageFont.truetype(
-        str(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")), size
-    )
 
 
 def _resized(pixels: NDArray[np.uint8], side: int) -> Any:
@@ -62,7 +49,7 @@ def paint_panel(reading: Reading) -> bytes:
     draw = ImageDraw.Draw(image)
 
     def write(x: float, y: float, text: str, size: int = 12, fill: Any = INK) -> None:
-        draw.text((x, y), text, fill, _font(size))
+        draw.text((x, y), text, fill, pillow_font(size))
 
     for b, (left, role) in enumerate(((12, "sample"), (122, "partner"))):
         image.paste(_resized(mixing.images[b], TILE), (left, 12))
