@@ -439,7 +439,7 @@ class CorruptionRadarDisplay(Shown):
             )  # fmt: skip
             if number % 2 == 0:
                 span = np.linspace(angles[there[0]] - half, angles[there[-1]] + half, 60)
-                ax.fill_between(span, 0, 100, color="0.5", alpha=0.09, lw=0, zorder=0)
+                ax.fill_between(span, 0, 100, color="0.5", alpha=0.14, lw=0, zorder=0)
 
     def plotly(self) -> Any:
         """Return the interactive form."""
@@ -1034,7 +1034,7 @@ class FlipCurvesDisplay(Shown):
                     marker=look.marker, ms=3, markevery=max(1, len(curve) // 5),
                     label=scheme_label(scheme),
                 )  # fmt: skip
-            ax.axvspan(1.03 * last, 1.21 * last, color="0.95", lw=0)
+            ax.axvspan(1.03 * last, 1.21 * last, color="0.93", lw=0)
             for m in self.measured:
                 if name in m.values:
                     look, mean = looks[m.scheme], m.values[name].mean()
