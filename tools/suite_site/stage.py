@@ -233,11 +233,13 @@ def png_size(data: bytes) -> tuple[int, int]:
 
 # In a frame the explorer leaves out its heading, which the page around it has, and says how tall
 # it is. A frame as tall as its content cannot keep the picture in sight as the page alone does; so
-# on a phone the sliders come right below the picture.
+# on a phone the sliders come right below the picture. Light or dark is what the reader chose for
+# the page; the explorer takes it from where JupyterLab says it.
 _FRAME = """<style>
 .framed h1, .framed h1 + p { display: none }
 .framed body { padding: 0 }
 .framed .page { max-width: none }
+.framed :is(footer, footer a, .page a) { color: inherit !important }
 @media (max-width: 480px) {
   .framed .nm-left { display: contents }
   .framed .nm-middle { order: 1 }
@@ -253,6 +255,14 @@ if (parent !== window) {
     {explorer: "height", height: Math.ceil(document.body.getBoundingClientRect().height)}, "*");
   new ResizeObserver(tell).observe(document.body);
   addEventListener("load", tell);
+  addEventListener("message", (event) => {
+    if (event.source !== parent || event.data?.explorer !== "theme") return;
+    const {dark} = event.data;
+    document.body.style.background = dark ? "#131416" : "#fff";
+    document.body.style.color = dark ? "#cfd0d0" : "#16191d";
+    document.documentElement.style.colorScheme = dark ? "dark" : "light";
+    document.body.dataset.jpThemeLight = String(!dark);
+  });
   for (const link of document.querySelectorAll("a[href]")) link.target = "_top";
 }
 </script>
