@@ -52,7 +52,8 @@ class AblationLabDisplay(Shown):
                 )
         if not self.table.column("here"):
             parts.append("Nothing trained in this session yet.")
-        parts.append("The panels differ in data, network and training; compare rows, not panels.")
+        if sum(bool(self.table.column(name)) for name in COLUMNS) > 1:
+            parts.append("Panels differ in data, network and training; compare rows, not panels.")
         return " ".join(parts)
 
     def plot(self) -> Any:

@@ -294,7 +294,7 @@ class AblationLab:
         budget: str | Budget = "smoke",
         dataset: str = "fashion-mini",
         *,
-        test_images: int = 400,
+        test_images: int = 300,
         severities: Sequence[int] = (3,),
         device: torch.device | str | None = None,
     ) -> None:

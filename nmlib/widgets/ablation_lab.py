@@ -181,7 +181,8 @@ class _Lab:
         from nmlib.plots.shown import png
 
         shown = AblationLabDisplay(self.table())
-        text = f"{self!r}.\n{shown.summary}"
+        live = "Live in a notebook: switches, sliders and Train; a picture here."
+        text = f"{self!r}.\n{shown.summary} {live}"
         picture = base64.b64encode(png(shown.plot())).decode("ascii")
         return {"text/plain": text, "image/png": picture}, {"image/png": {"alt": text}}
 
