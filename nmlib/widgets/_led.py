@@ -11,13 +11,14 @@ import traitlets
 
 from nmlib.explorer import ToyLab
 from nmlib.widgets._controls import CONTROLS
+from nmlib.widgets._mime import LiveWithStill
 from nmlib.widgets._session import Session
 from nmlib.widgets._shared import ExplorerBase
 
 __all__ = ["LedExplorer"]
 
 
-class LedExplorer(ExplorerBase, traitlets.HasTraits):
+class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
     """An explorer that Python and a browser can both lead.
 
     Each setting is a trait: `explorer.alpha = 0.5` moves the slider on the page, and moving the
@@ -40,8 +41,6 @@ class LedExplorer(ExplorerBase, traitlets.HasTraits):
     race = traitlets.Bool()
     playing = traitlets.Bool()
 
-    # ipywidgets 7 would show the widget alone, without the picture for pages without a kernel.
-    _ipython_display_ = None
     _session: Session
     _sliders: Any = None
     _quiet = False
@@ -136,21 +135,3 @@ class LedExplorer(ExplorerBase, traitlets.HasTraits):
 
         self.observe(follow, name)
         slider.observe(lead, "value")
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        data: dict[str, Any] = {
-            "application/vnd.jupyter.widget-view+json": {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": self.model_id,  # type: ignore[attr-defined]
-            }
-        }
-        metadata: dict[str, Any] = {}
-        parent = getattr(super(), "_repr_mimebundle_", None)  # ipywidgets 7 has none
-        if parent is not None:
-            bundle = parent(**kwargs)
-            found, about = bundle if isinstance(bundle, tuple) else (bundle, {})
-            data |= found
-            metadata |= about or {}
-        still, about = self.still()
-        return data | still, metadata | about

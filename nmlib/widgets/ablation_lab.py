@@ -20,6 +20,7 @@ from nmlib.reproduction import AblationLab, LabSettings, LabTable, lab_table
 from nmlib.reproduction.ablation_lab import LEVELS
 from nmlib.training import Budget
 from nmlib.widgets._lab_view import LETTERS, loss_svg, row_key, status_words, table_html
+from nmlib.widgets._mime import LiveWithStill, StillOnly
 from nmlib.widgets._panel import STATIC, script
 
 __all__ = ["AblationLabStill", "LabSession", "ablation_lab"]
@@ -187,33 +188,15 @@ class _Lab:
         return {"text/plain": text, "image/png": picture}, {"image/png": {"alt": text}}
 
 
-class _LabWidget(_Lab):
+class _LabWidget(_Lab, LiveWithStill):
     """A form with a front end; comes before the widget class among the bases."""
 
-    # ipywidgets 7 would show the widget alone, without the picture for pages without a kernel.
-    _ipython_display_ = None
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}  # type: ignore[attr-defined]
-        data: dict[str, Any] = {"application/vnd.jupyter.widget-view+json": view}
-        about: dict[str, Any] = {}
-        parent = getattr(super(), "_repr_mimebundle_", None)  # ipywidgets 7 has none
-        if parent is not None:
-            live = parent(**kwargs)
-            found, more = live if isinstance(live, tuple) else (live or {}, {})
-            data, about = data | found, about | (more or {})
-        still, alt = self.still()
-        return data | still, about | alt
-
-
-class AblationLabStill(_Lab):
+class AblationLabStill(_Lab, StillOnly):
     """The lab where there is no front end: the table as a picture; `lab.train()` still trains."""
 
     def __init__(self, session: LabSession) -> None:
         self._session = session
-
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return self.still()
 
 
 def ablation_lab(

@@ -31,6 +31,7 @@ from nmlib.plots.building_blocks import (
 )
 from nmlib.rng import Rng
 from nmlib.views import AugMix, AugMixPlan
+from nmlib.widgets._mime import LiveWithStill, StillOnly
 from nmlib.widgets._panel import script
 
 __all__ = ["BlocksStill", "Reading", "building_blocks", "steady_lam", "steady_plan"]
@@ -344,7 +345,7 @@ class _Panel:
         return self.bench.words(self.settings)
 
 
-class BlocksStill(_Panel):
+class BlocksStill(_Panel, StillOnly):
     """The panel where there is no front end: a picture and a text.
 
     Args:
@@ -360,9 +361,6 @@ class BlocksStill(_Panel):
     def settings(self) -> dict[str, Any]:
         """The settings now."""
         return dict(self._settings)
-
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return self.still()
 
 
 def building_blocks(
@@ -418,7 +416,7 @@ def _live_class() -> Any:
     import anywidget
     import traitlets
 
-    class BuildingBlocks(_Panel, anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
+    class BuildingBlocks(_Panel, LiveWithStill, anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
         """The live panel: the browser asks, the kernel answers one reading at a time."""
 
         _esm = script("building_blocks.js")
@@ -436,9 +434,6 @@ def _live_class() -> Any:
         draw = traitlets.Int(0).tag(sync=True)
         pair = traitlets.Int(0).tag(sync=True)
         seed = traitlets.Int(0).tag(sync=True)
-
-        # ipywidgets 7 would show the widget alone, without the picture for pages without a kernel.
-        _ipython_display_ = None
 
         def __init__(self, bench: Bench, **settings: Any) -> None:
             self.bench = bench
@@ -460,12 +455,6 @@ def _live_class() -> Any:
                 except (ValueError, TypeError) as error:
                     reply, buffers = {"kind": "reading", "error": str(error)}, []
             self.send(reply | {"gen": message.get("gen", 0)}, buffers)
-
-        def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-            live: Any = super()._repr_mimebundle_(**kwargs)
-            data, meta = live if isinstance(live, tuple) else (live or {}, {})
-            still, still_meta = self.still()
-            return {**data, **still}, {**meta, **still_meta}
 
     return BuildingBlocks
 
@@ -499,20 +488,12 @@ def _basic(bench: Bench, settings: dict[str, Any]) -> Any:
             value=settings[name], min=0, max=_STREAMS - 1, description=label, style=wide
         )
 
-    class BasicBlocks(_Panel, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
+    class BasicBlocks(_Panel, LiveWithStill, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
         """Controls and a picture."""
-
-        _ipython_display_ = None
 
         @property
         def settings(self) -> dict[str, Any]:
             return {name: control.value for name, control in controls.items()}
-
-        def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-            live: Any = super()._repr_mimebundle_(**kwargs)
-            data, meta = live if isinstance(live, tuple) else (live or {}, {})
-            still, still_meta = self.still()
-            return {**data, **still}, {**meta, **still_meta}
 
     rows = ipywidgets.Layout(flex_flow="row wrap")
     panel = BasicBlocks([ipywidgets.Box(list(controls.values()), layout=rows), text, image])

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from nmlib.theory import MeterReading, meter_reading
+from nmlib.widgets._mime import LiveWithStill, StillOnly
 from nmlib.widgets._panel import script
 
 __all__ = ["MeterStill", "theory_meter"]
@@ -90,18 +91,10 @@ def picture(settings: dict[str, Any]) -> bytes:
     return png(draw_meter(reply_to(settings)))
 
 
-def still_bundle(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return picture and text for pages without a kernel, as MIME data and metadata."""
-    text = summary(settings)
-    data = {"text/plain": text, "image/png": base64.b64encode(picture(settings)).decode("ascii")}
-    return data, {"image/png": {"alt": text}}
+class _Meter:
+    """What every form can do; `settings` come from the subclass."""
 
-
-class MeterStill:
-    """The meter where there is no front end: a picture and a text."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.settings = _checked(settings)
+    settings: Any
 
     def __repr__(self) -> str:
         return summary(self.settings)
@@ -111,8 +104,17 @@ class MeterStill:
         """The reading at these settings."""
         return _read(self.settings)
 
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return still_bundle(self.settings)
+    def still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return picture and text for pages without a kernel, as MIME data and metadata."""
+        text, png = repr(self), base64.b64encode(picture(self.settings)).decode("ascii")
+        return {"text/plain": text, "image/png": png}, {"image/png": {"alt": text}}
+
+
+class MeterStill(_Meter, StillOnly):
+    """The meter where there is no front end: a picture and a text."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = _checked(settings)
 
 
 def theory_meter(*, mode: str = "auto", **settings: Any) -> Any:
@@ -154,7 +156,7 @@ def _live_class() -> Any:
     import anywidget
     import traitlets
 
-    class TheoryMeter(anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
+    class TheoryMeter(_Meter, LiveWithStill, anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
         """The live meter: the browser asks, the kernel answers one reading at a time."""
 
         _esm = script("theory_meter.js")
@@ -176,11 +178,6 @@ def _live_class() -> Any:
             """The settings now."""
             return {name: getattr(self, name) for name in DEFAULTS}
 
-        @property
-        def reading(self) -> MeterReading:
-            """The reading at these settings."""
-            return _read(self.settings)
-
         def _answer(self, _widget: Any, message: Any, _buffers: Any) -> None:
             if message.get("kind") != "read":
                 return
@@ -190,15 +187,6 @@ def _live_class() -> Any:
                 except (ValueError, TypeError) as error:
                     reply = {"kind": "reading", "error": str(error)}
             self.send(reply | {"gen": message.get("gen", 0)})
-
-        def __repr__(self) -> str:
-            return summary(self.settings)
-
-        def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-            live: Any = super()._repr_mimebundle_(**kwargs)
-            data, meta = live if isinstance(live, tuple) else (live or {}, {})
-            still, still_meta = still_bundle(self.settings)
-            return {**data, **still}, {**meta, **still_meta}
 
     return TheoryMeter
 
@@ -218,21 +206,13 @@ def _basic(**settings: Any) -> Any:
     }  # fmt: skip
     part = ipywidgets.RadioButtons(options=["nfm", "stability"], value=settings["part"])
 
-    class BasicMeter(ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
+    class BasicMeter(_Meter, LiveWithStill, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
         """Sliders and a picture."""
 
         @property
         def settings(self) -> dict[str, Any]:
             """The settings now."""
             return {k: s.value for k, s in sliders.items()} | {"part": part.value}
-
-        @property
-        def reading(self) -> MeterReading:
-            """The reading at these settings."""
-            return _read(self.settings)
-
-        def __repr__(self) -> str:
-            return summary(self.settings)
 
     meter = BasicMeter([*sliders.values(), part, text, image])
 
