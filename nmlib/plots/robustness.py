@@ -386,8 +386,10 @@ class CorruptionRadarDisplay(Shown):
         """Draw with matplotlib, on polar axes; return the figure."""
         figure = None
         if ax is None:
-            figure = _figure(7.6, 6.4)
-            ax = figure.add_subplot(projection="polar")
+            # Placed by hand: automatic layouts forget the names around a round plot.
+            figure = _figure(8.2, 5.9)
+            figure.set_layout_engine("none")
+            ax = figure.add_axes((0.95 / 8.2, 0.85 / 5.9, 4.6 / 8.2, 4.6 / 5.9), projection="polar")
         if ax.name != "polar":
             raise ValueError("a radar needs polar axes: figure.add_subplot(projection='polar')")
         angles = np.linspace(0, 2 * np.pi, len(self.names), endpoint=False)
@@ -421,10 +423,14 @@ class CorruptionRadarDisplay(Shown):
         for label, angle in zip(ax.get_xticklabels(), angles, strict=True):
             side = np.sin(angle)
             label.set_ha("center" if abs(side) < 0.2 else "left" if side > 0 else "right")
-        ax.grid(color="0.87")
-        ax.legend(loc="upper left", bbox_to_anchor=(1.14, 1.0), fontsize=8.5, frameon=False)
-        if figure is not None:
-            _small_print(figure, _wrapped(self.conditions, 7.6))
+        ax.grid(color="0.82")
+        look = {"fontsize": 8.5, "frameon": False}
+        if figure is None:
+            ax.legend(loc="upper left", bbox_to_anchor=(1.14, 1.0), **look)
+        else:
+            figure.legend(loc="upper right", bbox_to_anchor=(0.995, 0.99), **look)
+            text = _wrapped(self.conditions, 8.2)
+            figure.text(0.99, 0.01, text, fontsize=7.5, color="0.35", ha="right", va="bottom")
         return figure or ax.figure
 
     def _family_arcs(self, ax: Any, angles: NDArray[np.float64]) -> None:
