@@ -424,11 +424,11 @@ class CorruptionRadarDisplay(Shown):
             side = np.sin(angle)
             label.set_ha("center" if abs(side) < 0.2 else "left" if side > 0 else "right")
         ax.grid(color="0.82")
-        look = {"fontsize": 8.5, "frameon": False}
+        shown = {"fontsize": 8.5, "frameon": False}
         if figure is None:
-            ax.legend(loc="upper left", bbox_to_anchor=(1.14, 1.0), **look)
+            ax.legend(loc="upper left", bbox_to_anchor=(1.14, 1.0), **shown)
         else:
-            figure.legend(loc="upper right", bbox_to_anchor=(0.995, 0.99), **look)
+            figure.legend(loc="upper right", bbox_to_anchor=(0.995, 0.99), **shown)
             text = _wrapped(self.conditions, 8.2)
             figure.text(0.99, 0.01, text, fontsize=7.5, color="0.35", ha="right", va="bottom")
         return figure or ax.figure
