@@ -31,7 +31,7 @@ SITE := sh tools/install.sh $(VENV) site --editable ".[site]" -c constraints.txt
 COLAB := sh tools/install.sh $(COLAB_VENV) colab --editable ".[notebooks]" \
     -r tests/colab/requirements.txt nbval pytest $(PIP_ARGS)
 
-.PHONY: help demo lab test test-colab lint format figures bench docs site clean \
+.PHONY: help demo lab test test-colab lint format figures measure bench docs site clean \
     lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
@@ -65,8 +65,11 @@ format: test-packages  ## put the code into form
 	@$(PY) -m ruff format
 	@$(PY) -m ruff check --fix
 
-figures: lab-packages  ## measure again what figures/ shows
-	@$(PY) tools/make_figures.py
+figures: lab-packages  ## draw every picture of figures/ from figures/data
+	@OMP_NUM_THREADS=1 $(PY) tools/make_figures.py
+
+measure: lab-packages  ## measure figures/data again (hours)
+	@$(PY) tools/measure.py
 
 bench: lab-packages  ## speed against the plain way
 	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done

@@ -193,6 +193,7 @@ def test_make_lists_every_target():
         "lint",
         "format",
         "figures",
+        "measure",
         "bench",
         "docs",
         "site",

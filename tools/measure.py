@@ -1,0 +1,53 @@
+"""Measure figures/data again: `python tools/measure.py [NAME ...]`; hours, if all.
+
+One line for each file: its name, the command that makes it, and its minutes on two cores.
+`tools/make_figures.py` draws the pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+FILES = {
+    "toy_speed": ("benchmarks/toy.py --out figures/data/toy_speed.json", 3),
+    "explorer_latency": ("benchmarks/explorer.py --out figures/data/explorer_latency.json", 2),
+    "explorer_page": ("-m nmlib.widgets.atlas", 2),
+    "toy_screen": ("-m nmlib.toy_study screen --out figures/data/toy_screen.jsonl", 60),
+    "toy_final": ("-m nmlib.toy_study final --out figures/data/toy_final.jsonl", 60),
+    "theory_ladder": ("benchmarks/theory.py ladder", 5),
+    "theory_terms": ("benchmarks/theory.py terms", 20),
+    "corruptions_speed": (
+        "benchmarks/corruptions.py --set --out figures/data/corruptions_speed.json",
+        2,
+    ),
+    "augmix_speed": ("benchmarks/augmix.py --out figures/data/augmix_speed.json", 5),
+    "training_speed": (
+        "benchmarks/training.py --out figures/data/training_speed.json --rounds 5 "
+        "--models preact_resnet_small:128 preact_resnet18:16 wrn28_4:16",
+        10,
+    ),
+}
+
+
+def main() -> None:
+    """Run the commands of all files, or of those named."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FILES))
+    names = parser.parse_args().names or list(FILES)
+    unknown = set(names) - set(FILES)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(FILES)}")
+    for name in names:
+        command, minutes = FILES[name]
+        print(f"== {name}: {command} (about {minutes} min)", flush=True)
+        subprocess.run([sys.executable, *shlex.split(command)], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main()
