@@ -236,8 +236,8 @@ class SpeedDisplay(Shown):
             )  # fmt: skip
         right.set_xscale("log")
         right.set_yticks(range(len(self.waits)), [w.task for w in self.waits], fontsize=8)
-        ticks = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
-        right.set_xticks(ticks, [f"{t:g}" for t in ticks], fontsize=8)
+        marks = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+        right.set_xticks(marks, [f"{t:g}" for t in marks], fontsize=8)
         right.set_xticks([], minor=True)
         right.set_xlim(right=200)
         right.set_xlabel("seconds (bar: to the 95th percentile)")
