@@ -221,15 +221,16 @@ def resample(cells: Cells, rng: Rng, *, resamples: int = 2000, over: Over | None
     if images < 2:
         raise ValueError("the bootstrap over images needs two images or more, got 1")
     scale = _scale(cells)
-    flat = cells.correct.reshape(rows * n, images)
+    # In single precision the last digits would depend on the number of threads.
+    flat = cells.correct.reshape(rows * n, images).astype(np.float64)
     picked = rng.fold("bootstrap", "images").numpy()
     result = np.empty((resamples, rows))
     for start in range(0, resamples, 64):  # 64 x images counts at a time
         some = slice(start, min(start + 64, resamples))
         counts = picked.multinomial(
             images - 1, np.full(images, 1 / images), size=some.stop - some.start
-        ).astype(np.float32)
-        means = (counts @ flat.T).astype(np.float64) / (images - 1)
+        )
+        means = (counts @ flat.T) / (images - 1)
         result[some] = np.einsum("brs,bs->br", means.reshape(-1, rows, n), weights[some]) * scale
     return result
 
