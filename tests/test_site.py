@@ -230,14 +230,16 @@ def test_numbers_of_the_front_page_are_computed(monkeypatch):
     assert f"{100 * mean:.2f} ± {100 * error:.2f}" in text
     made = [
         {"scheme": s, "seed": seed, "clean_accuracy": 0.5, "robust_accuracy": r + 0.02 * seed,
-         "commit": "abc", "dataset": "cifar10-jpeg", "budget": "laptop"}
+         "dataset": "cifar10-jpeg", "model": "small", "budget": "laptop", "train_images": 5000,
+         "test_images": 1000, "epochs": [{}] * 20, "provenance": {"commit": "abc"}}
         for s, r in (("baseline", 0.3), ("noisymix", 0.4)) for seed in (0, 1)
     ]  # fmt: skip
     monkeypatch.setattr(results, "measured", lambda: made)
     monkeypatch.setattr(results, "measured_files", lambda: {GRID: None})
     text = results.grid()
     assert "| noisymix | 50.0 ± 0.0 | 41.0 ± 1.0 | 2 |" in text
-    assert "not CIFAR" in text
+    assert "not CIFAR-10" in text
+    assert "5,000 images x 20 epochs" in text and "seeds 0, 1, commit abc" in text
     monkeypatch.setattr(results, "measured_files", dict)
     assert results.grid() == ""
 

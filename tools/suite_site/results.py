@@ -12,6 +12,7 @@ from nmlib.measured import measured_files, read_measured
 from nmlib.paper import audit
 from nmlib.plots.style import LANE_LABELS
 from nmlib.plots.toy_study import PAPER_FIG4
+from nmlib.reproduction.compared import conditions
 from nmlib.reproduction.measured import GRID, measured
 
 
@@ -76,16 +77,13 @@ def grid() -> str:
             cells.append(f"{values.mean():.1f}{spread}")
         rows.append([*cells, str(len(found))])
     best = max(by_scheme, key=lambda n: np.mean([r["robust_accuracy"] for r in by_scheme[n]]))
-    one = records[0]
-    commits = sorted({record["commit"] for record in records})
     return "\n\n".join(
         [
             f"**{len(rows)} schemes under 15 corruptions.** The highest mean robust accuracy at "
             f"this budget is {best.replace('_', ' ')}'s.",
             table(["scheme", "clean accuracy", "robust accuracy", "seeds"], rows),
-            f"*{one['dataset']}, which is not CIFAR: our own small set; budget {one['budget']}; "
-            "accuracies in percent, with standard errors where there are several seeds; commit"
-            f"{'s' if len(commits) > 1 else ''} {', '.join(commits)}.*",
+            f"*{conditions(records)}; accuracies in percent, with standard errors where there "
+            "are several seeds. These images were compressed by JPEG: they are not CIFAR-10.*",
         ]
     )
 
