@@ -166,9 +166,9 @@ def test_figures_appear_with_their_data_and_go_with_them(copy, monkeypatch, caps
 
 
 def test_two_runs_give_the_same_bytes_whatever_the_users_settings():
-    first = make_figures.pictures("fig1")[1]
+    first = make_figures.pictures("fig1")[2]
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "red", "savefig.dpi": 30}):
-        second = make_figures.pictures("fig1")[1]
+        second = make_figures.pictures("fig1")[2]
     assert first == second
     svg = first["fig1.svg"].decode()
     assert not re.search(r"\d{4}-\d\d-\d\d|<dc:date>|matplotlib\.org|Matplotlib v", svg)
@@ -176,6 +176,16 @@ def test_two_runs_give_the_same_bytes_whatever_the_users_settings():
     assert f"<title>{FIGURES['fig1'].make().summary}</title>" in svg
     chunks = re.findall(rb"tEXt|tIME|iTXt|zTXt", first["fig1.png"])
     assert chunks == []
+
+
+def test_pages_open_without_a_network_and_say_their_conditions(tmp_path):
+    display, figure = make_figures.draw("fig1")
+    assert make_figures.write_page("fig1", display, figure, tmp_path)
+    page = (tmp_path / "fig1.html").read_text()
+    assert 'src="plotly.min.js"' in page
+    assert not re.search(r'(src|href)="https?:', page)
+    assert "paper: Table 1, ResNet-50" in page
+    assert not make_figures.write_page("fig6", *make_figures.draw("fig6"), tmp_path)
 
 
 def test_the_index_and_the_lock_know_every_picture():

@@ -408,8 +408,8 @@ def as_svg(figure: Any, name: str, words: str) -> bytes:
     return text.encode()
 
 
-def pictures(name: str) -> tuple[Shown, dict[str, bytes], dict[str, Any]]:
-    """Return the display of a figure, its files and what the lock says of it."""
+def pictures(name: str) -> tuple[Shown, Any, dict[str, bytes], dict[str, Any]]:
+    """Return display, matplotlib figure, files, and what the lock says of them."""
     drawing = FIGURES[name]
     display, figure = draw(name)
     description = drawn(figure)
@@ -419,6 +419,7 @@ def pictures(name: str) -> tuple[Shown, dict[str, bytes], dict[str, Any]]:
             made[f"{name}.svg"] = as_svg(figure, name, display.summary)
     return (
         display,
+        figure,
         made,
         {
             "files": {file: digest(content) for file, content in made.items()},
@@ -436,8 +437,8 @@ def data_digests(drawing: Drawing) -> dict[str, str]:
     return {name: digest(there[name].read_bytes()) for name in drawing.data if name in there}
 
 
-def write_page(name: str, display: Any, folder: Path) -> bool:
-    """Write the interactive form of a display, if it has one."""
+def write_page(name: str, display: Any, figure: Any, folder: Path) -> bool:
+    """Write the interactive form of a display, if it has one, with the figure's small print."""
     if isinstance(display, AblationTableDisplay):
         title = FIGURES[name].title
         head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
@@ -445,10 +446,17 @@ def write_page(name: str, display: Any, folder: Path) -> bool:
         return True
     if not hasattr(display, "plotly"):
         return False
+    page = display.plotly()
+    said = page.layout.title.text or ""
+    small = [text.get_text() for text in figure.texts if text.get_fontsize() < 8]
+    lines = [line for text in small for line in text.split("\n") if line not in said]
+    page.update_layout(margin={"b": 115 + 14 * len(lines)}, height=(page.layout.height or 450) + 90)
+    page.add_annotation(
+        text="<br>".join(lines), xref="paper", yref="paper", x=1, y=0, yshift=-95, xanchor="right",
+        yanchor="top", align="right", showarrow=False, font={"size": 10, "color": "#555"},
+    )  # fmt: skip
     with rename_into(folder / f"{name}.html") as temporary:
-        display.plotly().write_html(
-            temporary, include_plotlyjs="plotly.min.js", full_html=True, div_id=name
-        )
+        page.write_html(temporary, include_plotlyjs="plotly.min.js", full_html=True, div_id=name)
     return True
 
 
@@ -462,7 +470,7 @@ def make(names: Sequence[str], folder: Path, *, pages: bool = True) -> dict[str,
     for name in names:
         start = time.perf_counter()
         try:
-            display, made, record = pictures(name)
+            display, figure, made, record = pictures(name)
         except NotYet as reason:
             skipped[name] = str(reason)
             for file in records.pop(name, {"files": {}})["files"]:
@@ -474,7 +482,7 @@ def make(names: Sequence[str], folder: Path, *, pages: bool = True) -> dict[str,
                 temporary.write_bytes(content)
         records[name] = record
         sizes = ", ".join(f"{file} {len(content) / 1000:.0f} kB" for file, content in made.items())
-        page = pages and write_page(name, display, folder / "html")
+        page = pages and write_page(name, display, figure, folder / "html")
         seconds = time.perf_counter() - start
         print(f"{name:20} {sizes}{', html' if page else ''} ({seconds:.1f} s)", flush=True)
     if pages:
