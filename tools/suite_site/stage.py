@@ -276,7 +276,10 @@ def explorer_page(html: str) -> str:
         ValueError: If the file does not end as it should.
     """
     if html.count("</body>") != 1:
-        raise ValueError("figures/explorer.html has no single </body>; make figures makes it anew")
+        raise ValueError(
+            "figures/explorer.html has no single </body>; `python tools/measure.py explorer_page` "
+            "makes it anew"
+        )
     return html.replace("</body>", _FRAME)
 
 
