@@ -1,56 +1,22 @@
 """The ablation lab in Chromium: the script alone, with a session that really trains."""
 
-import json
 from dataclasses import asdict
 
-import pytest
-from lab_server import chromium, chromium_path
+from panel_page import panel_page
 
 from nmlib.reproduction import AblationLab, LabSettings
 from nmlib.training import Budget
-from nmlib.widgets._panel import script
 from nmlib.widgets.ablation_lab import SLIDERS, SWITCHES, LabSession
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(chromium_path() is None, reason="no Chromium"),
-]
-
-PAGE = """<!doctype html><meta charset="utf-8"><body style="margin:8px"><div id="here"></div>
-<script type="module">
-const code = await window.script();
-const module = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
-const values = %s, listeners = {};
-const model = {
-  get: (k) => values[k], on: (k, f) => { listeners[k] = f; }, off: () => {},
-  send: async (message) => {
-    window.flying++; window.most = Math.max(window.most, window.flying);
-    const reply = await window.answer(JSON.stringify(message));
-    window.flying--; listeners["msg:custom"](JSON.parse(reply));
-  },
-};
-Object.assign(window, { flying: 0, most: 0 });
-module.default.initialize();
-module.default.render({ model, el: document.getElementById("here") });
-</script>"""
 
 
 def test_a_switch_is_toggled_trained_and_placed():
-    pytest.importorskip("playwright")
     lab = AblationLab(Budget("tiny", "preact_resnet_small", 1, 64, 16), test_images=8)
     session = LabSession(lab, LabSettings(False, False, False, True))
     values = {
         "_controls": {"switches": list(SWITCHES), "levels": list(SLIDERS)},
         "_settings": asdict(session.settings),
     }
-    errors = []
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": 390, "height": 800})
-        page.on("pageerror", lambda e: errors.append(str(e)))
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.expose_function("answer", lambda text: json.dumps(session.answer(json.loads(text))))
-        page.expose_function("script", lambda: script("ablation_lab.js"))
-        page.set_content(PAGE % json.dumps(values))
+    with panel_page("ablation_lab.js", values, session.answer, (390, 800)) as page:
         root = page.locator(".nl-root")
         train = page.get_by_role("button", name="Train", exact=True)
 
@@ -94,4 +60,3 @@ def test_a_switch_is_toggled_trained_and_placed():
         # On a phone nothing is wider than the screen.
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.evaluate("window.most") == 1
-    assert errors == []

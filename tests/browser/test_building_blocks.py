@@ -1,25 +1,14 @@
 """The building blocks in a real JupyterLab: a slider moves, picture and text follow."""
 
-import os
-
 import pytest
 from lab_server import (
     chromium,
-    chromium_path,
     in_kernel,
     jupyter_lab,
     open_notebook,
     run_all,
     write_notebook,
 )
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        chromium_path() is None and not os.environ.get("CI"),
-        reason="no Chromium; install one (apt install chromium) or set NMLIB_CHROMIUM",
-    ),
-]
 
 CELL = """import nmlib as nm
 from nmlib.widgets.building_blocks import building_blocks
@@ -45,7 +34,6 @@ def answered(page, least):
 
 
 def test_a_slider_moves_and_all_follows(tmp_path):
-    assert chromium_path(), "CI must have a Chromium: apt install chromium"
     write_notebook(tmp_path / "panel.ipynb", [CELL])
     with jupyter_lab(tmp_path) as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 1000})

@@ -4,7 +4,6 @@ Assertions read what the explorer publishes about itself (data attributes, label
 bytes), never screenshots. One server and one page serve the whole module.
 """
 
-import os
 import re
 import shutil
 
@@ -12,21 +11,12 @@ import pytest
 from lab_server import (
     ROOT,
     chromium,
-    chromium_path,
     in_kernel,
     jupyter_lab,
     open_notebook,
     run_all,
     write_notebook,
 )
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        chromium_path() is None and not os.environ.get("CI"),
-        reason="no Chromium; install one (apt install chromium) or set NMLIB_CHROMIUM",
-    ),
-]
 
 # Shorter than the default, for a shorter test.
 LIVE = [
@@ -101,7 +91,6 @@ class Explorer:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    assert chromium_path(), "CI must have a Chromium: apt install chromium"
     folder = tmp_path_factory.mktemp("notebooks")
     write_notebook(folder / "live.ipynb", LIVE)
     write_notebook(folder / "basic.ipynb", BASIC)

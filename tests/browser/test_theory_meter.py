@@ -1,60 +1,21 @@
 """The theory meter in Chromium: the script alone, with the kernel's own answers."""
 
-import json
-from pathlib import Path
-
 import pytest
+from panel_page import panel_page
 
-from nmlib.widgets._panel import script
 from nmlib.widgets.theory_meter import CONTROLS, DEFAULTS, reply_to
 
-pytestmark = pytest.mark.browser
 
-PAGE = """<!doctype html><meta charset="utf-8"><body style="margin:16px"><div id="here"></div>
-<script type="module">
-const code = await window.script();
-const module = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
-const values = %s, listeners = {};
-const model = {
-  get: (k) => values[k], set: (k, v) => { values[k] = v; }, save_changes: () => { window.saved++; },
-  on: (k, f) => { listeners[k] = f; }, off: () => {},
-  send: async (message) => {
-    window.sent++; window.flying++; window.most = Math.max(window.most, window.flying);
-    const reply = await window.answer(JSON.stringify(message));
-    window.flying--; listeners["msg:custom"](JSON.parse(reply));
-  },
-};
-Object.assign(window, { sent: 0, saved: 0, flying: 0, most: 0, values, listeners });
-module.default.initialize();
-module.default.render({ model, el: document.getElementById("here") });
-window.ready = true;
-</script>"""
-
-
-def answer(text):
-    message = json.loads(text)
-    return json.dumps(reply_to(message["params"]) | {"gen": message["gen"]})
+def answer(message):
+    return reply_to(message["params"]) | {"gen": message["gen"]}
 
 
 @pytest.fixture
 def page():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as p:
-        browser = p.chromium.launch(
-            executable_path="/usr/bin/chromium" if Path("/usr/bin/chromium").exists() else None,
-            args=["--no-sandbox", "--disable-dev-shm-usage"],
-        )
-        page = browser.new_page(viewport={"width": 800, "height": 620})
-        errors = []
-        page.on("pageerror", lambda e: errors.append(str(e)))
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.expose_function("answer", answer)
-        page.expose_function("script", lambda: script("theory_meter.js"))
-        page.set_content(PAGE % json.dumps({**DEFAULTS, "_controls": list(CONTROLS)}))
+    values = {**DEFAULTS, "_controls": list(CONTROLS)}
+    with panel_page("theory_meter.js", values, answer) as page:
         page.wait_for_selector(".nt-root[data-gen='1']", timeout=30_000)
         yield page
-        browser.close()
-        assert errors == []
 
 
 def settle(page):

@@ -1,4 +1,4 @@
-"""The theory meter without a browser, the figures, and the exercises."""
+"""The theory meter without a browser, the figures."""
 
 import base64
 import io
@@ -14,7 +14,6 @@ from nmlib.theory import (
     nfm_loss_exact,
     stability_loss_exact,
 )
-from nmlib.theory.exercises import check_moments, check_noise_term
 from nmlib.widgets.theory_meter import reply_to, theory_meter
 
 S = dict(alpha=1.3, beta=0.7, sigma_add=0.4, sigma_mult=0.3)
@@ -129,31 +128,3 @@ def test_displays():
         assert len(picture.getvalue()) > 3000
         assert len(display.plotly().data) >= 1
         assert display._repr_mimebundle_()[0]["text/plain"] == display.summary
-
-
-def test_exercises_reject_the_usual_mistakes(capsys):
-    def said(check, answer):
-        check(answer)
-        return capsys.readouterr().out.strip()
-
-    def moments(a, b):
-        product = a * b / ((a + b) * (a + b + 1))
-        return 2 * product, product
-
-    assert said(check_moments, moments).startswith("Right")
-    assert "not over the mixture" in said(check_moments, lambda a, b: (b / (a + b), 0))
-    assert "mean square" in said(
-        check_moments, lambda a, b: (moments(a, b)[0], moments(a, b)[0] ** 2)
-    )
-    assert "wrong" in said(check_moments, lambda a, b: (0.1, 0.1))
-    assert said(check_moments, lambda a, b: None) == "Nothing returned yet."
-
-    def term(f, g, s):
-        p = f.sigmoid()
-        return s**2 / 2 * (p * (1 - p) * g.square().sum(1)).mean()
-
-    assert said(check_noise_term, term).startswith("Right")
-    assert "1/2" in said(check_noise_term, lambda f, g, s: 2 * term(f, g, s))
-    assert "squared" in said(check_noise_term, lambda f, g, s: term(f, g, s) / s)
-    assert "mean" in said(check_noise_term, lambda f, g, s: 12 * term(f, g, s))
-    assert "check" in said(check_noise_term, lambda f, g, s: 0.3 * term(f, g, s))

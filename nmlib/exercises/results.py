@@ -1,4 +1,4 @@
-"""Checks of the exercises in notebook 05: each tells a right answer from the usual wrong ones."""
+"""Exercises of notebook 05: robust accuracy and calibration."""
 
 from __future__ import annotations
 
@@ -6,26 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from nmlib.evaluation.predictions import Predictions
+from nmlib.exercises._verdict import Verdict, number_verdict
 from nmlib.metrics import expected_calibration_error, rms_calibration_error
 
 __all__ = ["check_calibration", "check_robust_accuracy"]
 
 
-def _verdict(answer: Any, truth: float, slips: Sequence[tuple[str, float]], right: str) -> None:
-    if answer is None:
-        print("Nothing returned yet.")
-    elif not isinstance(answer, (int, float, np.number)) and np.ndim(answer):
-        print("Not yet: return one number.")
-    elif np.isclose(float(answer), truth, rtol=1e-5, atol=1e-9):
-        print(f"Right: {right}.")
-    else:
-        named = (name for name, v in slips if np.isclose(float(answer), v, rtol=1e-5, atol=1e-9))
-        print(f"Not yet: {next(named, 'the number differs from the definition')}.")
-
-
-def check_robust_accuracy(answer: Callable[[Mapping[str, Sequence[float]], float], Any]) -> None:
+def check_robust_accuracy(answer: Callable[[Mapping[str, Sequence[float]], float], Any]) -> Verdict:
     """Check a function (accuracy, clean) -> robust accuracy.
 
     `accuracy` has five accuracies, one a severity, for each of the corruptions; `clean` is the
@@ -33,7 +23,7 @@ def check_robust_accuracy(answer: Callable[[Mapping[str, Sequence[float]], float
     mean is over all sets.
 
     >>> check_robust_accuracy(lambda accuracy, clean: sum(accuracy["fog"]) / 5)
-    Not yet: that is one corruption alone.
+    ✗ not yet: that is one corruption alone.
     """
     draw = np.random.default_rng(5)
     accuracy = {n: draw.uniform(0.2, 0.9, 5).tolist() for n in ("snow", "fog", "tilt")}
@@ -43,32 +33,32 @@ def check_robust_accuracy(answer: Callable[[Mapping[str, Sequence[float]], float
     truth = float(np.mean(every))
     means = [float(np.mean(levels)) for levels in accuracy.values()]
     slips = [
-        ("that is one corruption alone", means[1]),
-        ("clean images do not count", float(np.mean([*every, clean]))),
-        ("that is the error; one minus it is the accuracy", 1 - truth),
-        ("that is in percent; accuracies here are shares", 100 * truth),
-        ("that is relative to clean images", truth / clean),
+        ("that is one corruption alone.", means[1]),
+        ("clean images do not count.", float(np.mean([*every, clean]))),
+        ("that is the error; one minus it is the accuracy.", 1 - truth),
+        ("that is in percent; accuracies here are shares.", 100 * truth),
+        ("that is relative to clean images.", truth / clean),
         (
-            "that is the hardest severity alone",
+            "that is the hardest severity alone.",
             float(np.mean([levels[-1] for levels in accuracy.values()])),
         ),
         (
-            "that is a mean of means: every set counts once, and one corruption has fewer",
+            "that is a mean of means: every set counts once, and one corruption has fewer.",
             float(np.mean(means)),
         ),
     ]
     kept = {n: list(levels) for n, levels in accuracy.items()}
-    _verdict(answer(kept, clean), truth, slips, "the plain mean over all corrupted sets")
+    return number_verdict(
+        answer(kept, clean), truth, "the plain mean over all corrupted sets.", slips
+    )
 
 
-def check_calibration(answer: Callable[[Any, Any], Any]) -> None:
+def check_calibration(answer: Callable[[Any, Any], Any]) -> Verdict:
     """Check a function (confidence, correct) -> expected calibration error, 15 equal bins.
 
     >>> check_calibration(lambda confidence, correct: abs(confidence.mean() - correct.mean()))
-    Not yet: that is one bin for all; gaps of opposite sign cancel.
+    ✗ not yet: that is one bin for all; gaps of opposite sign cancel.
     """
-    import torch
-
     draw = np.random.default_rng(8)
     n, bins = 400, 15
     # Too sure where it is sure, not sure enough where it is not, so that signs matter.
@@ -85,18 +75,18 @@ def check_calibration(answer: Callable[[Any, Any], Any]) -> None:
     weights = np.array([i.mean() for i in inside])
     slips = [
         (
-            "that is one bin for all; gaps of opposite sign cancel",
+            "that is one bin for all; gaps of opposite sign cancel.",
             abs(float(confidence.mean() - correct.mean())),
         ),
-        ("take the absolute value of each bin's gap", float((weights * gaps).sum())),
-        ("weigh each bin by its share of predictions", float(np.abs(gaps).mean())),
-        ("divide by all predictions, not by the bins", float(np.abs(gaps).sum())),
-        ("that is the largest gap", float(np.abs(gaps).max())),
-        ("that is the root of the mean square", float(np.sqrt((weights * gaps**2).sum()))),
-        ("that is the RMS calibration error", float(rms_calibration_error(found))),
-        ("that is in percent", 100 * truth),
+        ("take the absolute value of each bin's gap.", float((weights * gaps).sum())),
+        ("weigh each bin by its share of predictions.", float(np.abs(gaps).mean())),
+        ("divide by all predictions, not by the bins.", float(np.abs(gaps).sum())),
+        ("that is the largest gap.", float(np.abs(gaps).max())),
+        ("that is the root of the mean square.", float(np.sqrt((weights * gaps**2).sum()))),
+        ("that is the RMS calibration error.", float(rms_calibration_error(found))),
+        ("that is in percent.", 100 * truth),
     ]
-    _verdict(
-        answer(confidence.copy(), correct.copy()), truth, slips,
-        "it equals nmlib.expected_calibration_error",
+    return number_verdict(
+        answer(confidence.copy(), correct.copy()), truth,
+        "it equals nmlib.expected_calibration_error.", slips,
     )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Exercises of notebooks 06 and 07: effects of switches, and the paper's arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nmlib import _checks
+from nmlib.effects import Cells, effects
+from nmlib.exercises._verdict import Verdict, matching_slip
+from nmlib.paper import SWITCHES, ablation
+from nmlib.rng import Rng
+
+__all__ = ["check_mean_gain", "check_new_row", "check_rounding", "check_suspect"]
+
+
+def check_mean_gain(function: Callable[[float, float, float, float], Any]) -> Verdict:
+    """Check `function(none, a, b, both)`: the gain of a, averaged over both orders.
+
+    >>> check_mean_gain(lambda none, a, b, both: (a - none + both - b) / 2)
+    ✓ right: a first and a last count alike.
+    >>> check_mean_gain(lambda none, a, b, both: a - none)
+    ✗ not yet: that is the gain of a alone; a may also come after b.
+    """
+    trials = [(1.0, 3.0, 4.0, 9.0), (47.4, 53.2, 49.5, 58.7)]
+    if function(*trials[0]) is None:
+        return Verdict(None, "return a number instead of None, then run again.")
+    wrong = matching_slip(
+        function,
+        trials,
+        lambda none, a, b, both: (a - none + both - b) / 2,
+        [
+            (
+                "that is the gain of a alone; a may also come after b.",
+                lambda none, a, b, both: a - none,
+            ),
+            (
+                "that is the gain of a after b; a may also come first.",
+                lambda none, a, b, both: both - b,
+            ),
+            (
+                "that shares the whole gain equally, whatever a and b do alone.",
+                lambda none, a, b, both: (both - none) / 2,
+            ),
+            (
+                "that is the gain of b.",
+                lambda none, a, b, both: (b - none + both - a) / 2,
+            ),
+            (
+                "that is the interaction: how much the gain of a changes when b is on.",
+                lambda none, a, b, both: both - b - a + none,
+            ),
+            ("take the mean of the two gains, not their sum.",
+             lambda none, a, b, both: a - none + both - b),
+        ],
+    )  # fmt: skip
+    if wrong is None:
+        return Verdict(True, "a first and a last count alike.")
+    return Verdict(False, wrong)
+
+
+def check_new_row(answer: Sequence[str] | None) -> Verdict:
+    """Say whether one more row of Table 4 would determine every interaction of two switches.
+
+    The pair of augmentations and JSD loss is taken not to interact, as in the heat map.
+
+    Args:
+        answer: The switches that are on in the new row, or None.
+
+    >>> check_new_row(("jsd_loss",)).right
+    False
+    """
+    if answer is None:
+        return Verdict(None, f"name the switches of the row, some of {', '.join(SWITCHES)}.")
+    for switch in answer:
+        _checks.choice("switch", switch, SWITCHES)
+    row = tuple(s in answer for s in SWITCHES)
+    cells = ablation()
+    if row in cells.rows:
+        return Verdict(False, "Table 4 has that row already.")
+    # Which terms are determined does not depend on the value.
+    grown = Cells(SWITCHES, np.vstack([cells.on, row]), np.vstack([cells.values, [0.0]]))
+    found = effects(grown, Rng(0), resamples=2, without=[(SWITCHES[0], SWITCHES[3])])
+    left = [" x ".join(t) for t, known in zip(found.terms, found.identified, strict=True)
+            if not known]  # fmt: skip
+    if left:
+        return Verdict(False, f"with it these stay open: {', '.join(left)}.")
+    return Verdict(True, "with it the eleven rows determine all five interactions.")
+
+
+def check_rounding(function: Callable[[int], Any]) -> Verdict:
+    """Check `function(parts)`: how far rounding can move a mean printed with one digit.
+
+    The mean of `parts` numbers and the numbers themselves are printed in tenths.
+
+    >>> check_rounding(lambda parts: 0.1)
+    ✓ right: half a tenth from the mean, half a tenth from its parts.
+    >>> check_rounding(lambda parts: 0.05)
+    ✗ not yet: the parts are rounded too, all perhaps the same way.
+    """
+    if function(15) is None:
+        return Verdict(None, "return a number of points instead of None, then run again.")
+    wrong = matching_slip(
+        function, [(15,), (3,)], lambda parts: 0.1,
+        [
+            ("the parts are rounded too, all perhaps the same way.", lambda parts: 0.05),
+            (
+                "the mean divides the errors of its parts by their number.",
+                lambda parts: 0.05 * (parts + 1),
+            ),
+            (
+                "that is how far errors of changing signs get; the largest have one sign.",
+                lambda parts: 0.05 + 0.05 / parts**0.5,
+            ),
+        ],
+    )  # fmt: skip
+    if wrong is None:
+        return Verdict(True, "half a tenth from the mean, half a tenth from its parts.")
+    return Verdict(False, wrong)
+
+
+def check_suspect(answer: str | None, table: int = 9) -> Verdict:
+    """Say whether a method's row is the one that does not have the average that is printed of it.
+
+    Args:
+        answer: Name of the method, or None.
+        table: Table of corruptions.
+
+    >>> check_suspect("Mixup")
+    ✗ not yet: that row has the average that is printed of it.
+    """
+    from nmlib.paper._audit import findings
+    from nmlib.paper._tables import numbers
+
+    if answer is None:
+        return Verdict(None, "name a method, then run again.")
+    _checks.choice("method", answer, {p.method for p in numbers(table)})
+    for f in findings()[0]:
+        if f.kind == "average" and f.against == table and f.method == answer:
+            return Verdict(
+                True, f"it averages {f.recomputed:.1f}, Table {f.table} prints {f.printed:.1f}."
+            )
+    return Verdict(False, "that row has the average that is printed of it.")

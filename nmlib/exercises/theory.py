@@ -1,0 +1,72 @@
+"""Exercises of notebook 02: moments of the mixing weight, and the noise term."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from nmlib.exercises._verdict import Verdict, number_verdict
+from nmlib.theory import example_problem, mixing_moments, nfm_expansion
+
+__all__ = ["check_moments", "check_noise_term"]
+
+
+def check_moments(answer: Callable[[float, float], Any]) -> Verdict:
+    """Check a function (alpha, beta) -> (m1, m2).
+
+    >>> check_moments(mixing_moments)
+    ✓ right: both moments, for three pairs of parameters.
+    >>> check_moments(lambda a, b: (b / (a + b), 0.0))
+    ✗ not yet: m1 is the mean over the mixture of two Betas, not over Beta(alpha, beta) alone.
+    """
+    if answer(1.0, 1.0) is None:
+        return Verdict(None, "return the two moments instead of None, then run again.")
+    for alpha, beta in ((1.0, 1.0), (1.3, 0.7), (0.2, 2.0)):
+        m1, m2 = answer(alpha, beta)
+        want1, want2 = mixing_moments(alpha, beta)
+        first = number_verdict(
+            m1, want1, "",
+            [("m1 is the mean over the mixture of two Betas, not over Beta(alpha, beta) alone.",
+              beta / (alpha + beta))],
+        )  # fmt: skip
+        if first.right is not True:
+            return first
+        second = number_verdict(
+            m2, want2, "", [("m2 is the mean square, not the square of the mean.", want1**2)]
+        )
+        if second.right is not True:
+            return second
+    return Verdict(True, "both moments, for three pairs of parameters.")
+
+
+def check_noise_term(answer: Callable[[Any, Any, float], Any]) -> Verdict:
+    r"""Check a function (logits, gradients, sigma) -> $\sigma^2 R_2^{add}$.
+
+    >>> check_noise_term(lambda f, g, s: None)
+    · not tried yet: return a number instead of None, then run again.
+    """
+    problem = example_problem()
+    x = problem.X.clone().requires_grad_(True)
+    logits = problem.f(x)
+    (gradients,) = torch.autograd.grad(logits.sum(), x)
+    sigma = 0.4
+    logits = logits.detach()
+    got = answer(logits, gradients, sigma)
+    terms = nfm_expansion(
+        problem.f, problem.X, problem.y, alpha=None, sigma_add=sigma, sigma_mult=0.0
+    )
+    want = float(terms.R2_add)
+    slips = [
+        ("the factor 1/2 is lost.", 2 * want),
+        ("the level enters squared.", want / sigma),
+        ("take the mean over the points.", len(problem.X) * want),
+        ("the norm of the gradient enters squared.", float(_first_power(logits, gradients, sigma))),
+    ]
+    return number_verdict(got, want, "the same as nfm_expansion(...).R2_add.", slips)
+
+
+def _first_power(logits: Any, gradients: Any, sigma: float) -> Any:
+    p = logits.sigmoid()
+    return sigma**2 / 2 * (p * (1 - p) * gradients.norm(dim=1)).mean()
