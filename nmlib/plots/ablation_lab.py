@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nmlib.plots.shown import Shown
-from nmlib.plots.style import OKABE_ITO
+from nmlib.plots.style import OKABE_ITO, new_figure
 from nmlib.reproduction.placing import COLUMNS, LabTable, signed
 
 __all__ = ["AblationLabDisplay"]
@@ -58,17 +58,10 @@ class AblationLabDisplay(Shown):
 
     def plot(self) -> Any:
         """Draw with matplotlib; returns the figure."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
         names = [n for n in COLUMNS if self.table.column(n)]
         rows = self.table.rows
         wide = any(row.levels for row in rows)
-        figure = Figure(
-            figsize=((3.6 if wide else 2.4) + 2.7 * len(names), 0.34 * len(rows) + 1.9),
-            layout="constrained",
-        )
-        FigureCanvasAgg(figure)
+        figure = new_figure((3.6 if wide else 2.4) + 2.7 * len(names), 0.34 * len(rows) + 1.9)
         axes = figure.subplots(
             1, len(names) + 1, sharey=True, squeeze=False,
             width_ratios=[2.2 if wide else 1.1, *[2.2] * len(names)],

@@ -25,7 +25,7 @@ from nmlib.models import StagedModel
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.plots.robustness import scheme_label
 from nmlib.plots.shown import Shown, png
-from nmlib.plots.style import OKABE_ITO
+from nmlib.plots.style import OKABE_ITO, new_figure
 from nmlib.rng import Rng
 from nmlib.views import AugMix, AugMixPlan
 
@@ -214,16 +214,6 @@ def pillow_font(size: int) -> Any:
     return ImageFont.truetype(str(path), size)
 
 
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # The object interface, not pyplot: widgets may draw while a cell is plotting.
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _picture(axes: Any, pixels: NDArray, title: str = "", below: str = "", size: int = 9) -> None:
     axes.imshow(pixels, interpolation="nearest")
     axes.set_xticks([])
@@ -278,7 +268,7 @@ class LawDisplay(_Compact):
         return f"Mixing weights lambda ({self.title}). {'; '.join(parts)}."
 
     def plot(self) -> Any:
-        figure = _figure(2.7 * len(self.alphas), 2.5)
+        figure = new_figure(2.7 * len(self.alphas), 2.5, layout=None)
         grid = figure.subplots(1, len(self.alphas), sharey=True, squeeze=False)[0]
         where = np.linspace(0.005, 0.995, 199)
         for axes, alpha, lam in zip(grid, self.alphas, self.lam, strict=True):
@@ -444,7 +434,7 @@ class MixingDisplay(_Compact):
     def plot(self) -> Any:
         columns = 4 if self.noisy else 3
         low = self.point == 0
-        figure = _figure(2.25 * columns, 2.75 if low else 4.6)
+        figure = new_figure(2.25 * columns, 2.75 if low else 4.6, layout=None)
         tops = figure.subplots(
             1 if low else 2, columns, squeeze=False, height_ratios=None if low else (1, 2.1)
         )
@@ -582,7 +572,7 @@ class NoiseDisplay(_Compact):
 
     def plot(self) -> Any:
         rows = len(self.laws)
-        figure = _figure(8.6, 2.2 * rows + 0.35)
+        figure = new_figure(8.6, 2.2 * rows + 0.35, layout=None)
         grid = figure.subplots(rows, 4, squeeze=False)
         heads = ("clean", "additive", "multiplicative", "both")
         for r, name in enumerate(self.laws):
@@ -688,7 +678,7 @@ class MixersDisplay(_Compact):
 
     def plot(self) -> Any:
         rows, columns = len(self.samples), 2 + len(self.names)
-        figure = _figure(1.75 * columns, 2.12 * rows + 0.25)
+        figure = new_figure(1.75 * columns, 2.12 * rows + 0.25, layout=None)
         grid = figure.subplots(rows, columns, squeeze=False)
         for i, (a, b) in enumerate(self.labels):
             pictures = [self.samples[i], self.partners[i], *self.mixed[:, i]]
@@ -792,7 +782,7 @@ class AugMixDisplay(_Compact):
         deepest = max((len(s) for s in self.steps), default=1)
         rows = max(len(self.steps), 1)
         columns = deepest + 2
-        figure = _figure(1.75 * columns, 1.98 * rows + 0.3)
+        figure = new_figure(1.75 * columns, 1.98 * rows + 0.3, layout=None)
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.ravel():
             axes.axis("off")
@@ -888,7 +878,7 @@ class ViewsDisplay(_Compact):
 
     def plot(self) -> Any:
         count, rows = len(self.probs), len(self.labels)
-        figure = _figure(9.2, 1.62 * rows + 1.1)
+        figure = new_figure(9.2, 1.62 * rows + 1.1, layout=None)
         whole = figure.subplots(
             rows, count + 2, squeeze=False, width_ratios=(*[1] * count, 0.12, 3.6)
         )
@@ -1005,7 +995,7 @@ class SeverityDisplay(_Compact):
         )
 
     def plot(self) -> Any:
-        figure = _figure(9, 3.1)
+        figure = new_figure(9, 3.1, layout=None)
         left, right = figure.subplots(1, 2)
         middle = len(self.severities) // 2
         for k, (name, jsd) in enumerate(zip(self.names, self.jsd, strict=True)):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nmlib.corruptions import CORRUPTIONS, FAMILIES, corrupt, perturbation_sequence
 from nmlib.plots.shown import Shown
+from nmlib.plots.style import new_figure
 
 __all__ = [
     "ContactSheetDisplay",
@@ -74,16 +75,6 @@ class _Photographic(Shown):
             "image/jpeg": encode_jpeg(np.ascontiguousarray(picture)),
         }
         return data, {"image/jpeg": {"alt": self.summary}}
-
-
-def _figure(width: float, height: float, dpi: float = 80) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # The object interface, not pyplot: widgets may draw while a cell is plotting.
-    figure = Figure(figsize=(width, height), dpi=dpi)
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _words(name: str) -> str:
@@ -153,7 +144,7 @@ class ContactSheetDisplay(_Photographic):
                 sheet[s * rows : (s + 1) * rows - gap, j * columns : (j + 1) * columns - gap] = tile
         height, width = sheet.shape[:2]
         left, right, top = 24, 70, 76
-        figure = _figure((width + left + right) / 80, (height + top) / 80)
+        figure = new_figure((width + left + right) / 80, (height + top) / 80, dpi=80, layout=None)
         whole = (width + left + right, height + top)
         axes = figure.add_axes((left / whole[0], 0, width / whole[0], height / whole[1]))
         axes.imshow(sheet, interpolation="nearest", aspect="auto")
@@ -215,7 +206,7 @@ class DifferenceDisplay(_Photographic):
 
     def plot(self) -> Any:
         strip = compare_strip(self.clean, self.corrupted)
-        figure = _figure(9, 9 * strip.shape[0] / strip.shape[1] + 0.3)
+        figure = new_figure(9, 9 * strip.shape[0] / strip.shape[1] + 0.3, dpi=80, layout=None)
         axes = figure.add_axes(
             (0, 0, 1, strip.shape[0] / strip.shape[1] * 9 / figure.get_figheight())
         )
@@ -304,7 +295,7 @@ class FrequencyDisplay(Shown):
         )
 
     def plot(self) -> Any:
-        figure = _figure(9, 0.27 * len(self.names) + 1.2)
+        figure = new_figure(9, 0.27 * len(self.names) + 1.2, dpi=80, layout=None)
         heat, bars = figure.subplots(
             1, 2, width_ratios=(3, 1), sharey=True,
             gridspec_kw={"left": 0.17, "right": 0.98, "top": 0.90, "bottom": 0.13, "wspace": 0.12},
@@ -371,7 +362,7 @@ class SequenceDisplay(_Photographic):
 
     def plot(self) -> Any:
         shown = np.linspace(0, len(self.frames) - 1, 7).round().astype(int)
-        figure = _figure(9, 1.6)
+        figure = new_figure(9, 1.6, dpi=80, layout=None)
         grid = figure.subplots(
             1, 7, gridspec_kw={"wspace": 0.04, "left": 0, "right": 1, "top": 0.86, "bottom": 0}
         )

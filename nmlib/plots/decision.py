@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nmlib.data import POLYGON_VERTICES
 from nmlib.plots.shown import Shown
-from nmlib.plots.style import CLASS_COLOURS, CLASS_MARKERS, LANE_LABELS
+from nmlib.plots.style import CLASS_COLOURS, CLASS_MARKERS, LANE_LABELS, new_figure
 
 if TYPE_CHECKING:
     from nmlib.explorer import ToyLab
@@ -108,13 +108,12 @@ class DecisionBoundaryDisplay(Shown):
             The matplotlib figure.
         """
         from matplotlib.colors import LinearSegmentedColormap
-        from matplotlib.figure import Figure
 
         if axes is None:
             columns = min(columns, len(self.panels))
             rows = -(-len(self.panels) // columns)
             # Not pyplot: no global state, and safe in a callback.
-            figure = Figure(figsize=(3.3 * columns, 3.65 * rows + 0.35), layout="constrained")
+            figure = new_figure(3.3 * columns, 3.65 * rows + 0.35)
             axes = figure.subplots(rows, columns, squeeze=False)
         axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
         if len(axes) < len(self.panels):

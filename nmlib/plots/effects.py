@@ -15,13 +15,12 @@ from nmlib.plots.paper import (
     _PAPER,
     _ablation_conditions,
     _diamond,
-    _figure,
     _low,
     _note,
     _same_switches,
 )
 from nmlib.plots.shown import Shown
-from nmlib.plots.style import OKABE_ITO
+from nmlib.plots.style import OKABE_ITO, new_figure
 from nmlib.reproduction.measured import ablation_cells
 from nmlib.rng import Rng
 
@@ -124,7 +123,7 @@ class EffectsDisplay(Shown):
         rows = self.rows()
         gains = [f"mean gain: {_low(s)}" for s in SWITCHES]
         terms = [t for t in rows["paper"] if t not in gains]
-        figure = _figure(11, 0.34 * len(terms) + 1.7)
+        figure = new_figure(11, 0.34 * len(terms) + 1.7)
         left, right = figure.subplots(1, 2, width_ratios=(6, 5), sharex=True)
         self._panel(left, terms, rows)
         self._panel(right, gains, rows)
@@ -231,7 +230,7 @@ class PrecisionDisplay(Shown):
         """Draw the half width against the number of seeds, and the paper's steps beside it."""
         p = precision(self.ours)
         s = np.arange(1, self.seeds + 1)
-        figure = _figure(9, 4.2)
+        figure = new_figure(9, 4.2)
         ax, side = figure.subplots(1, 2, width_ratios=(7, 2), sharey=True)
         known = not np.isnan(p.seed_deviation)
         sizes = [(p.images, "-", "o")] + ([(10_000, "--", "s")] if p.images != 10_000 else [])

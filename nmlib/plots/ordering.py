@@ -11,7 +11,7 @@ from typing import Any
 from nmlib.paper._tables import SPECS
 from nmlib.plots.robustness import scheme_label
 from nmlib.plots.shown import Shown
-from nmlib.plots.style import OKABE_ITO, PAPER_STYLE
+from nmlib.plots.style import OKABE_ITO, PAPER_STYLE, new_figure
 from nmlib.reproduction.ordering import VERDICTS, Ordering, paper_ordering
 
 __all__ = ["OrderingDisplay"]
@@ -71,13 +71,11 @@ class OrderingDisplay(Shown):
 
     def plot(self) -> Any:
         """Draw with matplotlib; return the figure."""
-        from matplotlib.figure import Figure
-
         o = self.ordering
         n = len(o.schemes)
         differences = bool(o.to_baseline)
         height = max(0.36 * len(self.rows()), 0.42 * n) + 2.0
-        figure = Figure(figsize=(11.0 if differences else 6.4, height), layout="constrained")
+        figure = new_figure(11.0 if differences else 6.4, height)
         if differences:
             left, right = figure.subplots(1, 2, width_ratios=(5, 5.6))
             self._differences(left)

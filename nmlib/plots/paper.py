@@ -21,7 +21,7 @@ from nmlib.paper import SWITCHES, ablation
 from nmlib.paper._audit import Finding, findings
 from nmlib.paper._tables import SPECS, Number, numbers
 from nmlib.plots.shown import Shown
-from nmlib.plots.style import OKABE_ITO
+from nmlib.plots.style import OKABE_ITO, new_figure
 from nmlib.plots.tables import Column, TableDisplay
 from nmlib.reproduction.compared import (
     PAPER_NAMES,
@@ -51,16 +51,6 @@ _WORDS = {
 _TEST_SET = {"robust_accuracy": "CIFAR-100-C", "clean_accuracy": "CIFAR-100"}
 _OURS = OKABE_ITO["blue"]
 _PAPER = "0.35"
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # The object interface, not pyplot: widgets may draw while a cell is plotting.
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _note(figure: Any, text: str) -> None:
@@ -264,7 +254,7 @@ class AblationTableDisplay(Shown):
         """Draw the ticks on the left and the gains over the first row on the right."""
         entries = self._entries()
         n = len(entries)
-        figure = _figure(10, 0.36 * n + 1.5)
+        figure = new_figure(10, 0.36 * n + 1.5)
         left, right = figure.subplots(
             1, 2, width_ratios=(5.4 if self.ours else 4.6, 5), sharey=True
         )
@@ -423,7 +413,7 @@ class WaterfallDisplay(Shown):
         routes = self.routes()
         columns = min(2, len(routes))
         lines = -(-len(routes) // columns)
-        figure = _figure(4.9 * columns, 2.9 * lines + 0.4)
+        figure = new_figure(4.9 * columns, 2.9 * lines + 0.4)
         axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
         for ax in axes.flat[len(routes) :]:
             ax.axis("off")
@@ -548,7 +538,7 @@ class InteractionDisplay(Shown):
 
     def plot(self) -> Any:
         """Draw the effects as a heat map, and beside it the gains by what was on before."""
-        figure = _figure(12, 4.4)
+        figure = new_figure(12, 4.4)
         left, right = figure.subplots(1, 2, width_ratios=(5, 9))
         found = self._effects()
         square = np.full((4, 4), np.nan)
@@ -707,7 +697,7 @@ class AccuracyScatterDisplay(Shown):
 
     def plot(self) -> Any:
         """Draw the methods; bars reach from the lowest to the highest seed where printed."""
-        figure = _figure(7.6, 5.4)
+        figure = new_figure(7.6, 5.4)
         ax = figure.subplots()
         points, labels, spans = [], [], []
         for method, (a, b) in self.paper.items():
@@ -935,7 +925,7 @@ class FamilyDisplay(Shown):
         wrong = _flagged(self.table)
         order = sorted(self.means, key=lambda m: np.mean([*self.means[m].values()]))
         order += [m for m in self.ours if m not in order]
-        figure = _figure(10.5, 0.33 * len(order) + 1.5)
+        figure = new_figure(10.5, 0.33 * len(order) + 1.5)
         axes = figure.subplots(1, 4, sharey=True)
         for ax, family in zip(axes, CORRUPTION_FAMILIES, strict=True):
             best = max(self.means, key=lambda m: self.means[m][family])
@@ -1077,7 +1067,7 @@ class CorruptionDifferenceDisplay(Shown):
         if self.ours:
             panels.append(("ours", *self.difference(ours=True)))
         heights = [len(p[1]) for p in panels]
-        figure = _figure(11.5, 0.36 * sum(heights) + 2.0 + 0.5 * (len(panels) - 1))
+        figure = new_figure(11.5, 0.36 * sum(heights) + 2.0 + 0.5 * (len(panels) - 1))
         axes = figure.subplots(
             len(panels), 1, squeeze=False, sharex=True, height_ratios=heights
         ).ravel()

@@ -16,7 +16,7 @@ from nmlib.evaluation import CorruptionReport, PerturbationReport, Predictions
 from nmlib.metrics import CORRUPTION_FAMILIES, ReliabilityCurve, reliability_curve
 from nmlib.paper._tables import SPECS
 from nmlib.plots.shown import Shown
-from nmlib.plots.style import LANE_LABELS, OKABE_ITO, PAPER_STYLE
+from nmlib.plots.style import LANE_LABELS, OKABE_ITO, PAPER_STYLE, new_figure
 from nmlib.reproduction.compared import conditions as conditions_of
 from nmlib.reproduction.ordering import published_by_corruption
 
@@ -285,13 +285,6 @@ def _in_paper(paper: Paper | None, names: Sequence[str], schemes: Sequence[str])
     return found
 
 
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.figure import Figure
-
-    # Not pyplot: no global state, and safe in a callback.
-    return Figure(figsize=(width, height), layout="constrained")
-
-
 def _small_print(figure: Any, text: str) -> None:
     if text:
         figure.supxlabel(text, fontsize=7.5, color="0.35", x=0.99, ha="right")
@@ -387,7 +380,7 @@ class CorruptionRadarDisplay(Shown):
         figure = None
         if ax is None:
             # Placed by hand: automatic layouts forget the names around a round plot.
-            figure = _figure(8.2, 5.9)
+            figure = new_figure(8.2, 5.9)
             figure.set_layout_engine("none")
             ax = figure.add_axes((0.95 / 8.2, 0.85 / 5.9, 4.6 / 8.2, 4.6 / 5.9), projection="polar")
         if ax.name != "polar":
@@ -521,7 +514,7 @@ class _BarsDisplay(Shown):
         figure = None
         wide = 2.2 + self._room * len(self.groups) + 0.12 * len(self.measured)
         if ax is None:
-            figure = _figure(wide, 3.9)
+            figure = new_figure(wide, 3.9)
             ax = figure.add_subplot()
         looks = _looks([m.scheme for m in self.measured])
         width = 0.82 / len(self.measured)
@@ -838,7 +831,7 @@ class ReliabilityDisplay(Shown):
         figure, below = None, None
         if axes is None:
             count = len(self.curves)
-            figure = _figure(2.9 * count + 0.6, 5.0)
+            figure = new_figure(2.9 * count + 0.6, 5.0)
             grid = figure.subplots(
                 2, count, squeeze=False, sharex=True, sharey="row",
                 gridspec_kw={"height_ratios": [3.4, 1]},
@@ -1022,7 +1015,7 @@ class FlipCurvesDisplay(Shown):
         if axes is None:
             columns = min(columns, len(self.names))
             rows = -(-len(self.names) // columns)
-            figure = _figure(2.35 * columns, 2.15 * rows + 0.75)
+            figure = new_figure(2.35 * columns, 2.15 * rows + 0.75)
             axes = figure.subplots(rows, columns, squeeze=False)
         axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
         if len(axes) < len(self.names):

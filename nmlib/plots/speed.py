@@ -9,7 +9,7 @@ from typing import Any
 from nmlib.corruptions import CORRUPTIONS
 from nmlib.measured import measured_files, read_measured
 from nmlib.plots.shown import Shown
-from nmlib.plots.style import OKABE_ITO
+from nmlib.plots.style import OKABE_ITO, new_figure
 
 __all__ = ["Ratio", "SpeedDisplay", "Wait"]
 
@@ -195,10 +195,8 @@ class SpeedDisplay(Shown):
 
     def plot(self) -> Any:
         """Draw with matplotlib; return the figure."""
-        from matplotlib.figure import Figure
-
         rows = max(len(self.ratios), len(self.waits))
-        figure = Figure(figsize=(12, 0.46 * rows + 1.5), layout="constrained")
+        figure = new_figure(12, 0.46 * rows + 1.5)
         left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
         for at, ratio in enumerate(self.ratios):
             slow = ratio.times < 1

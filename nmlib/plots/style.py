@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "PAPER_STYLE"]
+from typing import Any
+
+__all__ = [
+    "CLASS_COLOURS",
+    "CLASS_MARKERS",
+    "LANE_LABELS",
+    "OKABE_ITO",
+    "PAPER_STYLE",
+    "new_figure",
+]
 
 OKABE_ITO: dict[str, str] = {
     "black": "#000000",
@@ -33,3 +42,19 @@ LANE_LABELS: dict[str, str] = {
     "noisymix": "NoisyMix",
 }
 """How figures call the six schemes of Fig. 4."""
+
+
+def new_figure(
+    width: float, height: float, *, dpi: float | None = None, layout: Any = "constrained"
+) -> Any:
+    """Return an empty matplotlib figure of some inches.
+
+    Made by the object interface, not pyplot: there is no global state, and widgets may draw while
+    a cell is plotting.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
+    FigureCanvasAgg(figure)
+    return figure

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nmlib.plots.shown import Shown
-from nmlib.plots.style import LANE_LABELS, OKABE_ITO
+from nmlib.plots.style import LANE_LABELS, OKABE_ITO, new_figure
 from nmlib.theory import Expansion, slope
 
 __all__ = ["RemainderDisplay", "TermsDisplay", "TrainedTermsDisplay"]
@@ -69,11 +69,9 @@ class RemainderDisplay(Shown):
 
     def plot(self, ax: Any = None) -> Any:
         """Draw with matplotlib; return the figure."""
-        from matplotlib.figure import Figure
-
         figure = None
         if ax is None:
-            figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+            figure = new_figure(6.4, 4.2)
             ax = figure.add_subplot()
         for i, (name, values) in enumerate(self.controls.items()):
             ax.loglog(
@@ -136,11 +134,9 @@ class TermsDisplay(Shown):
 
     def plot(self, ax: Any = None) -> Any:
         """Draw with matplotlib; return the figure."""
-        from matplotlib.figure import Figure
-
         figure = None
         if ax is None:
-            figure = Figure(figsize=(6.4, 0.34 * len(self.names) + 1.1), layout="constrained")
+            figure = new_figure(6.4, 0.34 * len(self.names) + 1.1)
             ax = figure.add_subplot()
         values = np.array(self.values)
         bars = ax.barh(
@@ -214,10 +210,8 @@ class TrainedTermsDisplay(Shown):
 
     def plot(self, ax: Any = None) -> Any:
         """Draw with matplotlib; return the figure."""
-        from matplotlib.figure import Figure
-
         count = len(self.terms)
-        figure = Figure(figsize=(2.5 * count + 1.6, 3.1), layout="constrained")
+        figure = new_figure(2.5 * count + 1.6, 3.1)
         axes = figure.subplots(1, count, sharey=True, squeeze=False)[0]
         labels = [LANE_LABELS.get(s, "Before training") for s in self.schemes]
         for ax, term, mean, error in zip(axes, self.terms, self.mean, self.error, strict=True):
@@ -260,11 +254,9 @@ def draw_meter(reply: dict[str, Any]) -> Any:
     Returns:
         The matplotlib figure.
     """
-    from matplotlib.figure import Figure
-
     amber = reply["parted"]
     colour = OKABE_ITO["orange"] if amber else OKABE_ITO["blue"]
-    figure = Figure(figsize=(6.4, 3.3), layout="constrained")
+    figure = new_figure(6.4, 3.3)
     ax = figure.add_subplot()
     curve = reply["curve"]
     ax.plot(curve["eps"], curve["measured"], color="black", label="measured")

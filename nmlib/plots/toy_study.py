@@ -11,7 +11,7 @@ import numpy as np
 from nmlib import _checks
 from nmlib.measured import read_measured
 from nmlib.plots.shown import Shown
-from nmlib.plots.style import LANE_LABELS, OKABE_ITO, PAPER_STYLE
+from nmlib.plots.style import LANE_LABELS, OKABE_ITO, PAPER_STYLE, new_figure
 
 __all__ = ["PAPER_FIG4", "ToyScreenDisplay", "ToyStudyDisplay"]
 
@@ -109,10 +109,8 @@ class ToyStudyDisplay(Shown):
 
     def plot(self) -> Any:
         """Draw with matplotlib; bars are 95 % intervals of the mean, diamonds the paper."""
-        from matplotlib.figure import Figure
-
         rows, columns = len(self.records), len(_COLUMNS)
-        figure = Figure(figsize=(2.7 * columns + 1.4, 2.0 * rows + 1.1), layout="constrained")
+        figure = new_figure(2.7 * columns + 1.4, 2.0 * rows + 1.1)
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex="col")
         lanes = list(LANE_LABELS)
         y = np.arange(len(lanes))[::-1]
@@ -188,9 +186,7 @@ class ToyScreenDisplay(Shown):
 
     def plot(self) -> Any:
         """Draw accuracy, and accuracy under noise, against the length of the boundary."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(10, 4.3), layout="constrained")
+        figure = new_figure(10, 4.3)
         axes = figure.subplots(1, 2, sharex=True)
         marks = {"noise_injection": "v", "manifold_mixup": "o", "noisymix": "s"}
         colours = {

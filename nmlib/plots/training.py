@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nmlib.plots.shown import Shown, png
-from nmlib.plots.style import LANE_LABELS, OKABE_ITO
+from nmlib.plots.style import LANE_LABELS, OKABE_ITO, new_figure
 from nmlib.training import Run, read_rows
 
 __all__ = ["LivePlot", "TrainingDisplay"]
@@ -88,12 +88,10 @@ class TrainingDisplay(Shown):
         """
         panels, figure = self._panels(), None
         if axes is None:
-            from matplotlib.figure import Figure
             from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-            figure = Figure(
-                figsize=(3.4 * len(panels) + 0.6, 3.0),
-                layout=ConstrainedLayoutEngine(wspace=0.06),
+            figure = new_figure(
+                3.4 * len(panels) + 0.6, 3.0, layout=ConstrainedLayoutEngine(wspace=0.06)
             )
             axes = figure.subplots(1, len(panels), squeeze=False)[0]
         axes = list(axes) if isinstance(axes, Sequence) or hasattr(axes, "__len__") else [axes]
