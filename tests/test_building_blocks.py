@@ -10,7 +10,6 @@ from PIL import Image
 
 import nmlib as nm
 from nmlib.plots.building_blocks import (
-    MAP_COLOURS,
     AugMixDisplay,
     LawDisplay,
     MixersDisplay,
@@ -18,12 +17,10 @@ from nmlib.plots.building_blocks import (
     NoiseDisplay,
     SeverityDisplay,
     ViewsDisplay,
-    beta_density,
-    colour_maps,
-    map_levels,
-    operation_words,
-    tile_maps,
 )
+from nmlib.plots.building_blocks.mixing import beta_density
+from nmlib.plots.building_blocks.pixels import MAP_COLOURS, colour_maps, map_levels, tile_maps
+from nmlib.plots.building_blocks.views import operation_words
 from nmlib.views import OPERATIONS
 
 

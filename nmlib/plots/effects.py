@@ -10,15 +10,8 @@ import numpy as np
 
 from nmlib.effects import Cells, effects, precision, shapley, shapley_bounds
 from nmlib.paper import SWITCHES, ablation, seed_deviation
-from nmlib.plots.paper import (
-    _OURS,
-    _PAPER,
-    _ablation_conditions,
-    _diamond,
-    _low,
-    _note,
-    _same_switches,
-)
+from nmlib.plots.paper.style import OURS, PAPER, diamond, low_words, note
+from nmlib.plots.paper.switches import ablation_conditions, same_switches
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import OKABE_ITO, new_figure
 from nmlib.reproduction.measured import ablation_cells
@@ -56,8 +49,8 @@ class EffectsDisplay(Shown):
     resamples: int = 1000
 
     def __post_init__(self) -> None:
-        _same_switches(self.paper)
-        _same_switches(self.ours)
+        same_switches(self.paper)
+        same_switches(self.ours)
 
     @classmethod
     def from_paper(cls, ours: Cells | None = None, *, conditions: str = "") -> EffectsDisplay:
@@ -67,7 +60,7 @@ class EffectsDisplay(Shown):
     @classmethod
     def from_records(cls, records: Sequence[Record]) -> EffectsDisplay:
         """Put measured records (`nmlib.reproduction.measured`) beside the paper's rows."""
-        return cls.from_paper(ablation_cells(records), conditions=_ablation_conditions(records))
+        return cls.from_paper(ablation_cells(records), conditions=ablation_conditions(records))
 
     def _sources(self) -> list[tuple[str, Cells]]:
         return [("paper", self.paper)] + ([("ours", self.ours)] if self.ours else [])
@@ -86,13 +79,13 @@ class EffectsDisplay(Shown):
                 without=[] if alone else [(SWITCHES[0], SWITCHES[3])],
             )  # fmt: skip
             values = {
-                " x ".join(map(_low, term)): (float(e), float(lo), float(hi))
+                " x ".join(map(low_words, term)): (float(e), float(lo), float(hi))
                 for term, e, lo, hi in zip(fit.terms, fit.estimate, fit.low, fit.high, strict=True)
                 if term and not np.isnan(e)
             }
             share = shapley(cells, rng, level=self.level, resamples=self.resamples)
             for s, e, lo, hi in zip(SWITCHES, share.value, share.low, share.high, strict=True):
-                values[f"mean gain: {_low(s)}"] = (float(e), float(lo), float(hi))
+                values[f"mean gain: {low_words(s)}"] = (float(e), float(lo), float(hi))
             found[name] = values
         return found
 
@@ -114,14 +107,14 @@ class EffectsDisplay(Shown):
     def summary(self) -> str:
         parts = []
         for name, values in self.rows().items():
-            main = ", ".join(f"{_low(s)} {values[_low(s)][0]:+.1f}" for s in SWITCHES)
+            main = ", ".join(f"{low_words(s)} {values[low_words(s)][0]:+.1f}" for s in SWITCHES)
             parts.append(f"{name.capitalize()}: {main}.")
         return "Main effects in points. " + " ".join(parts)
 
     def plot(self) -> Any:
         """Draw effects on the left and mean gains with their bounds on the right."""
         rows = self.rows()
-        gains = [f"mean gain: {_low(s)}" for s in SWITCHES]
+        gains = [f"mean gain: {low_words(s)}" for s in SWITCHES]
         terms = [t for t in rows["paper"] if t not in gains]
         figure = new_figure(11, 0.34 * len(terms) + 1.7)
         left, right = figure.subplots(1, 2, width_ratios=(6, 5), sharex=True)
@@ -129,7 +122,7 @@ class EffectsDisplay(Shown):
         self._panel(right, gains, rows)
         for (name, cells), shift in zip(self._sources(), (0.14, -0.14), strict=False):
             low, high = shapley_bounds(cells, cells.means.min(), cells.means.max())
-            colour = _PAPER if name == "paper" else OKABE_ITO["sky blue"]
+            colour = PAPER if name == "paper" else OKABE_ITO["sky blue"]
             right.hlines(
                 np.arange(4)[::-1] + (shift if self.ours else 0), low, high, color=colour,
                 lw=6, alpha=0.22, zorder=1,
@@ -143,7 +136,7 @@ class EffectsDisplay(Shown):
         if self.ours is not None:
             text += f"\nours: {self.conditions}; bars: {100 * self.level:.0f} % interval"
             text += " over test images" if self.ours.seeds == 1 else " over seeds and test images"
-        _note(figure, text)
+        note(figure, text)
         return figure
 
     def _panel(self, ax: Any, terms: Sequence[str], rows: Mapping[str, Any]) -> None:
@@ -151,7 +144,7 @@ class EffectsDisplay(Shown):
         ax.axvline(0, color="0.5", lw=0.8)
         both = self.ours is not None
         ax.plot([rows["paper"][t][0] for t in terms], y + (0.14 if both else 0), zorder=4,
-                **_diamond(label="paper"))  # fmt: skip
+                **diamond(label="paper"))  # fmt: skip
         if both:
             own = [(at, rows["ours"][t]) for at, t in zip(y, terms, strict=True) if t in
                    rows["ours"]]  # fmt: skip
@@ -159,7 +152,7 @@ class EffectsDisplay(Shown):
             ends = np.array([[v[0] - v[1], v[2] - v[0]] for _, v in own]).T
             ax.errorbar(
                 value, [at - 0.14 for at, _ in own], xerr=np.maximum(np.nan_to_num(ends), 0),
-                fmt="o", ms=5, color=_OURS, capsize=2.5, lw=1.3, zorder=5, label="ours",
+                fmt="o", ms=5, color=OURS, capsize=2.5, lw=1.3, zorder=5, label="ours",
             )  # fmt: skip
         names = [t.removeprefix("mean gain: ").replace(" x ", " × ") for t in terms]
         ax.set_yticks(y, names, fontsize=9)
@@ -187,7 +180,7 @@ class PrecisionDisplay(Shown):
     @classmethod
     def from_records(cls, records: Sequence[Record]) -> PrecisionDisplay:
         """Take measured records (`nmlib.reproduction.measured`)."""
-        return cls(ablation_cells(records), _ablation_conditions(records))
+        return cls(ablation_cells(records), ablation_conditions(records))
 
     @staticmethod
     def paper_half_width(seeds: int = 1) -> float:
@@ -237,25 +230,25 @@ class PrecisionDisplay(Shown):
         for images, line, mark in sizes:
             ax.plot(
                 s, [p.half_width(int(k), images or None) for k in s], line, marker=mark, ms=4.5,
-                color=_OURS, mfc=_OURS if line == "-" else "white",
+                color=OURS, mfc=OURS if line == "-" else "white",
                 label=(f"ours, {images:,} test images" if images else "ours")
                 + ("" if known else " (images only: one seed)"),
             )  # fmt: skip
-        ax.plot(s, [self.paper_half_width(int(k)) for k in s], ls="-.", color=_PAPER,
+        ax.plot(s, [self.paper_half_width(int(k)) for k in s], ls="-.", color=PAPER,
                 label="paper, by the spread of its seeds (Table 3)")  # fmt: skip
         ax.set_xticks(s)
         ax.set_xlabel("seeds")
         ax.set_ylabel("half width of a 95 % interval\nof a difference (points)")
         ax.legend(fontsize=8.5)
         gaps = self.paper_gaps()
-        side.plot(np.zeros(len(gaps)), gaps, **_diamond())
+        side.plot(np.zeros(len(gaps)), gaps, **diamond())
         side.set_xlim(-1, 1)
         side.set_xticks([])
-        side.set_title("steps between\nneighbours, Table 4", fontsize=8.5, color=_PAPER,
+        side.set_title("steps between\nneighbours, Table 4", fontsize=8.5, color=PAPER,
                        style="italic")  # fmt: skip
         for axis in (ax, side):
             axis.set_ylim(bottom=0)
             axis.grid(color="0.93")
             axis.set_axisbelow(True)
-        _note(figure, f"ours: {self.conditions}; paper: Tables 3 and 4, CIFAR-100-C")
+        note(figure, f"ours: {self.conditions}; paper: Tables 3 and 4, CIFAR-100-C")
         return figure

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nmlib.paper._tables import SPECS
-from nmlib.plots.robustness import scheme_label
+from nmlib.plots.looks import scheme_label
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import OKABE_ITO, PAPER_STYLE, new_figure
 from nmlib.reproduction.ordering import VERDICTS, Ordering, paper_ordering
+from nmlib.reproduction.placing import signed
 
 __all__ = ["OrderingDisplay"]
 
@@ -30,11 +31,6 @@ _AXIS = {
     "robust_accuracy": "robust accuracy",
     "flip_probability": "flip probability",
 }
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.1f}"
-    return "0.0" if not float(text) else text.replace("-", "−")
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +137,7 @@ class OrderingDisplay(Shown):
                 Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=_FIELDS[p.verdict], edgecolor="0.7",
                           lw=0.7)
             )  # fmt: skip
-            number = _signed(p.ours.difference)
+            number = signed(p.ours.difference)
             bold = "bold" if p.verdict in ("holds", "reversed") else "normal"
             ax.text(x, y - 0.14, _MARKS[p.verdict], ha="center", va="center", fontsize=9.5,
                     weight=bold)  # fmt: skip

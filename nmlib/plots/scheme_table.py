@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nmlib import _checks
-from nmlib.plots.robustness import scheme_label
+from nmlib.plots.looks import scheme_label
 from nmlib.plots.tables import Column, TableDisplay
 from nmlib.reproduction.compared import conditions
 from nmlib.reproduction.ordering import ORDERED, Published, published, tables_for

@@ -147,14 +147,14 @@ class LabTable:
         return "\n".join(lines)
 
 
-def signed(value: float) -> str:
-    """Return a number with its sign and one digit.
+def signed(value: float, digits: int = 1) -> str:
+    """Return a number with its sign and some digits; zero has no sign.
 
     >>> signed(-1.25), signed(0.04)
     ('−1.2', '0.0')
     """
-    text = f"{value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else f"{0:.{digits}f}"
 
 
 def _cell(placed: Placed | None) -> str:

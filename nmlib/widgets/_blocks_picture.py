@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmlib.plots.building_blocks import MAP_COLOURS, pillow_font
+from nmlib.plots.building_blocks.pixels import MAP_COLOURS, pillow_font
 
 if TYPE_CHECKING:
     from nmlib.widgets.building_blocks import Reading

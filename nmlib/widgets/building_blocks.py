@@ -19,16 +19,10 @@ from nmlib.mixing import Pair
 from nmlib.models import StagedModel
 from nmlib.noise import Noise, NoiseDraw
 from nmlib.objective import Draws, apply_draws
-from nmlib.plots.building_blocks import (
-    MixingDisplay,
-    ViewsDisplay,
-    as_floats,
-    beta_density,
-    evaluating,
-    map_levels,
-    noise_words,
-    operation_words,
-)
+from nmlib.plots.building_blocks.mixing import MixingDisplay, beta_density
+from nmlib.plots.building_blocks.noise import noise_words
+from nmlib.plots.building_blocks.pixels import as_floats, evaluating, map_levels
+from nmlib.plots.building_blocks.views import ViewsDisplay, operation_words
 from nmlib.rng import Rng
 from nmlib.views import AugMix, AugMixPlan
 from nmlib.widgets._mime import LiveWithStill, StillOnly
