@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nmlib.cli._options import add_device, add_label
 
@@ -19,7 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "command goes on where it stopped.",
     )
     parser.add_argument("table", help="table2, table3, table4, ..., or schemes: every scheme")
-    parser.add_argument("--budget", default="smoke", help="smoke, laptop or paper")
+    parser.add_argument("--budget", default="smoke", help="smoke, laptop, long or paper")
     parser.add_argument("--seeds", type=int, help="how many; default: as the paper")
     parser.add_argument("--schemes", nargs="+", metavar="NAME", help="only these rows")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of all results")
@@ -32,6 +34,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--cluster", nargs="?", const="auto", metavar="ADDRESS", help="run on a Ray cluster"
     )
+    parser.add_argument(
+        "--records", type=Path, metavar="FILE",
+        help="write every result of OUT at this budget too, a line each, as notebooks read them",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show what is left, and do nothing")
     parser.set_defaults(run=_run)
 
@@ -42,10 +48,12 @@ def _run(options: argparse.Namespace) -> int:
         CellFailed,
         Progress,
         cells,
+        collect,
         finished,
         result_words,
         run_grid,
         run_on_cluster,
+        store,
     )
 
     grid = cells(
@@ -75,4 +83,15 @@ def _run(options: argparse.Namespace) -> int:
     print("clean/robust accuracy in percent, by seed")
     print(Progress(grid, states=states).table())
     print(f"results in {path}")
+    if options.records:
+        # Tables share cells: the file has all of them.
+        wanted = {_condition(r) for r in results}
+        kept = [r for r in collect(options.out) if _condition(r) in wanted]
+        store(kept, options.records)
+        print(f"{len(kept)} records in {options.records}")
     return 0
+
+
+def _condition(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what the records of one file have in common."""
+    return record["dataset"], record["budget"], record["model"]

@@ -23,7 +23,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--scheme", required=True, help="e.g. noisymix; a row of nmlib.SCHEMES")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
     parser.add_argument(
-        "--budget", default="paper", help="smoke, laptop or paper: model, epochs, images, batch"
+        "--budget",
+        default="paper",
+        help="smoke, laptop, long or paper: model, epochs, images, batch",
     )
     parser.add_argument("--model", help="e.g. wrn28_4; default: the budget's")
     parser.add_argument("--seed", type=int, default=0, help="of weights and draws")

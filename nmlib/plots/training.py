@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nmlib.plots.looks import looks_of, scheme_label
 from nmlib.plots.shown import Shown, png
-from nmlib.plots.style import LANE_LABELS, OKABE_ITO, new_figure
+from nmlib.plots.style import new_figure
 from nmlib.training import Run, read_rows
 
 __all__ = ["LivePlot", "TrainingDisplay"]
-
-# Colour and line style: one reads the figure without the other.
-_LOOKS = (
-    ("blue", "-"), ("vermilion", "--"), ("bluish green", "-."), ("reddish purple", ":"),
-    ("orange", "-"), ("sky blue", "--"), ("black", "-."),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,11 +23,13 @@ class TrainingDisplay(Shown):
         names: What the runs are called.
         rows: The metrics of each run.
         steps: Length of the axis; None for what is there.
+        schemes: Their schemes, which have the same looks in all figures; None where unknown.
     """
 
     names: tuple[str, ...]
     rows: tuple[tuple[dict[str, Any], ...], ...]
     steps: int | None = None
+    schemes: tuple[str, ...] | None = None
 
     flat = True
 
@@ -40,7 +37,8 @@ class TrainingDisplay(Shown):
     def from_run(cls, *runs: Run) -> TrainingDisplay:
         """Take the metrics of runs, finished or under way."""
         names = tuple(_title(run) for run in runs)
-        return cls(names, tuple(tuple(r.rows) for r in runs), max(r.steps for r in runs))
+        rows = tuple(tuple(r.rows) for r in runs)
+        return cls(names, rows, max(r.steps for r in runs), tuple(r.scheme.name for r in runs))
 
     @classmethod
     def from_folders(cls, *folders: str | Path) -> TrainingDisplay:
@@ -111,13 +109,19 @@ class TrainingDisplay(Shown):
         return axes[0].figure
 
     def _draw(self, axis: Any, metric: str, label: str, factor: float) -> None:
-        for i, (name, rows) in enumerate(zip(self.names, self.rows, strict=True)):
-            colour, line = _LOOKS[i % len(_LOOKS)]
+        schemes = self.schemes or self.names
+        # Runs of one scheme are told apart by their place.
+        keys = (
+            schemes if len(set(schemes)) == len(schemes) else tuple(map(str, range(len(schemes))))
+        )
+        looks = looks_of(keys)
+        for key, name, rows in zip(keys, self.names, self.rows, strict=True):
+            look = looks[key]
             if metric == "jsd" and not any(row["jsd"] for row in rows):
                 continue  # a scheme without a divergence, not one that keeps it at 0
             for kind, style in (
                 ("step", {"linewidth": 0.7, "alpha": 0.45}),
-                ("epoch", {"linewidth": 1.6, "linestyle": line, "label": name}),
+                ("epoch", {"linewidth": 1.6, "linestyle": look.dash, "label": name}),
             ):
                 points = [
                     (r["step"], factor * r[metric])
@@ -127,8 +131,8 @@ class TrainingDisplay(Shown):
                 few = kind == "epoch" and len(points) <= 20
                 if points:
                     axis.plot(
-                        *zip(*points, strict=True), color=OKABE_ITO[colour],
-                        marker="o" if few else "", markersize=3, **style,
+                        *zip(*points, strict=True), color=look.colour,
+                        marker=look.marker if few else "", markersize=3, **style,
                     )  # fmt: skip
         axis.set_xlabel("step")
         axis.set_ylabel(label)
@@ -138,8 +142,7 @@ class TrainingDisplay(Shown):
 
 
 def _title(run: Run) -> str:
-    name = LANE_LABELS.get(run.scheme.name, run.scheme.name)
-    return f"{name}, {run.data['label']}, seed {run.seed}"
+    return f"{scheme_label(run.scheme.name)}, {run.data['label']}, seed {run.seed}"
 
 
 class LivePlot:

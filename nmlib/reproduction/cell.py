@@ -24,6 +24,7 @@ __all__ = ["Cell", "finished", "run_cell"]
 TEST_IMAGES: dict[str, tuple[int | None, int | None]] = {
     "smoke": (200, 10),
     "laptop": (1000, 100),
+    "long": (1000, 100),
     "paper": (None, None),
 }
 

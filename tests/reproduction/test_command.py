@@ -33,6 +33,21 @@ def test_results_are_written_and_shown(tmp_path, capsys):
     assert json.loads((tmp_path / "table4-smoke.json").read_text()) == [NUMBERS, NUMBERS]
 
 
+def test_records_are_written_as_notebooks_read_them(tmp_path):
+    conditions = {"dataset": "fashion-mini", "budget": "smoke", "model": "small"}
+    for cell in cells("table4", seeds=1, schemes=["noisymix", "baseline"]):
+        record = {"scheme": cell.scheme.name, "seed": cell.seed, **conditions, **NUMBERS}
+        write_json(cell.folder(tmp_path) / "result.json", {"settings": cell.settings, **record})
+    # Of another budget, so not of the same file.
+    other = {**record, "budget": "laptop", "seed": 7}
+    write_json(tmp_path / "another" / "result.json", other)
+    file = tmp_path / "records.jsonl"
+    command = ["reproduce", "table4", "--seeds", "1", "--schemes", "noisymix"]
+    assert main([*command, "--out", str(tmp_path), "--records", str(file)]) == 0
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(r["scheme"], r["seed"]) for r in rows] == [("baseline", 0), ("noisymix", 0)]
+
+
 def test_a_wrong_name_is_an_error_with_the_nearest(capsys):
     assert main(["reproduce", "table4", "--budget", "laptob"]) == 2
     assert "did you mean 'laptop'" in capsys.readouterr().err

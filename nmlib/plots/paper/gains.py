@@ -161,13 +161,15 @@ class WaterfallDisplay(Shown):
             ax.bar(len(route) + shift, values[-1], width, lw=1.2, hatch="//" if name == "ours"
                    else None, **look)  # fmt: skip
             ax.text(
-                len(route) + shift, values[-1] + 0.5, signed(values[-1]), ha="center",
+                len(route) + shift, max(values[-1], 0) + 0.5, signed(values[-1]), ha="center",
                 fontsize=8, color=colour, weight=bold,
             )  # fmt: skip
         names = ["+ " + low_words(s).replace(" ", "\n") for s in route]
         ax.set_xticks(range(len(route) + 1), [*names, "all"], fontsize=8)
         ax.axhline(0, color="0.5", lw=0.8)
-        ax.margins(y=0.12)
+        # Bars of losses must not end at the frame.
+        ax.use_sticky_edges = False
+        ax.margins(x=0.03, y=0.12)
         ax.grid(axis="y", color="0.93")
         ax.set_axisbelow(True)
         if both:
