@@ -108,18 +108,24 @@ def image_network():
     return model
 
 
+def check_ladder(f, h, y, ladder, count):
+    """The remainder falls with the third power, and the expansion is where Monte Carlo is."""
+    probes, partners, draws = count
+    terms = nfm_expansion(f, h, y, probes=probes, partners=partners, rng=Rng(10), **S)
+    loss = nfm_loss_monte_carlo(f, h, y, eps=ladder, draws=draws, rng=Rng(11), remainder=True, **S)
+    assert slope(ladder, loss.remainder_error) == pytest.approx(3, abs=0.2)
+    first = ladder[0]
+    spread = sum((t.standard_error * first**t.order) ** 2 for t in terms.terms.values()) ** 0.5
+    error = (spread**2 + loss.standard_error[0] ** 2) ** 0.5
+    assert abs(loss.mean[0] - terms.at(first)) < 4 * error + abs(loss.remainder[0])
+
+
 @pytest.mark.parametrize("point", [0, 1])
 def test_image_network_at_a_mix_point(point):
     x = torch.randn(6, 3, 8, 8, generator=Rng(9).torch(), dtype=torch.float64)
     y = [0, 1, 2, 3, 4, 0]
     f, h = at_point(image_network(), x, point)
-    terms = nfm_expansion(f, h, y, probes=24, partners=24, rng=Rng(10), **S)
-    ladder = (0.08, 0.04, 0.02)
-    loss = nfm_loss_monte_carlo(f, h, y, eps=ladder, draws=24, rng=Rng(11), remainder=True, **S)
-    assert slope(ladder, loss.remainder_error) == pytest.approx(3, abs=0.2)
-    spread = sum((t.standard_error * 0.08**t.order) ** 2 for t in terms.terms.values()) ** 0.5
-    error = (spread**2 + loss.standard_error[0] ** 2) ** 0.5
-    assert abs(loss.mean[0] - terms.at(0.08)) < 4 * error + abs(loss.remainder[0])
+    check_ladder(f, h, y, (0.08, 0.04, 0.02), (24, 24, 24))
     # Batch statistics must not couple the samples: the network is in evaluation mode.
     assert torch.equal(f(h)[:2], f(h[:2]))
 
@@ -141,10 +147,4 @@ def test_a_trained_image_network_at_a_chosen_layer():
     x = data.images[:6].permute(0, 3, 1, 2).double() / 255
     y = data.labels[:6].tolist()
     f, h = at_point(model.double(), x, 2)
-    terms = nfm_expansion(f, h, y, probes=16, partners=12, rng=Rng(10), **S)
-    ladder = (0.04, 0.02, 0.01)
-    loss = nfm_loss_monte_carlo(f, h, y, eps=ladder, draws=12, rng=Rng(11), remainder=True, **S)
-    assert slope(ladder, loss.remainder_error) == pytest.approx(3, abs=0.2)
-    spread = sum((t.standard_error * 0.04**t.order) ** 2 for t in terms.terms.values()) ** 0.5
-    error = (spread**2 + loss.standard_error[0] ** 2) ** 0.5
-    assert abs(loss.mean[0] - terms.at(0.04)) < 4 * error + abs(loss.remainder[0])
+    check_ladder(f, h, y, (0.04, 0.02, 0.01), (16, 12, 12))
