@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
-from suite_site import api, docstrings, links, maths, results, stage
+from suite_site import api, docstrings, gallery, links, maths, results, stage
 
 import nmlib
 from nmlib.reproduction.measured import GRID
@@ -29,7 +29,9 @@ def known(items):
     return api.names(items)
 
 
-@pytest.mark.parametrize("module", [api, docstrings, maths, stage], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module", [api, docstrings, gallery, maths, stage], ids=lambda m: m.__name__
+)
 def test_examples(module):
     tried = doctest.testmod(module)
     assert tried.attempted
@@ -198,6 +200,21 @@ def test_plotly_figures_draw_themselves(known):
     stored = re.search(r'<script type="application/json">(.*?)</script>', html)
     assert json.loads(stored[1]) == spec
     assert 'src="../_static/plotly.min.js"' in html
+
+
+def test_the_figures_have_a_page_with_their_interactive_forms(monkeypatch):
+    names = ("fig1", "fig6", "table4")
+    lock = gallery.make_figures.read_lock(ROOT / "figures")["figures"]
+    some = {"figures": {name: lock[name] for name in names}}
+    monkeypatch.setattr(gallery.make_figures, "read_lock", lambda folder: some)
+    wanted = gallery.pages()
+    text = wanted["figures/README.md"]
+    assert '<a href="html/fig1.html">interactive</a>' in text
+    assert "html/fig6.html" not in text and ".svg" not in text
+    assert wanted["figures/fig6.png"] == (ROOT / "figures/fig6.png").read_bytes()
+    page = wanted["_extra/figures/html/fig1.html"].decode()
+    assert 'src="../../_static/plotly.min.js"' in page and "NoisyMix" in page
+    assert "<table" in wanted["_extra/figures/html/table4.html"].decode()
 
 
 def test_cards_take_their_question_from_the_start_notebook(tmp_path):

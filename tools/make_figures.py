@@ -86,6 +86,7 @@ class Drawing:
         source: For the corner, where there is no file to name.
         svg: Whether lines and words make most of it, so that SVG helps.
         photo: Whether it has photographs, which no palette fits: JPEG instead of PNG.
+        page: Whether it has an interactive form.
     """
 
     title: str
@@ -94,6 +95,7 @@ class Drawing:
     source: str = ""
     svg: bool = True
     photo: bool = False
+    page: bool = False
 
 
 # -- what the displays are made of ----------------------------------------------------------------
@@ -207,6 +209,7 @@ FIGURES: dict[str, Drawing] = {
     "table4": Drawing(
         "Table 4, the ablation: ticks and gains",
         lambda: with_ours(AblationTableDisplay, AblationTableDisplay.from_paper), (GRID,),
+        page=True,
     ),
     "waterfall": Drawing(
         "From the bare network to NoisyMix, part by part",
@@ -228,11 +231,14 @@ FIGURES: dict[str, Drawing] = {
         "What more seeds and more test images would say",
         lambda: PrecisionDisplay.from_records(grid(*ABLATION)), (GRID,),
     ),
-    "fig1": Drawing("Fig. 1 of the paper, redrawn from Table 1", AccuracyScatterDisplay.fig1),
+    "fig1": Drawing(
+        "Fig. 1 of the paper, redrawn from Table 1", AccuracyScatterDisplay.fig1, page=True,
+    ),
     "fig6": Drawing("Fig. 6 of the paper, redrawn from Table 6", FamilyDisplay.fig6),
     "clean_and_robust": Drawing(
         "Clean and robust accuracy of the schemes, the paper's and ours",
         lambda: AccuracyScatterDisplay.from_records(grid("baseline", "noisymix")), (GRID,),
+        page=True,
     ),
     "ordering": Drawing(
         "Is the order of the schemes the paper's?",
@@ -241,21 +247,24 @@ FIGURES: dict[str, Drawing] = {
     "radar": Drawing(
         "Accuracy under each corruption",
         lambda: CorruptionRadarDisplay.from_records(grid(*CHIEF), schemes=CHIEF), (GRID,),
+        page=True,
     ),
     "families": Drawing(
         "Accuracy by family of corruptions, the paper's and ours",
         lambda: FamilyBarsDisplay.from_records(grid(*CHIEF), schemes=CHIEF, paper=7), (GRID,),
+        page=True,
     ),
     "flips": Drawing(
         "Flips along sequences of perturbations, the paper's and ours",
         lambda: FlipBarsDisplay.from_records(grid(*CHIEF), schemes=CHIEF, paper=13), (GRID,),
+        page=True,
     ),
     "differences": Drawing(
         "Gain over the baseline under each corruption",
         lambda: with_ours(
             CorruptionDifferenceDisplay, lambda: CorruptionDifferenceDisplay.from_table(7),
             "baseline", "noisymix",
-        ), (GRID,),
+        ), (GRID,), page=True,
     ),
     "toy_study": Drawing(
         "The six schemes of Fig. 4 on many seeds", ToyStudyDisplay.from_measured,
@@ -265,10 +274,10 @@ FIGURES: dict[str, Drawing] = {
         "What smoothing costs, in every setting of the toy study", ToyScreenDisplay.from_measured,
         ("toy_screen.jsonl",),
     ),
-    "theorem1": Drawing("Remainder of Theorem 1", theorem1, source=THEORY_SOURCE),
-    "theorem2": Drawing("Remainder of Theorem 2", theorem2, source=THEORY_SOURCE),
+    "theorem1": Drawing("Remainder of Theorem 1", theorem1, source=THEORY_SOURCE, page=True),
+    "theorem2": Drawing("Remainder of Theorem 2", theorem2, source=THEORY_SOURCE, page=True),
     "theory_terms": Drawing(
-        "Terms of the expansions on trained networks", terms, ("theory_terms.json",)
+        "Terms of the expansions on trained networks", terms, ("theory_terms.json",), page=True,
     ),
     "contact_sheet": Drawing(
         "Every corruption at every severity", contact_sheet,
@@ -282,7 +291,7 @@ FIGURES: dict[str, Drawing] = {
         "nmlib.corrupt(seed=0), computed when drawn",
     ),
     "resnet20": Drawing(
-        "A public network on our corruptions", resnet20, ("corruptions_resnet20.json",)
+        "A public network on our corruptions", resnet20, ("corruptions_resnet20.json",), page=True,
     ),
     "speed": Drawing(
         "Every measured speed, against its peer", SpeedDisplay.from_measured,
@@ -437,15 +446,25 @@ def data_digests(drawing: Drawing) -> dict[str, str]:
     return {name: digest(there[name].read_bytes()) for name in drawing.data if name in there}
 
 
-def write_page(name: str, display: Any, figure: Any, folder: Path) -> bool:
-    """Write the interactive form of a display, if it has one, with the figure's small print."""
+def write_page(
+    name: str, display: Any, figure: Any, folder: Path, *, script: str = "plotly.min.js"
+) -> bool:
+    """Write the interactive form of a figure, if it has one, with the figure's small print.
+
+    Args:
+        name: Of the figure.
+        display: What `draw` returned.
+        figure: The same.
+        folder: Where to.
+        script: Where plotly.js is, seen from there.
+    """
+    if not FIGURES[name].page:
+        return False
     if isinstance(display, AblationTableDisplay):
         title = FIGURES[name].title
         head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         write_text(folder / f"{name}.html", f"{head}\n<body>{display.html()}</body></html>\n")
         return True
-    if not hasattr(display, "plotly"):
-        return False
     page = display.plotly()
     said = page.layout.title.text or ""
     small = [text.get_text() for text in figure.texts if text.get_fontsize() < 8]
@@ -456,7 +475,7 @@ def write_page(name: str, display: Any, figure: Any, folder: Path) -> bool:
         yanchor="top", align="right", showarrow=False, font={"size": 10, "color": "#555"},
     )  # fmt: skip
     with rename_into(folder / f"{name}.html") as temporary:
-        page.write_html(temporary, include_plotlyjs="plotly.min.js", full_html=True, div_id=name)
+        page.write_html(temporary, include_plotlyjs=script, full_html=True, div_id=name)
     return True
 
 

@@ -15,7 +15,10 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 # Pages that the site shows as they are in the repository, at the same place.
-PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "docs/equations.md", "docs/deviations.md")
+PAGES = (
+    "CHANGELOG.md", "CONTRIBUTING.md", "docs/equations.md", "docs/deviations.md",
+    "figures/README.md",
+)  # fmt: skip
 _COLAB = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 _IMAGES = ("image/png", "image/jpeg", "image/svg+xml")
@@ -298,12 +301,14 @@ def stage(target: Path, repository: str) -> None:
         target: The folder; files in it that are no longer wanted are removed.
         repository: Address of the repository.
     """
-    from suite_site import api, results
+    from suite_site import api, gallery, results
 
     wanted: dict[str, str | bytes] = {}
     links = Links(repository, api.names(api.items()))
+    wanted |= gallery.pages()
     for page in PAGES:
-        text = links.rewrite((ROOT / page).read_text(encoding="utf-8"), page)
+        given = wanted.get(page) or (ROOT / page).read_text(encoding="utf-8")
+        text = links.rewrite(str(given), page)
         wanted[page] = stacked(text) if page.startswith("docs/") else text
     notebooks = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
     start = json.loads((ROOT / "notebooks/00_start_here.ipynb").read_text(encoding="utf-8"))
@@ -332,12 +337,9 @@ def stage(target: Path, repository: str) -> None:
         wanted[f"_static/{name}"] = (ROOT / "figures" / name).read_bytes()
     explorer = (ROOT / "figures/explorer.html").read_text(encoding="utf-8")
     wanted["_extra/explorer.html"] = explorer_page(explorer)
-    if any(n.endswith(".ipynb") and "plotly-figure" in str(t) for n, t in wanted.items()):
-        from plotly.offline import get_plotlyjs
+    from plotly.offline import get_plotlyjs
 
-        wanted["_static/plotly.min.js"] = get_plotlyjs()
-    else:
-        del wanted["_static/plotly_figures.js"]
+    wanted["_static/plotly.min.js"] = get_plotlyjs()
     for name, data in wanted.items():
         write_if_new(target / name, data)
     for path in target.rglob("*"):

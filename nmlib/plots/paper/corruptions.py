@@ -335,21 +335,27 @@ class CorruptionDifferenceDisplay(Shown):
         return figure
 
     def plotly(self) -> Any:
-        """Return the paper's heat map as an interactive figure."""
-        import plotly.graph_objects as go
+        """Return the heat maps as an interactive figure."""
+        from plotly.subplots import make_subplots
 
-        methods, table = self.difference()
-        reach = float(np.abs(table).max())
-        figure = go.Figure(
-            go.Heatmap(
-                z=table, x=[c.replace("_", " ") for c in _CORRUPTIONS], y=methods,
-                colorscale="PuOr", reversescale=True, zmin=-reach, zmax=reach,
-                colorbar={"title": "points"},
+        panels = [(f"Table {self.table} of the paper", *self.difference())]
+        if self.ours:
+            panels.append((f"ours, {self.conditions.split(',')[0]}", *self.difference(ours=True)))
+        heights = [len(methods) for _, methods, _ in panels]
+        figure = make_subplots(
+            len(panels), 1, shared_xaxes=True, row_heights=heights, vertical_spacing=0.09,
+            subplot_titles=[f"{title}, minus {self.reference}" for title, _, _ in panels],
+        )  # fmt: skip
+        for row, (title, methods, table) in enumerate(panels, 1):
+            figure.add_heatmap(
+                z=table, x=[c.replace("_", " ") for c in _CORRUPTIONS], y=methods, name=title,
+                coloraxis="coloraxis", row=row, col=1,
                 hovertemplate="%{y}, %{x}: %{z:+.1f} points<extra></extra>",
-            )
+            )  # fmt: skip
+        reach = max(float(np.abs(table).max()) for _, _, table in panels)
+        figure.update_yaxes(autorange="reversed")
+        return figure.update_layout(
+            coloraxis={"colorscale": "PuOr", "reversescale": True, "cmin": -reach, "cmax": reach,
+                       "colorbar": {"title": "points"}},
+            template="simple_white", width=900, height=32 * sum(heights) + 190,
         )  # fmt: skip
-        figure.update_layout(
-            title=f"Table {self.table} of the paper, minus {self.reference}",
-            template="simple_white", width=900, height=420, yaxis_autorange="reversed",
-        )  # fmt: skip
-        return figure

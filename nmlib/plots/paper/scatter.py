@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from nmlib import _checks
 from nmlib.paper._tables import SPECS, Number, numbers
 from nmlib.plots.paper.style import OURS, diamond, in_paper, note
@@ -159,45 +161,77 @@ class AccuracyScatterDisplay(Shown):
         import plotly.graph_objects as go
 
         figure = go.Figure()
-        figure.add_scatter(
-            x=[float(a.value) for a, _ in self.paper.values()],
-            y=[float(b.value) for _, b in self.paper.values()],
-            text=list(self.paper), mode="markers+text", textposition="top center", name="paper",
-            marker={"symbol": "diamond-open", "size": 10, "color": "#595959", "line": {"width": 2}},
-            hovertemplate=f"%{{text}}<br>{self.x} %{{x:.1f}} %<br>{self.y} %{{y:.1f}} %",
-        )  # fmt: skip
-        if self.ours:
-            figure.add_scatter(
-                x=[x for x, _ in self.ours.values()], y=[y for _, y in self.ours.values()],
-                text=list(self.ours), mode="markers+text", textposition="bottom center",
-                name="ours", marker={"symbol": "circle", "size": 10, "color": OURS},
-                hovertemplate=f"%{{text}}<br>{self.x} %{{x:.1f}} %<br>{self.y} %{{y:.1f}} %",
+        theirs = {m: (float(a.value), float(b.value)) for m, (a, b) in self.paper.items()}
+        empty = {"symbol": "diamond-open", "size": 10, "color": "#595959", "line": {"width": 2}}
+        full = {"symbol": "circle", "size": 10, "color": OURS}
+        for name, values, marker in (("paper", theirs, empty), ("ours", self.ours, full)):
+            if values:
+                figure.add_scatter(
+                    x=[x for x, _ in values.values()], y=[y for _, y in values.values()],
+                    text=list(values), mode="markers", name=name, marker=marker, cliponaxis=False,
+                    hovertemplate=f"%{{text}}<br>{self.x} %{{x:.1f}} %<br>{self.y} %{{y:.1f}} %",
+                )  # fmt: skip
+        width, height, margin = 760, 540, {"l": 70, "r": 30, "t": 40, "b": 70}
+        names = [(m, m == "NoisyMix") for m in theirs]
+        names += [(f"{m} (ours)", m == "NoisyMix") for m in self.ours]
+        points = np.array([*theirs.values(), *self.ours.values()])
+        low, reach = points.min(0), np.ptp(points, axis=0)
+        start, end = low - 0.12 * reach, low + 1.12 * reach
+        room = np.array([width - margin["l"] - margin["r"], height - margin["t"] - margin["b"]])
+        pixels = [(float(x), float(y)) for x, y in (points - start) / (end - start) * room]
+        for point, (name, heavy), place in zip(
+            points,
+            names,
+            _places(pixels, names, [], (0, 0, *map(float, room)), 96 / 72),
+            strict=True,
+        ):
+            figure.add_annotation(
+                x=point[0], y=point[1], text=f"<b>{name}</b>" if heavy else name,
+                xanchor=place.side, yanchor="middle", font={"size": 12}, showarrow=place.far,
+                arrowcolor="#bbb", arrowhead=0, arrowwidth=1,
+                **({"ax": place.right, "ay": -place.up} if place.far else
+                   {"xshift": place.right, "yshift": place.up}),
             )  # fmt: skip
         figure.update_layout(
-            xaxis_title=f"accuracy on {self.x} (%)", yaxis_title=f"accuracy on {self.y} (%)",
-            template="simple_white", width=760, height=540,
+            xaxis={"title": f"accuracy on {self.x} (%)", "range": [start[0], end[0]]},
+            yaxis={"title": f"accuracy on {self.y} (%)", "range": [start[1], end[1]]},
+            template="simple_white", width=width, height=height, margin=margin,
+            legend={"x": 0.01, "y": 0.99}, showlegend=True,
         )  # fmt: skip
         return figure
 
 
-def _label(
-    ax: Any,
+@dataclass(frozen=True)
+class _Place:
+    """Where a name stands: pixels from its point, and which of its ends is there."""
+
+    right: float
+    up: float
+    side: str
+    far: bool
+
+
+def _places(
     points: Sequence[tuple[float, float]],
-    labels: Sequence[tuple[str, bool]],
-    spans: Sequence[tuple[tuple[float, float], tuple[float, float]]],
-) -> None:
-    """Write names beside points where they cover the least of other names, points and bars."""
-    to_pixels = ax.transData.transform
-    pixels = to_pixels(points)
-    scale = ax.figure.dpi / 72
+    names: Sequence[tuple[str, bool]],
+    taken: Sequence[tuple[float, float, float, float]],
+    box: tuple[float, float, float, float],
+    scale: float,
+) -> list[_Place]:
+    """Place names beside points where they cover the least of other names, points and bars.
+
+    Args:
+        points: In pixels, y upwards.
+        names: Each with whether it is bold.
+        taken: Rectangles (x0, y0, x1, y1) of other things.
+        box: Edges (x0, y0, x1, y1) of the axes.
+        scale: Pixels a point of the font.
+    """
     height = 11 * scale
-    taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in pixels]
-    for first, last in spans:
-        (x0, y0), (x1, y1) = to_pixels(first), to_pixels(last)
-        taken.append((x0 - 2, y0 - 2, x1 + 2, y1 + 2))
-    box = ax.get_window_extent()
+    covered = [(x - 6, y - 6, x + 6, y + 6) for x, y in points] + list(taken)
     around = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 0.9), (-1, 0.9), (1, -0.9), (-1, -0.9)]
-    for (x, y), (name, heavy) in zip(pixels, labels, strict=True):
+    found = []
+    for (x, y), (name, heavy) in zip(points, names, strict=True):
         width = (5.6 if heavy else 4.9) * len(name) * scale
         choices = []
         for reach in (1.0, 1.9, 2.8):
@@ -206,17 +240,37 @@ def _label(
                 left = start - width * (1 - dx) / 2
                 low = y + 11 * scale * reach * dy - height / 2
                 own = (left, low, left + width, low + height)
-                cover = sum(_overlap(own, other) for other in taken)
-                outside = max(0, box.x0 - left) + max(0, left + width - box.x1)
+                cover = sum(_overlap(own, other) for other in covered)
+                outside = max(0, box[0] - own[0], box[1] - own[1], own[2] - box[2], own[3] - box[3])
                 side = {1: "left", 0: "center", -1: "right"}[dx]
-                choices.append((cover + 50 * outside + 12 * reach, own, reach, start, side))
-        _, own, reach, start, side = min(choices, key=lambda c: c[0])
-        taken.append(own)
-        at = ax.transData.inverted().transform((start, (own[1] + own[3]) / 2))
-        ax.text(*at, name, ha=side, va="center", fontsize=9, weight="bold" if heavy else "normal")
-        if reach > 1:
-            ax.plot(*zip(ax.transData.inverted().transform((x, y)), at, strict=True), color="0.75",
-                    lw=0.6, zorder=0)  # fmt: skip
+                place = _Place(start - x, low + height / 2 - y, side, reach > 1)
+                choices.append((cover + 50 * outside + 12 * reach, own, place))
+        _, own, place = min(choices, key=lambda c: c[0])
+        covered.append(own)
+        found.append(place)
+    return found
+
+
+def _label(
+    ax: Any,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[tuple[str, bool]],
+    spans: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+) -> None:
+    """Write names beside points, clear of the bars that `spans` are."""
+    to_pixels, to_data = ax.transData.transform, ax.transData.inverted().transform
+    pixels, taken = to_pixels(points), []
+    for first, last in spans:
+        (x0, y0), (x1, y1) = to_pixels(first), to_pixels(last)
+        taken.append((x0 - 2, y0 - 2, x1 + 2, y1 + 2))
+    box = ax.get_window_extent()
+    places = _places(pixels, names, taken, tuple(box.extents), ax.figure.dpi / 72)
+    for (x, y), (name, heavy), place in zip(pixels, names, places, strict=True):
+        at = to_data((x + place.right, y + place.up))
+        ax.text(*at, name, ha=place.side, va="center", fontsize=9,
+                weight="bold" if heavy else "normal")  # fmt: skip
+        if place.far:
+            ax.plot(*zip(to_data((x, y)), at, strict=True), color="0.75", lw=0.6, zorder=0)
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
