@@ -111,6 +111,15 @@ class AccuracyScatterDisplay(Shown):
             + (f" Ours are {len(self.ours)} more, on other data." if self.ours else "")
         )
 
+    def _axis(self, data: str) -> str:
+        # Ours may be on other data, which the legend names.
+        return f"accuracy on {data}{' (paper)' if self.ours else ''} (%)"
+
+    @property
+    def _ours_words(self) -> str:
+        data = self.conditions.split(",")[0]
+        return f"ours: {data}" if data else "ours"
+
     def plot(self) -> Any:
         """Draw the methods; bars reach from the lowest to the highest seed where printed."""
         figure = new_figure(7.6, 5.4)
@@ -138,16 +147,13 @@ class AccuracyScatterDisplay(Shown):
             points.append((x, y))
             labels.append((f"{method} (ours)", method == "NoisyMix"))
         ax.margins(0.12)
-        # Ours may be on other data, which the legend names.
-        also = " (paper)" if self.ours else ""
-        ax.set_xlabel(f"accuracy on {self.x}{also} (%)")
-        ax.set_ylabel(f"accuracy on {self.y}{also} (%)")
+        ax.set_xlabel(self._axis(self.x))
+        ax.set_ylabel(self._axis(self.y))
         ax.grid(color="0.93")
         ax.set_axisbelow(True)
         ax.plot([], [], label="paper", **diamond())
         if self.ours:
-            data = self.conditions.split(",")[0]
-            ax.plot([], [], "o", color=OURS, label=f"ours: {data}" if data else "ours")
+            ax.plot([], [], "o", color=OURS, label=self._ours_words)
         ax.legend(loc="upper left", fontsize=9)
         spread = " (bars: lowest and highest of 5 seeds)" if self.table in (2, 3) else ""
         note(figure, f"paper: Table {self.table}, {SPECS[self.table].network}{spread}" + (
@@ -164,12 +170,12 @@ class AccuracyScatterDisplay(Shown):
         theirs = {m: (float(a.value), float(b.value)) for m, (a, b) in self.paper.items()}
         empty = {"symbol": "diamond-open", "size": 10, "color": "#595959", "line": {"width": 2}}
         full = {"symbol": "circle", "size": 10, "color": OURS}
-        for name, values, marker in (("paper", theirs, empty), ("ours", self.ours, full)):
+        for name, values, marker in (("paper", theirs, empty), (self._ours_words, self.ours, full)):
             if values:
                 figure.add_scatter(
                     x=[x for x, _ in values.values()], y=[y for _, y in values.values()],
                     text=list(values), mode="markers", name=name, marker=marker, cliponaxis=False,
-                    hovertemplate=f"%{{text}}<br>{self.x} %{{x:.1f}} %<br>{self.y} %{{y:.1f}} %",
+                    hovertemplate="%{text}<br>%{x:.1f} %<br>%{y:.1f} %",
                 )  # fmt: skip
         width, height, margin = 760, 540, {"l": 70, "r": 30, "t": 40, "b": 70}
         names = [(m, m == "NoisyMix") for m in theirs]
@@ -179,12 +185,8 @@ class AccuracyScatterDisplay(Shown):
         start, end = low - 0.12 * reach, low + 1.12 * reach
         room = np.array([width - margin["l"] - margin["r"], height - margin["t"] - margin["b"]])
         pixels = [(float(x), float(y)) for x, y in (points - start) / (end - start) * room]
-        for point, (name, heavy), place in zip(
-            points,
-            names,
-            _places(pixels, names, [], (0, 0, *map(float, room)), 96 / 72),
-            strict=True,
-        ):
+        places = _places(pixels, names, [], (0, 0, float(room[0]), float(room[1])), 96 / 72)
+        for point, (name, heavy), place in zip(points, names, places, strict=True):
             figure.add_annotation(
                 x=point[0], y=point[1], text=f"<b>{name}</b>" if heavy else name,
                 xanchor=place.side, yanchor="middle", font={"size": 12}, showarrow=place.far,
@@ -193,8 +195,8 @@ class AccuracyScatterDisplay(Shown):
                    {"xshift": place.right, "yshift": place.up}),
             )  # fmt: skip
         figure.update_layout(
-            xaxis={"title": f"accuracy on {self.x} (%)", "range": [start[0], end[0]]},
-            yaxis={"title": f"accuracy on {self.y} (%)", "range": [start[1], end[1]]},
+            xaxis={"title": self._axis(self.x), "range": [start[0], end[0]]},
+            yaxis={"title": self._axis(self.y), "range": [start[1], end[1]]},
             template="simple_white", width=width, height=height, margin=margin,
             legend={"x": 0.01, "y": 0.99}, showlegend=True,
         )  # fmt: skip
