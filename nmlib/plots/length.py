@@ -1,0 +1,156 @@
+"""Whether longer training changes the order of the schemes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmlib.plots.looks import looks_of, scheme_label
+from nmlib.plots.paper.style import note
+from nmlib.plots.shown import Shown
+from nmlib.plots.style import new_figure
+from nmlib.reproduction.compared import conditions
+from nmlib.reproduction.placing import signed
+
+__all__ = ["LengthDisplay"]
+
+Record = Mapping[str, Any]
+
+_METRICS = {"clean_accuracy": "clean accuracy (%)", "robust_accuracy": "robust accuracy (%)"}
+
+
+@dataclass(frozen=True, eq=False)
+class LengthDisplay(Shown):
+    """Training curves and accuracies of the same schemes trained for different numbers of epochs.
+
+    Attributes:
+        lengths: Numbers of epochs, ascending.
+        values: Metric -> scheme -> (lengths, seeds) percent.
+        curves: Scheme -> for each length, the (epochs,) training cross-entropy in nats, mean over
+            seeds.
+        conditions: Small print, a line for each length.
+    """
+
+    lengths: tuple[int, ...]
+    values: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    curves: Mapping[str, tuple[NDArray[np.float64], ...]]
+    conditions: str = ""
+
+    flat = True
+
+    @classmethod
+    def from_records(cls, *grids: Sequence[Record]) -> LengthDisplay:
+        """Compare grids that differ in the number of epochs, as from `nmlib.reproduction.measured`.
+
+        What not every grid has, schemes and seeds, is left out: differences are paired.
+
+        Raises:
+            ValueError: For fewer than two grids, two of one length, grids on different images, or
+                nothing in common.
+        """
+        by_length = {len(grid[0]["epochs"]): list(grid) for grid in grids if grid}
+        if len(by_length) < 2 or len(by_length) < len(grids):
+            found = [len(grid[0]["epochs"]) for grid in grids if grid]
+            raise ValueError(
+                f"give grids of at least two lengths, each once; got lengths {found} in "
+                f"{len(grids)} grids"
+            )
+        for key in ("test_fingerprint", "train_fingerprint", "model"):
+            kinds = {record[key] for grid in grids for record in grid}
+            if len(kinds) > 1:
+                raise ValueError(f"grids differ in {key}: {', '.join(sorted(map(str, kinds)))}")
+        lengths = tuple(sorted(by_length))
+        cells = [{(r["scheme"], r["seed"]): r for r in by_length[n]} for n in lengths]
+        shared = set(cells[0]).intersection(*cells[1:])
+        if not shared:
+            raise ValueError("the grids have no scheme with the same seed in common")
+        seeds: dict[str, list[int]] = {}
+        for scheme, seed in sorted(shared):
+            seeds.setdefault(scheme, []).append(seed)
+        order = [s for s in dict.fromkeys(r["scheme"] for r in by_length[lengths[0]]) if s in seeds]
+        values = {
+            metric: {
+                s: 100 * np.array([[c[s, k][metric] for k in seeds[s]] for c in cells])
+                for s in order
+            }
+            for metric in _METRICS
+        }
+        curves = {
+            s: tuple(
+                np.mean([[e["ce"] for e in c[s, k]["epochs"]] for k in seeds[s]], 0) for c in cells
+            )
+            for s in order
+        }
+        kept = [[r for key, r in c.items() if key in shared] for c in cells]
+        return cls(lengths, values, curves, "\n".join(map(conditions, kept)))
+
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        first, last = self.lengths[0], self.lengths[-1]
+        parts = []
+        for metric, label in _METRICS.items():
+            means = {s: v.mean(1) for s, v in self.values[metric].items()}
+            words = ", ".join(
+                f"{scheme_label(s)} {m[0]:.1f} to {m[-1]:.1f}" for s, m in means.items()
+            )
+            text = f"{label.removesuffix(' (%)').capitalize()} in percent: {words}"
+            if "baseline" in means:
+                gains = ", ".join(
+                    f"{scheme_label(s)} {signed(m[0] - means['baseline'][0])} to "
+                    f"{signed(m[-1] - means['baseline'][-1])}"
+                    for s, m in means.items()
+                    if s != "baseline"
+                )
+                text += f" (over the baseline: {gains})"
+            parts.append(text)
+        return f"From {first} to {last} epochs. {'. '.join(parts)}."
+
+    def plot(self) -> Any:
+        """Draw the training curves, and accuracy against the number of epochs."""
+        figure = new_figure(11.5, 3.9)
+        axes = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
+        looks = looks_of(list(self.curves))
+        for scheme, runs in self.curves.items():
+            look = looks[scheme]
+            for run in runs:
+                longest = run is runs[-1]
+                axes[0].plot(
+                    np.arange(1, len(run) + 1), run, color=look.colour, ls=look.dash,
+                    lw=1.8 if longest else 1.1, alpha=1.0 if longest else 0.55,
+                )  # fmt: skip
+        axes[0].set_xlabel("epoch")
+        axes[0].set_ylabel("training cross-entropy (nats)")
+        axes[0].set_ylim(bottom=0)
+        for ax, (metric, label) in zip(axes[1:], _METRICS.items(), strict=True):
+            for scheme, values in self.values[metric].items():
+                look, means = looks[scheme], values.mean(1)
+                spread = np.array([means - values.min(1), values.max(1) - means])
+                ax.errorbar(
+                    self.lengths, means, yerr=spread if values.shape[1] > 1 else None, capsize=3,
+                    color=look.colour, ls=look.dash, marker=look.marker, ms=6,
+                    label=scheme_label(scheme),
+                )  # fmt: skip
+            ax.set_xscale("log")
+            ax.set_xticks(self.lengths, [str(n) for n in self.lengths])
+            ax.minorticks_off()
+            ax.margins(x=0.2, y=0.12)
+            ax.set_xlabel("epochs of the whole training")
+            ax.set_ylabel(label)
+        for ax in axes:
+            ax.grid(color="0.93")
+            ax.set_axisbelow(True)
+            ax.spines[["top", "right"]].set_visible(False)
+        handles, names = axes[1].get_legend_handles_labels()
+        figure.legend(
+            handles, names, loc="outside upper left", ncols=len(names), frameon=False,
+            fontsize=9, handlelength=3,
+        )  # fmt: skip
+        several = any(v.shape[1] > 1 for v in self.values["clean_accuracy"].values())
+        marks = "whiskers: lowest and highest seed\n" if several else ""
+        note(figure, f"thin: the shorter training\n{marks}{self.conditions}")
+        return figure

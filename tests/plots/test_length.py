@@ -1,0 +1,71 @@
+"""Two grids of different length beside each other."""
+
+import numpy as np
+import pytest
+
+from nmlib.plots.length import LengthDisplay
+
+
+def record(scheme, seed, epochs, clean, robust, **more):
+    return {
+        "scheme": scheme, "seed": seed, "dataset": "made up", "model": "small",
+        "budget": f"of {epochs}", "train_images": 10, "test_images": 5, "clean_accuracy": clean,
+        "robust_accuracy": robust, "test_fingerprint": "a", "train_fingerprint": "b",
+        "epochs": [{"ce": 2.0 - k / epochs - seed / 10} for k in range(epochs)],
+        "provenance": {"commit": "abc"},
+    } | more  # fmt: skip
+
+
+SHORT = [
+    record("baseline", 0, 2, 0.60, 0.50),
+    record("baseline", 1, 2, 0.62, 0.52),
+    record("noisymix", 0, 2, 0.55, 0.48),
+    record("noisymix", 1, 2, 0.57, 0.50),
+    record("mixup", 0, 2, 0.5, 0.4),
+]
+LONG = [
+    record("noisymix", 0, 8, 0.70, 0.66),
+    record("baseline", 0, 8, 0.68, 0.55),
+    record("baseline", 1, 8, 0.70, 0.57),
+]
+
+
+def test_what_both_have_is_compared_whichever_comes_first():
+    display = LengthDisplay.from_records(LONG, SHORT)
+    assert display.lengths == (2, 8)
+    assert list(display.curves) == ["baseline", "noisymix"]
+    robust = display.values["robust_accuracy"]
+    assert robust["baseline"] == pytest.approx(np.array([[50, 52], [55, 57]]))
+    assert robust["noisymix"] == pytest.approx(np.array([[48], [66]]))
+    # The mean over both seeds.
+    assert display.curves["baseline"][0] == pytest.approx([1.95, 1.45])
+    assert [len(run) for run in display.curves["noisymix"]] == [2, 8]
+    assert "Robust accuracy in percent: Baseline 51.0 to 56.0, NoisyMix 48.0 to 66.0" in (
+        display.summary
+    )
+    assert "(over the baseline: NoisyMix −3.0 to +10.0)" in display.summary
+    assert [line.split(",")[2] for line in display.conditions.split("\n")] == [
+        " budget of 2 (10 images x 2 epochs)", " budget of 8 (10 images x 8 epochs)",
+    ]  # fmt: skip
+
+
+def test_it_draws_every_length():
+    figure = LengthDisplay.from_records(SHORT, LONG).plot()
+    curves, _, robust = figure.axes
+    assert [len(line.get_xdata()) for line in curves.lines] == [2, 8, 2, 8]
+    assert [t.get_text() for t in robust.get_xticklabels()] == ["2", "8"]
+    assert "thin: the shorter training" in figure.get_supxlabel()
+
+
+@pytest.mark.parametrize(
+    ("grids", "message"),
+    [
+        ([SHORT], "lengths"),
+        ([SHORT, SHORT[:2]], "each once"),
+        ([SHORT, [record("baseline", 0, 8, 0.1, 0.1, test_fingerprint="c")]], "test_fingerprint"),
+        ([SHORT, [record("baseline", 7, 8, 0.1, 0.1)]], "in common"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(grids, message):
+    with pytest.raises(ValueError, match=message):
+        LengthDisplay.from_records(*grids)
