@@ -113,6 +113,7 @@ class LengthDisplay(Shown):
     def plot(self) -> Any:
         """Draw the training curves, and accuracy against the number of epochs."""
         figure = new_figure(11.5, 3.9)
+        figure.get_layout_engine().set(wspace=0.05)
         axes = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
         looks = looks_of(list(self.curves))
         for scheme, runs in self.curves.items():

@@ -128,15 +128,16 @@ class TrainingDisplay(Shown):
                     for r in rows
                     if r["kind"] == kind and metric in r
                 ]
-                few = kind == "epoch" and len(points) <= 20
+                # Colour and marker each tell the runs apart.
+                marked = {"marker": look.marker, "markevery": max(1, len(points) // 10)}
                 if points:
                     axis.plot(
                         *zip(*points, strict=True), color=look.colour,
-                        marker=look.marker if few else "", markersize=3, **style,
+                        markersize=3, **style, **(marked if kind == "epoch" else {}),
                     )  # fmt: skip
         axis.set_xlabel("step")
         axis.set_ylabel(label)
-        axis.set_xlim(0, self.steps)
+        axis.set_xlim(0, self.steps and 1.02 * self.steps)  # room for the last marker
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
 

@@ -32,7 +32,7 @@ def test_it_draws_the_rows(runs):
         steps, values = zip(*run.series(name), strict=True)
         assert drawn[-1][0] == list(steps)
         assert drawn[-1][1] == pytest.approx([factor * v for v in values])
-        assert axis.get_xlim() == (0, run.steps)
+        assert axis.get_xlim() == pytest.approx((0, 1.02 * run.steps))
     assert len(lines(ce)) == 2 and len(lines(accuracy)) == 1
 
 
@@ -41,13 +41,13 @@ def test_panels_without_content_are_left_out(runs):
     assert labels == ["cross-entropy (nats)", "accuracy, images kept out (%)"]
 
 
-def test_several_runs_are_told_apart_by_line_and_colour(runs):
+def test_several_runs_are_told_apart_by_marker_and_colour(runs):
     display = TrainingDisplay.from_folders(*(r.out for r in runs.values()))
     figure = display.plot()
     axis = figure.axes[0]
     epochs = [line for line in axis.lines if line.get_label() in runs]
     assert len({line.get_color() for line in epochs}) == 2
-    assert len({line.get_linestyle() for line in epochs}) == 2
+    assert len({line.get_marker() for line in epochs}) == 2
     # The baseline has no divergence, which is not a divergence of 0.
     assert {line.get_color() for line in figure.axes[1].lines} == {epochs[1].get_color()}
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["baseline", "noisymix"]
