@@ -8,6 +8,7 @@ writes nothing and fails if they are out of date.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import json
 import re
@@ -106,9 +107,35 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+@functools.cache
+def offered(package: str) -> frozenset[str]:
+    """Return the names in `__all__` of a package, none for a module."""
+    path = ROOT.joinpath(*package.split("."), "__init__.py")
+    if not path.exists():
+        return frozenset()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return frozenset(ast.literal_eval(node.value))
+    return frozenset()
+
+
+def imported_as(name: str) -> str:
+    """Return the name by which one imports an object: its package's, if that offers it.
+
+    >>> imported_as("nmlib.theory.exact.nfm_loss_exact")
+    'nmlib.theory.nfm_loss_exact'
+    """
+    *parts, last = name.split(".")
+    for count in range(2, len(parts)):
+        package = ".".join(parts[:count])
+        if last in offered(package):
+            return f"{package}.{last}"
+    return name
+
+
 def link(entry: Entry) -> str:
     """Return the entry's name as a link to its file (no line: it would change all the time)."""
-    return f"[`{entry.name.removeprefix('nmlib.')}`](../{entry.path})"
+    return f"[`{imported_as(entry.name).removeprefix('nmlib.')}`](../{entry.path})"
 
 
 def equations_page(entries: list[Entry], notebooks: dict[str, set[str]]) -> str:

@@ -232,6 +232,9 @@ def names(everything: list[Item]) -> dict[str, str]:
     for item in everything:
         short = item.name.rsplit(".", 1)[-1]
         ways = {short, item.name, item.home, item.home.removeprefix("nmlib.")}
+        # Packages between the top and the module may offer the name, too.
+        parts = item.home.split(".")[1:-1]
+        ways |= {".".join([*parts[:k], short]) for k in range(1, len(parts))}
         if item.name.count(".") == 1:
             ways.add("nm." + short)
         if item.name.startswith("nmlib."):
