@@ -17,6 +17,7 @@ from nmlib.effects import (
     orders,
     precision,
     resample,
+    seed_scatter,
     shapley,
     shapley_bounds,
     spearman,
@@ -313,6 +314,39 @@ def test_paired_differences_equal_scipy():
     np.testing.assert_allclose(other.difference, cells.means - cells.means[9])
     with pytest.raises(ValueError, match="no row ✗✗✗✓"):
         differences(cells, Rng(0), baseline=(False, False, False, True))
+
+
+def test_pooled_scatter_is_the_residual_of_seeds_and_rows():
+    values = np.random.default_rng(3).normal(size=(5, 4)) + np.arange(5)[:, None] + np.arange(4)
+    found, freedom = seed_scatter(values)
+    # By least squares on indicators of rows and seeds.
+    design = np.array(
+        [np.r_[np.eye(5)[r], np.eye(4)[s]] for r in range(5) for s in range(4)], dtype=float
+    )
+    solution, _, rank, _ = np.linalg.lstsq(design, values.ravel(), rcond=None)
+    fit = design @ solution
+    assert freedom == 20 - rank == 12
+    assert found == pytest.approx(((values.ravel() - fit) ** 2).sum() / 12)
+    # Of two rows it is their paired scatter.
+    pair = values[:2]
+    assert 2 * seed_scatter(pair)[0] == pytest.approx(np.var(pair[0] - pair[1], ddof=1))
+    with pytest.raises(ValueError, match=r"got shape \(1, 4\)"):
+        seed_scatter(values[:1])
+
+
+def test_pooled_intervals_cover_and_are_narrower():
+    rng = np.random.default_rng(0)
+    inside, widths = 0, []
+    for _ in range(400):
+        values = rng.normal(size=(10, 3)) + rng.normal(0, 5, 3) + np.arange(10)[:, None]
+        cells = Cells(SWITCHES, TEN, values)
+        pooled, alone = (differences(cells, Rng(0), resamples=2, pooled=p) for p in (True, False))
+        inside += pooled.t_low[4] < 4 < pooled.t_high[4]
+        widths.append((pooled.t_high - pooled.t_low)[4] / (alone.t_high - alone.t_low)[4])
+        assert pooled.t_high[0] == pooled.t_low[0] == 0
+    # 0.95 x 400 = 380, three standard deviations 13.
+    assert 367 <= inside <= 393
+    assert np.median(widths) < 0.65
 
 
 def test_student_intervals_of_three_seeds_cover():

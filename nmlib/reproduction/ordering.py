@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmlib import _checks
-from nmlib.effects import Agreement, Cells, agreement, student_t_quantile
+from nmlib.effects import Agreement, Cells, agreement, seed_scatter, student_t_quantile
 from nmlib.paper._tables import known, numbers
 from nmlib.reproduction.compared import PAPER_NAMES, conditions, scheme_cells, scheme_values
 from nmlib.reproduction.measured import seeds_complete
@@ -162,7 +162,11 @@ class Interval:
 
 
 def paired_interval(
-    by_seed: Floats, by_image: Floats | None = None, *, level: float = 0.95
+    by_seed: Floats,
+    by_image: Floats | None = None,
+    *,
+    level: float = 0.95,
+    scatter: tuple[float, int] | None = None,
 ) -> Interval:
     r"""Return the mean of paired differences with an interval over seeds and test images.
 
@@ -171,14 +175,17 @@ def paired_interval(
       \nu = \Big\lfloor \frac{(V_s + V_n)^2}{V_s^2 / (S-1) + V_n^2 / (N-1)} \Big\rfloor$$
 
     with $d_s$ the mean over the images of seed s, $d_n$ the mean over the seeds of image n, and
-    $\nu$ after Welch and Satterthwaite: three seeds that differ much get the wide $t_2$. What
-    depends on seed and image together is in both variances, so the interval errs on the wide side.
-    A part that was not measured (one seed, no images) is left out.
+    $\nu$ after Welch and Satterthwaite: three seeds that differ much get the wide $t_2$, unless
+    their scatter is known from more schemes than these two. What depends on seed and image
+    together is in both variances, so the interval errs on the wide side. A part that was not
+    measured (one seed, no images) is left out.
 
     Args:
         by_seed: (S,) differences.
         by_image: (N,) differences, or None.
         level: Coverage.
+        scatter: Variance of one scheme's result from seed to seed and its degrees of freedom, from
+            `nmlib.effects.seed_scatter`; by default from `by_seed`.
 
     Source: ours (Welch 1947, Satterthwaite 1946).
 
@@ -191,6 +198,8 @@ def paired_interval(
     parts = [np.asarray(d, dtype=np.float64) for d in (by_seed, by_image) if d is not None]
     mean = float(parts[0].mean())
     found = [(float(d.var(ddof=1)) / len(d), len(d) - 1) for d in parts if len(d) > 1]
+    if scatter is not None and len(parts[0]) > 1:
+        found[0] = (2 * scatter[0] / len(parts[0]), scatter[1])
     if not found:
         return Interval(mean, math.nan, math.nan)
     variance = sum(v for v, _ in found)
@@ -252,6 +261,7 @@ class Ordering:
         seeds: Which seeds.
         images: How many test images the intervals are over; 0 for none (flip probabilities).
         level: Coverage of the intervals.
+        pooled: Whether the scatter between seeds is that of all schemes together.
         table: The paper's table.
         dataset: Its test set, as printed.
         conditions: What ours were measured on.
@@ -267,6 +277,7 @@ class Ordering:
     seeds: tuple[int, ...]
     images: int
     level: float
+    pooled: bool
     table: int
     dataset: str
     conditions: str
@@ -291,7 +302,8 @@ class Ordering:
         """What the intervals are over."""
         parts = []
         if len(self.seeds) > 1:
-            parts.append(f"{len(self.seeds)} seeds")
+            how = " (their scatter pooled over the schemes)" if self.pooled else ""
+            parts.append(f"{len(self.seeds)} seeds{how}")
         if self.images:
             parts.append(f"{self.images:,} test images")
         if not parts:
@@ -348,6 +360,7 @@ def paper_ordering(
     level: float = 0.95,
     resamples: int = 2000,
     rng: Rng | None = None,
+    pooled: bool = True,
 ) -> Ordering:
     """Compare the order of measured schemes with the paper's, and say how sure each pair is.
 
@@ -362,6 +375,8 @@ def paper_ordering(
         level: Coverage of the intervals.
         resamples: Draws of the bootstrap of the rank correlation.
         rng: Random source of the bootstrap.
+        pooled: Take the scatter between seeds from all schemes together: a few seeds of two
+            schemes say little of it. It supposes that they scatter alike.
 
     Raises:
         ValueError: If fewer than three schemes are in the paper's table too, no seed is common to
@@ -388,13 +403,15 @@ def paper_ordering(
         )
     cells = _cells(records, metric, names)
     row = {name: k for k, name in enumerate(names)}
+    scatter = seed_scatter(cells.values) if pooled and cells.seeds > 1 else None
 
     def compare(a: str, b: str) -> Interval:
         by_image = None
         if cells.correct is not None:
             shares = cells.correct[[row[a], row[b]]].mean(1, dtype=np.float64)
             by_image = 100 * (shares[0] - shares[1])
-        return paired_interval(cells.values[row[a]] - cells.values[row[b]], by_image, level=level)
+        by_seed = cells.values[row[a]] - cells.values[row[b]]
+        return paired_interval(by_seed, by_image, level=level, scatter=scatter)
 
     shared = sorted(paper, key=lambda s: -paper[s].value)
     pairs = tuple(
@@ -420,6 +437,7 @@ def paper_ordering(
         seeds=tuple(kept),
         images=0 if cells.correct is None else cells.correct.shape[2],
         level=level,
+        pooled=scatter is not None,
         table=table,
         dataset=dataset,
         conditions=text,

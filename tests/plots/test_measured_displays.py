@@ -5,6 +5,7 @@ import pytest
 from oracles.records import grid
 
 from nmlib import paper
+from nmlib.effects import seed_scatter
 from nmlib.plots.effects import EffectsDisplay, PrecisionDisplay
 from nmlib.plots.paper import (
     AblationTableDisplay,
@@ -15,6 +16,7 @@ from nmlib.plots.paper import (
     WaterfallDisplay,
 )
 from nmlib.plots.shown import png
+from nmlib.schemes import ABLATION
 
 KINDS = (
     AblationTableDisplay, WaterfallDisplay, InteractionDisplay, EffectsDisplay, PrecisionDisplay,
@@ -71,8 +73,12 @@ def test_ablation_gains_are_paired_means():
     gain = values["noisymix"] - values["baseline"]
     full = next(r for r in table.rows if r[:4] == (True,) * 4)
     assert full[7] == pytest.approx(gain.mean())
-    # Student with two degrees of freedom: t = 4.3027.
-    assert full[8] == pytest.approx(4.3027 * gain.std(ddof=1) / np.sqrt(3), rel=1e-4)
+    # Student with (10 - 1) x (3 - 1) degrees of freedom: t = 2.1009.
+    every = np.array([[100 * r["robust_accuracy"] for r in GRIDS[3] if r["scheme"] == s]
+                      for s in ABLATION])  # fmt: skip
+    scatter, freedom = seed_scatter(every)
+    assert freedom == 18
+    assert full[8] == pytest.approx(2.1009 * np.sqrt(2 * scatter / 3), rel=1e-4)
     assert all(r[8] is None or np.isnan(r[8]) for r in AblationTableDisplay.from_records(
         GRIDS[1]).table().rows)  # fmt: skip
 

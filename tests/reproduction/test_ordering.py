@@ -7,7 +7,7 @@ import pytest
 from oracles.records import record
 
 import nmlib as nm
-from nmlib.effects import spearman
+from nmlib.effects import seed_scatter, spearman
 from nmlib.paper import table
 from nmlib.reproduction.compared import PAPER_NAMES
 from nmlib.reproduction.ordering import (
@@ -128,15 +128,18 @@ def test_verdicts(clear, low, high, verdict):
     assert PairOrder("a", "b", 1.0, clear, Interval(0.2, low, high)).verdict == verdict
 
 
-def test_pairs_are_compared_by_seed_and_image(records):
-    found = paper_ordering(records, resamples=50)
+@pytest.mark.parametrize("pooled", [True, False])
+def test_pairs_are_compared_by_seed_and_image(records, pooled):
+    found = paper_ordering(records, resamples=50, pooled=pooled)
     value = {(r["scheme"], r["seed"]): np.array(r["robust_hits"]) / 75 for r in records}
+    every = [[100 * value[s, k].mean() for k in range(3)] for s in found.ours]
+    scatter = seed_scatter(every) if pooled else None
     paper = published(2, "CIFAR-10-C")
     assert found.schemes == tuple(sorted(SHARED, key=lambda s: -paper[s].value))
     assert len(found.pairs) == 15 and sum(found.counts.values()) == 15
     for p in found.pairs:
         d = 100 * np.array([value[p.upper, k] - value[p.lower, k] for k in range(3)])
-        expected = paired_interval(d.mean(1), d.mean(0))
+        expected = paired_interval(d.mean(1), d.mean(0), scatter=scatter)
         for a, b in zip(vars(p.ours).values(), vars(expected).values(), strict=True):
             assert a == pytest.approx(b, abs=1e-4)
         assert p.paper == pytest.approx(paper[p.upper].value - paper[p.lower].value)
@@ -145,7 +148,8 @@ def test_pairs_are_compared_by_seed_and_image(records):
     means = [found.ours[s].mean() for s in found.schemes]
     rho = spearman(means, [paper[s].value for s in found.schemes])
     assert found.agreement.rho == pytest.approx(float(rho))
-    assert "Table 2" in found.summary and "3 seeds and 60 test images" in found.uncertainty
+    assert "Table 2" in found.summary and "and 60 test images" in found.uncertainty
+    assert ("pooled over the schemes" in found.uncertainty) == pooled
     assert found.pair("cutmix", "noisymix") is found.pair("noisymix", "cutmix")
     with pytest.raises(ValueError, match="no pair"):
         found.pair("cutmix", "stability_training")
@@ -167,7 +171,9 @@ def test_flip_probabilities_have_seeds_but_no_images(records):
         100 * (np.mean([*flips(p.upper, k).values()]) - np.mean([*flips(p.lower, k).values()]))
         for k in range(3)
     ]
-    assert p.ours.low == pytest.approx(paired_interval(np.array(d)).low)
+    every = [[100 * np.mean([*flips(s, k).values()]) for k in range(3)] for s in found.ours]
+    expected = paired_interval(np.array(d), scatter=seed_scatter(every))
+    assert p.ours.low == pytest.approx(expected.low)
 
 
 def test_one_seed_says_so(records):
