@@ -48,6 +48,9 @@ def _child(run: Callable[..., Any], *arguments: Any) -> None:
             parent.join()
             os.kill(os.getpid(), signal.SIGINT)  # fit saves and ends
 
+    # What a shell starts in the background ignores SIGINT, and so do its children.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=watch, daemon=True).start()
     run(*arguments)
 

@@ -55,8 +55,10 @@ def test_killed_and_resumed(tmp_path, kill):
     command = [sys.executable, "-m", "nmlib", "corrupt", "--dataset", "fashion-mini",
                "--out", str(broken), "--quiet", *FAST]  # fmt: skip
     process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+        command, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        # Tests that a shell started in the background ignore SIGINT, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     try:
         deadline = time.monotonic() + 60
         part = broken / ".fog.npy.part"

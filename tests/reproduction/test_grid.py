@@ -107,12 +107,16 @@ def endless(cell, out, device, threads, report):
         (folder / "saved").touch()
 
 
-def grid_without_end(out):
+def grid_without_end(out, ignore):
+    if ignore:  # as under nohup
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     run_grid(cells("table4", seeds=1), out, workers=2, device="cpu", run=endless)
 
 
-def test_processes_save_and_end_when_their_parent_is_killed(tmp_path):
-    parent = multiprocessing.get_context("spawn").Process(target=grid_without_end, args=(tmp_path,))
+@pytest.mark.parametrize("ignore", [False, True])
+def test_processes_save_and_end_when_their_parent_is_killed(tmp_path, ignore):
+    context = multiprocessing.get_context("spawn")
+    parent = context.Process(target=grid_without_end, args=(tmp_path, ignore))
     parent.start()
     grid = [cell.folder(tmp_path) for cell in cells("table4", seeds=1)[:2]]
     wait_for(lambda: all((folder / "started").is_file() for folder in grid))

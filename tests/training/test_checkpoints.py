@@ -285,10 +285,11 @@ def test_interrupted_without_a_folder():
     def stop(run):
         os.kill(os.getpid(), signal.SIGINT)
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(TrainingInterrupted, match="With out=FOLDER a run is saved"):
         quick(network(), on_epoch=stop)
     # Handlers are put back.
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_stopped_from_outside_in_a_thread_and_resumed(tmp_path):
