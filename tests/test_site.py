@@ -254,7 +254,7 @@ def test_numbers_of_the_front_page_are_computed(monkeypatch):
     monkeypatch.setattr(results, "measured", lambda: made)
     monkeypatch.setattr(results, "measured_files", lambda: {GRID: None})
     text = results.grid()
-    assert "| noisymix | 50.0 ± 0.0 | 41.0 ± 1.0 | 2 |" in text
+    assert "| NoisyMix | 50.0 ± 0.0 | 41.0 ± 1.0 | 2 |" in text
     assert "not CIFAR-10" in text
     assert "5,000 images x 20 epochs" in text and "seeds 0, 1, commit abc" in text
     monkeypatch.setattr(results, "measured_files", dict)

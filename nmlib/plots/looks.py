@@ -35,6 +35,10 @@ _SCHEMES = {
     "augmix": "AugMix",
     "augmix_no_jsd": "AugMix without JSD",
     "augmax": "AugMax",
+    "mixing_noise": "Mixing + noise",
+    "augmix_noise": "AugMix + noise",
+    "augmix_mixing": "AugMix + mixing",
+    "noisymix_no_jsd": "NoisyMix without JSD",
 }
 
 

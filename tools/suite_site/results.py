@@ -10,6 +10,7 @@ import numpy as np
 
 from nmlib.measured import measured_files, read_measured
 from nmlib.paper import audit
+from nmlib.plots.looks import scheme_label
 from nmlib.plots.style import LANE_LABELS
 from nmlib.plots.toy_study import PAPER_FIG4
 from nmlib.reproduction.compared import conditions
@@ -70,7 +71,7 @@ def grid() -> str:
         by_scheme.setdefault(record["scheme"], []).append(record)
     rows = []
     for name, found in by_scheme.items():
-        cells = [name.replace("_", " ")]
+        cells = [scheme_label(name)]
         for key in ("clean_accuracy", "robust_accuracy"):
             values = 100 * np.array([record[key] for record in found])
             spread = f" ± {values.std(ddof=1) / len(values) ** 0.5:.1f}" if len(values) > 1 else ""
@@ -80,7 +81,7 @@ def grid() -> str:
     return "\n\n".join(
         [
             f"**{len(rows)} schemes under 15 corruptions.** The highest mean robust accuracy at "
-            f"this budget is {best.replace('_', ' ')}'s.",
+            f"this budget is {scheme_label(best)}'s.",
             table(["scheme", "clean accuracy", "robust accuracy", "seeds"], rows),
             f"*{conditions(records)}; accuracies in percent, with standard errors where there "
             "are several seeds. These images were compressed by JPEG: they are not CIFAR-10.*",
