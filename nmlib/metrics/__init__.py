@@ -1,0 +1,51 @@
+"""Robustness measures: corruption errors, calibration, stability along sequences."""
+
+from nmlib.metrics._calibration import (
+    ReliabilityCurve,
+    aurra,
+    brier_score,
+    expected_calibration_error,
+    negative_log_likelihood,
+    reliability_curve,
+    rms_calibration_error,
+)
+from nmlib.metrics._corruption_errors import (
+    ALEXNET_CLEAN_ERROR,
+    ALEXNET_ERRORS,
+    CORRUPTION_FAMILIES,
+    family_errors,
+    mean_corruption_error,
+    relative_mean_corruption_error,
+    robust_accuracy,
+    unnormalised_corruption_error,
+)
+from nmlib.metrics._stability import (
+    ALEXNET_FLIP_PROBABILITIES,
+    flip_probability,
+    flip_rate,
+    mean_flip_rate,
+    top5_distance,
+)
+
+__all__ = [
+    "ALEXNET_CLEAN_ERROR",
+    "ALEXNET_ERRORS",
+    "ALEXNET_FLIP_PROBABILITIES",
+    "CORRUPTION_FAMILIES",
+    "ReliabilityCurve",
+    "aurra",
+    "brier_score",
+    "expected_calibration_error",
+    "family_errors",
+    "flip_probability",
+    "flip_rate",
+    "mean_corruption_error",
+    "mean_flip_rate",
+    "negative_log_likelihood",
+    "relative_mean_corruption_error",
+    "reliability_curve",
+    "rms_calibration_error",
+    "robust_accuracy",
+    "top5_distance",
+    "unnormalised_corruption_error",
+]

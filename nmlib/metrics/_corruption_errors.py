@@ -1,0 +1,165 @@
+"""Errors under corruption, relative to a reference network and as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nmlib import _checks
+
+CORRUPTION_FAMILIES: dict[str, tuple[str, ...]] = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    "weather": ("snow", "frost", "fog", "brightness"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+}
+"""The 15 corruptions of the benchmark by family, in official order."""
+
+ALEXNET_ERRORS: dict[str, float] = {
+    "gaussian_noise": 0.886428,
+    "shot_noise": 0.894468,
+    "impulse_noise": 0.922640,
+    "defocus_blur": 0.819880,
+    "glass_blur": 0.826268,
+    "motion_blur": 0.785948,
+    "zoom_blur": 0.798360,
+    "snow": 0.866816,
+    "frost": 0.826572,
+    "fog": 0.819324,
+    "brightness": 0.564592,
+    "contrast": 0.853204,
+    "elastic_transform": 0.646056,
+    "pixelate": 0.717840,
+    "jpeg_compression": 0.606500,
+}
+"""AlexNet's error on ImageNet-C, mean over the five severities: the benchmark's reference."""
+
+ALEXNET_CLEAN_ERROR = 0.43478
+"""AlexNet's error on ImageNet (torchvision's weights: 56.522 % correct)."""
+
+Errors = Mapping[str, float | ArrayLike]
+
+
+def _mean_errors(errors: Errors, without: Iterable[str] = ()) -> dict[str, float]:
+    """Check a table of errors; return the mean over severities of the benchmark's corruptions."""
+    without = set(without)
+    for family in without:
+        _checks.choice("family", family, CORRUPTION_FAMILIES)
+    means = {}
+    for family, names in CORRUPTION_FAMILIES.items():
+        if family in without:
+            continue
+        for name in names:
+            if name not in errors:
+                raise ValueError(f"no error for {name!r}; all corruptions of the mean are needed")
+            value = np.asarray(errors[name], dtype=np.float64)
+            if value.ndim > 1 or value.size not in (1, 5):
+                raise ValueError(
+                    f"errors[{name!r}] must be one mean or five severities, got shape {value.shape}"
+                )
+            if not (np.isfinite(value).all() and (value >= 0).all() and (value <= 1).all()):
+                raise ValueError(
+                    f"errors[{name!r}] must lie in [0, 1], got {value.tolist()}; divide percent "
+                    "by 100"
+                )
+            means[name] = float(value.mean())
+    return means
+
+
+def mean_corruption_error(
+    errors: Errors, *, reference: Errors = ALEXNET_ERRORS, without: Iterable[str] = ()
+) -> float:
+    r"""Mean corruption error relative to a reference network, 1 meaning "as bad as it".
+
+    $\mathrm{mCE} = \frac1{15}\sum_c \frac{\sum_s E_{s,c}}{\sum_s E^{ref}_{s,c}}$, a mean of ratios
+    of sums. Multiply by 100 for the numbers in publications.
+
+    Args:
+        errors: Corruption name -> error in [0, 1], the mean over or the list of the five
+            severities. Names outside the benchmark's 15 are left out.
+        reference: The same for the reference network, AlexNet by default: for ImageNet-C only.
+            For CIFAR there is no reference; see `unnormalised_corruption_error`.
+        without: Families to leave out, e.g. ("noise",) for "(excluding noise)".
+
+    Raises:
+        ValueError: For a missing corruption or an error outside [0, 1].
+
+    Source: Hendrycks & Dietterich (2019), eq. of sec. 4.2; the paper's sec. 4.2.
+
+    >>> mean_corruption_error(ALEXNET_ERRORS)
+    1.0
+    """
+    own, other = _mean_errors(errors, without), _mean_errors(reference, without)
+    return float(np.mean([own[name] / other[name] for name in own]))
+
+
+def relative_mean_corruption_error(
+    errors: Errors,
+    clean_error: float,
+    *,
+    reference: Errors = ALEXNET_ERRORS,
+    reference_clean_error: float = ALEXNET_CLEAN_ERROR,
+    without: Iterable[str] = (),
+) -> float:
+    r"""Mean over corruptions of the error's growth relative to the reference's growth.
+
+    $\frac1{15}\sum_c \frac{\sum_s (E_{s,c} - E_{clean})}{\sum_s (E^{ref}_{s,c} -
+    E^{ref}_{clean})}$.
+
+    Args:
+        errors: As for `mean_corruption_error`.
+        clean_error: Error on clean images, in [0, 1].
+        reference: As for `mean_corruption_error`.
+        reference_clean_error: The reference network's error on clean images.
+        without: Families to leave out.
+
+    Source: Hendrycks & Dietterich (2019), sec. 4.2.
+
+    >>> round(relative_mean_corruption_error(ALEXNET_ERRORS, ALEXNET_CLEAN_ERROR), 12)
+    1.0
+    """
+    own, other = _mean_errors(errors, without), _mean_errors(reference, without)
+    return float(
+        np.mean([(own[n] - clean_error) / (other[n] - reference_clean_error) for n in own])
+    )
+
+
+def unnormalised_corruption_error(errors: Errors, *, without: Iterable[str] = ()) -> float:
+    """Plain mean error over the 15 corruptions and five severities: what CIFAR-C papers report.
+
+    Some of them call it mCE; it is not normalised by any network.
+
+    Args:
+        errors: As for `mean_corruption_error`.
+        without: Families to leave out.
+
+    >>> round(unnormalised_corruption_error(ALEXNET_ERRORS), 4)
+    0.789
+    """
+    return float(np.mean(list(_mean_errors(errors, without).values())))
+
+
+def robust_accuracy(errors: Errors, *, without: Iterable[str] = ()) -> float:
+    """One minus `unnormalised_corruption_error`: the paper's robust accuracy.
+
+    Source: the mean over 15 x 5 sets in the paper's Tables 1 to 4.
+
+    >>> round(robust_accuracy(ALEXNET_ERRORS, without=("noise",)), 3)
+    0.239
+    """
+    return 1.0 - unnormalised_corruption_error(errors, without=without)
+
+
+def family_errors(errors: Errors) -> dict[str, float]:
+    """Return the mean error of each family.
+
+    >>> {k: round(v, 3) for k, v in family_errors(ALEXNET_ERRORS).items()}
+    {'noise': 0.901, 'blur': 0.808, 'weather': 0.769, 'digital': 0.706}
+    """
+    means = _mean_errors(errors)
+    return {
+        family: float(np.mean([means[n] for n in names]))
+        for family, names in CORRUPTION_FAMILIES.items()
+    }

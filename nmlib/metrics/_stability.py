@@ -1,0 +1,156 @@
+"""Stability of predictions along sequences of perturbed images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from nmlib import _checks
+
+ALEXNET_FLIP_PROBABILITIES: dict[str, float] = {
+    "gaussian_noise": 0.2365,
+    "shot_noise": 0.3006,
+    "motion_blur": 0.0930,
+    "zoom_blur": 0.0594,
+    "snow": 0.1193,
+    "brightness": 0.0489,
+    "translate": 0.1101,
+    "rotate": 0.1310,
+    "tilt": 0.0705,
+    "scale": 0.2353,
+}
+"""AlexNet's flip probabilities on ImageNet-P. The official sheet could not be read; these agree
+with the published flip rates of other networks to within rounding."""
+
+Reference = Literal["previous", "first"]
+
+
+def _check_sequence(frames: int, reference: str, stride: int) -> None:
+    _checks.choice("reference", reference, ("previous", "first"))
+    if stride < 1 or (reference == "first" and stride != 1):
+        raise ValueError(
+            f"stride must be >= 1, and 1 when frames are compared with the first, got {stride}"
+        )
+    if frames <= stride:
+        raise ValueError(f"{frames} frame(s) are too few to compare frames {stride} apart")
+
+
+def flip_probability(
+    predictions: ArrayLike | Tensor, *, reference: Reference = "previous", stride: int = 1
+) -> float:
+    r"""Probability that a prediction differs from that of the reference frame.
+
+    $\frac1n\sum_i \frac1{F-1}\sum_{j\ge1} 1[\hat y_{i,j} \ne \hat y_{i,\mathrm{ref}(j)}]$. Labels
+    play no part.
+
+    Args:
+        predictions: (n, F) predicted classes of n sequences of F frames.
+        reference: "previous" frame, or the "first": what the benchmark does for its noise
+            sequences, whose frames have no order.
+        stride: Compare frames this far apart (the benchmark's difficulty; always 1 in published
+            results).
+
+    Raises:
+        ValueError: For another shape or too few frames.
+
+    Source: Hendrycks & Dietterich (2019), sec. 4.3; the paper's Tables 13 and 14.
+
+    >>> flip_probability([[0, 0, 1, 1], [2, 2, 2, 2]])
+    0.16666666666666666
+    >>> flip_probability([[0, 0, 1, 1], [2, 2, 2, 2]], reference="first")
+    0.3333333333333333
+    """
+    seen: NDArray
+    if isinstance(predictions, Tensor):
+        seen = predictions.detach().cpu().numpy()
+    else:
+        seen = np.asarray(predictions)
+    if seen.ndim != 2 or seen.shape[0] == 0:
+        raise ValueError(f"predictions must have shape (n, frames), got {seen.shape}")
+    _check_sequence(seen.shape[1], reference, stride)
+    base = seen[:, :1] if reference == "first" else seen[:, :-stride]
+    return float((seen[:, stride:] != base).mean())
+
+
+def flip_rate(
+    probabilities: Mapping[str, float],
+    *,
+    reference: Mapping[str, float] = ALEXNET_FLIP_PROBABILITIES,
+) -> dict[str, float]:
+    """Return each sequence's flip probability over the reference network's.
+
+    Args:
+        probabilities: Perturbation name -> flip probability in [0, 1].
+        reference: The same for the reference network (AlexNet: for ImageNet-P only).
+
+    >>> flip_rate({"snow": 0.1193})
+    {'snow': 1.0}
+    """
+    for name in probabilities:
+        _checks.choice("perturbation", name, reference)
+    return {name: float(p) / reference[name] for name, p in probabilities.items()}
+
+
+def mean_flip_rate(
+    probabilities: Mapping[str, float],
+    *,
+    reference: Mapping[str, float] = ALEXNET_FLIP_PROBABILITIES,
+    without: Sequence[str] = (),
+) -> float:
+    """Return the mean flip rate over all sequences of the reference.
+
+    Args:
+        probabilities: As for `flip_rate`; all names of the reference are needed.
+        reference: As for `flip_rate`.
+        without: Sequences to leave out, e.g. the two kinds of noise.
+
+    >>> mean_flip_rate(ALEXNET_FLIP_PROBABILITIES)
+    1.0
+    """
+    names = [n for n in reference if n not in without]
+    missing = [n for n in names if n not in probabilities]
+    if missing:
+        raise ValueError(f"no flip probability for {', '.join(missing)}")
+    rates = flip_rate({n: probabilities[n] for n in names}, reference=reference)
+    return float(np.mean(list(rates.values())))
+
+
+def top5_distance(scores: Tensor, *, reference: Reference = "previous", stride: int = 1) -> float:
+    r"""How far the five best classes move in the ranking, mean over frames and sequences.
+
+    $d = \sum_{j=0}^{4} |j - \min(r_j, 5)|$ with $r_j$ the new rank (from 0) of the class that had
+    rank j.
+
+    Args:
+        scores: (n, F, K) logits or probabilities, K >= 5.
+        reference: As for `flip_probability`.
+        stride: As for `flip_probability`.
+
+    Raises:
+        ValueError: For another shape, fewer than 5 classes or too few frames.
+
+    Source: Hendrycks & Dietterich (2019), sec. 4.3.
+
+    >>> a, b = torch.arange(9.0).flip(0), torch.arange(9.0)
+    >>> top5_distance(torch.stack([a, a])[None]), top5_distance(torch.stack([a, b])[None])
+    (0.0, 14.0)
+    """
+    if scores.ndim != 3 or scores.shape[0] == 0:
+        raise ValueError(f"scores must have shape (n, frames, classes), got {tuple(scores.shape)}")
+    if scores.shape[2] < 5:
+        raise ValueError(f"top-5 distance needs at least 5 classes, got {scores.shape[2]}")
+    _check_sequence(scores.shape[1], reference, stride)
+    order = torch.argsort(scores.detach(), dim=2, descending=True, stable=True)
+    rank = torch.empty_like(order)
+    places = torch.arange(scores.shape[2], device=scores.device)
+    rank.scatter_(2, order, places.expand_as(order))
+    now = rank[:, stride:]
+    before = order[:, :1] if reference == "first" else order[:, :-stride]
+    moved = now.gather(2, before[:, :, :5].expand(-1, now.shape[1], -1))
+    distance = (places[:5] - moved.clamp(max=5)).abs().sum(2)
+    return float(distance.to(torch.float64).mean())
