@@ -23,7 +23,7 @@ from nmlib.corruptions._frost_textures import (
     read_frost_photographs,
 )
 from nmlib.corruptions._perturbations import PERTURBATIONS, frame_count, perturbation_sequence
-from nmlib.corruptions._severities import FAMILIES, SEVERITIES
+from nmlib.corruptions._severities import FAMILIES, SEVERITIES, Benchmark
 
 __all__ = [
     "CORRUPTIONS",
@@ -34,6 +34,7 @@ __all__ = [
     "SEVERITIES",
     "SMALLEST_SIDE",
     "AngleDraw",
+    "Benchmark",
     "ElasticDraw",
     "FieldDraw",
     "FogDraw",

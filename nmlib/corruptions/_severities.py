@@ -9,6 +9,7 @@ from nmlib.metrics import CORRUPTION_FAMILIES
 __all__ = ["BENCHMARKS", "FAMILIES", "SEVERITIES", "Benchmark"]
 
 Benchmark = Literal["cifar", "imagenet"]
+"""Whose parameters: those of CIFAR-C and -P, or of ImageNet-C and -P."""
 BENCHMARKS: tuple[Benchmark, ...] = ("cifar", "imagenet")
 
 FAMILIES: dict[str, tuple[str, ...]] = {

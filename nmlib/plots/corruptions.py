@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib.corruptions import CORRUPTIONS, FAMILIES, corrupt, perturbation_sequence
+from nmlib.corruptions import CORRUPTIONS, FAMILIES, Benchmark, corrupt, perturbation_sequence
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import new_figure
 
@@ -25,7 +25,6 @@ __all__ = [
     "encode_jpeg",
 ]
 
-Benchmark = Literal["cifar", "imagenet"]
 Bytes = NDArray[np.uint8]
 
 

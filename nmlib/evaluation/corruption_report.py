@@ -1,0 +1,332 @@
+"""What a model did under the corruptions of CIFAR-C: tables, means, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmlib import _checks
+from nmlib.corruptions import CORRUPTIONS, FAMILIES
+from nmlib.evaluation.predictions import Predictions
+from nmlib.evaluation.report import Report, mean_with_error
+from nmlib.evaluation.storage import pack, read_record, unpack
+from nmlib.metrics import CORRUPTION_FAMILIES, ReliabilityCurve, reliability_curve
+
+__all__ = ["CorruptedSet", "CorruptionReport"]
+
+RECORD, CLEAN = "corruptions.json", "clean.npz"
+_FAMILY = {name: family for family, names in FAMILIES.items() for name in names}
+
+
+@dataclass(frozen=True)
+class CorruptedSet:
+    """What a model did on one corruption at one severity.
+
+    Attributes:
+        corruption: Name.
+        severity: 1 to 5.
+        measures: Accuracy and calibration, see `Predictions.measures`.
+        curve: Accuracy by confidence, 15 bins.
+        correct: (N,) whether each prediction was right.
+    """
+
+    corruption: str
+    severity: int
+    measures: Mapping[str, float | None]
+    curve: ReliabilityCurve
+    correct: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, corruption: str, severity: int, found: Predictions) -> CorruptedSet:
+        """Compute everything from the predictions, which are not kept."""
+        curve = reliability_curve(found)
+        return cls(corruption, severity, found.measures(), curve, found.correct.numpy())
+
+    def record(self) -> dict[str, Any]:
+        """Return the same as a value for JSON."""
+        sums = [np.nan_to_num(v) for v in (self.curve.confidence, self.curve.accuracy)]
+        return {
+            "measures": dict(self.measures),
+            "count": self.curve.count.tolist(),
+            "confidence": sums[0].tolist(),
+            "accuracy": sums[1].tolist(),
+            "images": len(self.correct),
+            "correct": pack(np.packbits(self.correct)),
+        }
+
+    @classmethod
+    def from_record(cls, name: str, record: Mapping[str, Any]) -> CorruptedSet:
+        """Return what `record` was made from; `name` is "corruption-severity"."""
+        corruption, severity = name.rsplit("-", 1)
+        count = np.array(record["count"])
+        means = (np.where(count, record[k], np.nan) for k in ("confidence", "accuracy"))
+        curve = ReliabilityCurve(np.linspace(0, 1, len(count) + 1), count, *means)
+        bits = np.unpackbits(unpack(record["correct"]), count=record["images"])
+        return cls(corruption, int(severity), record["measures"], curve, bits.astype(bool))
+
+
+@dataclass(frozen=True, repr=False)
+class CorruptionReport(Report):
+    """A model on clean and on corrupted images.
+
+    Means are taken over the sets that were evaluated, `coverage` says which; those of the four
+    extra corruptions never enter them.
+
+    Attributes:
+        clean: Predictions on the clean images.
+        sets: One entry a corruption and severity.
+        key: What the rows of tables are keyed by: dataset, model, scheme, seed.
+        provenance: Settings, data fingerprint, corruption seed, commit, versions.
+    """
+
+    clean: Predictions
+    sets: tuple[CorruptedSet, ...]
+    key: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """The main numbers in a sentence."""
+        start = f"{self.subject}: clean accuracy {100 * self.clean.accuracy:.1f} %"
+        if not set(self.corruptions) & set(CORRUPTIONS):
+            return start
+        robust, error = 100 * self.robust_accuracy, 100 * self.standard_error
+        return f"{start}, robust accuracy {robust:.1f} ± {error:.1f} % ({self.coverage})"
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """Names of the corruptions, in the order of the sets."""
+        return tuple(dict.fromkeys(s.corruption for s in self.sets))
+
+    @property
+    def severities(self) -> tuple[int, ...]:
+        """Severities, ascending."""
+        return tuple(sorted({s.severity for s in self.sets}))
+
+    @property
+    def coverage(self) -> str:
+        """What the means are over.
+
+        "15 corruptions x 5 severities" is what the paper's robust accuracy means.
+        """
+        sets = [s for s in self.sets if s.corruption in CORRUPTIONS]
+        count = len({s.corruption for s in sets})
+        levels = sorted({s.severity for s in sets})
+        which = f"severity {', '.join(map(str, levels))}" if len(levels) < 5 else "5 severities"
+        partly = f", only {len(sets)} sets" if len(sets) < count * len(levels) else ""
+        return f"{count} corruptions x {which}{partly}, {len(self.clean):,} images"
+
+    @property
+    def complete(self) -> bool:
+        """Whether all 15 corruptions at all five severities are there."""
+        found = {(s.corruption, s.severity) for s in self.sets}
+        return all((name, level) in found for name in CORRUPTIONS for level in range(1, 6))
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A tidy table, one row a set, keyed (dataset, model, scheme, seed, corruption, severity).
+
+        The clean images are the first row: corruption "clean", severity 0.
+        """
+        rows = [
+            {**self.key, "corruption": "clean", "severity": 0, "family": "clean"}
+            | {"images": len(self.clean)}
+            | self.clean.measures()
+        ]
+        for s in self.sets:
+            place = {"corruption": s.corruption, "severity": s.severity}
+            rows.append(
+                {**self.key, **place, "family": _FAMILY[s.corruption], "images": len(s.correct)}
+                | dict(s.measures)
+            )
+        return rows
+
+    def _chosen(
+        self,
+        corruptions: Iterable[str] | None = None,
+        severities: Iterable[int] | None = None,
+        without: Iterable[str] = (),
+    ) -> list[CorruptedSet]:
+        names = list(CORRUPTIONS if corruptions is None else corruptions)
+        for family in without:
+            _checks.choice("family", family, CORRUPTION_FAMILIES)
+            names = [n for n in names if _FAMILY.get(n) != family]
+        levels = set(self.severities if severities is None else severities)
+        chosen = [s for s in self.sets if s.corruption in names and s.severity in levels]
+        if not chosen:
+            raise ValueError(
+                f"this report has no such set; it has {', '.join(self.corruptions)} at severity "
+                f"{', '.join(map(str, self.severities))}"
+            )
+        return chosen
+
+    def mean(
+        self,
+        measure: str = "accuracy",
+        *,
+        corruptions: Iterable[str] | None = None,
+        severities: Iterable[int] | None = None,
+        without: Iterable[str] = (),
+    ) -> float:
+        """Return the mean of a measure over sets.
+
+        Args:
+            measure: Column of `rows`, such as "accuracy" or "expected_calibration_error".
+            corruptions: Which; default those of the benchmark's 15 that are there.
+            severities: Which; default all that are there.
+            without: Families to leave out, e.g. ("noise",) for "(excluding noise)".
+
+        Raises:
+            ValueError: For an unknown measure or family, or if no set is left.
+        """
+        chosen = self._chosen(corruptions, severities, without)
+        _checks.choice("measure", measure, chosen[0].measures)
+        values = [s.measures[measure] for s in chosen]
+        if any(v is None for v in values):
+            raise ValueError(f"{measure} needs more images than the {len(self.clean)} there are")
+        return float(np.mean(values))  # type: ignore[arg-type]
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Mean accuracy over corruptions and severities, in [0, 1].
+
+        Source: the mean over 15 x 5 sets in the paper's Tables 1 to 4.
+        """
+        return self.mean()
+
+    @property
+    def robust_accuracy_without_noise(self) -> float:
+        """The same over the twelve corruptions that are no noise: "(excluding noise)"."""
+        return self.mean(without=("noise",))
+
+    def image_accuracies(self) -> NDArray[np.float64]:
+        """Return each image's share of sets in which it was recognised, (N,)."""
+        return np.mean([s.correct for s in self._chosen()], axis=0, dtype=np.float64)
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of `robust_accuracy` for the choice of test images.
+
+        The sets hold the same images, so the images count, not the sets.
+        """
+        return mean_with_error(self.image_accuracies())[1]
+
+    def minus(self, other: CorruptionReport) -> tuple[float, float]:
+        """Return this robust accuracy minus another's, and the standard error of the difference.
+
+        Image by image, so much sharper than the two standard errors alone. It covers the choice of
+        test images, not that of the training seed.
+
+        Raises:
+            ValueError: If the two saw different images or sets.
+        """
+        if self.clean.fingerprint != other.clean.fingerprint:
+            raise ValueError(
+                f"the reports are on different images ({self.clean.fingerprint}, "
+                f"{other.clean.fingerprint})"
+            )
+        mine, theirs = ({(s.corruption, s.severity) for s in r._chosen()} for r in (self, other))
+        if mine != theirs:
+            raise ValueError(f"the reports have different sets: {self.coverage}; {other.coverage}")
+        return mean_with_error(self.image_accuracies() - other.image_accuracies())
+
+    @property
+    def accuracies(self) -> dict[str, dict[int, float]]:
+        """Accuracy by corruption and severity."""
+        found: dict[str, dict[int, float]] = {}
+        for s in self.sets:
+            found.setdefault(s.corruption, {})[s.severity] = float(s.correct.mean())
+        return found
+
+    @property
+    def errors(self) -> dict[str, list[float]]:
+        """Errors by corruption, severities in order: for `nmlib.mean_corruption_error`."""
+        return {
+            name: [1 - levels[s] for s in sorted(levels)]
+            for name, levels in self.accuracies.items()
+        }
+
+    @property
+    def by_corruption(self) -> dict[str, float]:
+        """Mean accuracy over severities, by corruption."""
+        return {name: float(np.mean(list(v.values()))) for name, v in self.accuracies.items()}
+
+    @property
+    def by_severity(self) -> dict[int, float]:
+        """Mean accuracy over corruptions, by severity."""
+        return {level: self.mean(severities=[level]) for level in self.severities}
+
+    @property
+    def families(self) -> dict[str, float]:
+        """Mean accuracy by family, those of which a corruption was evaluated."""
+        there = set(self.corruptions)
+        return {
+            family: self.mean(corruptions=names)
+            for family, names in CORRUPTION_FAMILIES.items()
+            if there & set(names)
+        }
+
+    @property
+    def calibration(self) -> dict[str, dict[str, float | None]]:
+        """Measures on "clean" images, and their means over the "corrupted" sets.
+
+        Source: the mean over sets is how the authors average the calibration error.
+        """
+        clean = self.clean.measures()
+        few = {k for s in self._chosen() for k, v in s.measures.items() if v is None}
+        return {
+            "clean": clean,
+            "corrupted": {k: None if k in few else self.mean(k) for k in clean},
+        }
+
+    def reliability(
+        self,
+        *,
+        corruptions: Iterable[str] | None = None,
+        severities: Iterable[int] | None = None,
+    ) -> ReliabilityCurve:
+        """Return the reliability curve of all chosen sets together.
+
+        Args:
+            corruptions: Which; default those of the benchmark's 15 that are there.
+            severities: Which; default all that are there.
+        """
+        return ReliabilityCurve.pooled(s.curve for s in self._chosen(corruptions, severities))
+
+    def table(self) -> str:
+        """Return accuracies in percent as text: corruptions down, severities across."""
+        levels = self.severities
+        lines = [f"{'accuracy, %':20}" + "".join(f"{s:>7}" for s in levels) + f"{'mean':>8}"]
+        lines.append(f"{'clean':20}" + " " * 7 * len(levels) + f"{100 * self.clean.accuracy:8.1f}")
+        for name, found in self.accuracies.items():
+            cells = "".join(f"{100 * found[s]:7.1f}" if s in found else " " * 7 for s in levels)
+            lines.append(f"{name:20}{cells}{100 * self.by_corruption[name]:8.1f}")
+        means = "".join(f"{100 * v:7.1f}" for v in self.by_severity.values())
+        lines.append(f"{'robust accuracy':20}{means}{100 * self.robust_accuracy:8.1f}")
+        return "\n".join(lines)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> CorruptionReport:
+        """Read the report that `evaluate_corruptions(out=folder)` wrote, finished or not.
+
+        Raises:
+            FileNotFoundError: If the folder has none.
+            ValueError: If a file is damaged.
+        """
+        folder = Path(folder)
+        record = read_record(folder / RECORD)
+        return cls.from_record(Predictions.read(folder / CLEAN), record, list(record["sets"]))
+
+    @classmethod
+    def from_record(
+        cls, clean: Predictions, record: Mapping[str, Any], names: Sequence[str]
+    ) -> CorruptionReport:
+        """Return the report on the sets called `names`, "corruption-severity", of a record."""
+        sets = tuple(CorruptedSet.from_record(name, record["sets"][name]) for name in names)
+        known = record["settings"] | record.get("provenance", {})
+        return cls(clean, sets, record["key"], known)

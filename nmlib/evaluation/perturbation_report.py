@@ -1,0 +1,148 @@
+"""What a model did along the sequences of CIFAR-P: flips, means, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nmlib.evaluation.report import Report, mean_with_error
+from nmlib.evaluation.storage import pack, read_record, unpack
+
+__all__ = ["PerturbationReport", "PerturbedSet"]
+
+RECORD = "perturbations.json"
+
+
+@dataclass(frozen=True)
+class PerturbedSet:
+    """What a model did along one kind of sequence.
+
+    Attributes:
+        perturbation: Name.
+        frames: Frames a sequence, F.
+        curve: (F - stride,) share of sequences whose prediction flips at each frame.
+        flips: (N,) flips in each sequence.
+    """
+
+    perturbation: str
+    frames: int
+    curve: NDArray[np.float64]
+    flips: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, perturbation: str, predicted: Tensor, stride: int = 1) -> PerturbedSet:
+        """Count the flips of predicted classes (N, F)."""
+        seen = predicted.numpy()
+        base = seen[:, :1] if "noise" in perturbation else seen[:, :-stride]
+        flipped = seen[:, 1 if "noise" in perturbation else stride :] != base
+        return cls(perturbation, seen.shape[1], flipped.mean(0), flipped.sum(1).astype(np.uint8))
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(N,) share of frames at which each sequence flips."""
+        return self.flips / len(self.curve)
+
+    @property
+    def flip_probability(self) -> float:
+        """Probability of a flip from frame to frame, see `nmlib.flip_probability`."""
+        return float(self.shares.mean())
+
+    def record(self) -> dict[str, Any]:
+        """Return the same as a value for JSON."""
+        return {"frames": self.frames, "curve": self.curve.tolist(), "flips": pack(self.flips)}
+
+    @classmethod
+    def from_record(cls, name: str, record: Mapping[str, Any]) -> PerturbedSet:
+        """Return what `record` was made from."""
+        return cls(name, record["frames"], np.array(record["curve"]), unpack(record["flips"]))
+
+
+@dataclass(frozen=True, repr=False)
+class PerturbationReport(Report):
+    """Flip probabilities of a model.
+
+    Attributes:
+        sets: One entry a perturbation.
+        key: What the rows of tables are keyed by: dataset, model, scheme, seed.
+        provenance: Settings, data fingerprint, seed, commit, versions.
+    """
+
+    sets: tuple[PerturbedSet, ...]
+    key: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """The main number in a sentence."""
+        return (
+            f"{self.subject}: mean flip probability "
+            f"{100 * self.mean_flip_probability:.2f} ± {100 * self.standard_error:.2f} % over "
+            f"{len(self.sets)} perturbations, {len(self.sets[0].flips)} images"
+        )
+
+    @property
+    def flip_probabilities(self) -> dict[str, float]:
+        """By perturbation, in [0, 1]: for `nmlib.metrics.flip_rate`."""
+        return {s.perturbation: s.flip_probability for s in self.sets}
+
+    @property
+    def mean_flip_probability(self) -> float:
+        """Plain mean over the perturbations, in [0, 1].
+
+        Source: the paper's Tables 13 and 14, which print it in percent and call it mFR.
+        """
+        return float(np.mean([s.flip_probability for s in self.sets]))
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of `mean_flip_probability` for the choice of test images."""
+        return mean_with_error(np.mean([s.shares for s in self.sets], axis=0))[1]
+
+    @property
+    def curves(self) -> dict[str, NDArray[np.float64]]:
+        """Share of sequences that flip at each frame, by perturbation."""
+        return {s.perturbation: s.curve for s in self.sets}
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """A tidy table, one row a perturbation, keyed (dataset, model, scheme, seed, ...)."""
+        return [
+            {
+                **self.key,
+                "perturbation": s.perturbation,
+                "images": len(s.flips),
+                "frames": s.frames,
+                "flip_probability": s.flip_probability,
+            }
+            for s in self.sets
+        ]
+
+    def table(self) -> str:
+        """Return flip probabilities in percent as text."""
+        lines = [f"{'flip probability, %':20}"]
+        lines += [f"{n:20}{100 * p:8.2f}" for n, p in self.flip_probabilities.items()]
+        return "\n".join([*lines, f"{'mean':20}{100 * self.mean_flip_probability:8.2f}"])
+
+    @classmethod
+    def read(cls, folder: str | Path) -> PerturbationReport:
+        """Read the report that `evaluate_perturbations(out=folder)` wrote, finished or not.
+
+        Raises:
+            FileNotFoundError: If the folder has none.
+            ValueError: If the file is damaged.
+        """
+        record = read_record(Path(folder) / RECORD)
+        return cls.from_record(record, list(record["sets"]))
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], names: Iterable[str]) -> PerturbationReport:
+        """Return the report on the perturbations called `names` of a record."""
+        sets = tuple(PerturbedSet.from_record(name, record["sets"][name]) for name in names)
+        known = record["settings"] | record.get("provenance", {})
+        return cls(sets, record["key"], known)
