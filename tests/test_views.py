@@ -11,8 +11,15 @@ from torch import nn
 from torch.nn import functional
 
 import nmlib as nm
-from nmlib import views as views_module
-from nmlib.views import OPERATIONS, AugMax, AugMix, AugMixPlan, operation_parameter, run_chains
+from nmlib.views import (
+    OPERATIONS,
+    AugMax,
+    AugMix,
+    AugMixPlan,
+    _chains,
+    operation_parameter,
+    run_chains,
+)
 
 
 def photographs(count=12, height=32, width=32):
@@ -132,10 +139,10 @@ def test_the_way_of_an_accelerator_agrees(monkeypatch):
     here = run_chains(x, plan).int()
 
     def by_matrices(values, ends, x):
-        made = [views_module._matrices(v, e, (24, 41)) for v, e in zip(values, ends, strict=True)]
+        made = [_chains._matrices(v, e, (24, 41)) for v, e in zip(values, ends, strict=True)]
         return [torch.from_numpy(m) for m in made]
 
-    monkeypatch.setattr(views_module, "_positions", by_matrices)
+    monkeypatch.setattr(_chains, "_positions", by_matrices)
     there = run_chains(x, plan).int()
     assert (here - there).abs().max() <= 1
     assert (here != there).float().mean() < 0.001
@@ -191,7 +198,7 @@ def test_pieces_and_threads_change_nothing(monkeypatch, threads):
     whole = AugMix().make(x, None, None, rng)
     try:
         torch.set_num_threads(threads)
-        monkeypatch.setattr(views_module, "_CPU_PIXELS", 7 * 1024)
+        monkeypatch.setattr(_chains, "_CPU_PIXELS", 7 * 1024)
         assert torch.equal(AugMix().make(x, None, None, rng), whole)
     finally:
         torch.set_num_threads(before)

@@ -106,18 +106,18 @@ def test_large_and_oblong_images():
 
 def test_large_images_take_the_same_values_as_the_sparse_path(monkeypatch):
     """Above a size the whole-image matrices are replaced; the pixels stay."""
-    from nmlib import ops
     from nmlib.corruptions import _blur
+    from nmlib.ops import _linear_maps
 
     x = nm.load("fashion-mini", "test").images[:2]
     names = ("zoom_blur", "gaussian_blur", "glass_blur", "pixelate", "elastic_transform")
     sparse = {n: corrupt(x, n, 4) for n in names}
-    monkeypatch.setattr(ops, "SPARSE_PIXELS", 0)
+    monkeypatch.setattr(_linear_maps, "SPARSE_PIXELS", 0)
     monkeypatch.setattr(_blur, "SPARSE_PIXELS", 0)
-    ops._sparse_pair.cache_clear()
+    _linear_maps._sparse_pair.cache_clear()
     for name, expected in sparse.items():
         assert torch.equal(corrupt(x, name, 4), expected), name
-    ops._sparse_pair.cache_clear()
+    _linear_maps._sparse_pair.cache_clear()
 
 
 def test_grey_images_through_the_colour_corruptions():

@@ -1,0 +1,74 @@
+"""Batched image operations: fixed linear maps, the nine operations of AugMix, 8-bit rounding.
+
+Linear maps run in float64 and are rounded to bytes with a small guard (`to_bytes`). A different
+order of summation (another device, batch size or number of threads) then cannot change a pixel.
+"""
+
+from nmlib.ops._bytes import on_device, to_bytes
+from nmlib.ops._linear_maps import (
+    SPARSE_PIXELS,
+    BandedMap,
+    banded,
+    blur_map,
+    box_map,
+    from_columns,
+    reflect_index,
+    separable,
+    separable_columns,
+    sparse_map,
+    to_columns,
+    zoom_map,
+)
+from nmlib.ops._moves import (
+    Positions,
+    affine,
+    affine_matrix,
+    positions,
+    rotate,
+    rotation,
+    sample,
+    shear_x,
+    shear_y,
+    sheared_positions,
+    translate_groups,
+    translate_x,
+    translate_y,
+    turned_positions,
+)
+from nmlib.ops._tones import autocontrast, equalize, invert, posterize, solarize
+
+__all__ = [
+    "SPARSE_PIXELS",
+    "BandedMap",
+    "Positions",
+    "affine",
+    "affine_matrix",
+    "autocontrast",
+    "banded",
+    "blur_map",
+    "box_map",
+    "equalize",
+    "from_columns",
+    "invert",
+    "on_device",
+    "positions",
+    "posterize",
+    "reflect_index",
+    "rotate",
+    "rotation",
+    "sample",
+    "separable",
+    "separable_columns",
+    "shear_x",
+    "shear_y",
+    "sheared_positions",
+    "solarize",
+    "sparse_map",
+    "to_bytes",
+    "to_columns",
+    "translate_groups",
+    "translate_x",
+    "translate_y",
+    "turned_positions",
+    "zoom_map",
+]

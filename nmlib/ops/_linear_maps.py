@@ -1,0 +1,283 @@
+"""Fixed linear maps along the axes of images: blurs, zooms, box filters."""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Matrix = NDArray[np.float64]
+
+
+def reflect_index(index: NDArray[np.int64], size: int, mode: str) -> NDArray[np.int64]:
+    """Fold positions outside 0 ... size - 1 back in.
+
+    Args:
+        index: Integer positions.
+        size: Number of samples.
+        mode: "nearest" (a a | a b c | c c), "reflect" (b a | a b c | c b) or "mirror"
+            (c b | a b c | b a).
+
+    >>> reflect_index(np.arange(-2, 5), 3, "mirror").tolist()
+    [2, 1, 0, 1, 2, 1, 0]
+    """
+    if mode == "nearest":
+        return np.clip(index, 0, size - 1)
+    if mode == "reflect":
+        folded = np.mod(index, 2 * size)
+        return np.minimum(folded, 2 * size - 1 - folded)
+    if mode == "mirror":
+        if size == 1:
+            return np.zeros_like(index)
+        folded = np.mod(index, 2 * size - 2)
+        return np.minimum(folded, 2 * size - 2 - folded)
+    raise ValueError(f"unknown boundary mode {mode!r}; choose nearest, reflect or mirror")
+
+
+@functools.lru_cache(maxsize=128)
+def blur_map(size: int, sigma: float, truncate: float = 4.0, mode: str = "nearest") -> Matrix:
+    r"""Return the (size, size) matrix of a Gaussian filter along one axis.
+
+    Weights $\propto e^{-k^2/2\sigma^2}$ for $|k| \le \lfloor \text{truncate}\cdot\sigma+0.5
+    \rfloor$, summing to one; the boundary is folded in by `mode`.
+
+    >>> blur_map(5, 0.4)[2].round(3).tolist()
+    [0.0, 0.04, 0.919, 0.04, 0.0]
+    """
+    radius = int(truncate * sigma + 0.5)
+    matrix = np.zeros((size, size))
+    rows = np.arange(size)
+    if radius == 0:
+        return np.eye(size)
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    weights /= weights.sum()
+    for offset, weight in zip(offsets, weights, strict=True):
+        np.add.at(matrix, (rows, reflect_index(rows + offset, size, mode)), weight)
+    return matrix
+
+
+@functools.lru_cache(maxsize=512)
+def zoom_map(size: int, factor: float) -> Matrix:
+    """Return the (size, size) matrix that magnifies the centre of an axis, bilinearly.
+
+    The middle ceil(size / factor) samples are stretched, end to end, to the nearest whole number
+    of samples, and the middle `size` of these are kept.
+
+    >>> zoom_map(4, 1.0).tolist() == np.eye(4).tolist()
+    True
+    """
+    crop = math.ceil(size / factor)
+    start = (size - crop) // 2
+    stretched = round(crop * factor)
+    trim = (stretched - size) // 2
+    step = (crop - 1) / (stretched - 1) if stretched > 1 else 0.0
+    position = np.minimum(np.arange(trim, trim + size) * step, crop - 1)
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, crop - 1)
+    matrix = np.zeros((size, size))
+    rows = np.arange(size)
+    np.add.at(matrix, (rows, start + low), 1 - (position - low))
+    np.add.at(matrix, (rows, start + high), position - low)
+    return matrix
+
+
+@functools.lru_cache(maxsize=64)
+def box_map(size: int, out: int) -> Matrix:
+    """Return the (out, size) matrix of Pillow's 8-bit BOX resampling, whole multiples of 2^-22.
+
+    >>> box_map(4, 2).tolist()
+    [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
+    """
+    scale = size / out
+    stretch = max(scale, 1.0)
+    support = 0.5 * stretch
+    matrix = np.zeros((out, size))
+    for row in range(out):
+        centre = (row + 0.5) * scale
+        first = max(int(centre - support + 0.5), 0)
+        last = min(int(centre + support + 0.5), size)
+        distance = (np.arange(first, last) - centre + 0.5) / stretch
+        weights = ((distance > -0.5) & (distance <= 0.5)).astype(np.float64)
+        weights /= weights.sum()
+        matrix[row, first:last] = np.floor(0.5 + weights * 2**22) / 2**22
+    return matrix
+
+
+class BandedMap:
+    """A linear map along one axis, applied block by block to skip the zeros of its matrix.
+
+    Args:
+        matrix: (out, size) weights.
+        device: Where the map is applied.
+        block: Number of outputs that are computed together.
+    """
+
+    def __init__(self, matrix: Matrix, device: torch.device, block: int = 32) -> None:
+        self.out, self.size = matrix.shape
+        self.blocks: list[tuple[slice, slice, Tensor]] = []
+        for start in range(0, self.out, block):
+            rows = matrix[start : start + block]
+            used = np.flatnonzero(np.abs(rows).sum(0))
+            first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+            part = torch.from_numpy(np.ascontiguousarray(rows[:, first:last]))
+            stop = min(start + block, self.out)
+            self.blocks.append((slice(start, stop), slice(first, last), part.to(device)))
+
+    def along_columns(self, x: Tensor) -> Tensor:
+        """Map the last axis of (..., size) float64 values to (..., out)."""
+        flat = x.reshape(-1, self.size)
+        if len(self.blocks) == 1 and self.blocks[0][2].shape[1] == self.size:
+            result = flat @ self.blocks[0][2].T
+        else:
+            result = flat.new_empty((len(flat), self.out))
+            for rows, columns, part in self.blocks:
+                result[:, rows] = flat[:, columns] @ part.T
+        return result.reshape(*x.shape[:-1], self.out)
+
+    def along_rows(self, x: Tensor) -> Tensor:
+        """Map axis 1 of (m, size, w) float64 values to (m, out, w)."""
+        if len(self.blocks) == 1 and self.blocks[0][2].shape[1] == self.size:
+            return torch.matmul(self.blocks[0][2], x)
+        result = x.new_empty((len(x), self.out, x.shape[2]))
+        for rows, columns, part in self.blocks:
+            torch.matmul(part, x[:, columns], out=result[:, rows])
+        return result
+
+
+@functools.lru_cache(maxsize=256)
+def banded(
+    kind: Callable[..., Matrix], args: tuple[object, ...], device: torch.device
+) -> BandedMap:
+    """Return the map `kind(*args)` on a device, built once."""
+    return BandedMap(kind(*args), device)
+
+
+def separable(planes: Tensor, kind: Callable[..., Matrix], *args: object) -> Tensor:
+    """Apply the map `kind(size, *args)` along both axes of (m, h, w) float64 planes.
+
+    >>> separable(torch.ones(1, 4, 4, dtype=torch.float64), blur_map, 1.0).sum().item()
+    16.0
+    """
+    rows = banded(kind, (planes.shape[1], *args), planes.device)
+    columns = banded(kind, (planes.shape[2], *args), planes.device)
+    return rows.along_rows(columns.along_columns(planes))
+
+
+# Rows with more weights than this go through dense blocks, larger images too.
+_SPARSE_WIDTH = 48
+
+SPARSE_PIXELS = 512 * 512
+"""Images of more pixels do not get a sparse matrix of the whole image."""
+
+
+@functools.lru_cache(maxsize=64)
+def _sparse_pair(
+    kind: Callable[..., Matrix], height: tuple, width: tuple, device: torch.device
+) -> tuple[Tensor, Tensor] | None:
+    """Return the row map (h', h) and the column map (h' * w', h' * w), sparse, if that pays."""
+    a, b = kind(*height), kind(*width)
+    if max(np.count_nonzero(a, 1).max(), np.count_nonzero(b, 1).max()) > _SPARSE_WIDTH:
+        return None
+    if max(a.shape) * max(b.shape) > SPARSE_PIXELS:
+        return None
+    return _csr(*_entries(a), a.shape, device), _csr(*_kron(np.eye(len(a)), b), device)
+
+
+def separable_columns(
+    x: Tensor, kind: Callable[..., Matrix], height: tuple, width: tuple
+) -> Tensor:
+    """Apply `kind(*height)` to the rows and `kind(*width)` to the columns of (h, w, m) values.
+
+    Args:
+        x: (h, w, m) float64; m counts whatever is treated alike (images, channels).
+        kind: Builder of a matrix.
+        height: Its arguments for the first axis.
+        width: Its arguments for the second axis.
+
+    Returns:
+        (h', w', m).
+    """
+    pair = _sparse_pair(kind, height, width, x.device)
+    h, w, m = x.shape
+    if pair is None:
+        planes = x.permute(2, 0, 1).contiguous()
+        planes = banded(kind, width, x.device).along_columns(planes)
+        return banded(kind, height, x.device).along_rows(planes).permute(1, 2, 0).contiguous()
+    rows = (pair[0] @ x.reshape(h, w * m)).reshape(-1, m)
+    return (pair[1] @ rows).reshape(len(pair[0]), -1, m)
+
+
+def to_columns(x: Tensor) -> Tensor:
+    """Bytes (n, h, w, c) to float64 (h, w, c * n): one image position a row."""
+    n, h, w, c = x.shape
+    if n == 1:
+        return x.to(torch.float64).reshape(h, w, c)
+    columns = torch.empty((h * w * c, n), dtype=torch.float64, device=x.device)
+    return columns.copy_(x.reshape(n, -1).T).reshape(h, w, c * n)
+
+
+def from_columns(values: Tensor, channels: int) -> Tensor:
+    """(h, w, c * n) to (n, h, w, c), any type."""
+    h, w, m = values.shape
+    n = m // channels
+    if n == 1:
+        return values.reshape(1, h, w, channels)
+    return values.reshape(-1, n).T.contiguous().reshape(n, h, w, channels)
+
+
+def _entries(a: Matrix) -> tuple[NDArray[np.int64], NDArray[np.int64], Matrix]:
+    row, column = np.nonzero(a)
+    return row, column, a[row, column]
+
+
+def _kron(
+    a: Matrix, b: Matrix
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Matrix, tuple[int, int]]:
+    """Rows, columns, values and shape of the Kronecker product."""
+    ai, aj, av = _entries(a)
+    bi, bj, bv = _entries(b)
+    row = (ai[:, None] * b.shape[0] + bi).ravel()
+    column = (aj[:, None] * b.shape[1] + bj).ravel()
+    return row, column, np.outer(av, bv).ravel(), (len(a) * len(b), a.shape[1] * b.shape[1])
+
+
+def _csr(
+    row: NDArray[np.int64],
+    column: NDArray[np.int64],
+    values: Matrix,
+    shape: tuple[int, ...],
+    device: torch.device,
+) -> Tensor:
+    """Sum the entries into a sparse matrix."""
+    place, inverse = np.unique(row * shape[1] + column, return_inverse=True)
+    row, column = np.divmod(place, shape[1])
+    starts = np.searchsorted(row, np.arange(shape[0] + 1))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(starts),
+            torch.from_numpy(column),
+            torch.from_numpy(np.bincount(inverse, values)),
+            size=shape,
+            dtype=torch.float64,
+            check_invariants=False,
+        ).to(device)
+
+
+def sparse_map(terms: Sequence[tuple[Matrix, Matrix, float]], device: torch.device) -> Tensor:
+    r"""Return $\sum_k w_k\, A_k \otimes B_k$ as a sparse (h*w, h*w) float64 matrix.
+
+    Args:
+        terms: (A, B, w): A acts on rows, B on columns.
+        device: Where the matrix shall live.
+    """
+    parts = [_kron(a, b * weight) for a, b, weight in terms]
+    row, column, values = (np.concatenate([p[k] for p in parts]) for k in range(3))
+    return _csr(row, column, values, parts[0][3], device)

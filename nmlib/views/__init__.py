@@ -1,0 +1,20 @@
+"""View makers: (B, ...) samples in, (V, B, ...) views out."""
+
+from nmlib.views._augmax import AugMax, AugMaxDraw, hardest_mixture
+from nmlib.views._augmix import Augmented, AugMix
+from nmlib.views._chains import run_chains
+from nmlib.views._plain import Plain
+from nmlib.views._plan import OPERATIONS, AugMixPlan, operation_parameter
+
+__all__ = [
+    "OPERATIONS",
+    "AugMax",
+    "AugMaxDraw",
+    "AugMix",
+    "AugMixPlan",
+    "Augmented",
+    "Plain",
+    "hardest_mixture",
+    "operation_parameter",
+    "run_chains",
+]

@@ -1,0 +1,220 @@
+"""AugMax: the mixture that the model finds hard."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from nmlib import _checks
+from nmlib.mixing import Model
+from nmlib.rng import Rng
+from nmlib.views._augmix import AugMix
+from nmlib.views._chains import on_device_of
+from nmlib.views._plan import AugMixPlan
+
+
+@dataclass(frozen=True)
+class AugMaxDraw:
+    """All random decisions of AugMax for one batch.
+
+    Attributes:
+        plan: Two augmented views: the AugMix view, and the chains that the adversary mixes.
+        mix: (B,) where the adversary starts, m in [0, 1].
+        scores: (B, width), its q; the weights of the chains are their softmax.
+    """
+
+    plan: AugMixPlan
+    mix: NDArray[np.float64]
+    scores: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        copies, batch, width, _ = self.plan.operation.shape
+        if copies != 2:
+            raise ValueError(f"plan must make 2 augmented views, got {copies}")
+        for name, wanted in (("mix", (batch,)), ("scores", (batch, width))):
+            found = np.shape(getattr(self, name))
+            if found != wanted:
+                raise ValueError(f"{name} must have shape {wanted} as the plan has, got {found}")
+
+
+@dataclass(frozen=True)
+class AugMax:
+    r"""The clean samples, an AugMix view, and one whose mixture the model finds hard.
+
+    $$\max_{m \in [0,1],\; q \in R^J} \ell\Big(f\big((1-m)\,x + m \sum_j
+      \mathrm{softmax}(q)_j\,C_j(x)\big),\; y\Big)$$
+
+    by steps along the sign of the gradient, from m and q uniform in [0, 1). The chains are drawn
+    as in `AugMix`, anew for each of the two views. A sample stops `extra_steps` steps after the
+    step at which it is first misclassified; its last point counts, also where an earlier one was
+    harder, as in the released code.
+
+    The model is in evaluation mode meanwhile and its weights get no gradient. If it has a method
+    `adversarial_norm()`, that is entered: a model with dual normalisation layers sends these
+    samples through the adversarial half. In training, `routes` sends the last view there.
+
+    Args:
+        severity: See `AugMix`; also the next three.
+        width: J.
+        depth: Of each chain, or -1.
+        alpha: Of the AugMix view.
+        steps: Of the adversary. Its authors use 10 on CIFAR; their script's default is 5.
+        step_size: Of each step in m and q.
+        extra_steps: Steps after the first misclassification.
+
+    Source: AugMax (arXiv 2110.13771), a comparison row of the paper's Table 2.
+    Differs: the authors do not normalise images; here the model's first step does.
+    """
+
+    severity: float = 3
+    width: int = 3
+    depth: int = -1
+    alpha: float = 1
+    steps: int = 10
+    step_size: float = 0.1
+    extra_steps: int = 1
+
+    def __post_init__(self) -> None:
+        self.augmix  # noqa: B018 (checks its four fields)
+        for name in ("steps", "extra_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        _checks.positive("step_size", self.step_size)
+
+    @property
+    def augmix(self) -> AugMix:
+        """The law of the chains."""
+        return AugMix(self.severity, self.width, self.depth, self.alpha)
+
+    @property
+    def count(self) -> int:
+        """Number of views V."""
+        return 3
+
+    @property
+    def routes(self) -> tuple[bool, ...]:
+        """For each view, whether it belongs to the adversarial half of dual normalisation."""
+        return (False, False, True)
+
+    def draw(self, batch: int, rng: Rng) -> AugMaxDraw:
+        """Draw what is random for `batch` samples; the same on every device."""
+        start = rng.fold("adversary").numpy()
+        plan = self.augmix.draw(batch, rng)
+        return AugMaxDraw(plan, start.random(batch), start.random((batch, self.width)))
+
+    def make(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Tensor:
+        """Return (3, B, C, H, W) views: clean, AugMix, AugMax.
+
+        Args:
+            x: (B, C, H, W) in [0, 1].
+            y: (B,) classes.
+            model: Images to logits.
+            rng: Stream of the draws.
+
+        Raises:
+            ValueError: Without labels or model, or if x is not a batch of images in [0, 1].
+        """
+        return self.apply(x, y, model, self.draw(len(x), rng))
+
+    def apply(self, x: Tensor, y: Tensor | None, model: Model | None, draws: AugMaxDraw) -> Tensor:
+        """Return the views for given draws; they depend on the model too."""
+        if y is None or model is None:
+            missing = "labels y" if y is None else "a model"
+            raise ValueError(f"AugMax looks for hard mixtures, so that make needs {missing}")
+        if y.shape != (len(x),):
+            raise ValueError(f"y must have shape ({len(x)},), one class a sample, got {y.shape}")
+        first = self.augmix.apply(x, draws.plan.view(0))
+        chains = self.augmix.chains(x, draws.plan.view(1))[0]
+        with torch.inference_mode(False), torch.no_grad():
+            # What was made in inference mode cannot take part in a gradient.
+            clean = x.clone() if x.is_inference() else x.detach()
+            clean = clean.to(torch.promote_types(x.dtype, torch.float32))
+            found = hardest_mixture(
+                model,
+                clean,
+                chains.to(clean.dtype).div_(255),
+                y,
+                on_device_of(draws.mix, x).to(clean.dtype),
+                on_device_of(draws.scores, x).to(clean.dtype),
+                steps=self.steps,
+                step_size=self.step_size,
+                extra_steps=self.extra_steps,
+            )
+        return torch.cat((first, found.to(x.dtype).unsqueeze(0)))
+
+
+def hardest_mixture(
+    model: Model,
+    x: Tensor,
+    chains: Tensor,
+    y: Tensor,
+    mix: Tensor,
+    scores: Tensor,
+    *,
+    steps: int,
+    step_size: float,
+    extra_steps: int,
+) -> Tensor:
+    """Return the mixtures of x and its chains that `AugMax` ends at.
+
+    Args:
+        model: Images to logits.
+        x: (B, C, H, W).
+        chains: (B, J, C, H, W), the images to mix in.
+        y: (B,) classes.
+        mix: (B,), where m starts.
+        scores: (B, J), where q starts.
+        steps: Of gradient ascent.
+        step_size: See `AugMax`.
+        extra_steps: See `AugMax`.
+
+    Returns:
+        (B, C, H, W).
+    """
+
+    def mixture(rows: Tensor | slice, m: Tensor, q: Tensor) -> Tensor:
+        weights = m.unsqueeze(1) * q.softmax(1)
+        # Not einsum, which autocast would take in half precision.
+        parts = (weights.view(*weights.shape, 1, 1, 1) * chains[rows]).sum(1)
+        return (1 - m).view(-1, 1, 1, 1) * x[rows] + parts
+
+    mix, scores = mix.clone(), scores.clone()
+    active = torch.arange(len(x), device=x.device)
+    left = torch.full_like(active, extra_steps)
+    with _frozen(model), torch.enable_grad():
+        for _ in range(steps):
+            if not len(active):
+                break
+            m, q = mix[active].requires_grad_(), scores[active].requires_grad_()
+            logits = model(mixture(active, m, q))
+            loss = functional.cross_entropy(logits.float(), y[active], reduction="sum")
+            up_m, up_q = torch.autograd.grad(loss, (m, q))
+            left[active] -= (logits.argmax(1) != y[active]).to(left.dtype)
+            go = left[active] >= 0
+            active = active[go]
+            mix[active] = (m.detach() + step_size * up_m.sign()).clamp_(0, 1)[go]
+            scores[active] = (q.detach() + step_size * up_q.sign())[go]
+    return mixture(slice(None), mix, scores)
+
+
+@contextlib.contextmanager
+def _frozen(model: Model) -> Iterator[None]:
+    """Put a model into evaluation mode and onto the adversarial route, then back."""
+    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
+    before = [module.training for module in modules]
+    route = getattr(model, "adversarial_norm", contextlib.nullcontext)
+    try:
+        for module in modules:
+            module.training = False
+        with route():
+            yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.training = training

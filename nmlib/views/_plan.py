@@ -1,0 +1,185 @@
+"""The random decisions of AugMix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmlib import _checks
+
+OPERATIONS: tuple[str, ...] = (
+    "autocontrast",
+    "equalize",
+    "posterize",
+    "rotate",
+    "solarize",
+    "shear_x",
+    "shear_y",
+    "translate_x",
+    "translate_y",
+)
+"""The nine operations of AugMix that do not overlap the test corruptions."""
+
+NONE = -1
+"""Stands in a plan for 'no operation'."""
+
+
+def operation_parameter(
+    operation: str,
+    level: float | NDArray[np.float64],
+    sign: float | NDArray[np.float64],
+    height: int,
+    width: int,
+) -> NDArray[np.float64]:
+    r"""Return what an operation is given at a level l in (0, 10].
+
+    posterize: $4 - \lfloor 4l/10 \rfloor$ bits; rotate: $\pm\lfloor 30l/10 \rfloor$ degrees;
+    solarize: threshold $256 - \lfloor 256l/10 \rfloor$; shear: $\pm 0.3l/10$; translate:
+    $\pm\lfloor (S/3)\,l/10 \rfloor$ pixels, S the side along which it moves. The others have no
+    parameter (0).
+
+    Args:
+        operation: One of `OPERATIONS`.
+        level: l, any shape.
+        sign: 1 or -1, like `level`.
+        height: Of the image, pixels.
+        width: Of the image, pixels.
+
+    Source: AugMix (arXiv 1912.02781) as released, with which the authors train.
+
+    >>> [float(operation_parameter("rotate", l, -1, 32, 32)) for l in (0.3, 2.9)]
+    [-0.0, -8.0]
+    """
+    _checks.choice("operation", operation, OPERATIONS)
+    level = np.asarray(level, dtype=np.float64)
+    if operation == "posterize":
+        return 4 - np.floor(level * 4 / 10)
+    if operation == "solarize":
+        return 256 - np.floor(level * 256 / 10)
+    if operation == "rotate":
+        return sign * np.floor(level * 30 / 10)
+    if operation.startswith("shear"):
+        return sign * (level * 0.3 / 10)
+    if operation.startswith("translate"):
+        side = width if operation == "translate_x" else height
+        return sign * np.floor(level * (side / 3) / 10)
+    return np.zeros_like(level)
+
+
+@dataclass(frozen=True)
+class AugMixPlan:
+    r"""All random decisions of AugMix for one batch: `AugMix.draw` makes it, or a hand.
+
+    Attributes:
+        operation: (A, B, width, depth) integers: the index in `OPERATIONS` of each step of each
+            chain of each of A augmented views, -1 for none (the chain is shorter).
+        level: Levels l, same shape.
+        sign: 1 or -1, same shape.
+        weights: (A, B, width), $w$ of each chain; they sum to one.
+        mix: (A, B), $m$ in [0, 1]: how much of the augmentations; 0 is the clean image.
+
+    >>> plan = AugMixPlan.same(2, [("rotate", "solarize"), ("equalize",)], level=3, mix=0.5)
+    >>> plan.operation.shape, plan.depth[0, 0].tolist()
+    ((1, 2, 2, 2), [2, 1])
+    """
+
+    operation: NDArray[np.int64]
+    level: NDArray[np.float64]
+    sign: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    mix: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        shape = self.operation.shape
+        if len(shape) != 4:
+            raise ValueError(f"operation must have axes (A, B, width, depth), got shape {shape}")
+        for name, wanted in (
+            ("level", shape),
+            ("sign", shape),
+            ("weights", shape[:3]),
+            ("mix", shape[:2]),
+        ):
+            found = np.shape(getattr(self, name))
+            if found != wanted:
+                raise ValueError(f"{name} must have shape {wanted} as operation has, got {found}")
+        if self.operation.size and not (
+            self.operation.min() >= NONE and self.operation.max() < len(OPERATIONS)
+        ):
+            raise ValueError(
+                f"operation holds {self.operation.min()} ... {self.operation.max()}; use the "
+                f"indices 0 ... {len(OPERATIONS) - 1} of OPERATIONS, or {NONE} for none"
+            )
+
+    @property
+    def depth(self) -> NDArray[np.int64]:
+        """(A, B, width) lengths of the chains."""
+        return (self.operation != NONE).sum(-1)
+
+    def view(self, copy: int) -> AugMixPlan:
+        """Return the plan of one of the augmented views."""
+        one = slice(copy, copy + 1)
+        return AugMixPlan(
+            self.operation[one], self.level[one], self.sign[one], self.weights[one], self.mix[one]
+        )
+
+    @classmethod
+    def same(
+        cls,
+        batch: int,
+        chains: Sequence[Sequence[str]],
+        *,
+        level: float = 3.0,
+        sign: float = 1.0,
+        weights: Sequence[float] | None = None,
+        mix: float = 1.0,
+        copies: int = 1,
+    ) -> AugMixPlan:
+        """Return the plan that does the same to every image.
+
+        Args:
+            batch: B.
+            chains: Names of the operations, chain by chain; () leaves the image as it is.
+            level: l in (0, 10].
+            sign: 1 or -1.
+            weights: One for each chain; None: equal.
+            mix: m in [0, 1].
+            copies: A.
+        """
+        for name in (name for chain in chains for name in chain):
+            _checks.choice("operation", name, OPERATIONS)
+        steps = max(1, *(len(chain) for chain in chains)) if chains else 1
+        table = np.full((len(chains), steps), NONE)
+        for row, chain in zip(table, chains, strict=True):
+            row[: len(chain)] = [OPERATIONS.index(name) for name in chain]
+        shape = (copies, batch, *table.shape)
+        parts = np.ones(len(chains)) / max(1, len(chains)) if weights is None else weights
+        return cls(
+            np.broadcast_to(table, shape),
+            np.full(shape, float(level)),
+            np.full(shape, float(sign)),
+            np.broadcast_to(np.asarray(parts, dtype=np.float64), shape[:3]),
+            np.full(shape[:2], float(mix)),
+        )
+
+    def chains(
+        self, copy: int, sample: int, *, height: int = 32, width: int = 32
+    ) -> tuple[tuple[tuple[str, float], ...], ...]:
+        """Return the chains of one view of one sample as (operation, parameter) pairs."""
+
+        def step(index: tuple[int, ...]) -> tuple[str, float]:
+            name = OPERATIONS[self.operation[index]]
+            found = operation_parameter(name, self.level[index], self.sign[index], height, width)
+            return name, float(found)
+
+        shape = self.operation.shape
+        return tuple(
+            tuple(
+                step((copy, sample, i, t))
+                for t in range(shape[3])
+                if self.operation[copy, sample, i, t] != NONE
+            )
+            for i in range(shape[2])
+        )
