@@ -114,7 +114,7 @@ class ReliabilityDisplay(Shown):
                 ax.set_xlabel("confidence")
         axes[0].set_ylabel("accuracy")
         if below is not None:
-            below[0].set_ylabel("predictions (%)")
+            below[0].set_ylabel("share (%)")
         if figure is not None:
             # A panel may lack a kind of bar that another has.
             known = {
