@@ -14,13 +14,16 @@ from nmlib.plots.paper.style import note
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import new_figure
 from nmlib.reproduction.compared import conditions
+from nmlib.reproduction.ordering import Interval, compare_schemes, published, tables_for
 from nmlib.reproduction.placing import signed
+from nmlib.training import BUDGETS
 
 __all__ = ["LengthDisplay"]
 
 Record = Mapping[str, Any]
 
 _METRICS = {"clean_accuracy": "clean accuracy (%)", "robust_accuracy": "robust accuracy (%)"}
+_PAPER_EPOCHS = BUDGETS["paper"].epochs
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,9 @@ class LengthDisplay(Shown):
     Attributes:
         lengths: Numbers of epochs, ascending.
         values: Metric -> scheme -> (lengths, seeds) percent.
+        gains: Scheme -> for each length, robust accuracy minus the baseline's in points, over the
+            seeds that both have; empty without a baseline.
+        paper: Scheme -> the same gain in the paper.
         curves: Scheme -> for each length, the (epochs,) training cross-entropy in nats, mean over
             seeds.
         conditions: Small print, a line for each length.
@@ -38,6 +44,8 @@ class LengthDisplay(Shown):
     lengths: tuple[int, ...]
     values: Mapping[str, Mapping[str, NDArray[np.float64]]]
     curves: Mapping[str, tuple[NDArray[np.float64], ...]]
+    gains: Mapping[str, tuple[Interval, ...]]
+    paper: Mapping[str, float]
     conditions: str = ""
 
     flat = True
@@ -86,35 +94,43 @@ class LengthDisplay(Shown):
             for s in order
         }
         kept = [[r for key, r in c.items() if key in shared] for c in cells]
-        return cls(lengths, values, curves, "\n".join(map(conditions, kept)))
+        gains, paper = {}, {}
+        if "baseline" in order:
+            printed = published(*tables_for(kept[0], "robust_accuracy"))
+            for s in order:
+                if s != "baseline" and set(seeds[s]) & set(seeds["baseline"]):
+                    gains[s] = tuple(compare_schemes(records, s) for records in kept)
+                    if s in printed:
+                        paper[s] = printed[s].value - printed["baseline"].value
+        text = "\n".join(map(conditions, kept))
+        return cls(lengths, values, curves, gains, paper, text)
 
     @property
     def summary(self) -> str:
         """The figure in words."""
         first, last = self.lengths[0], self.lengths[-1]
-        parts = []
+        parts = [f"From {first} to {last} epochs"]
         for metric, label in _METRICS.items():
             means = {s: v.mean(1) for s, v in self.values[metric].items()}
             words = ", ".join(
                 f"{scheme_label(s)} {m[0]:.1f} to {m[-1]:.1f}" for s, m in means.items()
             )
-            text = f"{label.removesuffix(' (%)').capitalize()} in percent: {words}"
-            if "baseline" in means:
-                gains = ", ".join(
-                    f"{scheme_label(s)} {signed(m[0] - means['baseline'][0])} to "
-                    f"{signed(m[-1] - means['baseline'][-1])}"
-                    for s, m in means.items()
-                    if s != "baseline"
-                )
-                text += f" (over the baseline: {gains})"
-            parts.append(text)
-        return f"From {first} to {last} epochs. {'. '.join(parts)}."
+            parts.append(f"{label.removesuffix(' (%)').capitalize()} in percent: {words}")
+        words = ", ".join(
+            f"{scheme_label(s)} {signed(g[0].difference)} to {signed(g[-1].difference)}"
+            + (f" (paper {signed(self.paper[s])})" if s in self.paper else "")
+            for s, g in self.gains.items()
+        )
+        if words:
+            parts.append(f"Robust accuracy over the baseline: {words}")
+        return ". ".join(parts) + "."
 
     def plot(self) -> Any:
-        """Draw the training curves, and accuracy against the number of epochs."""
-        figure = new_figure(11.5, 3.9)
+        """Draw the training curves, then robust accuracy and its gain against the epochs."""
+        widths = (1.25, 1, 1) if self.gains else (1.25, 1)
+        figure = new_figure(3.6 * sum(widths), 3.9)
         figure.get_layout_engine().set(wspace=0.05)
-        axes = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
+        axes = figure.subplots(1, len(widths), width_ratios=widths)
         looks = looks_of(list(self.curves))
         for scheme, runs in self.curves.items():
             look = looks[scheme]
@@ -127,21 +143,26 @@ class LengthDisplay(Shown):
         axes[0].set_xlabel("epoch")
         axes[0].set_ylabel("training cross-entropy (nats)")
         axes[0].set_ylim(bottom=0)
-        for ax, (metric, label) in zip(axes[1:], _METRICS.items(), strict=True):
-            for scheme, values in self.values[metric].items():
-                look, means = looks[scheme], values.mean(1)
-                spread = np.array([means - values.min(1), values.max(1) - means])
-                ax.errorbar(
-                    self.lengths, means, yerr=spread if values.shape[1] > 1 else None, capsize=3,
-                    color=look.colour, ls=look.dash, marker=look.marker, ms=6,
-                    label=scheme_label(scheme),
-                )  # fmt: skip
+        for scheme, values in self.values["robust_accuracy"].items():
+            look, means = looks[scheme], values.mean(1)
+            spread = np.array([means - values.min(1), values.max(1) - means])
+            axes[1].errorbar(
+                self.lengths, means, yerr=spread if values.shape[1] > 1 else None, capsize=3,
+                color=look.colour, ls=look.dash, marker=look.marker, ms=6,
+                label=scheme_label(scheme),
+            )  # fmt: skip
+        axes[1].set_ylabel(_METRICS["robust_accuracy"])
+        if self.gains:
+            self._draw_gains(axes[2], looks)
+        for place, ax in enumerate(axes[1:]):
+            ticks = {n: str(n) for n in self.lengths}
+            if place == 1 and self.paper:
+                ticks[_PAPER_EPOCHS] = f"{_PAPER_EPOCHS}, paper"
             ax.set_xscale("log")
-            ax.set_xticks(self.lengths, [str(n) for n in self.lengths])
+            ax.set_xticks(list(ticks), list(ticks.values()))
             ax.minorticks_off()
             ax.margins(x=0.2, y=0.12)
             ax.set_xlabel("epochs of the whole training")
-            ax.set_ylabel(label)
         for ax in axes:
             ax.grid(color="0.93")
             ax.set_axisbelow(True)
@@ -152,6 +173,29 @@ class LengthDisplay(Shown):
             fontsize=9, handlelength=3,
         )  # fmt: skip
         several = any(v.shape[1] > 1 for v in self.values["clean_accuracy"].values())
-        marks = "whiskers: lowest and highest seed\n" if several else ""
-        note(figure, f"thin: the shorter training\n{marks}{self.conditions}")
+        marks = ["thin: the shorter training"]
+        if several:
+            marks.append("whiskers in the middle: lowest and highest seed")
+        if self.gains:
+            marks.append("whiskers on the right: 95 % intervals over seeds and test images")
+        note(figure, "; ".join(marks) + f"\n{self.conditions}")
         return figure
+
+    def _draw_gains(self, ax: Any, looks: Mapping[str, Any]) -> None:
+        """Draw the gains at our lengths, and the paper's beside them."""
+        shift = np.linspace(-0.03, 0.03, max(2, len(self.gains)))
+        for (scheme, gains), move in zip(self.gains.items(), shift, strict=False):
+            look = looks[scheme]
+            middle = np.array([g.difference for g in gains])
+            ends = np.array([[g.difference - g.low, g.high - g.difference] for g in gains]).T
+            ax.errorbar(
+                np.array(self.lengths) * 10**move, middle, yerr=np.nan_to_num(ends), capsize=3,
+                color=look.colour, ls=look.dash, marker=look.marker, ms=6,
+            )  # fmt: skip
+            if scheme in self.paper:
+                ax.plot(
+                    _PAPER_EPOCHS, self.paper[scheme], marker=look.marker, ms=6, mfc="none",
+                    mec="0.4", ls="none",
+                )  # fmt: skip
+        ax.axhline(0, color="0.3", lw=0.8)
+        ax.set_ylabel("robust accuracy minus the baseline's (points)")

@@ -24,6 +24,7 @@ __all__ = [
     "Ordering",
     "PairOrder",
     "Published",
+    "compare_schemes",
     "paired_interval",
     "paper_ordering",
     "published",
@@ -208,6 +209,44 @@ def paired_interval(
     freedom = math.floor(variance**2 / sum(v**2 / n for v, n in found) + 1e-9)
     reach = student_t_quantile((1 + level) / 2, freedom) * math.sqrt(variance)
     return Interval(mean, mean - reach, mean + reach)
+
+
+def _compare(
+    cells: Cells, a: int, b: int, *, level: float, scatter: tuple[float, int] | None = None
+) -> Interval:
+    """Return row a minus row b of cells in percent."""
+    by_image = None
+    if cells.correct is not None:
+        shares = cells.correct[[a, b]].mean(1, dtype=np.float64)
+        by_image = 100 * (shares[0] - shares[1])
+    by_seed = cells.values[a] - cells.values[b]
+    return paired_interval(by_seed, by_image, level=level, scatter=scatter)
+
+
+def compare_schemes(
+    records: Sequence[Record],
+    scheme: str,
+    other: str = "baseline",
+    metric: str = "robust_accuracy",
+    *,
+    level: float = 0.95,
+) -> Interval:
+    """Return by how many points one scheme is ahead of another, with an interval.
+
+    Over the seeds that both have and over the test images; with one seed over the images alone, so
+    that another seed may differ by more.
+
+    Args:
+        records: As from `measured`.
+        scheme: The one.
+        other: The other.
+        metric: "clean_accuracy" or "robust_accuracy".
+        level: Coverage of the interval.
+
+    Raises:
+        ValueError: If a scheme has no record, or no seed is common to both.
+    """
+    return _compare(scheme_cells(records, metric, schemes=(scheme, other)), 0, 1, level=level)
 
 
 @dataclass(frozen=True)
@@ -406,12 +445,7 @@ def paper_ordering(
     scatter = seed_scatter(cells.values) if pooled and cells.seeds > 1 else None
 
     def compare(a: str, b: str) -> Interval:
-        by_image = None
-        if cells.correct is not None:
-            shares = cells.correct[[row[a], row[b]]].mean(1, dtype=np.float64)
-            by_image = 100 * (shares[0] - shares[1])
-        by_seed = cells.values[row[a]] - cells.values[row[b]]
-        return paired_interval(by_seed, by_image, level=level, scatter=scatter)
+        return _compare(cells, row[a], row[b], level=level, scatter=scatter)
 
     shared = sorted(paper, key=lambda s: -paper[s].value)
     pairs = tuple(

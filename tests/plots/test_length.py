@@ -11,6 +11,8 @@ def record(scheme, seed, epochs, clean, robust, **more):
         "scheme": scheme, "seed": seed, "dataset": "made up", "model": "small",
         "budget": f"of {epochs}", "train_images": 10, "test_images": 5, "clean_accuracy": clean,
         "robust_accuracy": robust, "test_fingerprint": "a", "train_fingerprint": "b",
+        "clean_hits": [int(k < 5 * clean) for k in range(5)],
+        "robust_hits": [100 * robust] * 5, "accuracy": {"fog": [robust] * 100},
         "epochs": [{"ce": 2.0 - k / epochs - seed / 10} for k in range(epochs)],
         "provenance": {"commit": "abc"},
     } | more  # fmt: skip
@@ -43,7 +45,8 @@ def test_what_both_have_is_compared_whichever_comes_first():
     assert "Robust accuracy in percent: Baseline 51.0 to 56.0, NoisyMix 48.0 to 66.0" in (
         display.summary
     )
-    assert "(over the baseline: NoisyMix −3.0 to +10.0)" in display.summary
+    # Over the seed that both have, which is not the difference of the two means.
+    assert "over the baseline: NoisyMix −2.0 to +11.0 (paper +17.4)" in display.summary
     assert [line.split(",")[2] for line in display.conditions.split("\n")] == [
         " budget of 2 (10 images x 2 epochs)", " budget of 8 (10 images x 8 epochs)",
     ]  # fmt: skip
@@ -51,10 +54,18 @@ def test_what_both_have_is_compared_whichever_comes_first():
 
 def test_it_draws_every_length():
     figure = LengthDisplay.from_records(SHORT, LONG).plot()
-    curves, _, robust = figure.axes
+    curves, robust, gains = figure.axes
     assert [len(line.get_xdata()) for line in curves.lines] == [2, 8, 2, 8]
     assert [t.get_text() for t in robust.get_xticklabels()] == ["2", "8"]
+    assert [t.get_text() for t in gains.get_xticklabels()] == ["2", "8", "200, paper"]
     assert "thin: the shorter training" in figure.get_supxlabel()
+
+
+def test_without_a_baseline_there_are_no_gains():
+    shorter, longer = ([r for r in g if r["scheme"] != "baseline"] for g in (SHORT, LONG))
+    display = LengthDisplay.from_records(shorter, longer)
+    assert not display.gains and "baseline" not in display.summary
+    assert len(display.plot().axes) == 2
 
 
 @pytest.mark.parametrize(

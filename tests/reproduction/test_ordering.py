@@ -13,6 +13,7 @@ from nmlib.reproduction.compared import PAPER_NAMES
 from nmlib.reproduction.ordering import (
     Interval,
     PairOrder,
+    compare_schemes,
     paired_interval,
     paper_ordering,
     published,
@@ -153,6 +154,21 @@ def test_pairs_are_compared_by_seed_and_image(records, pooled):
     assert found.pair("cutmix", "noisymix") is found.pair("noisymix", "cutmix")
     with pytest.raises(ValueError, match="no pair"):
         found.pair("cutmix", "stability_training")
+
+
+def test_two_schemes_by_themselves(records):
+    order = paper_ordering(records, resamples=2, pooled=False)
+    pair = order.pair("noisymix", "baseline")
+    found = compare_schemes(records, "noisymix")
+    assert found == pair.ours
+    back = compare_schemes(records, "baseline", "noisymix")
+    assert (back.difference, back.low) == pytest.approx((-found.difference, -found.high))
+
+
+def test_two_schemes_over_the_seeds_that_both_have(records):
+    others = [r for r in records if (r["scheme"], r["seed"]) != ("noisymix", 0)]
+    kept = [r for r in others if r["seed"] != 0]
+    assert compare_schemes(others, "noisymix") == compare_schemes(kept, "noisymix")
 
 
 def test_ranges_of_the_paper_that_overlap_are_not_an_order(records):
