@@ -1,6 +1,7 @@
-"""Execute the first notebooks with Colab's older widget stack, as `make test-colab` does.
+"""Execute notebooks with Colab's older widget stack, as `make test-colab` does.
 
-Outputs are not compared (they come from newer versions); every cell must run.
+The first one and those with panels of sliders. Outputs are not compared (they come from newer
+versions); every cell must run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ NOTEBOOKS = (
     "tests/colab/stack.ipynb",
     "notebooks/00_start_here.ipynb",
     "notebooks/01_decision_boundaries.ipynb",
+    "notebooks/04_building_blocks.ipynb",
+    "notebooks/06_ablation.ipynb",
 )
 
 
