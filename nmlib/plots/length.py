@@ -177,7 +177,8 @@ class LengthDisplay(Shown):
         if several:
             marks.append("whiskers in the middle: lowest and highest seed")
         if self.gains:
-            marks.append("whiskers on the right: 95 % intervals over seeds and test images")
+            over = "seeds and test images" if several else "the test images, of one seed"
+            marks.append(f"whiskers on the right: 95 % intervals over {over}")
         note(figure, "; ".join(marks) + f"\n{self.conditions}")
         return figure
 
@@ -198,4 +199,4 @@ class LengthDisplay(Shown):
                     mec="0.4", ls="none",
                 )  # fmt: skip
         ax.axhline(0, color="0.3", lw=0.8)
-        ax.set_ylabel("robust accuracy minus the baseline's (points)")
+        ax.set_ylabel("robust gain over the baseline (points)")
