@@ -8,8 +8,10 @@ import pytest
 from nmlib import SCHEMES
 from nmlib.effects import effects
 from nmlib.paper import SWITCHES, ablation
+from nmlib.plots.length import LengthDisplay
 from nmlib.plots.scheme_table import SchemeTableDisplay
 from nmlib.reproduction import ablation_cells, measured
+from nmlib.reproduction.measured import LONG
 from nmlib.reproduction.ordering import paper_ordering, published
 from nmlib.rng import Rng
 
@@ -70,3 +72,16 @@ def test_the_effects_of_the_parts(records):
         "feature mixing {} (gains {})".format(*mixing),
     ):
         assert said in WORDS
+
+
+def test_what_longer_training_changes(records):
+    gains = LengthDisplay.from_records(records, measured(LONG)).gains
+    short, long = (
+        {s: gains[s][k].difference for s in ("noisymix", "augmix")} for k in (0, -1)
+    )  # fmt: skip
+    said = (
+        f"NoisyMix goes from {-short['noisymix']:.1f} points below the baseline to "
+        f"{long['noisymix']:.1f} above it, and from {short['augmix'] - short['noisymix']:.1f} "
+        f"behind AugMix to {long['augmix'] - long['noisymix']:.1f}"
+    )
+    assert said in WORDS

@@ -41,6 +41,7 @@ from drawn import differs, drawn  # noqa: E402
 from nmlib import measured as files  # noqa: E402
 from nmlib.plots.corruptions import ContactSheetDisplay, FrequencyDisplay, encode_jpeg  # noqa: E402
 from nmlib.plots.effects import EffectsDisplay, PrecisionDisplay  # noqa: E402
+from nmlib.plots.length import LengthDisplay  # noqa: E402
 from nmlib.plots.ordering import OrderingDisplay  # noqa: E402
 from nmlib.plots.paper import (  # noqa: E402
     AblationTableDisplay,
@@ -62,7 +63,7 @@ from nmlib.plots.theory import RemainderDisplay, TrainedTermsDisplay  # noqa: E4
 from nmlib.plots.toy_study import ToyScreenDisplay, ToyStudyDisplay  # noqa: E402
 from nmlib.provenance import rename_into, write_json, write_text  # noqa: E402
 from nmlib.reproduction import measured  # noqa: E402
-from nmlib.reproduction.measured import GRID  # noqa: E402
+from nmlib.reproduction.measured import GRID, LONG  # noqa: E402
 from nmlib.schemes import ABLATION  # noqa: E402
 
 LOCK = "figures.lock.json"
@@ -118,6 +119,13 @@ def with_ours(display: Any, paper: Callable[[], Shown], *schemes: str) -> Shown:
         return display.from_records(grid(*(schemes or ABLATION)))
     except NotYet:
         return paper()
+
+
+def length() -> Shown:
+    """Both lengths of training."""
+    if LONG not in files.measured_files():
+        raise NotYet(f"figures/data/{LONG} is not there yet")
+    return LengthDisplay.from_records(grid(), measured(LONG))
 
 
 CHIEF = ("baseline", "nfm", "augmix", "noisymix")
@@ -243,6 +251,9 @@ FIGURES: dict[str, Drawing] = {
     "ordering": Drawing(
         "Is the order of the schemes the paper's?",
         lambda: OrderingDisplay.from_records(grid("baseline", "noisymix")), (GRID,),
+    ),
+    "length": Drawing(
+        "Does training three times as long change the order?", length, (GRID, LONG),
     ),
     "radar": Drawing(
         "Accuracy under each corruption",

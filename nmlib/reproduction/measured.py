@@ -15,10 +15,13 @@ from nmlib.measured import read_measured
 from nmlib.provenance import write_text
 from nmlib.schemes import ABLATION, SCHEMES
 
-__all__ = ["GRID", "SWITCHES", "ablation_cells", "measured", "seeds_complete", "store"]
+__all__ = ["GRID", "LONG", "SWITCHES", "ablation_cells", "measured", "seeds_complete", "store"]
 
 GRID = "grid_cifar10-jpeg_laptop.jsonl"
 """The measured grid that the notebooks show: every scheme and every row of Table 4."""
+
+LONG = "grid_cifar10-jpeg_long.jsonl"
+"""Some of its schemes, trained for three times as many epochs."""
 
 SWITCHES = ("augmentations", "feature_mixing", "noise_injections", "jsd_loss")
 """The columns of the ablation table, in the order of `Scheme.switches`."""
