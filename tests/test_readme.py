@@ -26,7 +26,7 @@ def records():
 
 def test_the_rows_of_the_schemes(records):
     names = {"Baseline": "baseline", "Mixup": "mixup", "NFM": "nfm", "AugMix": "augmix",
-             "NoisyMix": "noisymix"}  # fmt: skip
+             "AugMax": "augmax", "NoisyMix": "noisymix"}  # fmt: skip
     table = SchemeTableDisplay.from_records([r for r in records if r["scheme"] in names.values()])
     rows = re.findall(r"^\| (\w+) \| (\*[\d.]+\* \|.*/.*) \|$", TEXT, re.MULTILINE)
     assert [name for name, _ in rows] == list(names)
