@@ -15,18 +15,22 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["run_all", "thread_count"]
+__all__ = ["cpu_count", "run_all", "thread_count"]
 
 T = TypeVar("T")
 
 
+def cpu_count() -> int:
+    """Return how many CPUs this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
 def thread_count() -> int:
     """Return how many threads PyTorch may use here, at most the CPUs this process may use."""
-    try:
-        cpus = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cpus = os.cpu_count() or 1
-    return max(1, min(torch.get_num_threads(), cpus))
+    return max(1, min(torch.get_num_threads(), cpu_count()))
 
 
 @functools.lru_cache(maxsize=1)

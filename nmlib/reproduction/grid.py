@@ -18,6 +18,7 @@ from typing import Any, TextIO, cast
 
 import torch
 
+from nmlib._threads import cpu_count, thread_count
 from nmlib.provenance import write_text
 from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.progress import begin, end, result_words
@@ -57,14 +58,14 @@ def _child(run: Callable[..., Any], *arguments: Any) -> None:
 
 def _places(workers: int | None, device: str | None) -> list[tuple[str | None, int]]:
     """Return for each worker its device and number of threads."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = cpu_count()
     gpus = torch.cuda.device_count() if device is None else 0
-    if gpus:
-        count = workers or gpus
-        return [(f"cuda:{i % gpus}", max(1, cpus // count)) for i in range(count)]
     # One thread a process wastes nothing on waiting; a device that was named is not multiplied.
-    count = workers or (cpus if device in (None, "cpu") else 1)
-    return [(device, max(1, cpus // count)) for _ in range(count)]
+    count = workers or gpus or (cpus if device in (None, "cpu") else 1)
+    # Whoever runs something beside the grid lowers OMP_NUM_THREADS: threads that wait for each
+    # other on cores that others use make a training ten times slower.
+    threads = max(1, min(cpus // count, thread_count()))
+    return [(f"cuda:{i % gpus}" if gpus else device, threads) for i in range(count)]
 
 
 def run_grid(
@@ -84,7 +85,9 @@ def run_grid(
     Args:
         cells: What to run, see `cells`.
         out: Folder for all results; the same call goes on there.
-        workers: Processes at once; default one a GPU, or one a core.
+        workers: Processes at once; default one a GPU, or one a core. They share the cores, and
+            none uses more threads than `torch.get_num_threads` says here, so that
+            `OMP_NUM_THREADS=1` leaves room for others.
         device: Where to compute; default every GPU there is, or the CPU.
         stream: Where to show progress.
         run: What a process does; for tests.

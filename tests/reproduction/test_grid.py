@@ -146,6 +146,23 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path):
     assert runs(by_name["cutmix"], tmp_path) == 1
 
 
+@pytest.mark.parametrize(("workers", "limit", "threads"), [(1, 1, 1), (2, 8, 4), (16, 8, 1)])
+def test_workers_share_the_cores_and_keep_to_the_limit(
+    tmp_path, monkeypatch, workers, limit, threads
+):
+    monkeypatch.setattr("nmlib._threads.cpu_count", lambda: 8)
+    monkeypatch.setattr("nmlib.reproduction.grid.cpu_count", lambda: 8)
+    monkeypatch.setattr("torch.get_num_threads", lambda: limit)
+    (cell,) = cells("table2", schemes=["baseline"], seeds=1)
+    run_grid([cell], tmp_path, workers=workers, device="cpu", run=note_threads)
+    assert json.loads((tmp_path / "threads").read_text()) == threads
+
+
+def note_threads(cell, out, device, threads, report):
+    pretend(cell, out, device, threads, report)
+    (Path(out) / "threads").write_text(str(threads))
+
+
 def test_the_table_says_what_is_left():
     grid = cells("table2", schemes=["baseline", "mixup"], seeds=2)
     progress = Progress(grid)
