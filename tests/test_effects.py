@@ -319,19 +319,33 @@ def test_paired_differences_equal_scipy():
 def test_pooled_scatter_is_the_residual_of_seeds_and_rows():
     values = np.random.default_rng(3).normal(size=(5, 4)) + np.arange(5)[:, None] + np.arange(4)
     found, freedom = seed_scatter(values)
-    # By least squares on indicators of rows and seeds.
-    design = np.array(
-        [np.r_[np.eye(5)[r], np.eye(4)[s]] for r in range(5) for s in range(4)], dtype=float
-    )
-    solution, _, rank, _ = np.linalg.lstsq(design, values.ravel(), rcond=None)
-    fit = design @ solution
-    assert freedom == 20 - rank == 12
-    assert found == pytest.approx(((values.ravel() - fit) ** 2).sum() / 12)
+    left = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
+    assert freedom == 12
+    assert found == pytest.approx((left**2).sum() / 12)
     # Of two rows it is their paired scatter.
     pair = values[:2]
     assert 2 * seed_scatter(pair)[0] == pytest.approx(np.var(pair[0] - pair[1], ddof=1))
     with pytest.raises(ValueError, match=r"got shape \(1, 4\)"):
         seed_scatter(values[:1])
+
+
+def test_pooled_scatter_with_cells_that_were_not_measured():
+    values = np.random.default_rng(4).normal(size=(6, 4)) + np.arange(6)[:, None] + np.arange(4)
+    lacking = np.zeros((6, 4), dtype=bool)
+    lacking[0, 3] = lacking[2, 1:] = lacking[5, 0] = True
+    found, freedom = seed_scatter(np.where(lacking, np.nan, values))
+    # Row and seed effects by turns, until nothing changes.
+    filled = np.where(lacking, 0.0, values)
+    for _ in range(2000):
+        fit = filled.mean(0) + filled.mean(1, keepdims=True) - filled.mean()
+        filled = np.where(lacking, fit, values)
+    assert freedom == 15 - 5
+    assert found == pytest.approx(((values - fit)[~lacking] ** 2).sum() / 10)
+    # A row with a single seed says nothing of the scatter.
+    without = np.delete(np.where(lacking, np.nan, values), 2, axis=0)
+    assert seed_scatter(without) == (pytest.approx(found), 10)
+    with pytest.raises(ValueError, match="3 results leave nothing to tell the scatter"):
+        seed_scatter([[1.0, 2.0], [np.nan, 3.0]])
 
 
 def test_pooled_intervals_cover_and_are_narrower():

@@ -51,14 +51,18 @@ def seed_scatter(values: ArrayLike) -> tuple[float, int]:
     difference of two rows has variance $2 s^2 / S$. Three seeds of two rows say little of their
     scatter; ten rows together say much, as far as they scatter alike.
 
+    With cells that were not measured (nan), the same after the least-squares fit of row and seed
+    effects to those that were; the degrees of freedom are their number less that of the effects.
+
     Args:
-        values: (R, S) results of R rows with S seeds.
+        values: (R, S) results of R rows with S seeds; nan where there is none.
 
     Returns:
-        Variance of one result, and (R - 1)(S - 1).
+        Variance of one result, and (R - 1)(S - 1) degrees of freedom, less one a cell that is
+        missing.
 
     Raises:
-        ValueError: For one row or one seed.
+        ValueError: For one row or one seed, or too few cells to leave a degree of freedom.
 
     Source: ours (the residual of a two-way analysis of variance).
 
@@ -68,9 +72,17 @@ def seed_scatter(values: ArrayLike) -> tuple[float, int]:
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 2 or min(x.shape) < 2:
         raise ValueError(f"needs (rows, seeds) with at least two of each, got shape {x.shape}")
-    left = x - x.mean(0) - x.mean(1, keepdims=True) + x.mean()
-    freedom = (x.shape[0] - 1) * (x.shape[1] - 1)
-    return float((left**2).sum()) / freedom, freedom
+    row, seed = np.nonzero(np.isfinite(x))
+    effects = np.concatenate([np.eye(x.shape[0])[row], np.eye(x.shape[1])[seed]], axis=1)
+    there = x[row, seed]
+    fit, _, rank, _ = np.linalg.lstsq(effects, there, rcond=None)
+    freedom = len(there) - int(rank)
+    if not freedom:
+        raise ValueError(
+            f"{len(there)} results leave nothing to tell the scatter between seeds from; two rows "
+            "must have two seeds in common"
+        )
+    return float(((there - effects @ fit) ** 2).sum()) / freedom, freedom
 
 
 @cache

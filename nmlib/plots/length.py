@@ -51,14 +51,21 @@ class LengthDisplay(Shown):
     flat = True
 
     @classmethod
-    def from_records(cls, *grids: Sequence[Record]) -> LengthDisplay:
+    def from_records(
+        cls, *grids: Sequence[Record], schemes: Sequence[str] | None = None
+    ) -> LengthDisplay:
         """Compare grids that differ in the number of epochs, as from `nmlib.reproduction.measured`.
 
         What not every grid has, schemes and seeds, is left out: differences are paired.
 
+        Args:
+            grids: Records of one length each.
+            schemes: What to show, in this order; default all that the grids share. The scatter
+                between seeds is taken from all of them either way.
+
         Raises:
-            ValueError: For fewer than two grids, two of one length, grids on different images, or
-                nothing in common.
+            ValueError: For fewer than two grids, two of one length, grids on different images,
+                nothing in common, or a scheme that not every grid has.
         """
         by_length = {len(grid[0]["epochs"]): list(grid) for grid in grids if grid}
         if len(by_length) < 2 or len(by_length) < len(grids):
@@ -80,6 +87,12 @@ class LengthDisplay(Shown):
         for scheme, seed in sorted(shared):
             seeds.setdefault(scheme, []).append(seed)
         order = [s for s in dict.fromkeys(r["scheme"] for r in by_length[lengths[0]]) if s in seeds]
+        if schemes is not None:
+            if absent := [s for s in schemes if s not in seeds]:
+                raise ValueError(
+                    f"not every grid has {', '.join(absent)}; shared are {', '.join(order)}"
+                )
+            order = list(schemes)
         values = {
             metric: {
                 s: 100 * np.array([[c[s, k][metric] for k in seeds[s]] for c in cells])
@@ -102,7 +115,7 @@ class LengthDisplay(Shown):
                     gains[s] = tuple(compare_schemes(records, s) for records in kept)
                     if s in printed:
                         paper[s] = printed[s].value - printed["baseline"].value
-        text = "\n".join(map(conditions, kept))
+        text = "\n".join(conditions([r for r in k if r["scheme"] in order]) for k in kept)
         return cls(lengths, values, curves, gains, paper, text)
 
     @property
@@ -177,7 +190,11 @@ class LengthDisplay(Shown):
         if several:
             marks.append("whiskers in the middle: lowest and highest seed")
         if self.gains:
-            over = "seeds and test images" if several else "the test images, of one seed"
+            over = (
+                "seeds (their scatter pooled over the schemes) and test images"
+                if several
+                else "the test images, of one seed"
+            )
             marks.append(f"whiskers on the right: 95 % intervals over {over}")
         note(figure, "; ".join(marks) + f"\n{self.conditions}")
         return figure

@@ -230,6 +230,7 @@ def compare_schemes(
     metric: str = "robust_accuracy",
     *,
     level: float = 0.95,
+    pooled: bool = True,
 ) -> Interval:
     """Return by how many points one scheme is ahead of another, with an interval.
 
@@ -242,11 +243,20 @@ def compare_schemes(
         other: The other.
         metric: "clean_accuracy" or "robust_accuracy".
         level: Coverage of the interval.
+        pooled: Take the scatter between seeds from all schemes of the records, whichever seeds
+            each has, as if all scattered alike.
 
     Raises:
         ValueError: If a scheme has no record, or no seed is common to both.
     """
-    return _compare(scheme_cells(records, metric, schemes=(scheme, other)), 0, 1, level=level)
+    records = list(records)
+    cells = scheme_cells(records, metric, schemes=(scheme, other))
+    scatter = None
+    if pooled and cells.seeds > 1:
+        found = {(r["scheme"], r["seed"]): 100 * float(r[metric]) for r in records}
+        names, seeds = (list(dict.fromkeys(key[k] for key in found)) for k in (0, 1))
+        scatter = seed_scatter([[found.get((n, s), math.nan) for s in seeds] for n in names])
+    return _compare(cells, 0, 1, level=level, scatter=scatter)
 
 
 @dataclass(frozen=True)

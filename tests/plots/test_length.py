@@ -61,6 +61,17 @@ def test_it_draws_every_length():
     assert "thin: the shorter training" in figure.get_supxlabel()
 
 
+def test_some_schemes_may_be_chosen():
+    display = LengthDisplay.from_records(SHORT, LONG, schemes=["noisymix", "baseline"])
+    every = LengthDisplay.from_records(SHORT, LONG)
+    assert list(display.curves) == ["noisymix", "baseline"] == list(reversed(every.curves))
+    assert display.gains == every.gains
+    (only,) = LengthDisplay.from_records(SHORT, LONG, schemes=["baseline"]).curves
+    assert only == "baseline"
+    with pytest.raises(ValueError, match="not every grid has mixup; shared are baseline, noisymix"):
+        LengthDisplay.from_records(SHORT, LONG, schemes=["mixup"])
+
+
 def test_without_a_baseline_there_are_no_gains():
     shorter, longer = ([r for r in g if r["scheme"] != "baseline"] for g in (SHORT, LONG))
     display = LengthDisplay.from_records(shorter, longer)

@@ -159,16 +159,17 @@ def test_pairs_are_compared_by_seed_and_image(records, pooled):
 def test_two_schemes_by_themselves(records):
     order = paper_ordering(records, resamples=2, pooled=False)
     pair = order.pair("noisymix", "baseline")
-    found = compare_schemes(records, "noisymix")
+    found = compare_schemes(records, "noisymix", pooled=False)
     assert found == pair.ours
-    back = compare_schemes(records, "baseline", "noisymix")
+    back = compare_schemes(records, "baseline", "noisymix", pooled=False)
     assert (back.difference, back.low) == pytest.approx((-found.difference, -found.high))
 
 
 def test_two_schemes_over_the_seeds_that_both_have(records):
     others = [r for r in records if (r["scheme"], r["seed"]) != ("noisymix", 0)]
     kept = [r for r in others if r["seed"] != 0]
-    assert compare_schemes(others, "noisymix") == compare_schemes(kept, "noisymix")
+    found, expected = (compare_schemes(r, "noisymix", pooled=False) for r in (others, kept))
+    assert found == expected
 
 
 def test_ranges_of_the_paper_that_overlap_are_not_an_order(records):
@@ -205,6 +206,22 @@ def test_one_seed_says_so(records):
 def test_seeds_that_not_all_have_are_left_out(records):
     fewer = [r for r in records if (r["scheme"], r["seed"]) != ("nfm", 1)]
     assert paper_ordering(fewer, resamples=10).seeds == (0, 2)
+
+
+def test_two_schemes_take_the_scatter_of_all(records):
+    every = paper_ordering(records, resamples=2)
+    alike = compare_schemes(records, "noisymix")
+    # Accuracies by image are in single precision there.
+    assert vars(alike) == pytest.approx(vars(every.to_baseline["noisymix"]), abs=1e-3)
+    pair = [r for r in records if r["scheme"] in ("noisymix", "baseline")]
+    alone = compare_schemes(records, "noisymix", pooled=False)
+    assert vars(alone) == pytest.approx(vars(compare_schemes(pair, "noisymix")), abs=1e-5)
+    assert (alone.low, alone.high) != pytest.approx((alike.low, alike.high), abs=1e-3)
+    # A scheme that lacks a seed still says something of the scatter, and costs the pair nothing.
+    fewer = [r for r in records if (r["scheme"], r["seed"]) != ("nfm", 1)]
+    found = compare_schemes(fewer, "noisymix")
+    assert found.difference == alike.difference
+    assert found.low not in (alike.low, alone.low)
 
 
 def test_bad_input(records):
