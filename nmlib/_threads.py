@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["cpu_count", "run_all", "thread_count"]
+__all__ = ["cpu_count", "run_all", "single_threads", "thread_count"]
 
 T = TypeVar("T")
 
@@ -33,8 +33,8 @@ def thread_count() -> int:
     return max(1, min(torch.get_num_threads(), cpu_count()))
 
 
-@functools.lru_cache(maxsize=1)
-def _pool(size: int, process: int) -> ThreadPoolExecutor:
+def single_threads(size: int) -> ThreadPoolExecutor:
+    """Return a pool of threads that each run their tensor operations alone."""
     setting = torch.get_num_threads()
     ready = threading.Barrier(size + 1)
 
@@ -46,9 +46,14 @@ def _pool(size: int, process: int) -> ThreadPoolExecutor:
     for _ in range(size):
         pool.submit(int)
     ready.wait()
-    # The call above also changed the number that threads started later inherit.
+    # The calls above, all made by now, also changed the number that later threads inherit.
     torch.set_num_threads(setting)
     return pool
+
+
+@functools.lru_cache(maxsize=1)
+def _pool(size: int, process: int) -> ThreadPoolExecutor:
+    return single_threads(size)
 
 
 def run_all(work: Callable[[T], object], pieces: Iterable[T]) -> None:

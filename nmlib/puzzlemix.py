@@ -73,7 +73,11 @@ def saliency(x: Tensor, y: Tensor, model: Model) -> Tensor:
     # A fresh leaf, ordinary even if x was made in inference mode.
     with torch.inference_mode(False), torch.enable_grad(), _evaluating(model):
         leaf = x.detach().clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(soft_cross_entropy(model(leaf), y).sum(), leaf)
+        logits = model(leaf)
+        _checks.class_labels(y, logits.shape[-1])
+        # A network that has diverged is the trainer's to report, with step and checkpoint.
+        loss = soft_cross_entropy(logits, y, validate=False).sum()
+        (gradient,) = torch.autograd.grad(loss, leaf)
     return gradient.square().mean(1).sqrt()
 
 
@@ -82,11 +86,15 @@ def _pool(values: Tensor, size: int) -> Tensor:
 
 
 def _share(values: Tensor, blocks: int) -> Array:
-    """Return the share of each of (B, n, n) blocks in the sum of an image; equal if that is 0."""
+    """Return the share of each of (B, n, n) blocks in the sum of an image.
+
+    All are equal if the sum is 0 or not finite.
+    """
     values = values.detach().to("cpu", torch.float64)
     pooled = _pool(values.unsqueeze(1), values.shape[-1] // blocks).squeeze(1)
     total = pooled.sum((1, 2), keepdim=True)
-    share = torch.where(total > 0, pooled / total.clamp(min=1e-300), 1 / blocks**2)
+    usable = (total > 0) & total.isfinite()
+    share = torch.where(usable, pooled / total.clamp(min=1e-300), 1 / blocks**2)
     return share.numpy()
 
 

@@ -12,16 +12,27 @@ __all__ = ["Rng", "default_device"]
 
 
 def default_device() -> torch.device:
-    """Return the accelerator PyTorch sees (CUDA, MPS, ...), or the CPU.
+    """Return the accelerator PyTorch sees (CUDA, XPU, ...), or the CPU.
 
-    >>> default_device().type in {"cpu", "cuda", "mps", "xpu"}
+    One without double precision (Apple's MPS) is passed over: AugMix and the corruptions compute
+    positions in it.
+
+    >>> default_device().type in {"cpu", "cuda", "xpu"}
     True
     """
     if torch.accelerator.is_available():
         device = torch.accelerator.current_accelerator()
-        if device is not None:
+        if device is not None and _has_doubles(device):
             return device
     return torch.device("cpu")
+
+
+def _has_doubles(device: torch.device) -> bool:
+    try:
+        torch.empty(1, dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):
+        return False
+    return True
 
 
 def _plain(purpose: str | int) -> str | int:

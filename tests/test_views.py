@@ -104,6 +104,15 @@ def test_a_plan_by_hand_says_what_it_does():
     assert plan.weights[0, 0].tolist() == [1 / 3] * 3
 
 
+def test_a_level_too_low_to_solarize_leaves_the_image():
+    x = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).repeat(2, 3, 1, 1)
+    x = x.float() / 255
+    for level, changed in ((0.03, False), (0.5, True)):
+        plan = AugMixPlan.same(2, [("solarize",)], level=level, mix=1.0)
+        same = torch.allclose(nm.AugMix().apply(x, plan)[1], x, atol=1e-6)
+        assert same != changed
+
+
 # -- AugMix ---------------------------------------------------------------------------------------
 
 

@@ -95,8 +95,9 @@ def _run(options: argparse.Namespace) -> int:
         print(report.table())
         print(report.summary)
         for images, measures in report.calibration.items():
-            words = (f"{k.replace('_', ' ')} {v:.4f}" for k, v in measures.items() if v is not None)
-            print(f"{images}: {', '.join(words)}")
+            words = [f"{k.replace('_', ' ')} {v:.4f}" for k, v in measures.items() if v is not None]
+            if words:
+                print(f"{images}: {', '.join(words)}")
         if sequences is not None:
             flips = evaluate_perturbations(
                 model, data, perturbations=sequences or PERTURBATIONS, **shared

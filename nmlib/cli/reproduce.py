@@ -34,6 +34,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--cluster", nargs="?", const="auto", metavar="ADDRESS", help="run on a Ray cluster"
     )
+    parser.add_argument("--cpus", type=int, help="with --cluster: cores a cell takes; default 1")
+    parser.add_argument(
+        "--gpus", type=float, help="with --cluster: GPUs a cell takes, e.g. 1 or 0.25; default none"
+    )
     parser.add_argument(
         "--records", type=Path, metavar="FILE",
         help="write every result of OUT at this budget too, a line each, as notebooks read them",
@@ -66,9 +70,19 @@ def _run(options: argparse.Namespace) -> int:
         print(progress.table())
         print(f"{len(progress.left())} of {len(grid)} cells are left")
         return 0
+    wrong = ("workers", "device") if options.cluster else ("cpus", "gpus")
+    for name in wrong:
+        if getattr(options, name) is not None:
+            other = "use --cpus and --gpus" if options.cluster else "use --workers and --device"
+            raise ValueError(
+                f"--{name} goes {'without' if options.cluster else 'with'} --cluster; {other}"
+            )
     try:
         if options.cluster:
-            results = run_on_cluster(grid, options.out, address=options.cluster, stream=sys.stderr)
+            results = run_on_cluster(
+                grid, options.out, address=options.cluster, stream=sys.stderr,
+                cpus=1 if options.cpus is None else options.cpus, gpus=options.gpus or 0,
+            )  # fmt: skip
         else:
             results = run_grid(
                 grid, options.out, workers=options.workers, device=options.device,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,25 @@ REMOTE: dict[str, RemoteFile] = {
         for name, digest in FROST_PHOTOGRAPHS.items()
     },
 }
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait until no other process holds this lock; where there are no locks, do not wait."""
+    try:
+        import fcntl
+
+        file = path.open("w")
+    except (ImportError, OSError):  # Windows; a folder that may only be read
+        yield
+        return
+    with file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 class _Resuming:
@@ -128,7 +149,8 @@ def fetch(
     """Return the path of an official file, downloading it if it is not there.
 
     The transfer goes to a hidden .part file, is resumed where it broke off, and gets its final
-    name only when the checksum is right.
+    name only when the checksum is right. Of several processes that ask for it (those of
+    `accelerate launch`), one downloads and the others wait.
 
     Args:
         name: A key of `REMOTE`, or any file name if `remote` is given.
@@ -154,34 +176,35 @@ def fetch(
         raise OSError(f"cannot create {folder}: {error.strerror}; set NMLIB_DATA") from error
     if not os.access(folder, os.W_OK) and not (folder / name).exists():
         raise PermissionError(f"no permission to write in {folder}; set NMLIB_DATA")
-    part = folder / f".{name}.part"
-    have = part.stat().st_size if part.exists() else 0
-    if remote.size and not (folder / name).exists():
-        free = shutil.disk_usage(folder).free
-        if free < remote.size - have:
-            raise OSError(
-                f"{name} needs {remote.size - have:,} bytes and {folder} has {free:,} free; "
-                "make room or set NMLIB_DATA"
+    with _one_at_a_time(folder / f".{name}.lock"):
+        part = folder / f".{name}.part"
+        have = part.stat().st_size if part.exists() else 0
+        if remote.size and not (folder / name).exists():
+            free = shutil.disk_usage(folder).free
+            if free < remote.size - have:
+                raise OSError(
+                    f"{name} needs {remote.size - have:,} bytes and {folder} has {free:,} free; "
+                    "make room or set NMLIB_DATA"
+                )
+        logger = pooch.get_logger()
+        level = logger.level
+        logger.setLevel("WARNING")
+        try:
+            path = pooch.retrieve(
+                remote.url,
+                known_hash=remote.hash,
+                fname=name,
+                path=folder,
+                downloader=_Resuming(part, progress),
             )
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel("WARNING")
-    try:
-        path = pooch.retrieve(
-            remote.url,
-            known_hash=remote.hash,
-            fname=name,
-            path=folder,
-            downloader=_Resuming(part, progress),
-        )
-    except ValueError as error:
-        part.unlink(missing_ok=True)
-        raise ValueError(
-            f"{name} from {remote.url} does not have checksum {remote.hash}; it was removed, "
-            "try again"
-        ) from error
-    finally:
-        logger.setLevel(level)
+        except ValueError as error:
+            part.unlink(missing_ok=True)
+            raise ValueError(
+                f"{name} from {remote.url} does not have checksum {remote.hash}; it was removed, "
+                "try again"
+            ) from error
+        finally:
+            logger.setLevel(level)
     return Path(path)
 
 

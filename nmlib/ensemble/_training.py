@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from nmlib import _checks
+from nmlib._threads import single_threads
 from nmlib.ensemble._group import Group, State, parameter_views
 from nmlib.ensemble._pools import SEED_BLOCK
 from nmlib.ensemble._windows import Activation, Kind, Shape
@@ -24,19 +24,6 @@ from nmlib.views import Plain
 
 # Activations of one group are kept near the size of the caches.
 _GROUP_ROWS = 4800
-
-
-def _pool(workers: int) -> ThreadPoolExecutor:
-    """Return threads that each run their tensor operations on one core.
-
-    Groups do not wait for each other, so a thread a group beats several threads an operation.
-    """
-    threads = torch.get_num_threads()
-    # The setting is per thread for the operations, but also the default of new threads: put back.
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    list(pool.map(lambda _: None, range(workers)))
-    torch.set_num_threads(threads)
-    return pool
 
 
 class Ensemble:
@@ -200,7 +187,7 @@ class Ensemble:
         groups = [group for *_, group in self._groups]
         workers = min(torch.get_num_threads(), len(groups))
         if workers > 1:
-            with _pool(workers) as pool:
+            with single_threads(workers) as pool:
                 # list() re-raises what went wrong in a worker.
                 list(pool.map(lambda group: group.run(start, n), groups))
         else:

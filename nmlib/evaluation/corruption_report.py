@@ -93,10 +93,15 @@ class CorruptionReport(Report):
     def summary(self) -> str:
         """The main numbers in a sentence."""
         start = f"{self.subject}: clean accuracy {100 * self.clean.accuracy:.1f} %"
-        if not set(self.corruptions) & set(CORRUPTIONS):
+        if not self._has_robust:
             return start
         robust, error = 100 * self.robust_accuracy, 100 * self.standard_error
         return f"{start}, robust accuracy {robust:.1f} ± {error:.1f} % ({self.coverage})"
+
+    @property
+    def _has_robust(self) -> bool:
+        """Whether one of the benchmark's 15 is there, and so anything to average over."""
+        return not set(self.corruptions).isdisjoint(CORRUPTIONS)
 
     @property
     def corruptions(self) -> tuple[str, ...]:
@@ -275,10 +280,15 @@ class CorruptionReport(Report):
     def calibration(self) -> dict[str, dict[str, float | None]]:
         """Measures on "clean" images, and their means over the "corrupted" sets.
 
+        Those of the benchmark's 15 corruptions; None where there are none, or too few images.
+
         Source: the mean over sets is how the authors average the calibration error.
         """
         clean = self.clean.measures()
-        few = {k for s in self._chosen() for k, v in s.measures.items() if v is None}
+        chosen = self._chosen() if self._has_robust else []
+        few = {k for s in chosen for k, v in s.measures.items() if v is None}
+        if not chosen:
+            few = set(clean)
         return {
             "clean": clean,
             "corrupted": {k: None if k in few else self.mean(k) for k in clean},
@@ -306,8 +316,9 @@ class CorruptionReport(Report):
         for name, found in self.accuracies.items():
             cells = "".join(f"{100 * found[s]:7.1f}" if s in found else " " * 7 for s in levels)
             lines.append(f"{name:20}{cells}{100 * self.by_corruption[name]:8.1f}")
-        means = "".join(f"{100 * v:7.1f}" for v in self.by_severity.values())
-        lines.append(f"{'robust accuracy':20}{means}{100 * self.robust_accuracy:8.1f}")
+        if self._has_robust:
+            means = "".join(f"{100 * v:7.1f}" for v in self.by_severity.values())
+            lines.append(f"{'robust accuracy':20}{means}{100 * self.robust_accuracy:8.1f}")
         return "\n".join(lines)
 
     @classmethod

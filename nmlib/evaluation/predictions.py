@@ -245,7 +245,8 @@ def forward(
     narrow = _PRECISIONS[precision]
 
     def one_batch(part: Tensor) -> Tensor:
-        x = part.to(target, non_blocking=True)
+        # A copy to the CPU that does not block would be read before it is there.
+        x = part.to(target, non_blocking=target.type != "cpu")
         x = x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
         with torch.autocast(target.type, dtype=narrow, enabled=narrow is not None):
             logits = model(x)

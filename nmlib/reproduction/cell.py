@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from nmlib import _checks
-from nmlib.data import load
+from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
 from nmlib.models import MODELS, build_model
 from nmlib.provenance import provenance, write_json
 from nmlib.schemes import Scheme
 from nmlib.training import BUDGETS, fit
 
-__all__ = ["Cell", "finished", "run_cell"]
+__all__ = ["Cell", "finished", "refuse_other_images", "run_cell"]
 
 # Test images at each budget, for corruptions and for the (310 times longer) sequences.
 TEST_IMAGES: dict[str, tuple[int | None, int | None]] = {
@@ -102,6 +103,42 @@ def finished(cell: Cell, out: str | Path) -> dict[str, Any] | None:
     return result
 
 
+def _images(cell: Cell) -> tuple[ImageData, ImageData, ImageData]:
+    """Return the training images, all test images, and those that are corrupted."""
+    options: dict[str, Any] = {"root": cell.root, "label": cell.label}
+    train = BUDGETS[cell.budget].cut(load(cell.dataset, "train", **options))
+    test = load(cell.dataset, "test", **options)
+    count = TEST_IMAGES[cell.budget][0]
+    return train, test, test if count is None else test.first(min(count, len(test)))
+
+
+def refuse_other_images(results: Mapping[Cell, Mapping[str, Any]], out: str | Path) -> None:
+    """Raise if finished results are of other images than a grid would use now.
+
+    Data that are not there are not asked for: results can be read without them.
+
+    Raises:
+        ValueError: If the fingerprints differ; names both, and what to do.
+    """
+    seen: dict[tuple[Any, ...], tuple[str, str] | None] = {}
+    for cell, result in results.items():
+        key = (cell.dataset, cell.root, cell.label, cell.budget)
+        if key not in seen:
+            try:
+                train, _, shown = _images(cell)
+                seen[key] = train.fingerprint, shown.fingerprint
+            except OSError:
+                seen[key] = None
+        found = result.get("train_fingerprint"), result.get("test_fingerprint")
+        if seen[key] is not None and None not in found and found != seen[key]:
+            raise ValueError(
+                f"{cell.folder(out) / 'result.json'} is of other images (training and test "
+                f"fingerprint {', '.join(map(str, found))}) than those of --root now "
+                f"({', '.join(seen[key] or ())}); choose another folder for the results, or give "
+                "the data another label"
+            )
+
+
 def run_cell(
     cell: Cell, out: str | Path, *, device: str | None = None, progress: bool = False
 ) -> dict[str, Any]:
@@ -123,10 +160,8 @@ def run_cell(
     if done is not None:
         return done
     folder, budget = cell.folder(out), BUDGETS[cell.budget]
-    options: dict[str, Any] = {"root": cell.root, "label": cell.label}
-    train = budget.cut(load(cell.dataset, "train", **options))
-    test = load(cell.dataset, "test", **options)
-    images, sequences = TEST_IMAGES[cell.budget]
+    train, test, shown = _images(cell)
+    sequences = TEST_IMAGES[cell.budget][1]
     layers = cell.scheme.model_options
     model = build_model(cell.model, len(train.classes), seed=cell.seed, **layers)
     key = {"model": cell.model, "scheme": cell.scheme.name, "seed": cell.seed}
@@ -140,7 +175,6 @@ def run_cell(
     )  # fmt: skip
     model.eval()
     start = time.perf_counter()
-    shown = test if images is None else test.first(min(images, len(test)))
     report = evaluate_corruptions(
         model, shown, key=key, out=folder / "corruptions", progress=progress or None
     )

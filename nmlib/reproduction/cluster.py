@@ -16,11 +16,15 @@ __all__ = ["run_on_cluster"]
 _ATTEMPTS = 3
 
 
-def _work(cell: Cell, out: str, threads: int) -> dict[str, Any]:
+def _work(cell: Cell, out: str, threads: int, device: str | None = None) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(threads)
-    return run_cell(cell, out)  # Ray shows a worker only the GPUs that it was given
+    return run_cell(cell, out, device=device)
+
+
+def _work_without_gpu(cell: Cell, out: str, threads: int) -> dict[str, Any]:
+    return _work(cell, out, threads, "cpu")
 
 
 def run_on_cluster(
@@ -31,7 +35,7 @@ def run_on_cluster(
     cpus: int = 1,
     gpus: float = 0,
     stream: TextIO | None = None,
-    work: Callable[[Cell, str, int], dict[str, Any]] = _work,
+    work: Callable[[Cell, str, int], dict[str, Any]] | None = None,
 ) -> list[dict[str, Any]]:
     """Run all cells that are not finished on the workers of a Ray cluster.
 
@@ -44,7 +48,7 @@ def run_on_cluster(
         out: Folder for all results.
         address: Of the cluster, as for `ray.init`; default the one that runs, else a local one.
         cpus: Cores a cell takes.
-        gpus: GPUs a cell takes; a fraction shares one.
+        gpus: GPUs a cell takes; a fraction shares one. With 0 cells stay on the CPU.
         stream: Where to show progress.
         work: What a worker does; for tests.
 
@@ -60,6 +64,8 @@ def run_on_cluster(
     except ImportError as error:
         raise ImportError("a cluster needs Ray: pip install 'nmlib[cluster]'") from error
 
+    # Ray shows a worker the GPUs that it was given; with none, it may show them all.
+    work = work or (_work if gpus else _work_without_gpu)
     progress, left = begin(cells, out, stream)
     own = not ray.is_initialized()
     if own:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import multiprocessing
@@ -26,6 +27,7 @@ from nmlib.reproduction.progress import begin, end, result_words
 __all__ = ["collect", "run_grid"]
 
 _ATTEMPTS = 2
+_POSIX = os.name == "posix"
 
 
 def _work(cell: Cell, out: str, device: str | None, threads: int, report: Any) -> None:
@@ -36,7 +38,8 @@ def _work(cell: Cell, out: str, device: str | None, threads: int, report: Any) -
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BaseException as error:
-        report.send((f"{type(error).__name__}: {error}", traceback.format_exc()))
+        # Short enough for a pipe's buffer: it is read when this process has ended.
+        report.send((f"{type(error).__name__}: {error}"[:4000], traceback.format_exc()[-20_000:]))
         raise SystemExit(1) from None
 
 
@@ -47,8 +50,15 @@ def _child(run: Callable[..., Any], *arguments: Any) -> None:
         parent = multiprocessing.parent_process()
         if parent is not None:
             parent.join()
-            os.kill(os.getpid(), signal.SIGINT)  # fit saves and ends
+            if _POSIX:
+                os.kill(os.getpid(), signal.SIGINT)  # fit saves and ends
+            else:
+                _thread.interrupt_main()
 
+    if _POSIX:
+        # Ctrl-C on a terminal reaches the parent alone, which passes it on: a second one would be
+        # taken for "at once", without saving.
+        os.setpgrp()
     # What a shell starts in the background ignores SIGINT, and so do its children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -139,10 +149,11 @@ def run_grid(
                     progress.update(cell, "failed")
                     if details:
                         _keep(cell.folder(out) / "error.txt", details)
-    except KeyboardInterrupt:
+    except BaseException:  # Ctrl-C, or a terminal that is gone: no process is left behind
         for process, *_ in busy.values():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGINT)  # fit saves and ends
+            if _POSIX:  # on Windows the console has told them
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGINT)  # fit saves and ends
         for process, *_ in busy.values():
             process.join()
         raise

@@ -442,7 +442,7 @@ def paper_ordering(
     for name in names:
         _checks.choice("measured scheme", name, present)
     records = [r for r in records if r["scheme"] in names]
-    text = conditions(records)
+    conditions(records)  # refuses mixtures
     table, dataset, column = tables_for(records, metric)
     paper = {s: p for s, p in published(table, dataset, column).items() if s in names}
     if len(paper) < 3:
@@ -484,5 +484,5 @@ def paper_ordering(
         pooled=scatter is not None,
         table=table,
         dataset=dataset,
-        conditions=text,
+        conditions=conditions([r for r in records if r["seed"] in kept]),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from nmlib.reproduction.cell import Cell, finished
+from nmlib.reproduction.cell import Cell, finished, refuse_other_images
 
 __all__ = ["CellFailed", "Progress", "begin", "end", "result_words"]
 
@@ -96,14 +96,20 @@ def result_words(result: Mapping[str, Any]) -> str:
 def begin(
     cells: Sequence[Cell], out: str | Path, stream: TextIO | None
 ) -> tuple[Progress, list[Cell]]:
-    """Return the table of progress and the cells that are not finished."""
-    progress, left = Progress(cells, stream), []
+    """Return the table of progress and the cells that are not finished.
+
+    Raises:
+        ValueError: If finished results are of other images.
+    """
+    progress, left, there = Progress(cells, stream), [], {}
     for cell in cells:
         done = finished(cell, out)
         if done is None:
             left.append(cell)
         else:
+            there[cell] = done
             progress.states[cell] = result_words(done)
+    refuse_other_images(there, out)
     progress.show(f"{len(left)} cells to run")
     return progress, left
 

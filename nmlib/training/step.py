@@ -88,8 +88,9 @@ def dropout_from(rng: Rng, device: torch.device) -> Iterator[None]:
             torch.default_generator.manual_seed(key)
             yield
     else:
-        with torch.random.fork_rng([device], device_type=device.type):
-            torch.get_device_module(device).manual_seed(key)
+        module = torch.get_device_module(device)
+        with torch.random.fork_rng([device], device_type=device.type), module.device(device):
+            module.manual_seed(key)  # of the current device alone
             yield
 
 

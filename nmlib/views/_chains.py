@@ -158,7 +158,11 @@ def _one_step(
     chosen, bits = part("posterize")
     made.append(chosen & as_bytes(256 - 2.0 ** (8 - bits)))
     chosen, threshold = part("solarize")
-    made.append(ops.invert(chosen, as_bytes(threshold)))
+    inverted = ops.invert(chosen, as_bytes(np.minimum(threshold, 255)))
+    if (threshold > 255).any():  # only in plans made by hand: no grey level is that high
+        above = on_device_of(threshold > 255, images).view(-1, 1, 1, 1)
+        inverted = torch.where(above, chosen, inverted)
+    made.append(inverted)
     if isinstance(where, ops.Positions):
         for name, axis in (("translate_x", 3), ("translate_y", 2)):
             chosen, pixels = part(name)

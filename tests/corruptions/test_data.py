@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import multiprocessing
 import os
 import tarfile
 import threading
@@ -200,6 +201,24 @@ def test_download_resumes_and_verifies(tmp_path, server):
     bad = fetch.RemoteFile(server, "md5:" + "0" * 32)
     with pytest.raises(ValueError, match="checksum"):
         fetch.fetch("other", tmp_path, remote=bad, progress=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["thing"]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_of_several_processes_one_downloads(tmp_path, server):
+    good = fetch.RemoteFile(server, "sha256:" + hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
+    context = multiprocessing.get_context("spawn")
+    options = {"remote": good, "progress": False}
+    every = [
+        context.Process(target=fetch.fetch, args=("thing", tmp_path), kwargs=options)
+        for _ in range(3)
+    ]
+    for process in every:
+        process.start()
+    for process in every:
+        process.join()
+    assert [process.exitcode for process in every] == [0, 0, 0]
+    assert Flaky.seen == [None]
     assert [p.name for p in tmp_path.iterdir()] == ["thing"]
 
 

@@ -40,6 +40,20 @@ def report(data):
     )
 
 
+def test_other_corruptions_alone_have_no_robust_accuracy(data, capsys, tmp_path):
+    """The four that the benchmark keeps for validation."""
+    found = evaluate_corruptions(
+        Colours(), data.first(20), corruptions=["spatter", "saturate"], severities=[2],
+        out=tmp_path,
+    )  # fmt: skip
+    assert "robust" not in found.table() + found.summary
+    assert found.table().count("\n") == 3  # heading, clean and two
+    clean, corrupted = found.calibration["clean"], found.calibration["corrupted"]
+    assert set(corrupted.values()) == {None} and set(corrupted) == set(clean)
+    with pytest.raises(ValueError, match="has no such set; it has spatter, saturate"):
+        _ = found.robust_accuracy
+
+
 def test_equals_whole_sets_made_by_hand(data, report):
     model = Colours()
     rows = {(r["corruption"], r["severity"]): r for r in report.rows}

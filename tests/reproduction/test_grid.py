@@ -1,15 +1,19 @@
 """Grids of cells: run once, resumed, killed, failed."""
 
+import contextlib
 import io
 import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+import nmlib as nm
 from nmlib.provenance import write_json
 from nmlib.reproduction import (
     EXPERIMENTS,
@@ -21,6 +25,7 @@ from nmlib.reproduction import (
     run_cell,
     run_grid,
 )
+from nmlib.reproduction import grid as grid_module
 from nmlib.schemes import ABLATION, SCHEMES
 
 
@@ -101,10 +106,15 @@ def endless(cell, out, device, threads, report):
     folder = cell.folder(out)
     folder.mkdir(parents=True)
     (folder / "started").write_text(str(os.getpid()))
-    try:
-        time.sleep(100)
-    except KeyboardInterrupt:
-        (folder / "saved").touch()
+    asked = 0
+    while asked < 1:
+        try:
+            time.sleep(100)
+        except KeyboardInterrupt:
+            asked += 1
+    with contextlib.suppress(KeyboardInterrupt):
+        time.sleep(0.5)  # a second one would come now
+        (folder / "saved").write_text(str(asked))
 
 
 def grid_without_end(out, ignore):
@@ -131,6 +141,62 @@ def wait_for(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+def test_ctrl_c_on_a_terminal_lets_every_process_save(tmp_path):
+    """It goes to the whole group of processes at once, and once more from the parent."""
+    code = (
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "from reproduction.test_grid import grid_without_end\n"
+        "if __name__ == '__main__': grid_without_end(sys.argv[1], False)"
+    )
+    here = Path(__file__).parents[1]
+    script = tmp_path / "grid.py"
+    script.write_text(code)
+    parent = subprocess.Popen(
+        [sys.executable, script, tmp_path / "out", here],
+        env=os.environ | {"PYTHONPATH": f"{here}{os.pathsep}{here.parent}"},
+        start_new_session=True, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    grid = [cell.folder(tmp_path / "out") for cell in cells("table4", seeds=1)[:2]]
+    wait_for(lambda: all((folder / "started").is_file() for folder in grid))
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.wait(60) != 0
+    assert all((folder / "saved").read_text() == "1" for folder in grid)
+
+
+def test_a_long_story_of_an_error_ends_the_process(tmp_path, monkeypatch):
+    (cell,) = cells("table2", schemes=["baseline"], seeds=1)
+    with pytest.raises(CellFailed, match="ValueError: " + "x" * 3000):
+        run_grid([cell], tmp_path, workers=1, device="cpu", run=fail_at_length)
+    story = (cell.folder(tmp_path) / "error.txt").read_text()
+    assert story.startswith("x") and len(story) <= 20_000
+
+
+def fail_at_length(cell, out, device, threads, report):
+    def fail(*arguments, **options):
+        raise ValueError("x" * 200_000)
+
+    grid_module.run_cell = fail  # in a process of its own
+    grid_module._work(cell, out, device, threads, report)
+
+
+def test_results_of_other_images_are_not_taken(tmp_path, monkeypatch):
+    grid = cells("table2", schemes=["baseline", "mixup"], seeds=1)
+    data = nm.load("fashion-mini", "train").first(1000)
+    there = {"train_fingerprint": data.fingerprint, "test_fingerprint": "other"}
+    run_grid(grid, tmp_path, workers=2, device="cpu", run=pretend)
+    path = grid[0].folder(tmp_path) / "result.json"
+    write_json(path, {**json.loads(path.read_text()), **there})
+    with pytest.raises(ValueError, match=r"result\.json is of other images .*, other\) than those"):
+        run_grid(grid, tmp_path, workers=2, device="cpu", run=pretend)
+    # Whoever does not have the data may read the results.
+    monkeypatch.setattr("nmlib.reproduction.cell.load", no_data)
+    assert len(run_grid(grid, tmp_path, workers=2, device="cpu", run=pretend)) == 2
+
+
+def no_data(*arguments, **options):
+    raise FileNotFoundError("not here")
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(tmp_path):

@@ -129,8 +129,11 @@ def test_images_kept_out_are_not_trained_on_and_decide_nothing():
     assert run.epochs[-1]["val_accuracy"] == pytest.approx(accuracy)
     assert run.epochs[-1]["val_loss"] == pytest.approx(loss, rel=1e-5)
     cut = nm.ImageData(**{**vars(data), "images": data.images[rows], "labels": data.labels[rows]})
+    # Measuring them changes nothing: the same losses as without, and the same weights.
     alone = quick(network(), cut, "baseline", recipe=Recipe(epochs=2, batch_size=20), seed=2)
-    assert len(run.epochs) == len(alone.epochs)
+    assert [e["loss"] for e in run.epochs] == [e["loss"] for e in alone.epochs]
+    for mine, other in zip(model.parameters(), alone.model.parameters(), strict=True):
+        assert torch.equal(mine, other)
 
 
 def test_parts_add_up_to_the_batch_without_mixing():
@@ -290,6 +293,16 @@ def test_a_rate_that_is_too_high_stops_early():
     with pytest.raises(TrainingDiverged, match="No checkpoint was saved before"):
         quick(network(norm="group"), data, "baseline",
               recipe=Recipe(epochs=40, batch_size=8, learning_rate=1e18))  # fmt: skip
+
+
+def test_puzzlemix_of_a_network_that_diverged_says_the_same(tmp_path):
+    """Its saliency runs the network before the loss does."""
+    model = nm.build_model("preact_resnet_small", num_classes=10, seed=0)
+    with pytest.raises(TrainingDiverged) as error:
+        nm.fit(model, images(48, 10, side=32), nm.SCHEMES["puzzlemix"],
+               Recipe(epochs=2, batch_size=16, learning_rate=1e12), out=tmp_path, log_every=1,
+               device="cpu", progress=False)  # fmt: skip
+    assert error.value.scheme == "puzzlemix" and error.value.step >= 1
 
 
 @pytest.mark.parametrize(
