@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from nmlib.cli import main
 from nmlib.provenance import write_json
 from nmlib.reproduction import cells
@@ -51,3 +53,34 @@ def test_records_are_written_as_notebooks_read_them(tmp_path):
 def test_a_wrong_name_is_an_error_with_the_nearest(capsys):
     assert main(["reproduce", "table4", "--budget", "laptob"]) == 2
     assert "did you mean 'laptop'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--workers", "2", "--cluster"], "--workers goes without --cluster; use --cpus"),
+        (["--device", "cpu", "--cluster"], "--device goes without --cluster"),
+        (["--gpus", "1"], "--gpus goes with --cluster; use --workers and --device"),
+    ],
+)
+def test_options_of_a_cluster_and_of_one_machine_are_not_mixed(tmp_path, capsys, options, message):
+    assert main(["reproduce", "table4", "--seeds", "1", "--out", str(tmp_path), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "given"), [([], (1, 0)), (["--cpus", "4", "--gpus", "0.5"], (4, 0.5))]
+)
+def test_a_cell_on_a_cluster_gets_what_it_needs(tmp_path, monkeypatch, options, given):
+    seen = []
+
+    def instead(grid, out, *, cpus, gpus, **others):
+        seen.append((cpus, gpus))
+        return [{"settings": cell.settings, "dataset": "d", "budget": "b", "model": "m", **NUMBERS}
+                for cell in grid]  # fmt: skip
+
+    monkeypatch.setattr("nmlib.reproduction.run_on_cluster", instead)
+    command = ["reproduce", "table4", "--seeds", "1", "--out", str(tmp_path), *options, "--cluster"]
+    assert main(command) == 0
+    assert seen == [given]
