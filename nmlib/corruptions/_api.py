@@ -129,7 +129,8 @@ def corrupt(
     """Corrupt images the way CIFAR-C or ImageNet-C does.
 
     An image's result depends on (seed, name, severity, its index) alone, so neither the batch
-    size, nor the device, nor what else was corrupted matters.
+    size nor what else was corrupted matters. On another device the draws are the same, and the
+    result up to rounding: a few values may differ by one grey level.
 
     Args:
         images: uint8 tensor or array, (N, H, W, 3) or (N, 3, H, W), sides of 32 pixels or more.

@@ -80,6 +80,9 @@ def check_new_row(answer: Sequence[str] | None) -> Verdict:
     cells = ablation()
     if row in cells.rows:
         return Verdict(False, "Table 4 has that row already.")
+    augmented, _, noisy, compared = row
+    if compared and not augmented and not noisy:
+        return Verdict(False, "that row cannot be trained: its three views are the same image.")
     # Which terms are determined does not depend on the value.
     grown = Cells(SWITCHES, np.vstack([cells.on, row]), np.vstack([cells.values, [0.0]]))
     found = effects(grown, Rng(0), resamples=2, without=[(SWITCHES[0], SWITCHES[3])])

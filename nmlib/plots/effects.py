@@ -205,9 +205,11 @@ class PrecisionDisplay(Shown):
         p, n = precision(self.ours), self.ours.seeds
         gaps, one = self.paper_gaps(), self.paper_half_width()
         text = (
-            f"Half width of a 95 % interval of a difference, in points. Paper, one seed, by the "
-            f"spread that its Table 3 prints: {one:.1f}; {sum(g < one for g in gaps)} of the "
-            f"{len(gaps)} steps between neighbours in Table 4 are smaller. "
+            f"Half width of a 95 % interval of a difference, in points. Paper, by the spread that "
+            f"its Table 3 prints: {one:.1f} with one seed, {self.paper_half_width(5):.1f} with "
+            f"five. Of the {len(gaps)} steps between neighbours in Table 4, "
+            f"{sum(g < one for g in gaps)} are smaller than the first and "
+            f"{sum(g < self.paper_half_width(5) for g in gaps)} smaller than the second. "
         )
         if n == 1:
             return text + (

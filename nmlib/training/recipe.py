@@ -54,8 +54,8 @@ class Recipe:
         ValueError: For a value out of range.
 
     Source: paper sec. 4.1.
-    Differs: the released code tests on the test set after every epoch and keeps the best; here the
-        last weights are the result.
+    Differs: the released code tests on the test set after every epoch and keeps both the best and
+        the last weights (the paper does not say which it reports); here the last are the result.
 
     >>> Recipe(epochs=2).rate(0, 100), round(Recipe(epochs=2).rate(50, 100), 4)
     (0.1, 0.05)

@@ -259,7 +259,7 @@ class InteractionDisplay(Shown):
         self._heat(left, square, upper, reach)
         left.set_xticks(range(4), names, fontsize=8)
         left.set_yticks(range(4), names, fontsize=8)
-        left.set_title("diagonal: mean gain; below: interaction", fontsize=9.5)
+        left.set_title("diagonal: main effect; below: interaction", fontsize=9.5)
         table, already, before = self._gains()
         picture = self._heat(right, table, already, reach)
         right.set_yticks(range(4), [f"+ {n}" for n in names], fontsize=8)
