@@ -14,18 +14,17 @@ an optimal assignment, to where the mask shows that image.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from nmlib import _checks
 from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model, Pair
+from nmlib.models.modes import evaluating
 from nmlib.rng import Rng
 
 __all__ = ["PuzzleMix", "block_energy", "cut_grid", "grid_energy", "saliency", "transport_plan"]
@@ -37,20 +36,6 @@ _SCALE = 2.0**22
 _LARGEST = 2.0**30
 # Images solved together: a graph of many disconnected grids costs less than many calls.
 _TOGETHER = 16
-
-
-@contextmanager
-def _evaluating(model: Model) -> Iterator[None]:
-    """Put a module into evaluation mode, and each of its parts back as it was."""
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    modes = [module.training for module in modules]
-    try:
-        if modules:
-            modules[0].eval()
-        yield
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
 
 
 def saliency(x: Tensor, y: Tensor, model: Model) -> Tensor:
@@ -71,7 +56,7 @@ def saliency(x: Tensor, y: Tensor, model: Model) -> Tensor:
     Source: PuzzleMix (arXiv 2009.06962), sec. 4.
     """
     # A fresh leaf, ordinary even if x was made in inference mode.
-    with torch.inference_mode(False), torch.enable_grad(), _evaluating(model):
+    with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         leaf = x.detach().clone().requires_grad_()
         logits = model(leaf)
         _checks.class_labels(y, logits.shape[-1])

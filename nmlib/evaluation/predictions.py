@@ -25,6 +25,7 @@ from nmlib.metrics import (
     negative_log_likelihood,
     rms_calibration_error,
 )
+from nmlib.models.modes import evaluating
 from nmlib.provenance import rename_into
 
 __all__ = ["Precision", "Predictions", "evaluate", "forward", "model_fingerprint", "predict"]
@@ -273,13 +274,8 @@ def forward(
             )
         return found
 
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    with evaluating(model):
         yield probabilities_of, target
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def predict(

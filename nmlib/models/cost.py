@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nmlib.models.modes import evaluating
+
 __all__ = ["Cost", "count_cost"]
 
 
@@ -40,11 +42,6 @@ def count_cost(model: nn.Module, *, size: int = 32, channels: int = 3) -> Cost:
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     first = next(model.parameters(), None)
     image = torch.zeros(1, channels, size, size, device=None if first is None else first.device)
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(image)
-    finally:
-        model.train(training)
+    with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(image)
     return Cost(parameters, counter.get_total_flops() // 2)

@@ -9,6 +9,7 @@ from torch import nn
 
 from nmlib.data import ImageData
 from nmlib.models import StagedModel
+from nmlib.models.modes import evaluating
 from nmlib.rng import default_device
 from nmlib.schemes import Scheme
 from nmlib.training.held_out import as_float
@@ -80,11 +81,8 @@ def check_sizes(
 
 def check_classes(model: StagedModel, train: ImageData, device: torch.device) -> None:
     """Run one image through the model and compare its outputs with the labels."""
-    was_training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluating(model), torch.no_grad():
         logits = model(as_float(train.images[:1].to(device)))
-    model.train(was_training)
     if logits.ndim != 2:
         raise ValueError(f"the model must return (N, classes), got {tuple(logits.shape)}")
     outputs, highest = logits.shape[1], int(train.labels.max())

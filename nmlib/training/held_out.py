@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nmlib.data import ImageData
 from nmlib.data.images import fingerprint
 from nmlib.models import StagedModel
+from nmlib.models.modes import evaluating
 from nmlib.rng import Rng
 
 __all__ = ["as_float", "classify", "hold_out"]
@@ -38,15 +39,13 @@ def hold_out(train: ImageData, count: int, seed: int) -> tuple[Tensor, ImageData
 @torch.no_grad()
 def classify(model: StagedModel, data: ImageData, batch: int = 500) -> dict[str, float]:
     """Return accuracy and cross-entropy on images that are neither augmented nor mixed."""
-    was_training = model.training
-    model.eval()
     device = next(model.parameters()).device
     right, loss = 0, 0.0
-    for first in range(0, len(data), batch):
-        x = as_float(data.images[first : first + batch].to(device))
-        y = data.labels[first : first + batch].to(device)
-        logits = model(x)
-        right += int((logits.argmax(-1) == y).sum())
-        loss += float(nn.functional.cross_entropy(logits, y, reduction="sum"))
-    model.train(was_training)
+    with evaluating(model):
+        for first in range(0, len(data), batch):
+            x = as_float(data.images[first : first + batch].to(device))
+            y = data.labels[first : first + batch].to(device)
+            logits = model(x)
+            right += int((logits.argmax(-1) == y).sum())
+            loss += float(nn.functional.cross_entropy(logits, y, reduction="sum"))
     return {"val_accuracy": right / len(data), "val_loss": loss / len(data)}

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from nmlib import _checks
 from nmlib.mixing import Model
+from nmlib.models.modes import evaluating
 from nmlib.rng import Rng
 from nmlib.views._augmix import AugMix
 from nmlib.views._chains import on_device_of
@@ -207,14 +208,6 @@ def hardest_mixture(
 @contextlib.contextmanager
 def _frozen(model: Model) -> Iterator[None]:
     """Put a model into evaluation mode and onto the adversarial route, then back."""
-    modules = list(model.modules()) if isinstance(model, torch.nn.Module) else []
-    before = [module.training for module in modules]
     route = getattr(model, "adversarial_norm", contextlib.nullcontext)
-    try:
-        for module in modules:
-            module.training = False
-        with route():
-            yield
-    finally:
-        for module, training in zip(modules, before, strict=True):
-            module.training = training
+    with evaluating(model), route():
+        yield

@@ -17,11 +17,12 @@ from nmlib.data import ImageData
 from nmlib.losses import LossParts, jensen_shannon_divergence
 from nmlib.mixing import Pair
 from nmlib.models import StagedModel
+from nmlib.models.modes import evaluating
 from nmlib.noise import Noise, NoiseDraw
 from nmlib.objective import Draws, apply_draws
 from nmlib.plots.building_blocks.mixing import MixingDisplay, beta_density
 from nmlib.plots.building_blocks.noise import noise_words
-from nmlib.plots.building_blocks.pixels import as_floats, evaluating, map_levels
+from nmlib.plots.building_blocks.pixels import as_floats, map_levels
 from nmlib.plots.building_blocks.views import ViewsDisplay, operation_words
 from nmlib.rng import Rng
 from nmlib.views import AugMix, AugMixPlan
@@ -217,7 +218,7 @@ class Bench:
         )
         classes = self.data.classes
         # One draw of the fields: the maps show the noise that the loss has seen.
-        with evaluating(model):
+        with evaluating(model), torch.no_grad():
             like = model(views.flatten(0, 1), stop=s["point"]).unflatten(0, views.shape[:2])
             fields = noise.draw(like, rng.fold("noise"))
             draws = Draws(views, s["point"], (pair,), fields)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nmlib.mixing import Mixup, Pair, mix, mix_labels
 from nmlib.models import StagedModel
+from nmlib.models.modes import evaluating
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.plots.building_blocks.noise import noise_words
 from nmlib.plots.building_blocks.pixels import (
@@ -22,7 +23,6 @@ from nmlib.plots.building_blocks.pixels import (
     as_floats,
     as_pixels,
     colour_maps,
-    evaluating,
     picture,
     shares_words,
 )
@@ -182,7 +182,7 @@ class MixingDisplay(Compact):
         x = as_floats(images)
         if len(x) != 2:
             raise ValueError(f"a pair is two images, got {len(x)}")
-        with evaluating(model):
+        with evaluating(model), torch.no_grad():
             h = model(x, stop=point)
             mixed = mix(h, pair)
             noised = inject(mixed[None], noise, rng)[0]
@@ -336,7 +336,7 @@ class MixersDisplay(Compact):
         x = as_floats(images)
         mixed, shares, partner = [], [], None
         # PuzzleMix looks at the gradient of the loss.
-        with evaluating(model, gradients=True):
+        with evaluating(model), torch.enable_grad():
             for mixer in mixers.values():
                 pair = mixer.draw(x, labels, model, rng)
                 mixed.append(as_pixels(mix(x, pair)))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib.models import StagedModel
 from nmlib.plots.shown import Shown, png
 from nmlib.plots.style import OKABE_ITO
 
@@ -27,7 +25,6 @@ __all__ = [
     "as_floats",
     "as_pixels",
     "colour_maps",
-    "evaluating",
     "map_levels",
     "picture",
     "pillow_font",
@@ -52,28 +49,6 @@ NET_LOOKS = (
 )  # fmt: skip
 # NoisyMix looks the same in all figures.
 OURS = (OKABE_ITO["vermilion"], "s", "-")
-
-
-@contextmanager
-def evaluating(model: StagedModel, *, gradients: bool = False) -> Iterator[StagedModel]:
-    """Put a model into evaluation mode, by default without gradients, and leave it as it was.
-
-    >>> from nmlib.models import mlp
-    >>> model = mlp((2, 3, 2)).train()
-    >>> with evaluating(model) as quiet:
-    ...     print(quiet.training)
-    False
-    >>> model.training
-    True
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.set_grad_enabled(gradients):
-            yield model
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 class Compact(Shown):

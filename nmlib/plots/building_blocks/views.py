@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib.losses import jensen_shannon_divergence
 from nmlib.models import StagedModel
+from nmlib.models.modes import evaluating
 from nmlib.plots.building_blocks.pixels import (
     NET_LOOKS,
     OURS,
@@ -20,7 +22,6 @@ from nmlib.plots.building_blocks.pixels import (
     Floats,
     as_floats,
     as_pixels,
-    evaluating,
     picture,
 )
 from nmlib.plots.looks import scheme_label
@@ -300,7 +301,7 @@ class ViewsDisplay(Compact):
 
 
 def _view_probabilities(model: StagedModel, views: Tensor) -> Tensor:
-    with evaluating(model):
+    with evaluating(model), torch.no_grad():
         logits = model(views.flatten(0, 1)).unflatten(0, views.shape[:2])
     return logits.double().softmax(-1)
 
