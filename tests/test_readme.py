@@ -8,9 +8,8 @@ import pytest
 from nmlib import SCHEMES
 from nmlib.effects import effects
 from nmlib.paper import SWITCHES, ablation
-from nmlib.plots.length import LengthDisplay
 from nmlib.plots.scheme_table import SchemeTableDisplay
-from nmlib.reproduction import ablation_cells, measured
+from nmlib.reproduction import ablation_cells, measured, seeds_complete
 from nmlib.reproduction.measured import LONG
 from nmlib.reproduction.ordering import paper_ordering, published
 from nmlib.rng import Rng
@@ -48,7 +47,12 @@ def test_the_counts_of_pairs(records):
     assert (
         f"Of the {clear} pairs of schemes that the paper tells apart by robust accuracy, "
         f"{robust['holds']} stand in the same order here, {robust['reversed']} in the opposite "
-        f"one, and {robust['open']} cannot be told." in WORDS
+        f"one, and {robust['open']} cannot be told (" in WORDS
+    )
+    own = paper_ordering([r for r in grid if r["scheme"] != "augmax"], resamples=2).counts
+    assert (
+        f"(without AugMax, whose number the paper copied: {own['holds']}, {own['reversed']} and "
+        f"{own['open']} of {sum(own.values()) - own['tied']})" in WORDS
     )
     flips = paper_ordering(grid, "flip_probability", resamples=2).counts
     assert flips["reversed"] == 0
@@ -75,13 +79,27 @@ def test_the_effects_of_the_parts(records):
 
 
 def test_what_longer_training_changes(records):
-    gains = LengthDisplay.from_records(records, measured(LONG)).gains
-    short, long = (
-        {s: gains[s][k].difference for s in ("noisymix", "augmix")} for k in (0, -1)
-    )  # fmt: skip
-    said = (
-        f"NoisyMix goes from {-short['noisymix']:.1f} points below the baseline to "
-        f"{long['noisymix']:.1f} above it, and from {short['augmix'] - short['noisymix']:.1f} "
-        f"behind AugMix to {long['augmix'] - long['noisymix']:.1f}"
+    longer = measured(LONG)
+    seeds = seeds_complete(longer)
+    assert seeds == [0, 1] and "(seeds 0 and 1 of Table 2's schemes but AugMax," in WORDS
+    both = {(r["scheme"], r["seed"]) for r in longer if r["seed"] in seeds}
+    shorter, longer = (
+        [r for r in g if (r["scheme"], r["seed"]) in both] for g in (records, longer)
     )
-    assert said in WORDS
+    short, long = (paper_ordering(g, resamples=2) for g in (shorter, longer))
+    a, b = short.counts, long.counts
+    assert (
+        f"rises from {short.agreement.rho:.2f} to {long.agreement.rho:.2f}; of "
+        f"{sum(b.values()) - b['tied']} pairs {b['holds']} hold ({a['holds']} at 20 epochs), "
+        f"{b['reversed']} are reversed ({a['reversed']}) and {b['open']} cannot be told "
+        f"({a['open']})." in WORDS
+    )
+
+    def ahead(order, other):
+        return order.ours["noisymix"].mean() - order.ours[other].mean()
+
+    assert (
+        f"NoisyMix goes from {-ahead(short, 'baseline'):.1f} points below the baseline to "
+        f"{ahead(long, 'baseline'):.1f} above it, and from {-ahead(short, 'augmix'):.1f} behind "
+        f"AugMix to {-ahead(long, 'augmix'):.1f} (" in WORDS
+    )
