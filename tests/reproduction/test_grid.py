@@ -146,7 +146,9 @@ def wait_for(condition, seconds=60):
 def test_ctrl_c_on_a_terminal_lets_every_process_save(tmp_path):
     """It goes to the whole group of processes at once, and once more from the parent."""
     code = (
-        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "import signal, sys; sys.path[:0] = sys.argv[2:]\n"
+        # Tests that were started in the background ignore it, and so would this process.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from reproduction.test_grid import grid_without_end\n"
         "if __name__ == '__main__': grid_without_end(sys.argv[1], False)"
     )
