@@ -52,7 +52,7 @@ test: lint  ## everything that CI checks but the older widget stack
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m browser tests/browser $(PYTEST_ARGS) || status=$$?; \
 	exit $$status
 
-test-colab: colab-packages  ## execute notebooks with sliders with Colab's older widget stack
+test-colab: colab-packages  ## execute all notebooks with Colab's older widget stack
 	@$(COLAB_VENV)/bin/python tests/colab/run.py
 
 lint: test-packages  ## style, types, layers

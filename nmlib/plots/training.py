@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nmlib.plots.looks import looks_of, scheme_label
-from nmlib.plots.shown import Shown, png
+from nmlib.plots.shown import Live, Shown
 from nmlib.plots.style import new_figure
 from nmlib.training import Run, read_rows
 
@@ -163,12 +163,11 @@ class LivePlot:
 
     def __call__(self, run: Run) -> None:
         from IPython.core.getipython import get_ipython
-        from IPython.display import Image, display
+        from IPython.display import display
 
         if get_ipython() is None or (len(run.epochs) % self.every and not run.finished):
             return
-        shown = TrainingDisplay.from_run(run)
-        picture = Image(png(shown.plot(), colours=64, octree=True), alt=shown.summary)
+        picture = Live(TrainingDisplay.from_run(run))
         if self._handle is None:
             self._handle = display(picture, display_id=True)
         else:

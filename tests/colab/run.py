@@ -1,7 +1,6 @@
 """Execute notebooks with Colab's older widget stack, as `make test-colab` does.
 
-The first one and those with panels of sliders. Outputs are not compared (they come from newer
-versions); every cell must run.
+Outputs are not compared (they come from newer versions); every cell must run.
 """
 
 from __future__ import annotations
@@ -14,13 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NOTEBOOKS = (
-    "tests/colab/stack.ipynb",
-    "notebooks/00_start_here.ipynb",
-    "notebooks/01_decision_boundaries.ipynb",
-    "notebooks/04_building_blocks.ipynb",
-    "notebooks/06_ablation.ipynb",
-)
+NOTEBOOKS = ("tests/colab/stack.ipynb", *sorted(map(str, (ROOT / "notebooks").glob("*.ipynb"))))
 
 
 def check_versions() -> None:

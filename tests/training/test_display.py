@@ -94,6 +94,8 @@ def test_live(monkeypatch):
     monkeypatch.setattr("IPython.core.getipython.get_ipython", object)
     quick(network(), recipe=Recipe(epochs=5, batch_size=24), on_epoch=LivePlot(every=2))
     assert len(pictures) == 3  # after epochs 2, 4 and 5
-    assert "after epoch 5" in pictures[-1].alt
+    data, metadata = pictures[-1]._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG")
+    assert "after epoch 5" in metadata["image/png"]["alt"]
     with pytest.raises(ValueError, match="at least 1"):
         LivePlot(0)
