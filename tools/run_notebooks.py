@@ -27,8 +27,8 @@ def execute(path: Path) -> float:
     """Execute one notebook and return the seconds it took."""
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", store_widget_state=False, coalesce_streams=True,
-        resources={"metadata": {"path": str(path.parent)}},
+        notebook, timeout=300, kernel_name="python3", store_widget_state=False,
+        coalesce_streams=True, resources={"metadata": {"path": str(path.parent)}},
     )  # fmt: skip
     start = time.perf_counter()
     client.execute()
