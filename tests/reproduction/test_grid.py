@@ -161,9 +161,12 @@ def test_ctrl_c_on_a_terminal_lets_every_process_save(tmp_path):
         start_new_session=True, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     grid = [cell.folder(tmp_path / "out") for cell in cells("table4", seeds=1)[:2]]
-    wait_for(lambda: all((folder / "started").is_file() for folder in grid))
-    os.killpg(parent.pid, signal.SIGINT)
-    assert parent.wait(60) != 0
+    try:
+        wait_for(lambda: all((folder / "started").is_file() for folder in grid))
+        os.killpg(parent.pid, signal.SIGINT)
+        assert parent.wait(60) != 0
+    finally:
+        parent.kill()
     assert all((folder / "saved").read_text() == "1" for folder in grid)
 
 
