@@ -9,8 +9,8 @@ of a ready batch of 3 x B images, with the same precision, layout and compilatio
 step by step, so that slow moments of the machine hit both. A mix point is drawn uniformly for each
 step, and noise on wide activations costs more: so each point is measured by itself (median over
 rounds of both sides), and the cost is the ratio of the means over points. CPU seconds (of all
-threads) depend less than wall time on what else the machine does. `--variants` adds bf16,
-channels_last off and torch.compile.
+threads) depend less than wall time on what else the machine does. Both sides use freed memory
+again, as `fit` does. `--variants` adds bf16, channels_last off and torch.compile.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import torch
 from torch.nn import functional as F
 
 import nmlib as nm
+from nmlib._memory import reused_memory
 from nmlib.data.loader import Batches
 from nmlib.models import dropout_stream
 from nmlib.provenance import provenance, write_json
@@ -172,7 +173,8 @@ def main() -> None:
         model, _, batch = words.partition(":")
         for variant in VARIANTS if options.variants else ("fp32",):
             pair = Pair(model, scheme, int(batch or 128), device, **VARIANTS[variant])
-            row = pair.measure(scheme.points, options.rounds, steps)
+            with reused_memory(device):
+                row = pair.measure(scheme.points, options.rounds, steps)
             result["rows"][f"{model}, {variant}"] = row
             print(f"{model}, {variant}:", row, flush=True)
             if options.out:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
+from nmlib._memory import reused_memory
 from nmlib.data.images import ImageData, fingerprint
 from nmlib.metrics import (
     aurra,
@@ -274,7 +275,7 @@ def forward(
             )
         return found
 
-    with evaluating(model):
+    with evaluating(model), reused_memory(target):
         yield probabilities_of, target
 
 

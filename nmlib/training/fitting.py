@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from nmlib import _checks
+from nmlib._memory import reused_memory
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
 from nmlib.models import StagedModel
@@ -183,6 +184,7 @@ def fit(
         )
         stack.callback(loop.progress.close)
         stack.enter_context(backend(deterministic, shared.device))
+        stack.enter_context(reused_memory(shared.device))
         request = stack.enter_context(Stop(stop))
         try:
             loop.go(request)

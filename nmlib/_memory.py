@@ -1,0 +1,85 @@
+"""Memory of large tensors on the CPU: used again instead of given back.
+
+By default, glibc returns a freed block of some 32 MB or more to the system at once. The next one is
+then made of fresh pages, each of which the system first has to clear: on the activations of a
+network that can take longer than the arithmetic.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["reused_memory"]
+
+# Parameters of mallopt (malloc.h).
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+# Keep everything, and take nothing from the system that cannot be kept.
+_KEEP = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1))
+# Where the thresholds, which glibc moves by itself until they are set, come to stand when it has
+# freed large blocks.
+_DEFAULT = ((_MMAP_MAX, 65536), (_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 64 << 20))
+
+# A block as long as this gives its memory back in the end. After a shorter one, another is likely.
+_LONG_SECONDS = 1.0
+
+_lock = threading.Lock()
+_users = 0
+_began = 0.0
+
+
+def _find_glibc() -> ctypes.CDLL | None:
+    """Return glibc, or None: another C library, or the user has set it by hand."""
+    by_hand = any(name.startswith("MALLOC_") for name in os.environ)
+    if platform.libc_ver()[0] != "glibc" or by_hand or "GLIBC_TUNABLES" in os.environ:
+        return None
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "mallopt") else None
+
+
+_glibc = _find_glibc()
+
+
+@contextmanager
+def reused_memory(device: torch.device | str = "cpu") -> Iterator[None]:
+    """Keep freed memory for the next tensors of this process until the block ends.
+
+    Blocks may lie in each other, in any thread; the last one to end sets things back. On
+    accelerators, where PyTorch keeps memory itself, and without glibc nothing changes. Settings
+    made through the environment (MALLOC_..., GLIBC_TUNABLES) are left alone.
+
+    >>> with reused_memory():
+    ...     float(torch.zeros(3).sum())
+    0.0
+    """
+    global _users, _began
+    if _glibc is None or torch.device(device).type != "cpu":
+        yield
+        return
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _began = time.monotonic()
+            _set(_KEEP)
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _set(_DEFAULT)
+                if time.monotonic() - _began >= _LONG_SECONDS:
+                    _glibc.malloc_trim(0)
+
+
+def _set(values: tuple[tuple[int, int], ...]) -> None:
+    assert _glibc is not None
+    for parameter, value in values:
+        _glibc.mallopt(parameter, value)
