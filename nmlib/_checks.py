@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +47,17 @@ def choice(name: str, value: str, allowed: Iterable[str]) -> None:
         near = difflib.get_close_matches(str(value), allowed, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"unknown {name} {value!r}{hint} Choose from: {', '.join(allowed)}")
+
+
+def as_tuple(values: Any) -> tuple[Any, ...]:
+    """Return several values without repeats as a tuple, and a single one as a tuple of one.
+
+    >>> as_tuple("fog"), as_tuple(3), as_tuple(["fog", "snow", "fog"])
+    (('fog',), (3,), ('fog', 'snow'))
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        return (values,)
+    return tuple(dict.fromkeys(values))
 
 
 def probabilities(name: str, value: Tensor, remedy: str) -> None:

@@ -46,10 +46,26 @@ class LossParts:
         return self.ce + self.stability * self.jsd if self.stability else self.ce
 
 
+def _widened(values: Tensor) -> Tensor:
+    """Return half precision as float32: differences between views are often below its steps."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _log_softmax(logits: Tensor) -> Tensor:
-    # Logits further apart than the type can hold (65,504 in float16) would give -inf, and then
-    # 0 * -inf or -inf - -inf.
+    # Logits further apart than the type can hold would give -inf, and then 0 * -inf or -inf - -inf.
     return torch.log_softmax(logits, -1).clamp(min=torch.finfo(logits.dtype).min / 4)
+
+
+def _checked_views(probs: Tensor, from_logits: bool, validate: bool) -> Tensor:
+    """Return distributions or logits in the precision they are compared in, or raise."""
+    if not probs.is_floating_point():
+        raise TypeError(f"probs must be floating point, got {probs.dtype}")
+    if validate:
+        _checks.finite_tensor("logits" if from_logits else "probs", probs)
+        if not from_logits:
+            remedy = "apply softmax, or pass from_logits=True for logits"
+            _checks.probabilities("probs", probs, remedy)
+    return _widened(probs)
 
 
 def _view_weights(weights: Weights, like: Tensor) -> Tensor:
@@ -64,7 +80,7 @@ def _view_weights(weights: Weights, like: Tensor) -> Tensor:
         raise ValueError(
             f"weights must be {views} numbers, one for each view, got shape {tuple(w.shape)}"
         )
-    # float16 sums of thirds are off by 1e-3, float32 by 1e-7: the tolerance follows the type.
+    # float32 sums of thirds are off by 1e-7: the tolerance follows the type.
     tolerance = 1e-6 + 8 * torch.finfo(like.dtype).eps
     total = float(w.detach().sum())
     # Written so that NaN fails too.
@@ -95,7 +111,8 @@ def jensen_shannon_divergence(
         validate: Check values (costs a synchronisation on a GPU). Shapes are always checked.
 
     Returns:
-        (...) divergences, one for each set of V distributions.
+        (...) divergences, one for each set of V distributions; float32 for half precision, which
+        is widened first.
 
     Raises:
         ValueError: If the weights are no distribution, or, with `validate`, if a value is NaN or
@@ -112,12 +129,8 @@ def jensen_shannon_divergence(
     """
     if probs.ndim < 2:
         raise ValueError(f"probs must have shape (V, ..., K), got {tuple(probs.shape)}")
-    if not probs.is_floating_point():
-        raise TypeError(f"probs must be floating point, got {probs.dtype}")
-    w = _view_weights(weights, probs)
-    if validate:
-        _checks.finite_tensor("logits" if from_logits else "probs", probs)
-    w = w.reshape(-1, *[1] * (probs.ndim - 1))
+    probs = _checked_views(probs, from_logits, validate)
+    w = _view_weights(weights, probs).reshape(-1, *[1] * (probs.ndim - 1))
     if from_logits:
         log_p = _log_softmax(probs)
         p = log_p.exp()
@@ -125,8 +138,6 @@ def jensen_shannon_divergence(
         kl = (p * (log_p - log_m)).sum(-1)
     else:
         p = probs
-        if validate:
-            _checks.probabilities("probs", p, "apply softmax, or pass from_logits=True for logits")
         m = (w * p).sum(0)
         # 0 log 0 = 0, with gradient 0 where no view has any mass.
         safe_p = torch.where(p > 0, p, torch.ones_like(p))
@@ -153,7 +164,7 @@ def kullback_leibler_divergence(
         validate: Check values (costs a synchronisation on a GPU).
 
     Returns:
-        (...) divergences.
+        (...) divergences; float32 for half precision.
 
     Raises:
         ValueError: For fewer than two views, weights that are no distribution, or, with
@@ -167,21 +178,15 @@ def kullback_leibler_divergence(
     """
     if probs.ndim < 2 or probs.shape[0] < 2:
         raise ValueError(f"probs must have shape (V >= 2, ..., K), got {tuple(probs.shape)}")
-    if not probs.is_floating_point():
-        raise TypeError(f"probs must be floating point, got {probs.dtype}")
+    probs = _checked_views(probs, from_logits, validate)
     w = _view_weights(weights, probs)[1:]
     if not float(w.detach().sum()) > 0:
         raise ValueError("weights leave nothing to the views after the first; use weights=None")
     w = (w / w.sum()).reshape(-1, *[1] * (probs.ndim - 2))
-    if validate:
-        _checks.finite_tensor("logits" if from_logits else "probs", probs)
     if from_logits:
         log_p = _log_softmax(probs)
         kl = (log_p[0].exp() * (log_p[0] - log_p[1:])).sum(-1)
     else:
-        if validate:
-            remedy = "apply softmax, or pass from_logits=True for logits"
-            _checks.probabilities("probs", probs, remedy)
         first = torch.where(probs[0] > 0, probs[0], torch.ones_like(probs[0]))
         others = torch.where(probs[0] > 0, probs[1:], torch.ones_like(probs[1:]))
         kl = (probs[0] * (first.log() - others.log())).sum(-1)
@@ -207,7 +212,7 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, *, validate: bool = True)
         validate: Check values (costs a synchronisation on a GPU).
 
     Returns:
-        (...) losses in nats.
+        (...) losses in nats; float32 for half precision.
 
     Raises:
         ValueError: For a label out of range, a target that is no distribution, shapes that do not
@@ -220,7 +225,7 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, *, validate: bool = True)
     """
     if validate:
         _checks.finite_tensor("logits", logits)
-    log_p = _log_softmax(logits)
+    log_p = _log_softmax(_widened(logits))
     if target.shape == logits.shape[:-1]:
         if validate:
             _checks.class_labels(target, logits.shape[-1])
@@ -271,8 +276,16 @@ def noisymix_loss(
     >>> round(float(parts.total), 4), float(parts.jsd)
     (0.6931, 0.0)
     """
+    if not isinstance(logits, Tensor):
+        raise TypeError(
+            f"logits must be one tensor (V, B, K), got {type(logits).__name__}; put the views "
+            "together with torch.stack"
+        )
     if logits.ndim != 3:
-        raise ValueError(f"logits must have shape (V, B, K), got {tuple(logits.shape)}")
+        raise ValueError(
+            f"logits must have shape (V, B, K), got {tuple(logits.shape)}; for views one after the "
+            "other in the batch use logits.unflatten(0, (V, -1))"
+        )
     _checks.non_negative("stability", stability)
     if stability and logits.shape[0] < 2:
         raise ValueError(

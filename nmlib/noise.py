@@ -207,7 +207,7 @@ def inject(h: Tensor, noise: NoiseDraw | Noise | None, rng: Rng | None = None) -
     r"""Return $(1+\text{multiplicative}) \odot h + \text{additive}$; `h` is left as it was.
 
     Args:
-        h: (V, B, ...) activations.
+        h: (V, B, ...) activations; a batch without views needs a first axis of 1, `h[None]`.
         noise: A draw, applied as it is, or a law to draw from (then `rng` is needed).
         rng: The stream to draw from.
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nmlib.losses import LossParts, noisymix_loss
 from nmlib.mixing import Pair, mix, mix_labels
@@ -102,6 +102,29 @@ def apply_draws(
     )
 
 
+def check_scheme(model: nn.Module, scheme: Any) -> None:
+    """Raise unless the model is staged, or wraps one that is, and has all points of the scheme."""
+    if not isinstance(scheme, Scheme):
+        raise TypeError(
+            f"scheme must be a Scheme such as nmlib.get_scheme('noisymix'), got {scheme!r}"
+        )
+    parts = model.modules() if isinstance(model, nn.Module) else ()
+    staged = next((part for part in parts if isinstance(part, StagedModel)), None)
+    if staged is None:
+        raise TypeError(
+            f"model must be a StagedModel, got {type(model).__name__}; nmlib.build_model(name) "
+            "makes one, StagedModel([part, part, ...]) puts one together, and "
+            "StagedModel([module]) wraps any module for schemes that mix inputs only"
+        )
+    lacking = sorted({point for point in scheme.points if not 0 <= point < staged.num_points})
+    if lacking:
+        raise ValueError(
+            f"scheme {scheme.name!r} mixes at points {scheme.points}, but mix point {lacking[0]} "
+            f"does not exist: this model has points 0 to {staged.num_points - 1}; use "
+            f"dataclasses.replace(scheme, points={tuple(range(staged.num_points))})"
+        )
+
+
 def batch_loss(
     model: StagedModel,
     batch: tuple[Tensor, Tensor],
@@ -118,9 +141,13 @@ def batch_loss(
     with one mix point k, one $\lambda$ and one permutation $\mathcal P$ a batch. Cross-entropy is
     taken on view 0. Nothing is changed in place but the model's own batch statistics.
 
+    A stream gives the same draws however often it is used, so every step, and every part of a step,
+    needs one of its own. Dropout of PyTorch's modules draws from PyTorch's global state as ever;
+    `nmlib.models.StreamDropout` draws from `rng`.
+
     Args:
         model: A staged model $f = f_k \circ g_k$.
-        batch: x of shape (B, ...) and classes y of shape (B,).
+        batch: x of shape (B, ...) and y: classes (B,), or distributions over them (B, K).
         scheme: What to do.
         rng: The stream of this step, e.g. `Rng(seed).fold(epoch, step)`.
         validate: Check values (costs a synchronisation on a GPU).
@@ -129,6 +156,7 @@ def batch_loss(
         LossParts with `ce`, `jsd`, `total` and the logits of all views.
 
     Raises:
+        TypeError: For a model that is not staged, images of bytes, or an `rng` that is no Rng.
         ValueError: If batch sizes differ, a label is out of range, logits are not finite or the
             scheme names a mix point that the model does not have.
 
@@ -142,10 +170,18 @@ def batch_loss(
     True
     """
     x, y = batch
-    if y.ndim != 1 or x.shape[0] != y.shape[0]:
+    check_scheme(model, scheme)
+    if not isinstance(rng, Rng):
+        raise TypeError(
+            f"rng must be an nmlib.Rng such as Rng(seed).fold(epoch, step), got {rng!r}"
+        )
+    if x.dtype == torch.uint8:
+        raise TypeError("x holds bytes (uint8); models take images in [0, 1]: x.float() / 255")
+    mixed = y.ndim == 2 and y.is_floating_point() and y.shape[1] > 1
+    if not (y.ndim == 1 or mixed) or x.shape[0] != y.shape[0]:
         raise ValueError(
-            f"y must have shape ({x.shape[0]},), one class for each sample of x, got "
-            f"{tuple(y.shape)}"
+            f"y must have shape ({x.shape[0]},), one class for each sample of x, or "
+            f"({x.shape[0]}, K), a distribution for each, got {tuple(y.shape)}"
         )
     if not x.shape[0]:
         raise ValueError("the batch is empty; batch_loss needs at least one sample")

@@ -423,18 +423,8 @@ class PuzzleMix:
         choose = rng.fold("blocks").numpy()
         if choose.random() >= self.prob:
             return Pair.identity(len(x), x.device)
-        fitting = [n for n in self.blocks if size % n == 0]
-        if not fitting:
-            raise ValueError(
-                f"none of blocks={self.blocks} divides an image of {size} pixels a side; choose "
-                "others"
-            )
+        fitting = self._fitting_blocks(size)
         n = int(choose.choice(fitting))
-        if (size // n) % min(self.neigh_size, size // n):
-            raise ValueError(
-                f"neigh_size={self.neigh_size} does not divide a block of {size // n} pixels; "
-                "choose another"
-            )
         lam = float(rng.fold("lam").numpy().beta(self.alpha, self.alpha))
         order = rng.fold("partner").numpy().permutation(len(x))
         partner = torch.from_numpy(order).to(x.device)
@@ -469,6 +459,23 @@ class PuzzleMix:
             None if source is None else on_device(source),
             None if partner_source is None else on_device(partner_source),
         )
+
+    def _fitting_blocks(self, size: int) -> list[int]:
+        """Return the numbers of blocks that images of `size` pixels a side can be cut into."""
+        dividing = [n for n in self.blocks if size % n == 0]
+        if not dividing:
+            raise ValueError(
+                f"none of blocks={self.blocks} divides an image of {size} pixels a side; choose "
+                "others"
+            )
+        fitting = [n for n in dividing if not (size // n) % min(self.neigh_size, size // n)]
+        if not fitting:
+            edges = [size // n for n in dividing]
+            raise ValueError(
+                f"neigh_size={self.neigh_size} divides none of the blocks of "
+                f"{', '.join(map(str, edges))} pixels; use neigh_size={math.gcd(*edges)}"
+            )
+        return fitting
 
     def _moves(
         self, salient: Tensor, order: NDArray[np.int64], mask: Array, size: int

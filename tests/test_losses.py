@@ -452,3 +452,36 @@ def test_checks_can_be_left_out():
 
 def test_empty_batches_have_empty_divergences():
     assert jensen_shannon_divergence(torch.zeros(2, 0, 3)).shape == (0,)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("divergence", ["jsd", "kl"])
+def test_half_precision_logits_are_compared_in_float32(dtype, divergence):
+    """Early in training views differ by less than a step of half precision near log(1/K)."""
+    rng = torch.Generator().manual_seed(0)
+    shared = torch.randn(1, 64, 10, generator=rng)
+    z = (shared + 0.02 * torch.randn(3, 64, 10, generator=rng)).to(dtype)
+    halves, floats = z.clone().requires_grad_(), z.float().requires_grad_()
+    found = noisymix_loss(halves, torch.zeros(64, dtype=torch.long), divergence=divergence)
+    true = noisymix_loss(floats, torch.zeros(64, dtype=torch.long), divergence=divergence)
+    assert found.jsd.dtype == found.ce.dtype == torch.float32
+    assert true.jsd.item() > 0
+    torch.testing.assert_close((found.jsd, found.ce), (true.jsd, true.ce), rtol=0, atol=0)
+    true.jsd.backward()
+    found.jsd.backward()
+    torch.testing.assert_close(halves.grad.float(), floats.grad, rtol=1e-2, atol=6e-8)
+
+
+def test_probabilities_in_half_precision_are_widened_too():
+    p = torch.tensor([[0.5, 0.5], [0.49609375, 0.50390625]], dtype=torch.bfloat16)
+    value = jensen_shannon_divergence(p)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, jensen_shannon_divergence(p.float()))
+
+
+def test_views_in_a_list_or_in_one_batch_are_refused_with_the_remedy():
+    y = torch.tensor([0, 1])
+    with pytest.raises(TypeError, match=r"got list; put the views together with torch\.stack"):
+        noisymix_loss([torch.zeros(2, 2)] * 3, y)
+    with pytest.raises(ValueError, match=r"\(6, 2\); .*unflatten\(0, \(V, -1\)\)"):
+        noisymix_loss(torch.zeros(6, 2), y)

@@ -235,3 +235,43 @@ def test_a_missing_mix_point_is_named():
         ValueError, match="mix point 3 does not exist: this model has points 0 to 2"
     ):
         batch_loss(MODEL, (x, y), scheme, Rng(0))
+
+
+def test_all_points_of_a_scheme_are_looked_at_not_only_the_drawn_one():
+    scheme = Scheme("s", mix=Mixup(), points=(0, 1, 2, 3))
+    for step in range(4):
+        with pytest.raises(ValueError, match=r"replace\(scheme, points=\(0, 1, 2\)\)"):
+            batch_loss(MODEL, (x, y), scheme, Rng(step))
+
+
+def test_other_models_schemes_and_streams_are_refused_with_the_remedy():
+    scheme = schemes["noisymix"]
+    with pytest.raises(TypeError, match=r"StagedModel, got Linear; .*wraps any module"):
+        batch_loss(nn.Linear(2, 3), (x, y), scheme, Rng(0))
+    with pytest.raises(TypeError, match=r"get_scheme\('noisymix'\), got 'noisymix'"):
+        batch_loss(MODEL, (x, y), "noisymix", Rng(0))
+    with pytest.raises(TypeError, match=r"Rng such as .*got 0"):
+        batch_loss(MODEL, (x, y), scheme, 0)
+    with pytest.raises(TypeError, match=r"bytes.*x\.float\(\) / 255"):
+        batch_loss(MODEL, (x.to(torch.uint8), y), scheme, Rng(0))
+
+
+def test_a_wrapped_staged_model_is_one():
+    wrapped = nn.DataParallel(MODEL)
+    scheme = schemes["noisymix"]
+    found, plain = (batch_loss(m, (x, y), scheme, Rng(0)).total for m in (wrapped, MODEL))
+    assert torch.equal(found, plain)
+
+
+@pytest.mark.parametrize("name", list(schemes))
+def test_distributions_over_classes_are_labels_too(name):
+    sharp = torch.nn.functional.one_hot(y, 3).to(x.dtype)
+    by_class, by_share = (batch_loss(MODEL, (x, t), schemes[name], Rng(0)) for t in (y, sharp))
+    torch.testing.assert_close(by_share.total, by_class.total)
+    # Cross-entropy is linear in the labels.
+    spread = torch.full_like(sharp, 1 / 3)
+    mean = sum(
+        batch_loss(MODEL, (x, torch.full_like(y, k)), schemes[name], Rng(0)).ce for k in range(3)
+    )
+    found = batch_loss(MODEL, (x, spread), schemes[name], Rng(0)).ce
+    torch.testing.assert_close(found, mean / 3)

@@ -280,7 +280,7 @@ identity = Pair.identity(6)
         (lambda: PuzzleMix(blocks=(3, 5)).draw(x, y, MODEL, Rng(0)), "none of .* divides"),
         (
             lambda: PuzzleMix(blocks=(2,), neigh_size=3).draw(x, y, MODEL, Rng(1)),
-            "neigh_size=3 does not",
+            "neigh_size=3 divides none of the blocks of 8 pixels; use neigh_size=8",
         ),
         (lambda: PuzzleMix().draw(x, None, MODEL, Rng(0)), "needs labels"),
         (lambda: PuzzleMix().draw(x, y, None, Rng(0)), "needs a model"),
@@ -312,3 +312,21 @@ def test_without_scipy_the_error_says_what_to_install(module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'nmlib\[data\]'"):
         PuzzleMix(blocks=(4,)).draw(x, y, MODEL, Rng(0))
+
+
+@pytest.mark.parametrize("size", [24, 28, 32, 36, 40, 48, 56, 64, 96])
+def test_every_draw_succeeds_at_common_sizes(size):
+    images = torch.from_numpy(rng.random((2, 3, size, size), dtype=np.float32))
+    net = nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.LazyLinear(3))
+    net(images)
+    edges = PuzzleMix().blocks
+    try:
+        mixer = PuzzleMix(t_size=size // 4)
+        pairs = [mixer.draw(images, y[:2], net, Rng(0).fold(k)) for k in range(12)]
+    except ValueError as error:
+        # A block of 14 or of 9 pixels has no cells of 4: the remedy in the message works.
+        remedy = int(str(error).rsplit("=", 1)[1])
+        mixer = PuzzleMix(neigh_size=remedy, blocks=edges, t_size=size // 4)
+        pairs = [mixer.draw(images, y[:2], net, Rng(0).fold(k)) for k in range(12)]
+        assert size in (28, 36)
+    assert any(isinstance(pair.weight, torch.Tensor) for pair in pairs)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,3 +104,12 @@ def test_what_longer_training_changes(records):
         f"{ahead(long, 'baseline'):.1f} above it, and from {-ahead(short, 'augmix'):.1f} behind "
         f"AugMix to {-ahead(long, 'augmix'):.1f} (" in WORDS
     )
+
+
+def test_the_code_of_the_library_part_runs(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), found)
+    assert found["parts"].total.isfinite()
+    assert found["p"].shape == (3, 100, 10)
+    assert "robust accuracy" in capsys.readouterr().out

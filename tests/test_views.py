@@ -450,3 +450,22 @@ def test_bad_arguments_of_augmax_are_named(easy):
         AugMax().make(x, y, None, nm.Rng(0))
     with pytest.raises(ValueError, match=r"y must have shape \(24,\)"):
         AugMax().make(x, y[:3], model, nm.Rng(0))
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, nn.Sequential])
+def test_the_adversarial_route_is_found_inside_of_wrappers(wrap):
+    model = nm.build_model("preact_resnet_small", norm="dubin", seed=0)
+    x, y = batch(photographs(4)), torch.arange(4)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if "adversarial" in name:
+                value.add_(0.5)
+    views = AugMax(steps=2).make(x, y, model, nm.Rng(0))
+    assert torch.equal(AugMax(steps=2).make(x, y, wrap(model), nm.Rng(0)), views)
+
+
+def test_grey_levels_as_floats_are_told_apart():
+    with pytest.raises(ValueError, match="divide grey levels by 255"):
+        AugMix().make(batch(photographs(2)) * 255, None, None, nm.Rng(0))
+    with pytest.raises(ValueError, match=r"got -1 \.\.\. .*before the normalisation"):
+        AugMix().make(batch(photographs(2)) * 0 - 1, None, None, nm.Rng(0))

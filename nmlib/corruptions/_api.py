@@ -81,9 +81,10 @@ def check_images(images: Any) -> tuple[Tensor, bool]:
 
 
 def _dtype_message(dtype: str, images: Any) -> str:
+    cast = "astype(np.uint8)" if isinstance(images, np.ndarray) else "to(torch.uint8)"
     return (
         f"images must be uint8 (0 ... 255), got {dtype}; for floats in [0, 1] use "
-        "(images * 255).round().to(torch.uint8)"
+        f"(images * 255).round().{cast}"
     )
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ DATASETS = ("fashion-mini", "cifar10", "cifar100")
 
 @dataclass(frozen=True)
 class ImageData:
-    """Images with labels.
+    """Images with labels; `ImageData.of` makes one from arrays.
 
     Attributes:
         name: Data set.
@@ -31,7 +31,12 @@ class ImageData:
         labels: (N,) int64.
         classes: Class names.
         label: What figures and tables call it.
-        fingerprint: First 16 hexadecimal digits of the SHA-256 of images and labels.
+        fingerprint: First 16 hexadecimal digits of the SHA-256 of images and labels; computed if
+            empty. Results are kept under it.
+
+    Raises:
+        TypeError: For images that are not uint8, or labels that are not integers.
+        ValueError: For other shapes.
     """
 
     name: str
@@ -40,7 +45,70 @@ class ImageData:
     labels: Tensor
     classes: tuple[str, ...]
     label: str
-    fingerprint: str
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8:
+            raise TypeError(
+                f"images must be uint8 (0 ... 255), got {self.images.dtype}; for floats in [0, 1] "
+                "use (images * 255).round().to(torch.uint8)"
+            )
+        if self.images.ndim != 4:
+            raise ValueError(f"images must be (N, H, W, 3), got {tuple(self.images.shape)}")
+        if self.labels.dtype != torch.int64:
+            raise TypeError(f"labels must be int64, got {self.labels.dtype}; use labels.long()")
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(
+                f"{len(self.images)} images, but labels of shape {tuple(self.labels.shape)}"
+            )
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", fingerprint(self.images, self.labels))
+
+    @classmethod
+    def of(
+        cls,
+        images: Any,
+        labels: Any,
+        *,
+        split: Literal["train", "test"] = "train",
+        label: str = "own images",
+        classes: Sequence[str] = (),
+    ) -> ImageData:
+        """Return images and labels of one's own as data to train and to evaluate on.
+
+        Args:
+            images: uint8 tensor or array, (N, H, W, 3) or (N, 3, H, W).
+            labels: (N,) integers, counted from 0.
+            split: "train" or "test"; `fit` refuses test images.
+            label: What figures and tables call them.
+            classes: Class names; default "0", "1", ...
+
+        Raises:
+            TypeError: For images that are not uint8, or labels that are not integers.
+            ValueError: For other shapes, no images, a negative label or too few class names.
+
+        >>> ImageData.of(np.zeros((2, 32, 32, 3), np.uint8), [0, 1], label="squares")
+        ImageData(squares, train, 2 images of 32 x 32, 2 classes, fingerprint ...)
+        """
+        _checks.choice("split", split, ("train", "test"))
+        pixels, numbers = torch.as_tensor(images), torch.as_tensor(labels)
+        if pixels.dtype == torch.uint8 and (pixels.ndim != 4 or 3 not in pixels.shape[1::2]):
+            raise ValueError(
+                f"images must be (N, H, W, 3) or (N, 3, H, W), got {tuple(pixels.shape)}"
+            )
+        if pixels.ndim == 4 and pixels.shape[3] != 3:
+            pixels = pixels.permute(0, 2, 3, 1).contiguous()
+        if numbers.is_floating_point() or numbers.dtype == torch.bool:
+            raise TypeError(f"labels must be integers, got {numbers.dtype}; use labels.long()")
+        numbers = numbers.to(torch.int64)
+        if not numbers.numel():
+            raise ValueError("there are no images; give at least one")
+        if int(numbers.min()) < 0:
+            raise ValueError(f"label {int(numbers.min())} is negative; labels count from 0")
+        names = tuple(classes) or tuple(str(k) for k in range(int(numbers.max()) + 1))
+        if int(numbers.max()) >= len(names):
+            raise ValueError(f"label {int(numbers.max())} has no name among {len(names)} classes")
+        return cls("own", split, pixels, numbers, names, label)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -60,14 +128,12 @@ class ImageData:
         """Return the first `count` images as a data set with a fingerprint of its own."""
         if not 1 <= count <= len(self):
             raise ValueError(f"count must lie in 1 ... {len(self)}, got {count}")
-        images, labels = self.images[:count], self.labels[:count]
-        return replace(self, images=images, labels=labels, fingerprint=fingerprint(images, labels))
+        return replace(self, images=self.images[:count], labels=self.labels[:count], fingerprint="")
 
     def take(self, rows: Sequence[int] | NDArray[np.int64] | Tensor) -> ImageData:
         """Return the images of some rows as a data set with a fingerprint of its own."""
         chosen = torch.from_numpy(row_numbers(rows, len(self))).to(self.images.device)
-        images, labels = self.images[chosen], self.labels[chosen]
-        return replace(self, images=images, labels=labels, fingerprint=fingerprint(images, labels))
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen], fingerprint="")
 
 
 def row_numbers(rows: Sequence[int] | NDArray[np.int64] | Tensor, count: int) -> NDArray[np.int64]:
@@ -145,5 +211,4 @@ def load(
 
         images, labels, classes, official = read_cifar(name, split, root, download)
         shown = label or (name if official else f"{name} (local files)")
-    data = ImageData(name, split, images, labels, classes, shown, fingerprint(images, labels))
-    return data.to(device)
+    return ImageData(name, split, images, labels, classes, shown).to(device)

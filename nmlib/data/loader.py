@@ -110,15 +110,6 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if data.images.dtype != torch.uint8 or data.images.ndim != 4:
-            raise ValueError(
-                f"images must be (N, H, W, 3) uint8, got {data.images.dtype} of shape "
-                f"{tuple(data.images.shape)}"
-            )
-        if len(data.labels) != len(data.images):
-            raise ValueError(
-                f"{data.label} has {len(data.images)} images and {len(data.labels)} labels"
-            )
         rows = row_numbers(range(len(data)) if subset is None else subset, len(data))
         if batch_size < 1 or padding < 0:
             raise ValueError(

@@ -14,7 +14,7 @@ from nmlib import _checks
 from nmlib.corruptions import CORRUPTIONS, FAMILIES
 from nmlib.evaluation.predictions import Predictions
 from nmlib.evaluation.report import Report, mean_with_error
-from nmlib.evaluation.storage import pack, read_record, unpack
+from nmlib.evaluation.storage import pack, read_record, unpack, write_record
 from nmlib.metrics import CORRUPTION_FAMILIES, ReliabilityCurve, reliability_curve
 
 __all__ = ["CorruptedSet", "CorruptionReport"]
@@ -75,7 +75,7 @@ class CorruptionReport(Report):
     """A model on clean and on corrupted images.
 
     Means are taken over the sets that were evaluated, `coverage` says which; those of the four
-    extra corruptions never enter them.
+    extra corruptions and of one's own never enter them unless they are named.
 
     Attributes:
         clean: Predictions on the clean images.
@@ -146,22 +146,32 @@ class CorruptionReport(Report):
         for s in self.sets:
             place = {"corruption": s.corruption, "severity": s.severity}
             rows.append(
-                {**self.key, **place, "family": _FAMILY[s.corruption], "images": len(s.correct)}
+                {**self.key, **place, "family": _FAMILY.get(s.corruption, "own")}
+                | {"images": len(s.correct)}
                 | dict(s.measures)
             )
         return rows
 
     def _chosen(
         self,
-        corruptions: Iterable[str] | None = None,
-        severities: Iterable[int] | None = None,
-        without: Iterable[str] = (),
+        corruptions: str | Iterable[str] | None = None,
+        severities: int | Iterable[int] | None = None,
+        without: str | Iterable[str] = (),
     ) -> list[CorruptedSet]:
-        names = list(CORRUPTIONS if corruptions is None else corruptions)
-        for family in without:
+        names = _checks.as_tuple(CORRUPTIONS if corruptions is None else corruptions)
+        levels = _checks.as_tuple(self.severities if severities is None else severities)
+        if corruptions is not None:
+            for name in names:
+                _checks.choice("corruption of this report", name, self.corruptions)
+        lacking = [level for level in levels if level not in self.severities]
+        if lacking:
+            raise ValueError(
+                f"severity {lacking[0]!r} was not evaluated; this report has "
+                f"{', '.join(map(str, self.severities))}"
+            )
+        for family in _checks.as_tuple(without):
             _checks.choice("family", family, CORRUPTION_FAMILIES)
-            names = [n for n in names if _FAMILY.get(n) != family]
-        levels = set(self.severities if severities is None else severities)
+            names = tuple(n for n in names if _FAMILY.get(n) != family)
         chosen = [s for s in self.sets if s.corruption in names and s.severity in levels]
         if not chosen:
             raise ValueError(
@@ -174,9 +184,9 @@ class CorruptionReport(Report):
         self,
         measure: str = "accuracy",
         *,
-        corruptions: Iterable[str] | None = None,
-        severities: Iterable[int] | None = None,
-        without: Iterable[str] = (),
+        corruptions: str | Iterable[str] | None = None,
+        severities: int | Iterable[int] | None = None,
+        without: str | Iterable[str] = (),
     ) -> float:
         """Return the mean of a measure over sets.
 
@@ -187,7 +197,8 @@ class CorruptionReport(Report):
             without: Families to leave out, e.g. ("noise",) for "(excluding noise)".
 
         Raises:
-            ValueError: For an unknown measure or family, or if no set is left.
+            ValueError: For an unknown measure or family, a corruption or severity that was not
+                evaluated, or if no set is left.
         """
         chosen = self._chosen(corruptions, severities, without)
         _checks.choice("measure", measure, chosen[0].measures)
@@ -228,13 +239,21 @@ class CorruptionReport(Report):
         test images, not that of the training seed.
 
         Raises:
-            ValueError: If the two saw different images or sets.
+            ValueError: If the two saw different images, corrupted them differently, or have
+                different sets.
         """
         if self.clean.fingerprint != other.clean.fingerprint:
             raise ValueError(
                 f"the reports are on different images ({self.clean.fingerprint}, "
                 f"{other.clean.fingerprint})"
             )
+        for setting in ("corruption_seed", "benchmark", "source", "frost"):
+            pair = self.provenance.get(setting), other.provenance.get(setting)
+            if pair[0] != pair[1]:
+                raise ValueError(
+                    f"the reports are on different pixels: {setting} is {pair[0]!r} in one and "
+                    f"{pair[1]!r} in the other"
+                )
         mine, theirs = ({(s.corruption, s.severity) for s in r._chosen()} for r in (self, other))
         if mine != theirs:
             raise ValueError(f"the reports have different sets: {self.coverage}; {other.coverage}")
@@ -271,7 +290,7 @@ class CorruptionReport(Report):
         """Mean accuracy by family, those of which a corruption was evaluated."""
         there = set(self.corruptions)
         return {
-            family: self.mean(corruptions=names)
+            family: self.mean(corruptions=[n for n in names if n in there])
             for family, names in CORRUPTION_FAMILIES.items()
             if there & set(names)
         }
@@ -297,8 +316,8 @@ class CorruptionReport(Report):
     def reliability(
         self,
         *,
-        corruptions: Iterable[str] | None = None,
-        severities: Iterable[int] | None = None,
+        corruptions: str | Iterable[str] | None = None,
+        severities: int | Iterable[int] | None = None,
     ) -> ReliabilityCurve:
         """Return the reliability curve of all chosen sets together.
 
@@ -321,9 +340,25 @@ class CorruptionReport(Report):
             lines.append(f"{'robust accuracy':20}{means}{100 * self.robust_accuracy:8.1f}")
         return "\n".join(lines)
 
+    def save(self, folder: str | Path) -> Path:
+        """Write the report for `read`; what the folder holds of an older one is replaced.
+
+        Returns:
+            The folder.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        sets = {f"{s.corruption}-{s.severity}": s.record() for s in self.sets}
+        self.clean.save(folder / CLEAN)
+        write_record(
+            folder / RECORD,
+            {"settings": dict(self.provenance), "key": dict(self.key), "sets": sets},
+        )
+        return folder
+
     @classmethod
     def read(cls, folder: str | Path) -> CorruptionReport:
-        """Read the report that `evaluate_corruptions(out=folder)` wrote, finished or not.
+        """Read the report that `save` or `evaluate_corruptions(out=folder)` wrote, finished or not.
 
         Raises:
             FileNotFoundError: If the folder has none.

@@ -31,10 +31,14 @@ __all__ = ["evaluate_corruptions"]
 _CHUNK_BYTES = 1 << 24
 
 
-def _whole_numbers(name: str, values: Iterable[Any], allowed: Sequence[int]) -> tuple[int, ...]:
+OwnCorruption = Callable[..., Tensor]
+"""(images uint8 (n, H, W, 3), severity, first_index=number of the first image) -> the same shape"""
+
+
+def _whole_numbers(name: str, values: Any, allowed: Sequence[int]) -> tuple[int, ...]:
     """Return integers without repeats, or raise for one outside `allowed`."""
     kept = []
-    for value in values:
+    for value in _checks.as_tuple(values):
         if isinstance(value, bool) or value not in allowed:
             raise ValueError(
                 f"{name} must be an integer from {allowed[0]} to {allowed[-1]}, got {value!r}"
@@ -49,8 +53,8 @@ def evaluate_corruptions(
     model: nn.Module,
     data: ImageData | tuple[Any, Any],
     *,
-    severities: Iterable[int] = range(1, 6),
-    corruptions: Iterable[str] = CORRUPTIONS,
+    severities: int | Iterable[int] = range(1, 6),
+    corruptions: str | Iterable[str] | Mapping[str, OwnCorruption | None] = CORRUPTIONS,
     benchmark: Benchmark = "cifar",
     seed: int = 0,
     frost: Sequence[NDArray] | None = None,
@@ -73,7 +77,10 @@ def evaluate_corruptions(
         model: Any module that maps (B, 3, H, W) in [0, 1] to logits (B, K).
         data: Clean test images from `nmlib.load`, or a pair (images uint8 (N, H, W, 3), labels).
         severities: From 1 to 5.
-        corruptions: From `CORRUPTIONS` (the default, all 15) and `EXTRA_CORRUPTIONS`.
+        corruptions: From `CORRUPTIONS` (the default, all 15) and `EXTRA_CORRUPTIONS`. For one's own
+            a dictionary: its name -> a function of (images uint8 (n, H, W, 3), severity,
+            first_index=number of the first image), which returns as many images; a name of
+            nmlib's -> None. Results in `out` are known by the name alone.
         benchmark: "cifar" or "imagenet": whose parameters.
         seed: Of the corruptions, not of the model.
         frost: Photographs for frost, see `nmlib.corrupt`.
@@ -106,13 +113,15 @@ def evaluate_corruptions(
     ... )
     >>> len(report.rows), report.coverage
     (11, '2 corruptions x 5 severities, 20 images')
+
+    >>> darker = {"darker": lambda images, severity, first_index: images // (1 + severity)}
+    >>> data = load("fashion-mini", "test").first(20)
+    >>> report = evaluate_corruptions(net, data, severities=[1, 5], corruptions=darker)
+    >>> [(row["corruption"], row["family"]) for row in report.rows]
+    [('clean', 'clean'), ('darker', 'own'), ('darker', 'own')]
     """
     data = as_data(data)
-    names = tuple(dict.fromkeys(corruptions))
-    for name in names:
-        _checks.choice("corruption", name, (*CORRUPTIONS, *EXTRA_CORRUPTIONS))
-    if not names:
-        raise ValueError("no corruption was given")
+    names, own = _named_corruptions(corruptions, folder)
     levels = _whole_numbers("severity", severities, range(1, 6))
     sets = [f"{name}-{level}" for name in names for level in levels]
     settings = {
@@ -145,10 +154,12 @@ def evaluate_corruptions(
                     label = f"{name}-{level}"
                     if label not in record["sets"]:
                         if source is None:
-                            make = partial(
+                            make: Callable[..., Tensor] = partial(
                                 corrupt, name=name, severity=level,
                                 benchmark=benchmark, seed=seed, frost=frost,
                             )  # fmt: skip
+                            if name in own:
+                                make = partial(_made, own[name], name, level)
                             parts = generated(images, chunk, make)
                         else:
                             parts = source(level, chunk)
@@ -160,6 +171,41 @@ def evaluate_corruptions(
         finally:
             close()
     return CorruptionReport.from_record(clean, record, sets)
+
+
+def _named_corruptions(
+    corruptions: Any, folder: Any
+) -> tuple[tuple[str, ...], dict[str, OwnCorruption]]:
+    """Return all names, and the functions of those that are not nmlib's."""
+    own: dict[str, OwnCorruption] = {}
+    if isinstance(corruptions, Mapping):
+        own = {name: made for name, made in corruptions.items() if made is not None}
+    names = _checks.as_tuple(corruptions)
+    known = (*CORRUPTIONS, *EXTRA_CORRUPTIONS)
+    for name in names:
+        if name not in own:
+            _checks.choice("corruption", name, known)
+        elif name in known or not callable(own[name]) or folder is not None:
+            raise ValueError(
+                f"a corruption of one's own needs a name of its own, a function and no folder, got "
+                f"{name!r}: {own[name]!r}"
+            )
+    if not names:
+        raise ValueError("no corruption was given")
+    return names, own
+
+
+def _made(
+    function: OwnCorruption, name: str, level: int, images: Tensor, *, first_index: int
+) -> Tensor:
+    found = function(images, level, first_index=first_index)
+    if not isinstance(found, Tensor) or found.dtype != torch.uint8 or found.shape != images.shape:
+        got = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else f"{found!r}"
+        raise ValueError(
+            f"corruption {name!r} must return images as it got them, uint8 {tuple(images.shape)}, "
+            f"got {got}"
+        )
+    return found
 
 
 def _stored(

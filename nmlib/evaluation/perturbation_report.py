@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib.evaluation.report import Report, mean_with_error
-from nmlib.evaluation.storage import pack, read_record, unpack
+from nmlib.evaluation.storage import pack, read_record, unpack, write_record
 
 __all__ = ["PerturbationReport", "PerturbedSet"]
 
@@ -129,9 +129,24 @@ class PerturbationReport(Report):
         lines += [f"{n:20}{100 * p:8.2f}" for n, p in self.flip_probabilities.items()]
         return "\n".join([*lines, f"{'mean':20}{100 * self.mean_flip_probability:8.2f}"])
 
+    def save(self, folder: str | Path) -> Path:
+        """Write the report for `read`; what the folder holds of an older one is replaced.
+
+        Returns:
+            The folder.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        sets = {s.perturbation: s.record() for s in self.sets}
+        write_record(
+            folder / RECORD,
+            {"settings": dict(self.provenance), "key": dict(self.key), "sets": sets},
+        )
+        return folder
+
     @classmethod
     def read(cls, folder: str | Path) -> PerturbationReport:
-        """Read the report that `evaluate_perturbations(out=folder)` wrote, finished or not.
+        """Read the report that `save` or `evaluate_perturbations(out=folder)` wrote.
 
         Raises:
             FileNotFoundError: If the folder has none.

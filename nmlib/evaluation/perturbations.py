@@ -31,7 +31,7 @@ def evaluate_perturbations(
     model: nn.Module,
     data: ImageData | tuple[Any, Any],
     *,
-    perturbations: Iterable[str] = PERTURBATIONS,
+    perturbations: str | Iterable[str] = PERTURBATIONS,
     benchmark: Benchmark = "cifar",
     seed: int = 0,
     difficulty: int = 1,

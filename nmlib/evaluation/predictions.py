@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
+import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 
 from nmlib import _checks
 from nmlib._memory import reused_memory
-from nmlib.data.images import ImageData, fingerprint
+from nmlib.data.images import ImageData
 from nmlib.metrics import (
     aurra,
     brier_score,
@@ -149,37 +151,26 @@ def as_data(data: Any) -> ImageData:
         raise TypeError(
             f"data must be nmlib.ImageData or a pair (images, labels), got {type(data).__name__}"
         )
-    images, labels = (torch.as_tensor(part) for part in data)
-    if (
-        images.dtype != torch.uint8
-        or images.ndim != 4
-        or 3 not in (images.shape[1], images.shape[3])
-    ):
-        raise ValueError(
-            f"images must be uint8 (N, H, W, 3), got {images.dtype} {tuple(images.shape)}; for "
-            "floats in [0, 1] use (images * 255).round().to(torch.uint8)"
-        )
-    if images.shape[3] != 3:
-        images = images.permute(0, 2, 3, 1).contiguous()
-    if labels.shape != images.shape[:1]:
-        raise ValueError(f"{len(images)} images, but labels of shape {tuple(labels.shape)}")
-    labels = labels.to(torch.int64)
-    classes = tuple(str(k) for k in range(int(labels.max()) + 1 if len(labels) else 0))
-    return ImageData(
-        "own", "test", images, labels, classes, "own images", fingerprint(images, labels)
-    )
+    return ImageData.of(*data, split="test")
 
 
 def model_fingerprint(model: nn.Module) -> str:
-    """Return 16 hexadecimal digits that change when a weight or a buffer of the model does.
+    """Return 16 hexadecimal digits that change when a weight, a buffer or a part of a model does.
+
+    Parts are told apart by what `repr` says of them. Of a function that `forward` calls, and of a
+    setting that is no module, nothing is known.
 
     >>> a, b = nn.utils.skip_init(nn.Linear, 2, 2), nn.utils.skip_init(nn.Linear, 2, 2)
     >>> for m, v in ((a, 1.0), (b, 1.5)): _ = [nn.init.constant_(p, v) for p in m.parameters()]
     >>> model_fingerprint(a) == model_fingerprint(copy.deepcopy(a)) != model_fingerprint(b)
     True
+    >>> one, other = (nn.Sequential(a, kind()) for kind in (nn.ReLU, nn.Tanh))
+    >>> model_fingerprint(one) != model_fingerprint(other)
+    True
     """
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
+    digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(model)).encode())
+    # Buffers that are not saved with the weights, such as the mean of a normalisation, count too.
+    for name, value in sorted({**dict(model.named_buffers()), **model.state_dict()}.items()):
         if isinstance(value, Tensor):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
             flat = value.detach().cpu().contiguous().reshape(-1)
@@ -215,10 +206,15 @@ def _pixels(images: Any) -> Tensor:
     low, high = images.aminmax()
     if not (float(low) >= 0 and float(high) <= 1):
         raise ValueError(
-            f"float images must lie in [0, 1], got {float(low):.4g} ... {float(high):.4g}; divide "
+            f"float images must lie in [0, 1], got {float(low):.8g} ... {float(high):.8g}; divide "
             "grey levels by 255, and leave the normalisation to the model"
         )
     return images
+
+
+def _are_probabilities(outputs: Tensor) -> bool:
+    sums = outputs.sum(1)
+    return bool((outputs >= 0).all()) and bool(torch.allclose(sums, sums.new_ones(()), atol=1e-4))
 
 
 @contextmanager
@@ -245,6 +241,7 @@ def forward(
     if not _same_device(target, present):
         model = copy.deepcopy(model).to(target)
     narrow = _PRECISIONS[precision]
+    checked: list[bool] = []
 
     def one_batch(part: Tensor) -> Tensor:
         # A copy to the CPU that does not block would be read before it is there.
@@ -255,7 +252,15 @@ def forward(
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(f"the model must return logits ({len(x)}, classes), got {got}")
-        return torch.softmax(logits.float(), 1)
+        logits = logits.float()
+        checked.append(True)
+        if len(checked) == 1 and _are_probabilities(logits):
+            warnings.warn(
+                "the model's outputs are probabilities, and the softmax is taken here: leave its "
+                "own out, or return their logarithm",
+                stacklevel=2,
+            )
+        return torch.softmax(logits, 1)
 
     def probabilities_of(images: Any) -> Tensor:
         parts = _pixels(images).split(batch_size)

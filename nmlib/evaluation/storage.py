@@ -53,7 +53,9 @@ def open_record(
     Raises:
         ValueError: If the stored one has other settings; its numbers must not be mixed with these.
     """
-    fresh = {"settings": dict(settings), "key": dict(key), "sets": {}}
+    # As they will be read again: tuples become lists.
+    settings, key = _plain("settings", settings), _plain("key", key)
+    fresh = {"settings": settings, "key": key, "sets": {}}
     if path is None or not path.exists():
         return fresh
     record = read_record(path)
@@ -70,6 +72,26 @@ def open_record(
             "or remove it"
         )
     return record
+
+
+def _plain(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON gives them back; NumPy's numbers become Python's."""
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, np.generic):
+            return value.item()
+        raise TypeError
+
+    for key, value in values.items():
+        try:
+            json.dumps(value, default=convert, allow_nan=False)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{name}[{key!r}] = {value!r} cannot be stored; give text, a finite number or a "
+                "list of them"
+            ) from None
+    plain: dict[str, Any] = json.loads(json.dumps(dict(values), default=convert))
+    return plain
 
 
 def write_record(path: Path | None, record: Mapping[str, Any]) -> None:

@@ -42,9 +42,14 @@ ALEXNET_CLEAN_ERROR = 0.43478
 Errors = Mapping[str, float | ArrayLike]
 
 
+def _is_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie in [0, 1], got {value}; divide percent by 100")
+
+
 def _mean_errors(errors: Errors, without: Iterable[str] = ()) -> dict[str, float]:
     """Check a table of errors; return the mean over severities of the benchmark's corruptions."""
-    without = set(without)
+    without = _checks.as_tuple(without)
     for family in without:
         _checks.choice("family", family, CORRUPTION_FAMILIES)
     means = {}
@@ -55,9 +60,10 @@ def _mean_errors(errors: Errors, without: Iterable[str] = ()) -> dict[str, float
             if name not in errors:
                 raise ValueError(f"no error for {name!r}; all corruptions of the mean are needed")
             value = np.asarray(errors[name], dtype=np.float64)
-            if value.ndim > 1 or value.size not in (1, 5):
+            if value.shape not in ((), (5,)):
                 raise ValueError(
-                    f"errors[{name!r}] must be one mean or five severities, got shape {value.shape}"
+                    f"errors[{name!r}] must be one mean (a number) or five severities, got shape "
+                    f"{value.shape}"
                 )
             if not (np.isfinite(value).all() and (value >= 0).all() and (value <= 1).all()):
                 raise ValueError(
@@ -115,11 +121,16 @@ def relative_mean_corruption_error(
         reference_clean_error: The reference network's error on clean images.
         without: Families to leave out.
 
+    Raises:
+        ValueError: For a missing corruption or an error outside [0, 1].
+
     Source: Hendrycks & Dietterich (2019), sec. 4.2.
 
     >>> round(relative_mean_corruption_error(ALEXNET_ERRORS, ALEXNET_CLEAN_ERROR), 12)
     1.0
     """
+    _is_share("clean_error", clean_error)
+    _is_share("reference_clean_error", reference_clean_error)
     own, other = _mean_errors(errors, without), _mean_errors(reference, without)
     return float(
         np.mean([(own[n] - clean_error) / (other[n] - reference_clean_error) for n in own])

@@ -56,6 +56,7 @@ def flip_probability(
             results).
 
     Raises:
+        TypeError: For predictions that are no integers.
         ValueError: For another shape or too few frames.
 
     Source: Hendrycks & Dietterich (2019), sec. 4.3; the paper's Tables 13 and 14.
@@ -72,6 +73,11 @@ def flip_probability(
         seen = np.asarray(predictions)
     if seen.ndim != 2 or seen.shape[0] == 0:
         raise ValueError(f"predictions must have shape (n, frames), got {seen.shape}")
+    if seen.dtype.kind not in "iub":
+        raise TypeError(
+            f"predictions must be classes (integers), got {seen.dtype}; of scores (n, frames, K) "
+            "take argmax over the last axis"
+        )
     _check_sequence(seen.shape[1], reference, stride)
     base = seen[:, :1] if reference == "first" else seen[:, :-stride]
     return float((seen[:, stride:] != base).mean())
@@ -91,8 +97,13 @@ def flip_rate(
     >>> flip_rate({"snow": 0.1193})
     {'snow': 1.0}
     """
-    for name in probabilities:
+    for name, value in probabilities.items():
         _checks.choice("perturbation", name, reference)
+        if not 0 <= value <= 1:
+            raise ValueError(
+                f"the flip probability of {name} must lie in [0, 1], got {value}; divide percent "
+                "by 100"
+            )
     return {name: float(p) / reference[name] for name, p in probabilities.items()}
 
 
@@ -100,7 +111,7 @@ def mean_flip_rate(
     probabilities: Mapping[str, float],
     *,
     reference: Mapping[str, float] = ALEXNET_FLIP_PROBABILITIES,
-    without: Sequence[str] = (),
+    without: str | Sequence[str] = (),
 ) -> float:
     """Return the mean flip rate over all sequences of the reference.
 
@@ -112,7 +123,10 @@ def mean_flip_rate(
     >>> mean_flip_rate(ALEXNET_FLIP_PROBABILITIES)
     1.0
     """
-    names = [n for n in reference if n not in without]
+    left_out = _checks.as_tuple(without)
+    for name in left_out:
+        _checks.choice("perturbation", name, reference)
+    names = [n for n in reference if n not in left_out]
     missing = [n for n in names if n not in probabilities]
     if missing:
         raise ValueError(f"no flip probability for {', '.join(missing)}")
@@ -120,19 +134,21 @@ def mean_flip_rate(
     return float(np.mean(list(rates.values())))
 
 
-def top5_distance(scores: Tensor, *, reference: Reference = "previous", stride: int = 1) -> float:
+def top5_distance(
+    scores: ArrayLike | Tensor, *, reference: Reference = "previous", stride: int = 1
+) -> float:
     r"""How far the five best classes move in the ranking, mean over frames and sequences.
 
     $d = \sum_{j=0}^{4} |j - \min(r_j, 5)|$ with $r_j$ the new rank (from 0) of the class that had
     rank j.
 
     Args:
-        scores: (n, F, K) logits or probabilities, K >= 5.
+        scores: (n, F, K) logits or probabilities, K >= 5, without NaN.
         reference: As for `flip_probability`.
         stride: As for `flip_probability`.
 
     Raises:
-        ValueError: For another shape, fewer than 5 classes or too few frames.
+        ValueError: For another shape, fewer than 5 classes, too few frames or NaN.
 
     Source: Hendrycks & Dietterich (2019), sec. 4.3.
 
@@ -140,11 +156,14 @@ def top5_distance(scores: Tensor, *, reference: Reference = "previous", stride: 
     >>> top5_distance(torch.stack([a, a])[None]), top5_distance(torch.stack([a, b])[None])
     (0.0, 14.0)
     """
+    scores = torch.as_tensor(scores)
     if scores.ndim != 3 or scores.shape[0] == 0:
         raise ValueError(f"scores must have shape (n, frames, classes), got {tuple(scores.shape)}")
     if scores.shape[2] < 5:
         raise ValueError(f"top-5 distance needs at least 5 classes, got {scores.shape[2]}")
     _check_sequence(scores.shape[1], reference, stride)
+    if bool(scores.isnan().any()):
+        raise ValueError(f"scores hold {int(scores.isnan().sum())} NaN; they have no order")
     order = torch.argsort(scores.detach(), dim=2, descending=True, stable=True)
     rank = torch.empty_like(order)
     places = torch.arange(scores.shape[2], device=scores.device)

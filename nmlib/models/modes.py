@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from torch import nn
@@ -26,11 +26,13 @@ def evaluating(model: nn.Module | Callable[..., Any]) -> Iterator[None]:
     [True, True, False]
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    modes = [module.training for module in modules]
+    # Frozen and exported modules have no mode any more.
+    modes = [(module, mode) for module in modules if (mode := getattr(module, "training", None))]
     try:
-        if modules:
-            modules[0].eval()
+        if modes:
+            with suppress(NotImplementedError):  # an exported graph stays as it was exported
+                modules[0].eval()
         yield
     finally:
-        for module, mode in zip(modules, modes, strict=True):
+        for module, mode in modes:
             module.training = mode

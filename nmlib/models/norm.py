@@ -51,6 +51,11 @@ class Normalise(nn.Module):
             # Not in the state dict: the weights of a network fit whatever its input scale.
             self.register_buffer(name, numbers.view(-1, 1, 1), persistent=False)
 
+    def extra_repr(self) -> str:
+        # It tells networks apart whose weights are the same.
+        mean, std = (", ".join(f"{v:g}" for v in t.flatten()) for t in (self.mean, self.std))
+        return f"mean=({mean}), std=({std})"
+
     def forward(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std
 
@@ -186,7 +191,7 @@ class StreamDropout(nn.Module):
         if self.generator is None:
             raise RuntimeError(
                 "dropout in training mode needs a random stream: run the step inside "
-                "`with dropout_stream(model, rng):`, or call model.eval()"
+                "`with nmlib.models.dropout_stream(model, rng):`, or call model.eval()"
             )
         # In the layout of x, so that channels-last activations stay so.
         keep = torch.empty_like(x, dtype=torch.bool).bernoulli_(

@@ -10,6 +10,7 @@ from torch import nn
 from nmlib.data import ImageData
 from nmlib.models import StagedModel
 from nmlib.models.modes import evaluating
+from nmlib.objective import check_scheme
 from nmlib.rng import default_device
 from nmlib.schemes import Scheme
 from nmlib.training.held_out import as_float
@@ -38,9 +39,11 @@ def check_arguments(model: Any, train: Any, scheme: Any, recipe: Any) -> None:
             "one, and StagedModel([module]) wraps any module for schemes that mix inputs only"
         )
     if not isinstance(train, ImageData):
-        raise TypeError(f"fit needs ImageData from nmlib.load, got {type(train).__name__}")
-    if not isinstance(scheme, Scheme):
-        raise TypeError(f"scheme must be a Scheme such as nmlib.SCHEMES['nfm'], got {scheme!r}")
+        raise TypeError(
+            f"fit needs ImageData from nmlib.load, got {type(train).__name__}; for images of your "
+            "own use nmlib.ImageData.of(images, labels)"
+        )
+    check_scheme(model, scheme)
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a Recipe, got {recipe!r}")
     if train.split == "test":
@@ -48,8 +51,6 @@ def check_arguments(model: Any, train: Any, scheme: Any, recipe: Any) -> None:
             "fit got the test images; nothing is trained or selected on them. Load "
             "split='train'; Recipe(validation=...) keeps some of those out"
         )
-    for point in scheme.points:
-        model.check_point(point)
 
 
 def check_sizes(
@@ -86,6 +87,8 @@ def check_classes(model: StagedModel, train: ImageData, device: torch.device) ->
     if logits.ndim != 2:
         raise ValueError(f"the model must return (N, classes), got {tuple(logits.shape)}")
     outputs, highest = logits.shape[1], int(train.labels.max())
+    if int(train.labels.min()) < 0:
+        raise ValueError(f"{train.label} has label {int(train.labels.min())}; they count from 0")
     if highest >= outputs:
         raise ValueError(
             f"{train.label} has labels up to {highest} but the model has {outputs} outputs; "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nmlib.models import StagedModel, build_model
+from nmlib.models.norm import Normalise
 from nmlib.provenance import write_json, write_text
 from nmlib.schemes import Scheme
 from nmlib.training.checkpoints import load_weights, newest_path
@@ -93,6 +94,7 @@ class Run:
             "step": self.step,
             "steps": self.steps,
             "finished": self.finished,
+            "input": _input_scale(self.model),
             "seconds": round(self.seconds, 3),
             "details": self.details,
             "provenance": self.provenance,
@@ -152,6 +154,14 @@ def read_rows(folder: str | Path) -> list[Row]:
     return rows
 
 
+def _input_scale(model: StagedModel) -> dict[str, list[float]] | None:
+    """Return the mean and the deviation that the model normalises its inputs by; no weights do."""
+    scale = model.normalise
+    if not isinstance(scale, Normalise):
+        return None
+    return {name: getattr(scale, name).flatten().tolist() for name in ("mean", "std")}
+
+
 def load_model(folder: str | Path) -> StagedModel:
     """Build the network that `nmlib train` trained in a folder, with the weights saved last.
 
@@ -164,18 +174,25 @@ def load_model(folder: str | Path) -> StagedModel:
 
     Raises:
         FileNotFoundError: If there is no run.
-        ValueError: If run.json does not name the model.
+        ValueError: If run.json does not name the model, or does not name all of its options.
     """
     path = Path(folder) / RECORD
     if not path.exists():
         raise FileNotFoundError(
             errno.ENOENT, "no run is here; `nmlib train --out` makes one", str(folder)
         )
-    details = json.loads(path.read_text(encoding="utf-8"))["details"]
+    record = json.loads(path.read_text(encoding="utf-8"))
+    details = record["details"]
     if not {"model", "num_classes"} <= set(details):
         raise ValueError(
             f"{path} does not name the model; build it yourself and use load_weights({folder!s})"
         )
     model = build_model(details["model"], details["num_classes"], **details.get("options", {}))
+    if "input" in record and record["input"] != _input_scale(model):
+        raise ValueError(
+            f"the run in {folder} normalised its inputs by {record['input']}, the model that "
+            f"{path} names by {_input_scale(model)}; build it yourself and use "
+            f"load_weights({str(folder)!r}), or give fit details with 'options'"
+        )
     model.load_state_dict(load_weights(folder))
     return model.eval()

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from nmlib import _checks
 from nmlib.mixing import Model
 from nmlib.models.modes import evaluating
+from nmlib.models.norm import adversarial_norm
 from nmlib.rng import Rng
 from nmlib.views._augmix import AugMix
 from nmlib.views._chains import on_device_of
@@ -208,6 +209,7 @@ def hardest_mixture(
 @contextlib.contextmanager
 def _frozen(model: Model) -> Iterator[None]:
     """Put a model into evaluation mode and onto the adversarial route, then back."""
-    route = getattr(model, "adversarial_norm", contextlib.nullcontext)
-    with evaluating(model), route():
+    # Wrappers (DataParallel, torch.compile) pass no attributes on, but all are modules.
+    route = adversarial_norm(model) if isinstance(model, nn.Module) else contextlib.nullcontext()
+    with evaluating(model), route:
         yield

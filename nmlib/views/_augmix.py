@@ -38,7 +38,8 @@ class AugMix:
     $(1-m), m w_1, \dots, m w_J$ sum to one, an affine map such as the normalisation commutes with
     the mixture, so that the network sees the same.
 
-    `make` is `draw`, all chance, then `apply`, none.
+    `make` is `draw`, all chance, then `apply`, none. A plan is drawn for a whole batch: the same
+    stream gives a sample another one in a batch of another size. No gradient flows to x.
 
     Args:
         severity: Highest level, 0.1 to 10.

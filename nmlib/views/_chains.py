@@ -52,10 +52,12 @@ def check_images(x: Tensor) -> None:
     if x.device.type == "cpu" and x.numel():
         low, high = (float(v) for v in torch.aminmax(x.detach()))
         if not (low >= 0 and high <= 1):
-            raise ValueError(
-                f"x must lie in [0, 1], got {low:.4g} ... {high:.4g}; views are made before the "
-                "normalisation, which is the model's first step"
+            remedy = (
+                "divide grey levels by 255"
+                if low >= 0 and high > 2
+                else "views are made before the normalisation, which is the model's first step"
             )
+            raise ValueError(f"x must lie in [0, 1], got {low:.8g} ... {high:.8g}; {remedy}")
 
 
 def on_device_of(array: NDArray, x: Tensor) -> Tensor:

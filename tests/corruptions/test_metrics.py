@@ -145,3 +145,19 @@ def test_flip_rate_and_bad_sequences():
         flip_probability([[1]])
     with pytest.raises(ValueError, match="at least 5 classes"):
         top5_distance(torch.zeros(1, 2, 4))
+
+
+def test_percent_and_other_slips_are_refused():
+    with pytest.raises(ValueError, match=r"clean_error must lie in .*43\.5; divide percent"):
+        relative_mean_corruption_error(ALEXNET_ERRORS, 43.5)
+    with pytest.raises(ValueError, match=r"snow must lie in .*11\.93; divide percent"):
+        flip_rate({"snow": 11.93})
+    with pytest.raises(ValueError, match="unknown perturbation 'noise'"):
+        mean_flip_rate(ALEXNET_FLIP_PROBABILITIES, without=["noise"])
+    with pytest.raises(TypeError, match=r"classes .*got float"):
+        flip_probability(np.random.default_rng(0).random((2, 10)))
+    with pytest.raises(ValueError, match="1 NaN"):
+        top5_distance(np.array([[[0.1, np.nan, 0.2, 0.3, 0.4, 0.5]] * 1 + [[0.0] * 6]]))
+    one_severity = {name: [value] for name, value in ALEXNET_ERRORS.items()}
+    with pytest.raises(ValueError, match=r"one mean .* or five severities"):
+        mean_corruption_error(one_severity)

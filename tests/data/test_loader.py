@@ -1,6 +1,5 @@
 """Batches against a loop over samples; draws, shares, ends of epochs."""
 
-import dataclasses
 import itertools
 
 import numpy as np
@@ -271,12 +270,3 @@ def test_wrong_steps_are_named():
     for epoch, step in [(0, 3), (0, -1), (-1, 0)]:
         with pytest.raises(ValueError, match=f"got {epoch} and {step}"):
             batches.at(epoch, step)
-
-
-def test_wrong_data_are_named():
-    floats = dataclasses.replace(DATA, images=DATA.images.float())
-    with pytest.raises(ValueError, match=r"\(N, H, W, 3\) uint8, got torch.float32"):
-        Batches(floats, 4, rng=nm.Rng(0))
-    short = dataclasses.replace(DATA, labels=DATA.labels[:-1])
-    with pytest.raises(ValueError, match="50 images and 49 labels"):
-        Batches(short, 4, rng=nm.Rng(0))

@@ -319,7 +319,93 @@ def test_bad_requests(data):
 def test_questions_that_the_report_cannot_answer(report):
     with pytest.raises(ValueError, match="unknown measure 'acuracy'; did you mean 'accuracy'"):
         report.mean("acuracy")
-    with pytest.raises(ValueError, match="no such set; it has gaussian_noise"):
+    with pytest.raises(ValueError, match="severity 5 was not evaluated; this report has 1, 3"):
         report.mean(severities=[5])
     with pytest.raises(ValueError, match="unknown family"):
         report.mean(without=["noises"])
+
+
+def test_names_that_were_not_evaluated_are_refused(report):
+    with pytest.raises(ValueError, match="unknown corruption of this report 'snw'"):
+        report.mean(corruptions=[NAMES[0], "snw"])
+    with pytest.raises(ValueError, match="severity 2 was not evaluated; this report has 1, 3"):
+        report.reliability(severities=[1, 2])
+
+
+def test_one_name_or_severity_may_stand_alone(report, data):
+    assert report.mean(corruptions=NAMES[0]) == report.mean(corruptions=[NAMES[0]])
+    assert report.mean(severities=3) == report.mean(severities=[3])
+    assert report.mean(without="noise") == report.mean(without=["noise"])
+    single = evaluate_corruptions(Colours(), data.first(20), corruptions="fog", severities=3)
+    assert [(s.corruption, s.severity) for s in single.sets] == [("fog", 3)]
+
+
+@pytest.mark.parametrize("change", [{"seed": 6}, {"benchmark": "imagenet"}])
+def test_differences_need_the_same_pixels(report, data, change):
+    options = {"corruptions": NAMES, "severities": (1, 3), "seed": 5} | change
+    other = evaluate_corruptions(Colours(seed=1), data, **options)
+    with pytest.raises(ValueError, match=r"different pixels: (corruption_seed|benchmark) is"):
+        report.minus(other)
+
+
+def halves(images, severity, first_index):
+    """Blacken the left part of every second image, counted over the whole set."""
+    out = images.clone()
+    out[first_index % 2 :: 2, :, : 6 * severity] = 0
+    return out
+
+
+def test_corruptions_of_ones_own(data, tmp_path, monkeypatch):
+    wanted = {"fog": None, "halves": halves}
+    found = evaluate_corruptions(Colours(), data, corruptions=wanted, severities=(1, 5))
+    by_hand = data.images.clone()
+    by_hand[::2, :, :30] = 0
+    truth = nm.evaluate(Colours(), (by_hand, data.labels)).accuracy
+    assert found.accuracies["halves"][5] == truth
+    assert [r["family"] for r in found.rows] == ["clean", "weather", "weather", "own", "own"]
+    assert found.robust_accuracy == found.mean(corruptions="fog")
+    # Chunks see the numbers of their images.
+    monkeypatch.setattr("nmlib.evaluation.corruptions._CHUNK_BYTES", 1)
+    again = evaluate_corruptions(
+        Colours(), data, corruptions=wanted, severities=(1, 5), batch_size=7, out=tmp_path
+    )
+    assert again.accuracies == found.accuracies
+    assert CorruptionReport.read(tmp_path).accuracies == found.accuracies
+
+
+@pytest.mark.parametrize(
+    ("corruptions", "message"),
+    [
+        ({"fog": halves}, "a name of its own.*'fog'"),
+        ({"mine": 3}, "a function.*'mine': 3"),
+        ({"mine": None}, "unknown corruption 'mine'"),
+        ({"mine": lambda images, severity, first_index: images / 2}, "got torch.float32"),
+        ({"mine": lambda images, severity, first_index: images[:1]}, r"got torch.uint8 \(1,"),
+        ({}, "no corruption"),
+    ],
+)
+def test_wrong_corruptions_of_ones_own(data, corruptions, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate_corruptions(Colours(), data.first(20), corruptions=corruptions)
+
+
+def test_a_report_can_be_saved_later(report, tmp_path):
+    folder = report.save(tmp_path / "new")
+    read = CorruptionReport.read(folder)
+    assert read.rows == report.rows
+    assert read.provenance == report.provenance
+    assert read.minus(report) == (0.0, 0.0)
+
+
+def test_keys_of_any_kind_survive_the_file(data, tmp_path):
+    key = {"seed": np.int64(3), "rates": (0.1, 0.2)}
+    options = {"corruptions": ["fog"], "severities": [1], "key": key, "out": tmp_path}
+    first = evaluate_corruptions(Colours(), data.first(20), **options)
+    again = evaluate_corruptions(Colours(), data.first(20), **options)
+    assert first.key["seed"] == again.key["seed"] == 3
+    with pytest.raises(TypeError, match=r"key\['net'\] = .* cannot be stored"):
+        evaluate_corruptions(
+            Colours(), data.first(20), corruptions=["fog"], key={"net": halves},
+            out=tmp_path / "other",
+        )  # fmt: skip
+    assert not (tmp_path / "other").exists()

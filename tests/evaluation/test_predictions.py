@@ -1,6 +1,7 @@
 """`predict` and `evaluate`: plain loops, modes, layouts, bad models and images."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
@@ -189,5 +190,49 @@ def test_bad_images_and_settings(data):
         evaluate(model, data.images)
     with pytest.raises(ValueError, match="70 images, but labels"):
         evaluate(model, (data.images, data.labels[:3]))
-    with pytest.raises(ValueError, match="must be uint8"):
+    with pytest.raises(TypeError, match="must be uint8"):
         evaluate(model, (x.float(), data.labels))
+
+
+class Two(nn.Module):
+    """The same weights with one part that has none."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.body = nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), part)
+
+    def forward(self, x):
+        return self.body(x)
+
+
+def test_fingerprint_sees_parts_without_weights_and_buffers_that_are_not_saved():
+    assert model_fingerprint(Two(nn.Tanh())) == model_fingerprint(Two(nn.Tanh()))
+    assert model_fingerprint(Two(nn.Tanh())) != model_fingerprint(Two(nn.ReLU()))
+    one, other = (nm.build_model("preact_resnet_small", mean=m) for m in (0.5, 0.1))
+    assert model_fingerprint(one) != model_fingerprint(other)
+    for model in (one, other):
+        for part in model.modules():
+            part.extra_repr = lambda: ""
+    assert model_fingerprint(one) != model_fingerprint(other)
+
+
+def test_a_model_that_ends_in_a_softmax_is_warned_of_once(data):
+    model = Two(nn.Softmax(1))
+    with pytest.warns(UserWarning, match="probabilities.*leave its own out") as found:
+        predict(model, data, batch_size=10)
+    assert len(found) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predict(Two(nn.LogSoftmax(1)), data)
+
+
+def test_frozen_and_exported_models_are_evaluated(data):
+    model = Probe().eval()
+    x = data.images[:4].permute(0, 3, 1, 2) / 255
+    truth = predict(model, data.images[:4])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        frozen = torch.jit.freeze(torch.jit.trace(model, x))
+    exported = torch.export.export(model, (x,)).module()
+    for other in (frozen, exported):
+        torch.testing.assert_close(predict(other, data.images[:4]), truth)

@@ -115,3 +115,24 @@ def test_the_network_of_a_run_that_does_not_name_it(tmp_path):
     (tmp_path / "run.json").write_text('{"details": {}}')
     with pytest.raises(ValueError, match="build it yourself"):
         load_model(tmp_path)
+
+
+def test_a_run_that_leaves_out_the_input_scale_is_not_rebuilt_wrongly(tmp_path):
+    model = nm.build_model("preact_resnet_small", 10, mean=0.1, std=0.2)
+    data, recipe = nm.load("fashion-mini").first(32), nm.Recipe(epochs=1, batch_size=16)
+    details = {"model": "preact_resnet_small", "num_classes": 10}
+    options = {"device": "cpu", "progress": False}
+    nm.fit(model, data, nm.SCHEMES["baseline"], recipe, out=tmp_path / "a", details=details,
+           **options)  # fmt: skip
+    with pytest.raises(ValueError, match=r"normalised its inputs by .*0\.1.*'options'"):
+        load_model(tmp_path / "a")
+    details["options"] = {"mean": 0.1, "std": 0.2}
+    model = nm.build_model("preact_resnet_small", 10, **details["options"])
+    nm.fit(model, data, nm.SCHEMES["baseline"], recipe, out=tmp_path / "b", details=details,
+           **options)  # fmt: skip
+    loaded = load_model(tmp_path / "b")
+    assert torch.equal(nm.predict(loaded, data), nm.predict(model, data))
+    # Nor does another scale go on from its checkpoint.
+    other = nm.build_model("preact_resnet_small", 10)
+    with pytest.raises(ValueError, match="model"):
+        nm.fit(other, data, nm.SCHEMES["baseline"], recipe, out=tmp_path / "b", **options)
