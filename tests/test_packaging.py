@@ -165,6 +165,7 @@ def test_the_wheel_holds_code_data_and_front_end(wheel):
     assert tracked
     assert set(tracked) - names == set()
     assert any(name.endswith(".js") for name in names)
+    assert "nmlib/py.typed" in names
     assert any(name.startswith("nmlib-") and name.endswith("LICENSE") for name in names)
     # And nothing that is not the package.
     assert {name.split("/")[0].split("-")[0] for name in names} == {"nmlib"}

@@ -13,7 +13,7 @@ from nmlib import _checks
 from nmlib.effects import Cells
 from nmlib.measured import read_measured
 from nmlib.provenance import write_text
-from nmlib.schemes import ABLATION, SCHEMES
+from nmlib.schemes import ABLATION, SCHEMES, Switches
 
 __all__ = ["GRID", "LONG", "SWITCHES", "ablation_cells", "measured", "seeds_complete", "store"]
 
@@ -23,7 +23,7 @@ GRID = "grid_cifar10-jpeg_laptop.jsonl"
 LONG = "grid_cifar10-jpeg_long.jsonl"
 """Some of its schemes, trained for three times as many epochs."""
 
-SWITCHES = ("augmentations", "feature_mixing", "noise_injections", "jsd_loss")
+SWITCHES = Switches._fields
 """The columns of the ablation table, in the order of `Scheme.switches`."""
 
 Record = dict[str, Any]
