@@ -195,6 +195,24 @@ def test_flip_bars_of_records(records):
     assert names[:5] == [scheme_label(s) for s in SCHEMES] and names.count("in the paper") == 3
 
 
+def test_a_number_of_the_paper_beyond_the_axis_is_written_at_its_edge(records):
+    ours = FlipBarsDisplay.from_records(records)
+    highest = max(
+        float((m.means(ours.groups) + m.spread(ours.groups)[1]).max()) for m in ours.measured
+    )
+    near = {"nfm": dict.fromkeys(PERTURBATIONS, 1.5 * highest)}
+    display = FlipBarsDisplay.from_records(records, paper=near)
+    (ax,) = drawn(display.plot())
+    assert ax.get_ylim()[1] > 1.5 * highest
+    assert "beyond the axis" not in display.conditions
+    far = {"nfm": near["nfm"] | {"tilt": 10 * highest}}
+    display = FlipBarsDisplay.from_records(records, paper=far)
+    (ax,) = drawn(display.plot())
+    assert ax.get_ylim()[1] == pytest.approx(1.4 * highest)
+    assert f"{10 * highest:.1f}" in [text.get_text() for text in ax.texts]
+    assert "beyond the axis" in display.conditions
+
+
 def test_the_order_is_drawn_as_computed(records):
     display = OrderingDisplay.from_records(records, resamples=20)
     o = display.ordering

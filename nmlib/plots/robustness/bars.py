@@ -44,7 +44,20 @@ class _BarsDisplay(MeasuredDisplay):
     @property
     def _marks(self) -> str:
         several = any(m.seeds > 1 for m in self.measured)
-        return "; whiskers: lowest and highest seed" if several else ""
+        marks = "; whiskers: lowest and highest seed" if several else ""
+        top = self._highest()
+        if top is not None and any((values > top).any() for values in self.paper.values()):
+            marks += "; a number at the upper edge: in the paper, beyond the axis"
+        return marks
+
+    def _highest(self) -> float | None:
+        """Return where the axis ends: single numbers of the paper must not flatten our bars."""
+        if self._top is not None:
+            return self._top
+        ours = max(float(np.nanmax(m.means(self.groups) + m.spread(self.groups)[1]))
+                   for m in self.measured)  # fmt: skip
+        highest = max((float(np.nanmax(v)) for v in self.paper.values()), default=0.0)
+        return 1.4 * ours if highest > 1.6 * ours else None
 
     @property
     def summary(self) -> str:
@@ -80,12 +93,13 @@ class _BarsDisplay(MeasuredDisplay):
                 # A white rim, since the diamond may lie on a black bar.
                 ax.plot(x, self.paper[m.scheme], "D", ms=6.6, mfc="none", mec="white", mew=2.6)
                 style = PAPER_STYLE | {"color": "0.2"}
+                self._number_beyond(ax, x, self.paper[m.scheme])
                 named = not any("paper" in str(a.get_label()) for a in ax.lines)
                 ax.plot(
                     x, self.paper[m.scheme], ms=6, label="in the paper" if named else None, **style
                 )
         ax.set_xticks(at, [short_name(g) for g in self.groups])
-        ax.set_ylim(0, self._top)
+        ax.set_ylim(0, self._highest())
         ax.set_ylabel(self._label)
         ax.grid(axis="y", color="0.9")
         ax.set_axisbelow(True)
@@ -100,6 +114,17 @@ class _BarsDisplay(MeasuredDisplay):
         if figure is not None:
             small_print(figure, wrapped(self.conditions, wide))
         return figure or ax.figure
+
+    def _number_beyond(self, ax: Any, x: Any, values: Any) -> None:
+        """Write the paper's numbers that lie above the axis at its upper edge."""
+        top = self._highest()
+        for place, value in zip(x, values, strict=True):
+            if top is not None and value > top:
+                ax.plot(place, 0.975 * top, "^", ms=5, mfc="none", mec="0.2")
+                ax.text(
+                    place, 0.94 * top, f"{value:.1f}", rotation=90, va="top", ha="center",
+                    fontsize=7.5, color="0.2",
+                )  # fmt: skip
 
     def plotly(self) -> Any:
         """Return the interactive form."""
