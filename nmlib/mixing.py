@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
+from nmlib._devices import sent
 from nmlib.rng import Rng
 
 __all__ = ["CutMix", "Mixup", "Pair", "mix", "mix_labels"]
@@ -177,7 +178,7 @@ def _draw_lam(rng: Rng, alpha: float, beta: float) -> float:
 
 
 def _draw_partner(rng: Rng, x: Tensor) -> Tensor:
-    return torch.from_numpy(rng.fold("partner").numpy().permutation(x.shape[0])).to(x.device)
+    return sent(rng.fold("partner").numpy().permutation(x.shape[0]), x.device)
 
 
 @dataclass(frozen=True)

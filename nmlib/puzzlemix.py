@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks
+from nmlib._devices import sent
 from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model, Pair
 from nmlib.models.modes import evaluating
@@ -427,7 +428,7 @@ class PuzzleMix:
         n = int(choose.choice(fitting))
         lam = float(rng.fold("lam").numpy().beta(self.alpha, self.alpha))
         order = rng.fold("partner").numpy().permutation(len(x))
-        partner = torch.from_numpy(order).to(x.device)
+        partner = sent(order, x.device)
         salient = saliency(x, y, model)
         share = _share(salient, n)
         costs = block_energy(
@@ -445,19 +446,16 @@ class PuzzleMix:
         mask = 1 - cut_grid(*costs) / (self.n_labels - 1)
         source, partner_source = self._moves(salient, order, mask, size)
 
-        def on_device(array: NDArray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(x.device)
-
         def enlarged(array: NDArray) -> NDArray:
             return array.repeat(size // n, 1).repeat(size // n, 2)
 
         kind = torch.promote_types(x.dtype, torch.float32)
         return Pair(
             partner,
-            on_device(enlarged(mask)[:, None]).to(kind),
-            on_device(mask.mean((1, 2))).to(kind),
-            None if source is None else on_device(source),
-            None if partner_source is None else on_device(partner_source),
+            sent(enlarged(mask)[:, None], x.device).to(kind),
+            sent(mask.mean((1, 2)), x.device).to(kind),
+            None if source is None else sent(source, x.device),
+            None if partner_source is None else sent(partner_source, x.device),
         )
 
     def _fitting_blocks(self, size: int) -> list[int]:

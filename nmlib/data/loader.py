@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from nmlib._devices import sent
 from nmlib.data.images import ImageData, row_numbers
 from nmlib.rng import Rng
 
@@ -190,7 +191,7 @@ class Batches:
         if draw.flip is not None and draw.offset is not None:
             columns += [draw.flip.astype(np.int64), draw.offset[:, 0], draw.offset[:, 1]]
         # One transfer for all decisions.
-        table = torch.from_numpy(np.stack(columns)).to(device)
+        table = sent(np.stack(columns), device)
         x = self.data.images[table[0]]
         if len(columns) > 1:
             x = flip_and_crop(x, table[1].bool(), table[2:].T, self.padding)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nmlib._devices import sent
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
 from nmlib.rng import Rng
@@ -144,7 +145,8 @@ class Loop:
                 loss, values = self.objective(x[part], y[part], epoch, step, first + i)
                 # Over processes the gradients are averaged, over parts they are to be summed.
                 (loss * (share * shared.count)).backward()
-            numbers.append(values * values.new_tensor([share, share, share, 1.0]))
+            shares = torch.tensor([share, share, share, 1.0])
+            numbers.append(values * sent(shares, values.device))
         self.optimiser.step()
         self.pending.append(torch.stack(numbers).sum(0) if mine > 1 else numbers[0])
         self.pending_images.append(whole)

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nmlib import _checks
+from nmlib._devices import sent
 from nmlib.mixing import Model
 from nmlib.models.modes import evaluating
 from nmlib.models.norm import adversarial_norm
 from nmlib.rng import Rng
 from nmlib.views._augmix import AugMix
-from nmlib.views._chains import on_device_of
 from nmlib.views._plan import AugMixPlan
 
 
@@ -143,8 +143,8 @@ class AugMax:
                 clean,
                 chains.to(clean.dtype).div_(255),
                 y,
-                on_device_of(draws.mix, x).to(clean.dtype),
-                on_device_of(draws.scores, x).to(clean.dtype),
+                sent(draws.mix, x.device).to(clean.dtype),
+                sent(draws.scores, x.device).to(clean.dtype),
                 steps=self.steps,
                 step_size=self.step_size,
                 extra_steps=self.extra_steps,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import ops
+from nmlib._devices import sent
 from nmlib._threads import run_all, thread_count
 from nmlib.views._plan import OPERATIONS, AugMixPlan, operation_parameter
 
@@ -60,10 +61,6 @@ def check_images(x: Tensor) -> None:
             raise ValueError(f"x must lie in [0, 1], got {low:.8g} ... {high:.8g}; {remedy}")
 
 
-def on_device_of(array: NDArray, x: Tensor) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).to(x.device)
-
-
 def rounded_to_bytes(x: Tensor) -> Tensor:
     # By way of int16, which is faster than straight to bytes.
     return (x.float() * 255).round_().to(torch.int16).to(torch.uint8)
@@ -80,8 +77,8 @@ def fill_views(views: Tensor, x: Tensor, plan: AugMixPlan, piece: slice) -> None
     chains = chains.view(copies, len(x), width, *x.shape[1:])
     mix = plan.mix[:, piece]
     parts = mix[..., None] * plan.weights[:, piece] / 255
-    kept = on_device_of(1 - mix, x).to(precise).view(copies, -1, 1, 1, 1)
-    share = on_device_of(parts, x).to(precise).view(copies, -1, width, 1, 1, 1)
+    kept = sent(1 - mix, x.device).to(precise).view(copies, -1, 1, 1, 1)
+    share = sent(parts, x.device).to(precise).view(copies, -1, width, 1, 1, 1)
     views[0, piece].copy_(x)
     for a in range(copies):
         mixed = clean * kept[a]
@@ -132,10 +129,10 @@ def run_chains(x: Tensor, plan: AugMixPlan, piece: slice = slice(None)) -> Tenso
     where = _positions(values, ends, x)
     images = x
     for t, chains in enumerate(order):
-        images = images.index_select(0, on_device_of(row[chains], x))
+        images = images.index_select(0, sent(row[chains], x.device))
         row[chains] = np.arange(len(row))
         images = _one_step(images, values[t], ends[t], where[t])
-    return images.index_select(0, on_device_of(row, x))
+    return images.index_select(0, sent(row, x.device))
 
 
 def _one_step(
@@ -153,7 +150,7 @@ def _one_step(
         return images[chosen], values[chosen]
 
     def as_bytes(numbers: NDArray[np.float64]) -> Tensor:
-        return on_device_of(numbers.astype(np.uint8), images).view(-1, 1, 1, 1)
+        return sent(numbers.astype(np.uint8), images.device).view(-1, 1, 1, 1)
 
     for name, stretch in (("autocontrast", ops.autocontrast), ("equalize", ops.equalize)):
         made.append(stretch(part(name)[0]))
@@ -162,7 +159,7 @@ def _one_step(
     chosen, threshold = part("solarize")
     inverted = ops.invert(chosen, as_bytes(np.minimum(threshold, 255)))
     if (threshold > 255).any():  # only in plans made by hand: no grey level is that high
-        above = on_device_of(threshold > 255, images).view(-1, 1, 1, 1)
+        above = sent(threshold > 255, images.device).view(-1, 1, 1, 1)
         inverted = torch.where(above, chosen, inverted)
     made.append(inverted)
     if isinstance(where, ops.Positions):
@@ -186,7 +183,7 @@ def _positions(
     size = (x.shape[2], x.shape[3])
     if x.device.type != "cpu":
         found = [_matrices(v, e, size) for v, e in zip(values, ends, strict=True)]
-        return list(on_device_of(np.concatenate(found), x).split([len(f) for f in found]))
+        return list(sent(np.concatenate(found), x.device).split([len(f) for f in found]))
     # All steps in one go: small pieces cost as much as large ones.
     names = ("shear_x", "shear_y", "rotate")
     bounds = [[slice(e[k], e[k + 1]) for e in ends] for k in map(_ORDER.index, names)]
