@@ -235,6 +235,8 @@ def forward(
     _checks.choice("precision", precision, _PRECISIONS)
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size must be an integer >= 1, got {batch_size!r}")
+    weights = (p.dtype for p in model.parameters() if p.is_floating_point())
+    kind = next(weights, torch.float32)
     tensors = itertools.chain(model.parameters(), model.buffers())
     present = next((t.device for t in tensors), torch.device("cpu"))
     target = present if device is None else torch.device(device)
@@ -247,6 +249,7 @@ def forward(
         # A copy to the CPU that does not block would be read before it is there.
         x = part.to(target, non_blocking=target.type != "cpu")
         x = x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
+        x = x.to(kind)
         with torch.autocast(target.type, dtype=narrow, enabled=narrow is not None):
             logits = model(x)
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
@@ -302,6 +305,7 @@ def predict(
         batch_size: Images at a time, >= 1.
         device: Where to compute; by default where the model is.
         precision: "float32", or "bfloat16" or "float16" by autocast. The softmax is float32.
+            A model whose weights are of another type gets its images in that.
 
     Returns:
         (N, K) float32 on the CPU.

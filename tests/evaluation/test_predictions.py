@@ -236,3 +236,12 @@ def test_frozen_and_exported_models_are_evaluated(data):
     exported = torch.export.export(model, (x,)).module()
     for other in (frozen, exported):
         torch.testing.assert_close(predict(other, data.images[:4]), truth)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_models_with_weights_of_another_type(data, dtype):
+    model = Probe()
+    truth = predict(model, data)
+    found = predict(copy.deepcopy(model).to(dtype), data)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, truth, atol=0.05 if dtype == torch.bfloat16 else 1e-4, rtol=0)
