@@ -82,7 +82,7 @@ def test_the_effects_of_the_parts(records):
 def test_what_longer_training_changes(records):
     longer = measured(LONG)
     seeds = seeds_complete(longer)
-    assert seeds == [0, 1] and "(seeds 0 and 1 of Table 2's schemes but AugMax," in WORDS
+    assert seeds == [0, 1, 2] and "(three seeds of Table 2's schemes but AugMax," in WORDS
     both = {(r["scheme"], r["seed"]) for r in longer if r["seed"] in seeds}
     shorter, longer = (
         [r for r in g if (r["scheme"], r["seed"]) in both] for g in (records, longer)
@@ -91,7 +91,8 @@ def test_what_longer_training_changes(records):
     a, b = short.counts, long.counts
     assert (
         f"rises from {short.agreement.rho:.2f} to {long.agreement.rho:.2f}; of "
-        f"{sum(b.values()) - b['tied']} pairs {b['holds']} hold ({a['holds']} at 20 epochs), "
+        f"{sum(b.values()) - b['tied']} pairs {b['holds']} hold ({a['holds']} at 20 epochs, these "
+        f"schemes alone), "
         f"{b['reversed']} are reversed ({a['reversed']}) and {b['open']} cannot be told "
         f"({a['open']})." in WORDS
     )
@@ -102,8 +103,11 @@ def test_what_longer_training_changes(records):
     assert (
         f"NoisyMix goes from {-ahead(short, 'baseline'):.1f} points below the baseline to "
         f"{ahead(long, 'baseline'):.1f} above it, and from {-ahead(short, 'augmix'):.1f} behind "
-        f"AugMix to {-ahead(long, 'augmix'):.1f} (" in WORDS
+        f"AugMix to {-ahead(long, 'augmix'):.1f}; it is ahead of all others (" in WORDS
     )
+    assert {p.verdict for p in long.pairs if p.upper == "noisymix"} == {"holds", "reversed"}
+    assert long.pair("noisymix", "augmix").verdict == "reversed"
+    assert long.counts["reversed"] == 3
 
 
 def test_the_code_of_the_library_part_runs(capsys):

@@ -38,8 +38,9 @@ class _BarsDisplay(MeasuredDisplay):
     _label: ClassVar[str] = "accuracy (%)"
     _words: ClassVar[str] = "Accuracy in percent by family of corruptions."
     _top: ClassVar[float | None] = 100
-    # Inches a group.
+    # Inches a group, and in all.
     _room: ClassVar[float] = 1.15
+    _height: ClassVar[float] = 3.9
 
     @property
     def _marks(self) -> str:
@@ -74,7 +75,7 @@ class _BarsDisplay(MeasuredDisplay):
         figure = None
         wide = 2.2 + self._room * len(self.groups) + 0.12 * len(self.measured)
         if ax is None:
-            figure = new_figure(wide, 3.9)
+            figure = new_figure(wide, self._height)
             ax = figure.add_subplot()
         looks = looks_of([m.scheme for m in self.measured])
         width = 0.82 / len(self.measured)
@@ -238,6 +239,7 @@ class FlipBarsDisplay(_BarsDisplay):
     _words = "Flip probability in percent by perturbation."
     _top = None
     _room = 0.95
+    _height = 3.3
 
     @classmethod
     def from_rows(cls, rows: Rows, *, paper: Paper | None = None) -> FlipBarsDisplay:
