@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
-from nmlib._progress import Progress, reporter
+from nmlib._progress import Progress
 from nmlib.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, Benchmark, corrupt
 from nmlib.data.cifar import read_cifar_c
 from nmlib.data.images import ImageData
@@ -22,7 +23,7 @@ from nmlib.evaluation.chunks import chunk_images, generated, predicted
 from nmlib.evaluation.corruption_report import CLEAN, RECORD, CorruptedSet, CorruptionReport
 from nmlib.evaluation.predictions import Precision, as_data, forward, labelled, model_fingerprint
 from nmlib.evaluation.report import row_key
-from nmlib.evaluation.storage import open_record, write_record
+from nmlib.evaluation.storage import Tell, complete, open_record
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_corruptions"]
@@ -123,7 +124,7 @@ def evaluate_corruptions(
     data = as_data(data)
     names, own = _named_corruptions(corruptions, folder)
     levels = _whole_numbers("severity", severities, range(1, 6))
-    sets = [f"{name}-{level}" for name in names for level in levels]
+    sets = {f"{name}-{level}": (name, level) for name in names for level in levels}
     settings = {
         "data": data.label,
         "data_fingerprint": data.fingerprint,
@@ -142,35 +143,31 @@ def evaluate_corruptions(
         clean = labelled(run(data), data)
         if place is not None:
             clean.save(place / CLEAN)
-        total = len(data) * len(sets)
-        tell, close = reporter(progress, total)
         record["provenance"] = provenance(device=str(where))["provenance"]
         images = data.images.to(where)
         chunk = chunk_images(images[0].numel(), batch_size, _CHUNK_BYTES)
-        try:
-            for name in names:
-                source = None if folder is None else _stored(folder, name, data, verify)
-                for level in levels:
-                    label = f"{name}-{level}"
-                    if label not in record["sets"]:
-                        if source is None:
-                            make: Callable[..., Tensor] = partial(
-                                corrupt, name=name, severity=level,
-                                benchmark=benchmark, seed=seed, frost=frost,
-                            )  # fmt: skip
-                            if name in own:
-                                make = partial(_made, own[name], name, level)
-                            parts = generated(images, chunk, make)
-                        else:
-                            parts = source(level, chunk)
-                        found = predicted(run, parts, len(data), partial(tell, label))
-                        entry = CorruptedSet.of(name, level, labelled(found, data))
-                        record["sets"][label] = entry.record()
-                        write_record(path, record)
-                    tell(label, len(data), len(data))
-        finally:
-            close()
-    return CorruptionReport.from_record(clean, record, sets)
+
+        @functools.lru_cache(maxsize=1)  # all levels are in one file, which is checked once
+        def stored(name: str) -> Callable[[int, int], Iterator[Tensor]]:
+            assert folder is not None
+            return _stored(folder, name, data, verify)
+
+        def parts(name: str, level: int) -> Iterator[Tensor]:
+            if folder is not None:
+                return stored(name)(level, chunk)
+            if name in own:
+                return generated(images, chunk, partial(_made, own[name], name, level))
+            make = partial(
+                corrupt, name=name, severity=level, benchmark=benchmark, seed=seed, frost=frost
+            )
+            return generated(images, chunk, make)
+
+        def measure(label: str, tell: Tell) -> dict[str, Any]:
+            found = predicted(run, parts(*sets[label]), len(data), tell)
+            return CorruptedSet.of(*sets[label], labelled(found, data)).record()
+
+        complete(path, record, list(sets), len(data), progress, measure)
+    return CorruptionReport.from_record(clean, record, list(sets))
 
 
 def _named_corruptions(

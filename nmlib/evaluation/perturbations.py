@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nmlib._progress import Progress, reporter
+from nmlib import _checks
+from nmlib._progress import Progress
 from nmlib.corruptions import PERTURBATIONS, Benchmark, frame_count, perturbation_sequence
 from nmlib.data.cifar import read_cifar_p
 from nmlib.data.images import ImageData
@@ -19,7 +20,7 @@ from nmlib.evaluation.chunks import chunk_images, generated, predicted
 from nmlib.evaluation.perturbation_report import RECORD, PerturbationReport, PerturbedSet
 from nmlib.evaluation.predictions import Precision, as_data, forward, model_fingerprint
 from nmlib.evaluation.report import row_key
-from nmlib.evaluation.storage import open_record, write_record
+from nmlib.evaluation.storage import Tell, complete, open_record
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_perturbations"]
@@ -81,7 +82,7 @@ def evaluate_perturbations(
     [('translate', 16), ('tilt', 31)]
     """
     data = as_data(data)
-    names = tuple(dict.fromkeys(perturbations))
+    names = _checks.as_tuple(perturbations)
     if not names:
         raise ValueError("no perturbation was given")
     for name in names:
@@ -105,33 +106,27 @@ def evaluate_perturbations(
     with forward(model, batch_size=batch_size, device=device, precision=precision) as (run, where):
         record = open_record(path, settings, row_key(model, data, key))
         record["provenance"] = provenance(device=str(where))["provenance"]
-        tell, close = reporter(progress, len(data) * len(names))
         images = data.images.to(where)
-        try:
-            for name in names:
-                noise = "noise" in name
-                if name not in record["sets"]:
-                    row = images[0].numel() * frame_count(name, benchmark)
-                    chunk = chunk_images(row, 1, _CHUNK_BYTES)
-                    if folder is None:
-                        make = partial(
-                            perturbation_sequence, name=name, benchmark=benchmark, seed=seed,
-                            difficulty=difficulty if noise else 1, crop=crop,
-                        )  # fmt: skip
-                        parts = generated(images, chunk, make)
-                    else:
-                        parts = _stored(folder, name, data, chunk)
 
-                    def classes(part: Tensor) -> Tensor:
-                        return run(part.flatten(0, 1)).argmax(1).reshape(len(part), -1).cpu()
+        def parts(name: str) -> Iterator[Tensor]:
+            row = images[0].numel() * frame_count(name, benchmark)
+            chunk = chunk_images(row, 1, _CHUNK_BYTES)
+            if folder is not None:
+                return _stored(folder, name, data, chunk)
+            make = partial(
+                perturbation_sequence, name=name, benchmark=benchmark, seed=seed,
+                difficulty=difficulty if "noise" in name else 1, crop=crop,
+            )  # fmt: skip
+            return generated(images, chunk, make)
 
-                    found = predicted(classes, parts, len(data), partial(tell, name))
-                    entry = PerturbedSet.of(name, found, 1 if noise else difficulty)
-                    record["sets"][name] = entry.record()
-                    write_record(path, record)
-                tell(name, len(data), len(data))
-        finally:
-            close()
+        def classes(part: Tensor) -> Tensor:
+            return run(part.flatten(0, 1)).argmax(1).reshape(len(part), -1).cpu()
+
+        def measure(name: str, tell: Tell) -> dict[str, Any]:
+            found = predicted(classes, parts(name), len(data), tell)
+            return PerturbedSet.of(name, found, 1 if "noise" in name else difficulty).record()
+
+        complete(path, record, names, len(data), progress, measure)
     return PerturbationReport.from_record(record, names)
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nmlib._progress import Progress, reporter
 from nmlib.provenance import write_text
 
-__all__ = ["open_record", "pack", "unpack", "write_record"]
+__all__ = ["complete", "open_record", "pack", "unpack", "write_record"]
+
+
+Tell = Callable[[int, int], None]
 
 
 def pack(values: NDArray[np.uint8]) -> str:
@@ -72,6 +77,36 @@ def open_record(
             "or remove it"
         )
     return record
+
+
+def complete(
+    path: Path | None,
+    record: dict[str, Any],
+    names: Sequence[str],
+    images: int,
+    progress: Progress,
+    measure: Callable[[str, Tell], dict[str, Any]],
+) -> None:
+    """Measure the sets that a record lacks and store each as soon as it is done.
+
+    Args:
+        path: Of the record, or None.
+        record: Gets the sets.
+        names: Of the sets wanted.
+        images: In each set.
+        progress: As for `evaluate_corruptions`.
+        measure: (name of a set, `tell`) -> what is stored of it; `tell(done, images)` may be called
+            on the way.
+    """
+    tell, close = reporter(progress, images * len(names))
+    try:
+        for name in names:
+            if name not in record["sets"]:
+                record["sets"][name] = measure(name, partial(tell, name))
+                write_record(path, record)
+            tell(name, images, images)
+    finally:
+        close()
 
 
 def _plain(name: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -130,3 +130,11 @@ def test_bad_requests(data):
     with pytest.raises(ValueError, match="benchmark"):
         evaluate_perturbations(Colours(), data, benchmark="cifra")
     assert torch.is_tensor(data.images)
+
+
+def test_one_name_may_stand_alone_and_a_report_be_saved_later(data, tmp_path):
+    found = evaluate_perturbations(Colours(), data.first(5), perturbations="tilt", seed=4)
+    assert [s.perturbation for s in found.sets] == ["tilt"]
+    read = PerturbationReport.read(found.save(tmp_path / "new"))
+    assert read.rows == found.rows
+    assert read.provenance == found.provenance
