@@ -143,8 +143,8 @@ class Noise:
         return field
 
 
-# Entries that one stream draws, and entries at a time: these stay in a core's own cache.
-_BLOCK, _TILE = 1 << 18, 1 << 15
+# Entries that one stream draws: few enough to stay in a core's own cache.
+_BLOCK = 1 << 18
 
 
 def _image_field(
@@ -165,8 +165,8 @@ def _image_field(
         stop = min(start + _BLOCK, flat.numel())
         while start < stop:
             view = start // each
-            end = min(start + _TILE, stop, (view + 1) * each)
-            _draw_tile(flat[start:end], uniforms, normals, factors[view], sparsity, uniform)
+            end = min(stop, (view + 1) * each)
+            _draw_part(flat[start:end], uniforms, normals, factors[view], sparsity, uniform)
             start = end
 
     run_all(fill, range(0, flat.numel(), _BLOCK))
@@ -178,8 +178,8 @@ def _image_field(
     return flat.view(like.shape).to(like.dtype)
 
 
-def _draw_tile(
-    tile: Tensor,
+def _draw_part(
+    part: Tensor,
     uniforms: np.random.Generator,
     normals: torch.Generator,
     factor: float,
@@ -188,21 +188,21 @@ def _draw_tile(
 ) -> None:
     """Fill a piece of a field: `factor` times a sparse normal or uniform variable."""
     if uniform:
-        uniforms.random(out=tile.numpy(), dtype=np.float32)
-        tile.sub_(0.5)
+        uniforms.random(out=part.numpy(), dtype=np.float32)
+        part.sub_(0.5)
         # For u uniform on (-1, 1), |u| lies below s with probability s, and (|u| - s) / (1 - s) is
         # uniform again above; here all are halves of that.
         if sparsity:
-            tile.copy_(torch.nn.functional.softshrink(tile, sparsity / 2))
-        tile.mul_(2 * factor / (1 - sparsity))
+            part.copy_(torch.nn.functional.softshrink(part, sparsity / 2))
+        part.mul_(2 * factor / (1 - sparsity))
         return
-    tile.normal_(0.0, 1.0, generator=normals)
-    tile.mul_(factor)
+    part.normal_(0.0, 1.0, generator=normals)
+    part.mul_(factor)
     if sparsity:
-        keep = torch.empty_like(tile)
+        keep = torch.empty_like(part)
         uniforms.random(out=keep.numpy(), dtype=np.float32)
         # A product of floats is several times faster than a choice by booleans.
-        tile.mul_(keep.ge_(sparsity))
+        part.mul_(keep.ge_(sparsity))
 
 
 def inject(h: Tensor, noise: NoiseDraw | Noise | None, rng: Rng | None = None) -> Tensor:
