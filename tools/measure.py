@@ -1,6 +1,7 @@
 """Measure figures/data again: `python tools/measure.py [NAME ...]`; hours, if all.
 
-One line for each file: its name, the command that makes it, and its minutes on two cores.
+One line for each file: its name, the command that makes it, and its minutes on two cores. Those
+that end in `_gpu` are run when named.
 `tools/make_figures.py` draws the pictures.
 
 Not here, as their data do not come with the project: the grid of schemes,
@@ -39,17 +40,40 @@ FILES = {
     ),
 }
 
+# The same on a GPU, and only if asked for by name.
+ON_GPU = {
+    "augmix_speed_gpu": (
+        "benchmarks/augmix.py --device cuda --out figures/data/augmix_speed_gpu.json",
+        3,
+    ),
+    "corruptions_speed_gpu": (
+        "benchmarks/corruptions.py --device cuda --out figures/data/corruptions_speed_gpu.json",
+        2,
+    ),
+    "evaluation_speed_gpu": (
+        "benchmarks/evaluation.py --device cuda --precision bfloat16 "
+        "--out figures/data/evaluation_speed_gpu.json",
+        3,
+    ),
+    "training_speed_gpu": (
+        "benchmarks/training.py --device cuda --variants "
+        "--models preact_resnet18:128 wrn28_4:128 --out figures/data/training_speed_gpu.json",
+        8,
+    ),
+}
+
 
 def main() -> None:
     """Run the commands of all files, or of those named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FILES))
+    every = FILES | ON_GPU
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(every))
     names = parser.parse_args().names or list(FILES)
-    unknown = set(names) - set(FILES)
+    unknown = set(names) - set(every)
     if unknown:
-        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(FILES)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(every)}")
     for name in names:
-        command, minutes = FILES[name]
+        command, minutes = every[name]
         print(f"== {name}: {command} (about {minutes} min)", flush=True)
         subprocess.run([sys.executable, *shlex.split(command)], cwd=ROOT, check=True)
 
