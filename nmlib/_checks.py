@@ -44,8 +44,9 @@ def choice(name: str, value: str, allowed: Iterable[str]) -> None:
     """Raise ValueError for a value outside `allowed`, suggesting the nearest."""
     allowed = list(allowed)
     if value not in allowed:
-        near = difflib.get_close_matches(str(value), allowed, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        by_lower = {option.lower(): option for option in allowed}
+        near = difflib.get_close_matches(str(value).lower(), by_lower, n=1)
+        hint = f"; did you mean {by_lower[near[0]]!r}?" if near else "."
         raise ValueError(f"unknown {name} {value!r}{hint} Choose from: {', '.join(allowed)}")
 
 

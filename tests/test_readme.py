@@ -10,8 +10,7 @@ from nmlib import SCHEMES
 from nmlib.effects import effects
 from nmlib.paper import SWITCHES, ablation
 from nmlib.plots.scheme_table import SchemeTableDisplay
-from nmlib.reproduction import ablation_cells, measured, seeds_complete
-from nmlib.reproduction.measured import LONG
+from nmlib.reproduction import SHORT, ablation_cells, measured, seeds_complete
 from nmlib.reproduction.ordering import paper_ordering, published
 from nmlib.rng import Rng
 
@@ -22,6 +21,11 @@ WORDS = " ".join(TEXT.split())
 @pytest.fixture(scope="module")
 def records():
     return measured()
+
+
+@pytest.fixture(scope="module")
+def shorter():
+    return measured(SHORT)
 
 
 def test_the_rows_of_the_schemes(records):
@@ -42,26 +46,39 @@ def test_the_rows_of_the_schemes(records):
 
 
 def test_the_counts_of_pairs(records):
-    grid = [r for r in records if r["scheme"] in SCHEMES]
-    robust = paper_ordering(grid, resamples=2).counts
+    assert seeds_complete(records) == [0, 1, 2] and "Every scheme, three seeds each," in WORDS
+    assert {r["scheme"] for r in records} == {*SCHEMES}
+    order = paper_ordering(records, resamples=2)
+    robust = order.counts
     clear = sum(robust.values()) - robust["tied"]
     assert (
         f"Of the {clear} pairs of schemes that the paper tells apart by robust accuracy, "
         f"{robust['holds']} stand in the same order here, {robust['reversed']} in the opposite "
         f"one, and {robust['open']} cannot be told (" in WORDS
     )
-    own = paper_ordering([r for r in grid if r["scheme"] != "augmax"], resamples=2).counts
+    own = paper_ordering([r for r in records if r["scheme"] != "augmax"], resamples=2).counts
     assert (
         f"(without AugMax, whose number the paper copied: {own['holds']}, {own['reversed']} and "
         f"{own['open']} of {sum(own.values()) - own['tied']})" in WORDS
     )
-    flips = paper_ordering(grid, "flip_probability", resamples=2).counts
-    assert flips["reversed"] == 0
-    assert f"{flips['holds']} of {sum(flips.values())} pairs hold and none is reversed" in WORDS
+    ahead = order.ours["noisymix"].mean() - order.ours["baseline"].mean()
+    assert f"NoisyMix is ahead of the baseline by {ahead:.1f} points and of every other" in WORDS
+    verdicts = {name: order.pair("noisymix", name).verdict for name in order.schemes[1:]}
+    behind = {name for name, verdict in verdicts.items() if verdict != "holds"}
+    assert behind == {"augmix", "augmax"}
+    assert "every other scheme of Table 2 but AugMix and AugMax;" in WORDS
+    found = {(r["scheme"], r["seed"]): r["robust_accuracy"] for r in records}
+    apart = [found["noisymix", seed] - found["augmix_no_jsd", seed] for seed in range(3)]
+    assert min(apart) < 0 < max(apart) and "AugMix without the JSD loss, which is" in WORDS
+    commits = {r["provenance"]["commit"][:7] for r in records}
+    assert commits == {"fdde22a"} and "commit fdde22a" in WORDS
+    flips = paper_ordering(records, "flip_probability", resamples=2).counts
+    assert flips["reversed"] == 1
+    assert f"{flips['holds']} of {sum(flips.values())} pairs hold and one is reversed" in WORDS
 
 
-def test_the_effects_of_the_parts(records):
-    both = [ablation_cells(records), ablation()]
+def test_the_effects_of_the_parts(shorter):
+    both = [ablation_cells(shorter), ablation()]
     ours, paper = (
         effects(cells, Rng(0), resamples=2, without=[(SWITCHES[0], SWITCHES[3])]) for cells in both
     )
@@ -79,35 +96,16 @@ def test_the_effects_of_the_parts(records):
         assert said in WORDS
 
 
-def test_what_longer_training_changes(records):
-    longer = measured(LONG)
-    seeds = seeds_complete(longer)
-    assert seeds == [0, 1, 2] and "(three seeds of Table 2's schemes but AugMax," in WORDS
-    both = {(r["scheme"], r["seed"]) for r in longer if r["seed"] in seeds}
-    shorter, longer = (
-        [r for r in g if (r["scheme"], r["seed"]) in both] for g in (records, longer)
-    )
-    short, long = (paper_ordering(g, resamples=2) for g in (shorter, longer))
-    a, b = short.counts, long.counts
+def test_what_longer_training_changed(records, shorter):
+    long = paper_ordering(records, resamples=2)
+    short = paper_ordering([r for r in shorter if r["scheme"] in SCHEMES], resamples=2)
+    ahead = short.ours["noisymix"].mean() - short.ours["baseline"].mean()
     assert (
-        f"rises from {short.agreement.rho:.2f} to {long.agreement.rho:.2f}; of "
-        f"{sum(b.values()) - b['tied']} pairs {b['holds']} hold ({a['holds']} at 20 epochs, these "
-        f"schemes alone), "
-        f"{b['reversed']} are reversed ({a['reversed']}) and {b['open']} cannot be told "
-        f"({a['open']})." in WORDS
+        f"NoisyMix was {-ahead:.1f} points below the baseline, and of the same pairs "
+        f"{short.counts['holds']} held and {short.counts['reversed']} were reversed (" in WORDS
     )
-
-    def ahead(order, other):
-        return order.ours["noisymix"].mean() - order.ours[other].mean()
-
-    assert (
-        f"NoisyMix goes from {-ahead(short, 'baseline'):.1f} points below the baseline to "
-        f"{ahead(long, 'baseline'):.1f} above it, and from {-ahead(short, 'augmix'):.1f} behind "
-        f"AugMix to {-ahead(long, 'augmix'):.1f}; it is ahead of all others (" in WORDS
-    )
-    assert {p.verdict for p in long.pairs if p.upper == "noisymix"} == {"holds", "reversed"}
-    assert long.pair("noisymix", "augmix").verdict == "reversed"
-    assert long.counts["reversed"] == 3
+    assert {(p.upper, p.lower) for p in short.pairs} == {(p.upper, p.lower) for p in long.pairs}
+    assert f"was {short.agreement.rho:.2f} then and is {long.agreement.rho:.2f} now" in WORDS
 
 
 def test_the_code_of_the_library_part_runs(capsys):

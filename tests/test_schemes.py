@@ -355,7 +355,13 @@ def test_every_scheme_trains_a_network_with_batch_statistics(table):
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("noisymx", "noisymix"), ("aug_mix", "augmix"), ("puzzle_mix", "puzzlemix"), ("NFM", None)],
+    [
+        ("noisymx", "noisymix"),
+        ("aug_mix", "augmix"),
+        ("puzzle_mix", "puzzlemix"),
+        ("NFM", "nfm"),
+        ("qqq", None),
+    ],
 )
 def test_unknown_names_suggest_the_nearest(name, near):
     hint = f"did you mean '{near}'" if near else "Choose from: baseline"

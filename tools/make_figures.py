@@ -63,7 +63,7 @@ from nmlib.plots.theory import RemainderDisplay, TrainedTermsDisplay  # noqa: E4
 from nmlib.plots.toy_study import ToyScreenDisplay, ToyStudyDisplay  # noqa: E402
 from nmlib.provenance import rename_into, write_json, write_text  # noqa: E402
 from nmlib.reproduction import measured  # noqa: E402
-from nmlib.reproduction.measured import GRID, LONG  # noqa: E402
+from nmlib.reproduction.measured import GRID, SHORT  # noqa: E402
 from nmlib.schemes import ABLATION  # noqa: E402
 
 LOCK = "figures.lock.json"
@@ -102,30 +102,28 @@ class Drawing:
 # -- what the displays are made of ----------------------------------------------------------------
 
 
-def grid(*schemes: str) -> list[dict[str, Any]]:
-    """Return the records of the measured grid; all of these schemes must be in it."""
-    if GRID not in files.measured_files():
-        raise NotYet(f"figures/data/{GRID} is not there yet")
-    records = measured()
+def grid(*schemes: str, name: str = GRID) -> list[dict[str, Any]]:
+    """Return the records of a measured grid; all of these schemes must be in it."""
+    if name not in files.measured_files():
+        raise NotYet(f"figures/data/{name} is not there yet")
+    records = measured(name)
     lacking = sorted({*schemes} - {record["scheme"] for record in records})
     if lacking:
-        raise NotYet(f"figures/data/{GRID} has no cell of {', '.join(lacking)} yet")
+        raise NotYet(f"figures/data/{name} has no cell of {', '.join(lacking)} yet")
     return records
 
 
-def with_ours(display: Any, paper: Callable[[], Shown], *schemes: str) -> Shown:
+def ablation() -> list[dict[str, Any]]:
+    """Return the records with every row of Table 4."""
+    return grid(*ABLATION, name=SHORT)
+
+
+def or_paper(ours: Callable[[], Shown], paper: Callable[[], Shown]) -> Shown:
     """Return the display with our results beside the paper's, or the paper's alone."""
     try:
-        return display.from_records(grid(*(schemes or ABLATION)))
+        return ours()
     except NotYet:
         return paper()
-
-
-def longer() -> list[dict[str, Any]]:
-    """Return the records of the longer training."""
-    if LONG not in files.measured_files():
-        raise NotYet(f"figures/data/{LONG} is not there yet")
-    return measured(LONG)
 
 
 CHIEF = ("baseline", "nfm", "augmix", "noisymix")
@@ -216,16 +214,22 @@ def terms() -> Shown:
 FIGURES: dict[str, Drawing] = {
     "table4": Drawing(
         "Table 4, the ablation: ticks and gains",
-        lambda: with_ours(AblationTableDisplay, AblationTableDisplay.from_paper), (GRID,),
+        lambda: or_paper(
+            lambda: AblationTableDisplay.from_records(ablation()), AblationTableDisplay.from_paper
+        ), (SHORT,),
         page=True,
     ),
     "waterfall": Drawing(
         "From the bare network to NoisyMix, part by part",
-        lambda: with_ours(WaterfallDisplay, WaterfallDisplay.from_paper), (GRID,),
+        lambda: or_paper(
+            lambda: WaterfallDisplay.from_records(ablation()), WaterfallDisplay.from_paper
+        ), (SHORT,),
     ),
     "effects": Drawing(
         "Effects and interactions of the four parts, with intervals",
-        lambda: with_ours(EffectsDisplay, EffectsDisplay.from_paper), (GRID,),
+        lambda: or_paper(
+            lambda: EffectsDisplay.from_records(ablation()), EffectsDisplay.from_paper
+        ), (SHORT,),
     ),
     "interactions_paper": Drawing(
         "Interactions of the four parts in Table 4", InteractionDisplay.from_paper,
@@ -233,11 +237,11 @@ FIGURES: dict[str, Drawing] = {
     ),
     "interactions": Drawing(
         "Interactions of the four parts in our rows",
-        lambda: InteractionDisplay.from_records(grid(*ABLATION)), (GRID,),
+        lambda: InteractionDisplay.from_records(ablation()), (SHORT,),
     ),
     "precision": Drawing(
         "What more seeds and more test images would say",
-        lambda: PrecisionDisplay.from_records(grid(*ABLATION)), (GRID,),
+        lambda: PrecisionDisplay.from_records(ablation()), (SHORT,),
     ),
     "fig1": Drawing(
         "Fig. 1 of the paper, redrawn from Table 1", AccuracyScatterDisplay.fig1, page=True,
@@ -252,13 +256,15 @@ FIGURES: dict[str, Drawing] = {
         "Is the order of the schemes the paper's?",
         lambda: OrderingDisplay.from_records(grid("baseline", "noisymix")), (GRID,),
     ),
+    "ordering_short": Drawing(
+        "Is the order the paper's after a third of the training?",
+        lambda: OrderingDisplay.from_records(grid("baseline", "noisymix", name=SHORT)), (SHORT,),
+    ),
     "length": Drawing(
         "What training three times as long gives",
-        lambda: LengthDisplay.from_records(grid(*CHIEF), longer(), schemes=CHIEF), (GRID, LONG),
-    ),
-    "ordering_long": Drawing(
-        "Is the order the paper's after training three times as long?",
-        lambda: OrderingDisplay.from_records(longer()), (LONG,),
+        lambda: LengthDisplay.from_records(
+            grid(*CHIEF, name=SHORT), grid(*CHIEF), schemes=CHIEF
+        ), (SHORT, GRID),
     ),
     "radar": Drawing(
         "Accuracy under each corruption",
@@ -277,9 +283,9 @@ FIGURES: dict[str, Drawing] = {
     ),
     "differences": Drawing(
         "Gain over the baseline under each corruption",
-        lambda: with_ours(
-            CorruptionDifferenceDisplay, lambda: CorruptionDifferenceDisplay.from_table(7),
-            "baseline", "noisymix",
+        lambda: or_paper(
+            lambda: CorruptionDifferenceDisplay.from_records(grid("baseline", "noisymix")),
+            lambda: CorruptionDifferenceDisplay.from_table(7),
         ), (GRID,), page=True,
     ),
     "toy_study": Drawing(

@@ -4,10 +4,10 @@ One line for each file: its name, the command that makes it, and its minutes on 
 that end in `_gpu` are run when named.
 `tools/make_figures.py` draws the pictures.
 
-Not here, as their data do not come with the project: the grid of schemes,
-`nmlib reproduce schemes --budget laptop --seeds 3 --root FOLDER --label NAME --records FILE` and
-then the same with `table4` (a night; FILE is figures/data/grid_NAME_laptop.jsonl), and the public
-ResNet-20 under the corruptions.
+Not here, as their data do not come with the project: the grids,
+`nmlib reproduce schemes --budget long --seeds 3 --root FOLDER --label NAME --records FILE` (a day;
+FILE is figures/data/grid_NAME_long.jsonl) and the same with `--budget laptop`, then with `table4`
+(a night; grid_NAME_laptop.jsonl), and the public ResNet-20 under the corruptions.
 """
 
 from __future__ import annotations

@@ -80,6 +80,11 @@ def _run(options: argparse.Namespace) -> int:
         data = data.first(options.limit)
     model, key = _stored_model(options.checkpoint, options.model, len(data.classes))
     if options.scheme is not None:
+        if key["scheme"] not in (None, options.scheme):
+            raise ValueError(
+                f"{options.checkpoint} was trained with scheme {key['scheme']!r}, not "
+                f"{options.scheme!r}; leave out --scheme"
+            )
         key["scheme"] = options.scheme
     shared = {
         "seed": options.seed, "batch_size": options.batch_size, "precision": options.precision,

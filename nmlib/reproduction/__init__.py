@@ -5,12 +5,21 @@ from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.cluster import run_on_cluster
 from nmlib.reproduction.experiments import EXPERIMENTS, Experiment, cells
 from nmlib.reproduction.grid import collect, run_grid
-from nmlib.reproduction.measured import ablation_cells, measured, seeds_complete, store
+from nmlib.reproduction.measured import (
+    GRID,
+    SHORT,
+    ablation_cells,
+    measured,
+    seeds_complete,
+    store,
+)
 from nmlib.reproduction.placing import LabTable, lab_table
 from nmlib.reproduction.progress import CellFailed, Progress, result_words
 
 __all__ = [
     "EXPERIMENTS",
+    "GRID",
+    "SHORT",
     "AblationLab",
     "Cell",
     "CellFailed",

@@ -56,6 +56,13 @@ def _compared(model: str) -> dict[str, Scheme]:
     return chosen
 
 
+def _suited(scheme: Scheme, dataset: str, model: str) -> Scheme:
+    """Return the scheme with what its authors change for a data set and network."""
+    if scheme.name == "augmax" and dataset == "cifar100" and not model.startswith("wrn"):
+        return replace(scheme, stability=1.0)
+    return scheme
+
+
 def _both(model: str) -> tuple[Experiment, ...]:
     return tuple(Experiment(name, model, _compared(model)) for name in ("cifar10", "cifar100"))
 
@@ -137,7 +144,8 @@ def cells(
             for name, scheme in experiment.schemes.items():
                 if wanted is None or name in wanted:
                     found[data, network, name, seed] = Cell(
-                        data, network, scheme, seed, budget, experiment.perturbations,
+                        data, network, _suited(scheme, data, network), seed, budget,
+                        experiment.perturbations,
                         None if root is None else str(root), label,
                     )  # fmt: skip
     return list(found.values())

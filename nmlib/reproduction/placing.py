@@ -17,7 +17,7 @@ from nmlib.measured import measured_files
 from nmlib.paper import ARXIV, ablation
 from nmlib.paper._tables import numbers
 from nmlib.reproduction.ablation_lab import AblationLab, LabResult, LabSettings
-from nmlib.reproduction.measured import GRID, measured
+from nmlib.reproduction.measured import SHORT, measured
 from nmlib.schemes import ABLATION, Switches
 
 __all__ = ["COLUMNS", "LabRow", "LabTable", "Placed", "lab_table"]
@@ -178,7 +178,7 @@ def lab_table(
     (10, 24.4)
     """
     if records is None:
-        records = measured() if GRID in measured_files() else []
+        records = measured(SHORT) if SHORT in measured_files() else []
     records = [r for r in records if r["scheme"] in ABLATION]
     paper, grid = _paper(), _grid(records)
     results = {} if lab is None else dict(lab.results)

@@ -55,6 +55,14 @@ def test_a_checkpoint_and_a_state_dict(run, tmp_path):
     assert other.key["seed"] is None
 
 
+def test_a_run_is_not_said_to_be_of_another_scheme(run, tmp_path, capsys):
+    assert evaluate(run, tmp_path / "a", *FEW, "--scheme", "noisymix") != 0
+    said = capsys.readouterr().err
+    assert "was trained with scheme 'mixup', not 'noisymix'; leave out --scheme" in said
+    assert not (tmp_path / "a").exists()
+    assert evaluate(run, tmp_path / "b", *FEW, "--scheme", "mixup") == 0
+
+
 def test_files_of_ones_own(run, tmp_path):
     made = ["corrupt", *DATA, "--limit", "12", "--corruptions", "fog", "contrast", "--quiet"]
     assert main([*made, "--out", str(tmp_path / "c")]) == 0

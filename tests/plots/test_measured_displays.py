@@ -15,6 +15,7 @@ from nmlib.plots.paper import (
     InteractionDisplay,
     WaterfallDisplay,
 )
+from nmlib.plots.paper.style import OURS
 from nmlib.plots.shown import png
 from nmlib.schemes import ABLATION
 
@@ -62,6 +63,33 @@ def test_the_scatter_never_calls_our_data_cifar():
     display = AccuracyScatterDisplay.from_records(GRIDS[2])
     clean = [100 * r["clean_accuracy"] for r in GRIDS[2] if r["scheme"] == "cutmix"]
     assert display.ours["CutMix"][0] == pytest.approx(np.mean(clean))
+
+
+def test_names_in_the_scatter_stand_by_their_own_points():
+    display = AccuracyScatterDisplay.from_table(
+        2, "CIFAR-10", "CIFAR-10-C",
+        ours={"Puzzle Mix": (70.7, 57.0), "CutMix": (70.8, 56.1), "Mixup": (71.3, 57.4)},
+    )  # fmt: skip
+    figure = display.plot()
+    figure.canvas.draw()
+    ax = figure.axes[0]
+    to_pixels = ax.transData.transform
+    points = {(m, True): to_pixels(xy) for m, xy in display.ours.items()}
+    for method, pair in display.paper.items():
+        points[method, False] = to_pixels([float(n.value) for n in pair])
+    texts = {(t.get_text(), t.get_color() == OURS): t for t in ax.texts}
+    assert set(texts) == set(points)
+    led = [to_pixels(line.get_xydata()[0]) for line in ax.lines if line.get_color() == "0.75"]
+    for key, text in texts.items():
+        assert (text.get_style() == "normal") == key[1]
+        box = text.get_window_extent()
+
+        def away(point, box=box):
+            x, y = np.clip(point, box.min, box.max)
+            return np.hypot(x - point[0], y - point[1])
+
+        if not any(np.allclose(points[key], start) for start in led):
+            assert min(points, key=lambda k: away(points[k])) == key
 
 
 def test_ablation_gains_are_paired_means():

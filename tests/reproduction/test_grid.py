@@ -1,6 +1,7 @@
 """Grids of cells: run once, resumed, killed, failed."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import multiprocessing
@@ -72,6 +73,16 @@ def test_wide_resnets_get_the_noise_of_their_own():
     (narrow,) = cells("table2", schemes=["nfm"], dataset="cifar10", seeds=[3])
     wide = cells("table3", budget="paper", schemes=["nfm"], seeds=[3])[0]
     assert (narrow.scheme.noise.additive, wide.scheme.noise.additive) == (0.4, 1.0)
+
+
+def test_augmax_compares_less_on_cifar100():
+    chosen = {c.dataset: c.scheme for c in cells("table2", budget="paper", schemes=["augmax"])}
+    assert {data: s.stability for data, s in chosen.items()} == {"cifar10": 10, "cifar100": 1}
+    assert chosen["cifar100"] == dataclasses.replace(chosen["cifar10"], stability=1.0)
+    wide = cells("table10", budget="paper", schemes=["augmax", "augmix"], seeds=1)
+    assert [c.scheme.stability for c in wide] == [12, 10]
+    other = cells("schemes", dataset="cifar100", schemes=["augmax"], seeds=1)
+    assert [c.scheme.stability for c in other] == [1]
 
 
 @pytest.mark.parametrize(

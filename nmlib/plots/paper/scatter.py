@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nmlib import _checks
 from nmlib.paper._tables import SPECS, Number, numbers
 from nmlib.plots.paper.style import OURS, diamond, in_paper, note
+from nmlib.plots.robustness.words import PAPER_COLOUR
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import new_figure
 from nmlib.reproduction.compared import PAPER_NAMES, conditions, scheme_values
@@ -116,6 +118,15 @@ class AccuracyScatterDisplay(Shown):
         return f"accuracy on {data}{' (paper)' if self.ours else ''} (%)"
 
     @property
+    def _names(self) -> list[_Name]:
+        """How each point is named, first the paper's."""
+        # Beside ours, the paper's names look like its numbers elsewhere.
+        among = bool(self.ours)
+        paper = [_Name(m, m == "NoisyMix", PAPER_COLOUR if among else "black", among)
+                 for m in self.paper]  # fmt: skip
+        return paper + [_Name(m, m == "NoisyMix", OURS) for m in self.ours]
+
+    @property
     def _ours_words(self) -> str:
         data = self.conditions.split(",")[0]
         return f"ours: {data}" if data else "ours"
@@ -124,7 +135,7 @@ class AccuracyScatterDisplay(Shown):
         """Draw the methods; bars reach from the lowest to the highest seed where printed."""
         figure = new_figure(7.6, 5.4)
         ax = figure.subplots()
-        points, labels, spans = [], [], []
+        points, spans = [], []
         for method, (a, b) in self.paper.items():
             x, y = float(a.value), float(b.value)
             bars: dict[str, Any] = {}
@@ -138,14 +149,12 @@ class AccuracyScatterDisplay(Shown):
             look["fmt"] = look.pop("marker")
             ax.errorbar(x, y, **bars, elinewidth=0.9, **look)
             points.append((x, y))
-            labels.append((method, heavy))
             if bars:
                 spans += [((float(a.low), y), (float(a.high), y))]
                 spans += [((x, float(b.low)), (x, float(b.high)))]
-        for method, (x, y) in self.ours.items():
+        for x, y in self.ours.values():
             ax.plot(x, y, "o", ms=7, color=OURS)
             points.append((x, y))
-            labels.append((f"{method} (ours)", method == "NoisyMix"))
         ax.margins(0.12)
         ax.set_xlabel(self._axis(self.x))
         ax.set_ylabel(self._axis(self.y))
@@ -159,7 +168,7 @@ class AccuracyScatterDisplay(Shown):
         note(figure, f"paper: Table {self.table}, {SPECS[self.table].network}{spread}" + (
             f"; ours: {self.conditions}" if self.conditions else ""))  # fmt: skip
         figure.canvas.draw()
-        _label(ax, points, labels, spans)
+        _label(ax, points, self._names, spans)
         return figure
 
     def plotly(self) -> Any:
@@ -178,18 +187,18 @@ class AccuracyScatterDisplay(Shown):
                     hovertemplate="%{text}<br>%{x:.1f} %<br>%{y:.1f} %",
                 )  # fmt: skip
         width, height, margin = 760, 540, {"l": 70, "r": 30, "t": 40, "b": 70}
-        names = [(m, m == "NoisyMix") for m in theirs]
-        names += [(f"{m} (ours)", m == "NoisyMix") for m in self.ours]
         points = np.array([*theirs.values(), *self.ours.values()])
         low, reach = points.min(0), np.ptp(points, axis=0)
         start, end = low - 0.12 * reach, low + 1.12 * reach
         room = np.array([width - margin["l"] - margin["r"], height - margin["t"] - margin["b"]])
         pixels = [(float(x), float(y)) for x, y in (points - start) / (end - start) * room]
-        places = _places(pixels, names, [], (0, 0, float(room[0]), float(room[1])), 96 / 72)
-        for point, (name, heavy), place in zip(points, names, places, strict=True):
+        places = _places(pixels, self._names, [], (0, 0, float(room[0]), float(room[1])), 96 / 72)
+        for point, label, place in zip(points, self._names, places, strict=True):
+            text = f"<b>{label.text}</b>" if label.heavy else label.text
             figure.add_annotation(
-                x=point[0], y=point[1], text=f"<b>{name}</b>" if heavy else name,
-                xanchor=place.side, yanchor="middle", font={"size": 12}, showarrow=place.far,
+                x=point[0], y=point[1], text=f"<i>{text}</i>" if label.italic else text,
+                xanchor=place.side, yanchor="middle", showarrow=place.far,
+                font={"size": 12, "color": label.colour},
                 arrowcolor="#bbb", arrowhead=0, arrowwidth=1,
                 **({"ax": place.right, "ay": -place.up} if place.far else
                    {"xshift": place.right, "yshift": place.up}),
@@ -201,6 +210,15 @@ class AccuracyScatterDisplay(Shown):
             legend={"x": 0.01, "y": 0.99}, showlegend=True,
         )  # fmt: skip
         return figure
+
+
+class _Name(NamedTuple):
+    """The name of a point and its looks."""
+
+    text: str
+    heavy: bool
+    colour: str
+    italic: bool = False
 
 
 @dataclass(frozen=True)
@@ -215,7 +233,7 @@ class _Place:
 
 def _places(
     points: Sequence[tuple[float, float]],
-    names: Sequence[tuple[str, bool]],
+    names: Sequence[_Name],
     taken: Sequence[tuple[float, float, float, float]],
     box: tuple[float, float, float, float],
     scale: float,
@@ -224,7 +242,7 @@ def _places(
 
     Args:
         points: In pixels, y upwards.
-        names: Each with whether it is bold.
+        names: One a point; bold ones are wider.
         taken: Rectangles (x0, y0, x1, y1) of other things.
         box: Edges (x0, y0, x1, y1) of the axes.
         scale: Pixels a point of the font.
@@ -233,8 +251,8 @@ def _places(
     covered = [(x - 6, y - 6, x + 6, y + 6) for x, y in points] + list(taken)
     around = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 0.9), (-1, 0.9), (1, -0.9), (-1, -0.9)]
     found = []
-    for (x, y), (name, heavy) in zip(points, names, strict=True):
-        width = (5.6 if heavy else 4.9) * len(name) * scale
+    for (x, y), name in zip(points, names, strict=True):
+        width = (5.6 if name.heavy else 4.9) * len(name.text) * scale
         choices = []
         for reach in (1.0, 1.9, 2.8):
             for dx, dy in around:
@@ -246,7 +264,10 @@ def _places(
                 outside = max(0, box[0] - own[0], box[1] - own[1], own[2] - box[2], own[3] - box[3])
                 side = {1: "left", 0: "center", -1: "right"}[dx]
                 place = _Place(start - x, low + height / 2 - y, side, reach > 1)
-                choices.append((cover + 50 * outside + 12 * reach, own, place))
+                # Without a line to its point, a name belongs to the point that is nearest.
+                nearest = min(points, key=lambda point: _distance(own, point))
+                mistaken = reach == 1 and tuple(nearest) != (x, y)
+                choices.append((cover + 50 * outside + 12 * reach + 60 * mistaken, own, place))
         _, own, place = min(choices, key=lambda c: c[0])
         covered.append(own)
         found.append(place)
@@ -256,7 +277,7 @@ def _places(
 def _label(
     ax: Any,
     points: Sequence[tuple[float, float]],
-    names: Sequence[tuple[str, bool]],
+    names: Sequence[_Name],
     spans: Sequence[tuple[tuple[float, float], tuple[float, float]]],
 ) -> None:
     """Write names beside points, clear of the bars that `spans` are."""
@@ -267,12 +288,20 @@ def _label(
         taken.append((x0 - 2, y0 - 2, x1 + 2, y1 + 2))
     box = ax.get_window_extent()
     places = _places(pixels, names, taken, tuple(box.extents), ax.figure.dpi / 72)
-    for (x, y), (name, heavy), place in zip(pixels, names, places, strict=True):
+    for (x, y), name, place in zip(pixels, names, places, strict=True):
         at = to_data((x + place.right, y + place.up))
-        ax.text(*at, name, ha=place.side, va="center", fontsize=9,
-                weight="bold" if heavy else "normal")  # fmt: skip
+        ax.text(
+            *at, name.text, ha=place.side, va="center", fontsize=9, color=name.colour,
+            weight="bold" if name.heavy else "normal", style="italic" if name.italic else "normal",
+        )  # fmt: skip
         if place.far:
             ax.plot(*zip(to_data((x, y)), at, strict=True), color="0.75", lw=0.6, zorder=0)
+
+
+def _distance(box: Sequence[float], point: Sequence[float]) -> float:
+    right = max(box[0] - point[0], point[0] - box[2], 0.0)
+    up = max(box[1] - point[1], point[1] - box[3], 0.0)
+    return math.hypot(right, up)
 
 
 def _overlap(a: Sequence[float], b: Sequence[float]) -> float:

@@ -74,6 +74,8 @@ class CorruptionRadarDisplay(MeasuredDisplay):
 
     def plot(self, ax: Any = None) -> Any:
         """Draw with matplotlib, on polar axes; return the figure."""
+        from matplotlib.patheffects import withStroke
+
         figure = None
         if ax is None:
             # Placed by hand: automatic layouts forget the names around a round plot.
@@ -106,9 +108,14 @@ class CorruptionRadarDisplay(MeasuredDisplay):
                 label=f"{scheme_label(scheme)} in the paper", **style,
             )  # fmt: skip
         ax.set_ylim(0, 100)
-        ax.set_yticks([20, 40, 60, 80, 100], ["20", "40", "60", "80", "100 %"], fontsize=8)
-        # Between two spokes, where no line has its markers.
-        ax.set_rlabel_position(np.degrees(angles[1]) / 2)
+        ax.set_yticks([20, 40, 60, 80, 100], [])
+        for radius in (20, 40, 60, 80, 100):
+            # Between two spokes, where no line has its markers, and readable on a line.
+            text = ax.text(
+                angles[1] / 2, radius, f"{radius} %" if radius == 100 else str(radius),
+                ha="left", va="bottom", fontsize=8, zorder=5,
+            )  # fmt: skip
+            text.set_path_effects([withStroke(linewidth=2.2, foreground="white")])
         ax.set_xticks(angles, [short_name(n) for n in self.names], fontsize=9)
         for label, angle in zip(ax.get_xticklabels(), angles, strict=True):
             side = np.sin(angle)
