@@ -26,8 +26,17 @@ TEST_IMAGES: dict[str, tuple[int | None, int | None]] = {
     "smoke": (200, 10),
     "laptop": (1000, 100),
     "long": (1000, 100),
+    "extended": (1000, 100),
     "paper": (None, None),
 }
+
+# Measures of confidence, of which the mean over the corrupted sets is kept.
+CALIBRATION = (
+    "expected_calibration_error",
+    "rms_calibration_error",
+    "rms_calibration_error_reference",
+    "aurra",
+)
 
 
 @dataclass(frozen=True)
@@ -215,15 +224,18 @@ def _measured(report: CorruptionReport) -> dict[str, Any]:
     by_name: dict[str, list[float]] = {}
     for row in corrupted:
         by_name.setdefault(row["corruption"], []).append(round(row["accuracy"], 5))
-    calibration = {
-        name: float(np.mean([row[name] for row in corrupted]))
-        for name in ("expected_calibration_error", "rms_calibration_error", "aurra")
-    }
+    curve = report.reliability()
     return {
         "clean_accuracy": report.clean.accuracy,
         "robust_accuracy": report.robust_accuracy,
         "clean": report.clean.measures(),
-        "corrupted": calibration,
+        "corrupted": {name: report.calibration["corrupted"][name] for name in CALIBRATION},
+        "reliability": {
+            "count": curve.count.tolist(),
+            # An empty bin has no mean; JSON has no NaN.
+            "confidence": np.nan_to_num(curve.confidence).round(5).tolist(),
+            "accuracy": np.nan_to_num(curve.accuracy).round(5).tolist(),
+        },
         "accuracy": by_name,
         "clean_hits": report.clean.correct.int().tolist(),
         "robust_hits": np.sum([s.correct for s in report.sets], axis=0).tolist(),
