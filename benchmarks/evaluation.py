@@ -1,7 +1,7 @@
 """Seconds to evaluate one network on the 75 corrupted sets, corruption included.
 
     python benchmarks/evaluation.py [--out FILE] [--model preact_resnet18] [--images 10000]
-                                    [--device cuda] [--precision bfloat16] [--rounds 3]
+                                    [--device cuda] [--precision bf16] [--rounds 3]
 
 The images are those of fashion-mini, repeated: the time does not depend on what they show. A round
 times three things, which take turns: `evaluate_corruptions`, the 75 corruptions alone in the same
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--batch-size", type=int, default=500)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--note", default="")
     options = parser.parse_args()

@@ -52,6 +52,7 @@ from nmlib.schemes import (
     Switches,
     fig4_schemes,
     get_scheme,
+    suited,
 )
 from nmlib.training import BUDGETS, Budget, Recipe, Run, fit, load_model, load_weights
 from nmlib.views import AugMax, Augmented, AugMix, AugMixPlan, Plain
@@ -125,6 +126,7 @@ __all__ = [
     "reliability_curve",
     "rms_calibration_error",
     "soft_cross_entropy",
+    "suited",
     "theory",
 ]
 

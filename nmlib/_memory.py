@@ -1,4 +1,4 @@
-"""Memory of large tensors on the CPU: used again instead of given back.
+"""Memory of large tensors on the CPU, used again instead of given back; and when there is none.
 
 By default, glibc returns a freed block of some 32 MB or more to the system at once. The next one is
 then made of fresh pages, each of which the system first has to clear: on the activations of a
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["reused_memory"]
+__all__ = ["lacks_memory", "reused_memory"]
 
 # Parameters of mallopt (malloc.h).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
@@ -83,3 +83,11 @@ def _set(values: tuple[tuple[int, int], ...]) -> None:
     assert _glibc is not None
     for parameter, value in values:
         _glibc.mallopt(parameter, value)
+
+
+def lacks_memory(error: RuntimeError) -> bool:
+    """Say whether an error means that memory ran out."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text

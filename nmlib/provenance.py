@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -16,7 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["provenance", "rename_into", "write_json", "write_text"]
+__all__ = ["NO_SPACE", "explained", "provenance", "rename_into", "write_json", "write_text"]
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a full disk and of an exhausted quota."""
 
 
 def _commit() -> str:
@@ -74,9 +78,29 @@ def rename_into(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def explained(path: str | Path) -> Iterator[None]:
+    """Say of a full disk what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise OSError(
+            error.errno,
+            "no space is left to write it. Free some and run the same again; what was written "
+            "before stays",
+            str(path),
+        ) from error
+
+
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a text file under a temporary name, then rename it; return its path."""
-    with rename_into(path) as temporary:
+    """Write a text file under a temporary name, then rename it; return its path.
+
+    Raises:
+        OSError: If it cannot be written; one that was there before stays.
+    """
+    with explained(path), rename_into(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return Path(path)
 

@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -57,24 +58,37 @@ def section(docstring: str, heading: str) -> str:
 
 
 def entries_of(path: Path) -> Iterator[Entry]:
-    """Yield the module, classes and functions of a file that have a docstring."""
+    """Yield the module, classes, functions and constants of a file that have a docstring."""
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     tree = ast.parse(path.read_text(encoding="utf-8"))
+
+    def entry(name: str, line: int, text: str) -> Entry:
+        return Entry(
+            name, str(path.relative_to(ROOT)), line, text.splitlines()[0],
+            section(text, "Source"), section(text, "Differs"),
+        )  # fmt: skip
 
     def visit(node: ast.AST, name: str) -> Iterator[Entry]:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             text = inspect.cleandoc(ast.get_docstring(node, clean=False) or "")
             if text:
-                line = getattr(node, "lineno", 1)
-                yield Entry(
-                    name, str(path.relative_to(ROOT)), line, text.splitlines()[0],
-                    section(text, "Source"), section(text, "Differs"),
-                )  # fmt: skip
+                yield entry(name, getattr(node, "lineno", 1), text)
             for child in node.body:
                 if isinstance(child, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
                     yield from visit(child, f"{name}.{child.name}")
 
     yield from visit(tree, module)
+    # A constant's docstring is the text after it.
+    for before, after in pairwise(tree.body):
+        if (
+            isinstance(before, (ast.Assign, ast.AnnAssign))
+            and isinstance(after, ast.Expr)
+            and isinstance(after.value, ast.Constant)
+            and isinstance(after.value.value, str)
+        ):
+            target = before.targets[0] if isinstance(before, ast.Assign) else before.target
+            text = inspect.cleandoc(after.value.value)
+            yield entry(f"{module}.{ast.unparse(target)}", before.lineno, text)
 
 
 def all_entries() -> list[Entry]:

@@ -51,7 +51,7 @@ ON_GPU = {
         2,
     ),
     "evaluation_speed_gpu": (
-        "benchmarks/evaluation.py --device cuda --precision bfloat16 "
+        "benchmarks/evaluation.py --device cuda --precision bf16 "
         "--out figures/data/evaluation_speed_gpu.json",
         3,
     ),

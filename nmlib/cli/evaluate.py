@@ -32,7 +32,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=Path,
         help="folder of `nmlib train --out`, one of its checkpoints, or a file with a state dict",
     )
-    parser.add_argument("--dataset", required=True, help="fashion-mini, cifar10 or cifar100")
+    parser.add_argument(
+        "--dataset", help="fashion-mini, cifar10 or cifar100; default: what the run was trained on"
+    )
     parser.add_argument("--out", required=True, type=Path, help="folder for the results")
     parser.add_argument("--model", help="network of a plain state dict, e.g. wrn28_4")
     parser.add_argument("--scheme", help="what to call the scheme; default: the run's")
@@ -48,9 +50,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--perturbations", nargs="*", metavar="NAME", help="also flips; no name: all ten sequences"
     )
     parser.add_argument("--batch-size", type=int, default=500)
-    parser.add_argument(
-        "--precision", default="float32", help="float32, bfloat16 or float16 (by autocast)"
-    )
+    parser.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16 (by autocast)")
     add_data(parser)
     add_label(parser)
     add_device(parser, None, "the accelerator, if any")
@@ -67,13 +67,14 @@ def _run(options: argparse.Namespace) -> int:
     from nmlib.evaluation import evaluate_corruptions, evaluate_perturbations
     from nmlib.rng import default_device
 
-    _checks.choice("data set", options.dataset, DATASETS)
+    dataset = options.dataset or _trained_on(options.checkpoint)
+    _checks.choice("data set", dataset, DATASETS)
     names = corruption_names(options.corruptions)
     sequences = options.perturbations
     for name in sequences or ():
         _checks.choice("perturbation", name, PERTURBATIONS)
     data = load(
-        options.dataset, options.split, root=options.root, download=options.download,
+        dataset, options.split, root=options.root, download=options.download,
         label=options.label,
     )  # fmt: skip
     if options.limit is not None:
@@ -116,6 +117,24 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _run_record(checkpoint: Path) -> dict[str, Any]:
+    """Return what run.json says of a run or of one of its checkpoints; little for other files."""
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    if (folder / "run.json").is_file() and (
+        checkpoint.is_dir() or checkpoint.name.startswith("checkpoint-")
+    ):
+        record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return record
+    return {"details": {}}
+
+
+def _trained_on(checkpoint: Path) -> str:
+    name: str | None = _run_record(checkpoint)["details"].get("dataset")
+    if name is None:
+        raise ValueError(f"{checkpoint} does not say what it was trained on; give --dataset")
+    return name
+
+
 def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any, dict[str, Any]]:
     """Return the network of a run, of one of its checkpoints or of a plain state dict, and keys."""
     import torch
@@ -123,12 +142,7 @@ def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any
     from nmlib.models import build_model
     from nmlib.training import load_weights
 
-    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    record: dict[str, Any] = {"details": {}}
-    if (folder / "run.json").is_file() and (
-        checkpoint.is_dir() or checkpoint.name.startswith("checkpoint-")
-    ):
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    record = _run_record(checkpoint)
     details = record["details"]
     wanted = details.get("model", name)
     if wanted is None:

@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "command goes on where it stopped.",
     )
     parser.add_argument("table", help="table2, table3, table4, ..., or schemes: every scheme")
-    parser.add_argument("--budget", default="smoke", help="smoke, laptop, long or paper")
+    parser.add_argument("--budget", default="smoke", help="smoke, laptop, long, extended or paper")
     parser.add_argument("--seeds", type=int, help="how many; default: as the paper")
     parser.add_argument("--schemes", nargs="+", metavar="NAME", help="only these rows")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of all results")
@@ -29,6 +29,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--model", help="another network")
     parser.add_argument("--root", type=Path, help="folder that has the data set")
     add_label(parser)
+    parser.add_argument("--precision", default="fp32", help="fp32 or bf16 (by autocast)")
+    parser.add_argument("--compile", action="store_true", help="train with torch.compile")
     parser.add_argument("--workers", type=int, help="processes; default: one a GPU or a core")
     add_device(parser, None, "every GPU, or the CPU")
     parser.add_argument(
@@ -63,6 +65,7 @@ def _run(options: argparse.Namespace) -> int:
     grid = cells(
         options.table, budget=options.budget, seeds=options.seeds, dataset=options.dataset,
         model=options.model, schemes=options.schemes, root=options.root, label=options.label,
+        precision=options.precision, compile=options.compile,
     )  # fmt: skip
     if options.list:
         states = {c: result_words(r) for c in grid if (r := finished(c, options.out)) is not None}
@@ -108,4 +111,5 @@ def _run(options: argparse.Namespace) -> int:
 
 def _condition(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what the records of one file have in common."""
-    return record["dataset"], record["budget"], record["model"]
+    keys = ("dataset", "budget", "model")
+    return *(record[k] for k in keys), record.get("precision", "fp32")

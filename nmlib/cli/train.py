@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nmlib.cli._options import add_data, add_device, add_label, add_quiet
+
+if TYPE_CHECKING:
+    from nmlib.schemes import Scheme
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -19,13 +24,15 @@ def add(commands: argparse._SubParsersAction) -> None:
         "Interrupted or killed, the same command goes on where it stopped.",
         epilog="Several GPUs: accelerate launch -m nmlib train ... (pip install 'nmlib[train]').",
     )
-    parser.add_argument("--dataset", required=True, help="fashion-mini, cifar10 or cifar100")
+    parser.add_argument(
+        "--dataset", default="fashion-mini", help="fashion-mini (the default), cifar10 or cifar100"
+    )
     parser.add_argument("--scheme", required=True, help="e.g. noisymix; a row of nmlib.SCHEMES")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
     parser.add_argument(
         "--budget",
         default="paper",
-        help="smoke, laptop, long or paper: model, epochs, images, batch",
+        help="smoke, laptop, long, extended or paper: model, epochs, images, batch",
     )
     parser.add_argument("--model", help="e.g. wrn28_4; default: the budget's")
     parser.add_argument("--seed", type=int, default=0, help="of weights and draws")
@@ -35,7 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--lr", type=float, help="first learning rate; default: the paper's 0.1")
     parser.add_argument("--parts", type=int, help="compute each step in so many parts")
     parser.add_argument("--validation", type=int, help="keep so many training images out")
-    parser.add_argument("--precision", help="fp32 or bf16")
+    parser.add_argument("--precision", help="fp32 or bf16 (by autocast)")
     add_data(parser)
     add_label(parser)
     add_device(parser, None, "the accelerator, if any")
@@ -52,16 +59,17 @@ def _run(options: argparse.Namespace) -> int:
     from nmlib import _checks
     from nmlib.data.images import DATASETS, load
     from nmlib.models import build_model
-    from nmlib.schemes import get_scheme
+    from nmlib.schemes import get_scheme, suited
     from nmlib.training import BUDGETS, OutOfMemory, TrainingDiverged, fit
 
     _checks.choice("data set", options.dataset, DATASETS)
     _checks.choice("budget", options.budget, BUDGETS)
-    scheme = get_scheme(options.scheme)
     budget = BUDGETS[options.budget]
     changes = {"model": options.model, "subset": options.subset, "epochs": options.epochs,
                "batch_size": options.batch_size}  # fmt: skip
     budget = replace(budget, **{k: v for k, v in changes.items() if v is not None})
+    named = get_scheme(options.scheme)
+    scheme = suited(named, options.dataset, budget.model)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     settings = {"learning_rate": options.lr, "precision": options.precision,
                 "validation": options.validation, "parts": options.parts or processes}  # fmt: skip
@@ -81,6 +89,10 @@ def _run(options: argparse.Namespace) -> int:
     }
     first = os.environ.get("RANK", "0") == "0"
     if first:
+        if scheme != named:
+            print(f"{_changes(named, scheme)}, as its authors for {options.dataset} and this model")
+        if options.parts is None and processes > 1:
+            print(f"each step in {processes} parts, one a process (--parts)")
         print(
             f"{scheme.name} on {train.label} ({len(train):,} images), {budget.model}, "
             f"{recipe.epochs} epochs, seed {options.seed}; to {options.out}",
@@ -112,3 +124,13 @@ def _run(options: argparse.Namespace) -> int:
         print(f"finished: {run.steps} steps, {words}")
         print(f"{options.out}: {run.checkpoint}, metrics.jsonl, run.json")
     return 0
+
+
+def _changes(named: Scheme, scheme: Scheme) -> str:
+    """Return what differs between two schemes in words."""
+    changed = [
+        f"{f.name} {getattr(named, f.name)} -> {getattr(scheme, f.name)}"
+        for f in fields(scheme)
+        if getattr(named, f.name) != getattr(scheme, f.name)
+    ]
+    return f"{named.name}: {', '.join(changed)}"

@@ -63,7 +63,7 @@ def evaluate_corruptions(
     verify: bool = True,
     batch_size: int = 500,
     device: torch.device | str | None = None,
-    precision: Precision = "float32",
+    precision: Precision = "fp32",
     key: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     progress: Progress = None,

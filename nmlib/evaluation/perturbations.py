@@ -40,7 +40,7 @@ def evaluate_perturbations(
     folder: str | Path | None = None,
     batch_size: int = 500,
     device: torch.device | str | None = None,
-    precision: Precision = "float32",
+    precision: Precision = "fp32",
     key: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     progress: Progress = None,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
-from nmlib._memory import reused_memory
+from nmlib._memory import lacks_memory, reused_memory
 from nmlib.data.images import ImageData
 from nmlib.metrics import (
     aurra,
@@ -33,8 +33,8 @@ from nmlib.provenance import rename_into
 
 __all__ = ["Precision", "Predictions", "evaluate", "forward", "model_fingerprint", "predict"]
 
-Precision = Literal["float32", "bfloat16", "float16"]
-_PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+Precision = Literal["fp32", "bf16", "fp16"]
+_PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 # The reference convention leaves the last bin of 100 out, so it needs two.
 _REFERENCE_IMAGES = 200
 
@@ -223,7 +223,7 @@ def forward(
     *,
     batch_size: int = 500,
     device: torch.device | str | None = None,
-    precision: Precision = "float32",
+    precision: Precision = "fp32",
 ) -> Iterator[tuple[Callable[[Any], Tensor], torch.device]]:
     """Put a model in evaluation mode; yield a function from images to probabilities, and where.
 
@@ -240,8 +240,6 @@ def forward(
     tensors = itertools.chain(model.parameters(), model.buffers())
     present = next((t.device for t in tensors), torch.device("cpu"))
     target = present if device is None else torch.device(device)
-    if not _same_device(target, present):
-        model = copy.deepcopy(model).to(target)
     narrow = _PRECISIONS[precision]
     checked: list[bool] = []
 
@@ -267,24 +265,29 @@ def forward(
 
     def probabilities_of(images: Any) -> Tensor:
         parts = _pixels(images).split(batch_size)
-        try:
-            with torch.inference_mode():
-                found = torch.cat([one_batch(part) for part in parts])
-        except torch.OutOfMemoryError as error:
-            raise torch.OutOfMemoryError(
-                f"out of memory on {target}; lower batch_size={batch_size}, or use "
-                f"precision='bfloat16' ({error})"
-            ) from error
+        with torch.inference_mode():
+            found = torch.cat([one_batch(part) for part in parts])
         if not bool(torch.isfinite(found).all()):
             bad = int((~torch.isfinite(found)).any(1).sum())
             raise ValueError(
                 f"the model's output is NaN or infinite for {bad} of {len(found)} images; its "
-                "training has diverged, or float16 is too narrow for it (precision='float32')"
+                "training has diverged, or fp16 is too narrow for it (precision='fp32')"
             )
         return found
 
-    with evaluating(model), reused_memory(target):
-        yield probabilities_of, target
+    # Corrupting images and having them there needs memory, too, not the network alone.
+    try:
+        if not _same_device(target, present):
+            model = copy.deepcopy(model).to(target)
+        with evaluating(model), reused_memory(target):
+            yield probabilities_of, target
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+        raise torch.OutOfMemoryError(
+            f"out of memory on {target}; lower batch_size={batch_size}, or use precision='bf16', "
+            f"fewer images or another device ({str(error).splitlines()[0][:200]})"
+        ) from error
 
 
 def predict(
@@ -293,7 +296,7 @@ def predict(
     *,
     batch_size: int = 500,
     device: torch.device | str | None = None,
-    precision: Precision = "float32",
+    precision: Precision = "fp32",
 ) -> Tensor:
     """Return the probabilities that a model gives to the classes.
 
@@ -304,7 +307,7 @@ def predict(
         images: uint8 (N, H, W, 3) or (N, 3, H, W), or floats (N, C, H, W) in [0, 1].
         batch_size: Images at a time, >= 1.
         device: Where to compute; by default where the model is.
-        precision: "float32", or "bfloat16" or "float16" by autocast. The softmax is float32.
+        precision: "fp32", or "bf16" or "fp16" by autocast. The softmax is float32.
             A model whose weights are of another type gets its images in that.
 
     Returns:
@@ -330,7 +333,7 @@ def evaluate(
     *,
     batch_size: int = 500,
     device: torch.device | str | None = None,
-    precision: Precision = "float32",
+    precision: Precision = "fp32",
 ) -> Predictions:
     """Predict a labelled data set.
 

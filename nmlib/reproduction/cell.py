@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class Cell:
         perturbations: Whether flip probabilities are measured, too.
         root: Folder that has the data set.
         label: What figures call the data.
+        precision: Of training and evaluation: "fp32", or "bf16" by autocast.
+        compile: Train with torch.compile.
     """
 
     dataset: str
@@ -62,10 +64,13 @@ class Cell:
     perturbations: bool = False
     root: str | None = None
     label: str | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
 
     def __post_init__(self) -> None:
         _checks.choice("model", self.model, MODELS)
         _checks.choice("budget", self.budget, BUDGETS)
+        _checks.choice("precision", self.precision, ("fp32", "bf16"))
 
     @property
     def name(self) -> str:
@@ -87,6 +92,7 @@ class Cell:
             "seed": self.seed,
             "budget": asdict(BUDGETS[self.budget]),
             "test_images": list(TEST_IMAGES[self.budget]),
+            "precision": self.precision,
         }
 
 
@@ -175,8 +181,8 @@ def run_cell(
     model = build_model(cell.model, len(train.classes), seed=cell.seed, **layers)
     key = {"model": cell.model, "scheme": cell.scheme.name, "seed": cell.seed}
     run = fit(
-        model, train, cell.scheme, budget.recipe(), seed=cell.seed, out=folder / "training",
-        device=device, progress=progress,
+        model, train, cell.scheme, budget.recipe(precision=cell.precision), seed=cell.seed,
+        out=folder / "training", device=device, progress=progress, compile=cell.compile,
         details={
             "model": cell.model, "num_classes": len(train.classes), "options": layers,
             "dataset": cell.dataset, "budget": cell.budget,
@@ -185,14 +191,16 @@ def run_cell(
     model.eval()
     start = time.perf_counter()
     report = evaluate_corruptions(
-        model, shown, key=key, out=folder / "corruptions", progress=progress or None
-    )
+        model, shown, key=key, out=folder / "corruptions", progress=progress or None,
+        precision=cell.precision,
+    )  # fmt: skip
     flips = None
     if cell.perturbations:
         few = test if sequences is None else test.first(min(sequences, len(test)))
         measured = evaluate_perturbations(
-            model, few, key=key, out=folder / "sequences", progress=progress or None
-        )
+            model, few, key=key, out=folder / "sequences", progress=progress or None,
+            precision=cell.precision,
+        )  # fmt: skip
         flips = {row["perturbation"]: row["flip_probability"] for row in measured.rows}
     result = {
         "settings": cell.settings,
@@ -202,6 +210,7 @@ def run_cell(
         "switches": list(cell.scheme.switches),
         "seed": cell.seed,
         "budget": cell.budget,
+        "precision": cell.precision,
         **_measured(report),
         "flip_probability": flips,
         "sequence_images": None if flips is None else len(few),

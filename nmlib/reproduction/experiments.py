@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from nmlib import _checks
-from nmlib.noise import Noise
 from nmlib.reproduction.cell import Cell
-from nmlib.schemes import ABLATION, SCHEMES, Scheme
+from nmlib.schemes import ABLATION, SCHEMES, Scheme, suited
 from nmlib.training import BUDGETS
 
 __all__ = ["EXPERIMENTS", "Experiment", "cells"]
 
 # The rows of the paper's comparison tables.
-COMPARED = (
-    "baseline",
-    "mixup",
-    "manifold_mixup",
-    "cutmix",
-    "puzzlemix",
-    "nfm",
-    "augmix",
-    "noisymix",
-)
+COMPARED = {
+    name: SCHEMES[name]
+    for name in (
+        "baseline",
+        "mixup",
+        "manifold_mixup",
+        "cutmix",
+        "puzzlemix",
+        "nfm",
+        "augmix",
+        "noisymix",
+        "augmax",
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -46,35 +50,18 @@ class Experiment:
     seeds: int = 5
 
 
-def _compared(model: str) -> dict[str, Scheme]:
-    chosen = {name: SCHEMES[name] for name in COMPARED}
-    if "augmax" in SCHEMES:
-        chosen["augmax"] = SCHEMES["augmax"]
-    if model.startswith("wrn"):
-        # The authors' levels for Wide-ResNets.
-        chosen["nfm"] = replace(chosen["nfm"], noise=Noise(1.0, 0.5, law="released"))
-    return chosen
-
-
-def _suited(scheme: Scheme, dataset: str, model: str) -> Scheme:
-    """Return the scheme with what its authors change for a data set and network."""
-    if scheme.name == "augmax" and dataset == "cifar100" and not model.startswith("wrn"):
-        return replace(scheme, stability=1.0)
-    return scheme
-
-
 def _both(model: str) -> tuple[Experiment, ...]:
-    return tuple(Experiment(name, model, _compared(model)) for name in ("cifar10", "cifar100"))
+    return tuple(Experiment(name, model, COMPARED) for name in ("cifar10", "cifar100"))
 
 
 def _flips(model: str) -> tuple[Experiment, ...]:
-    return (Experiment("cifar10", model, _compared(model), perturbations=True),)
+    return (Experiment("cifar10", model, COMPARED, perturbations=True),)
 
 
 EXPERIMENTS: dict[str, tuple[Experiment, ...]] = {
     "table2": _both("preact_resnet18"),
     "table3": _both("wrn28_4"),
-    "table4": (Experiment("cifar100", "wrn28_4", ABLATION, seeds=1),),
+    "table4": (Experiment("cifar100", "wrn28_4", ABLATION, perturbations=True, seeds=1),),
     "table7": _both("preact_resnet18")[:1],
     "table8": _both("preact_resnet18")[1:],
     "table9": _both("wrn28_4")[:1],
@@ -99,6 +86,8 @@ def cells(
     schemes: Iterable[str] | None = None,
     root: str | Path | None = None,
     label: str | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    compile: bool = False,
 ) -> list[Cell]:
     """Return the cells of a table at a budget.
 
@@ -112,6 +101,8 @@ def cells(
         schemes: Only these rows.
         root: Folder that has the data set.
         label: What figures call the data, when the files in `root` are not the official ones.
+        precision: "fp32", or "bf16" by autocast: faster on a GPU, on most CPUs not.
+        compile: Train with torch.compile.
 
     Raises:
         ValueError: For unknown names, or seeds that are not integers >= 0.
@@ -144,8 +135,8 @@ def cells(
             for name, scheme in experiment.schemes.items():
                 if wanted is None or name in wanted:
                     found[data, network, name, seed] = Cell(
-                        data, network, _suited(scheme, data, network), seed, budget,
+                        data, network, suited(scheme, data, network), seed, budget,
                         experiment.perturbations,
-                        None if root is None else str(root), label,
+                        None if root is None else str(root), label, precision, compile,
                     )  # fmt: skip
     return list(found.values())

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nmlib.provenance import rename_into
+from nmlib.provenance import NO_SPACE, rename_into
 
 __all__ = ["KEPT", "CheckpointFolder", "CheckpointMismatch", "describe", "load_weights"]
 
@@ -146,7 +146,7 @@ class CheckpointFolder:
     def _explain(self, error: OSError, size: int) -> None:
         kept = self.paths()
         last = f"the last checkpoint is {kept[-1]}" if kept else "there is no earlier checkpoint"
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_SPACE:
             raise OSError(
                 error.errno, f"cannot write a checkpoint ({error.strerror}); {last}",
                 str(self.folder),

@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from nmlib._memory import lacks_memory
 from nmlib.data import ImageData
 from nmlib.models import StagedModel
 from nmlib.models.modes import evaluating
 from nmlib.objective import check_scheme
 from nmlib.rng import default_device
 from nmlib.schemes import Scheme
+from nmlib.training.errors import OutOfMemory
 from nmlib.training.held_out import as_float
 from nmlib.training.recipe import Recipe
 from nmlib.training.workers import Workers, check_parts
@@ -21,10 +23,15 @@ __all__ = ["check_arguments", "check_classes", "check_device", "check_sizes"]
 
 
 def check_device(device: torch.device) -> None:
-    """Raise ValueError if a device cannot be used here."""
+    """Raise ValueError if a device cannot be used here, OutOfMemory if others have filled it."""
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        if isinstance(error, RuntimeError) and lacks_memory(error):
+            raise OutOfMemory(
+                f"{device} has no free memory: end what else uses it, or choose another device "
+                f"({str(error).splitlines()[0][:200]})"
+            ) from error
         raise ValueError(
             f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}); this "
             f"machine has {str(default_device())!r}"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-__all__ = ["OutOfMemory", "TrainingDiverged", "TrainingInterrupted", "lacks_memory"]
+__all__ = ["OutOfMemory", "TrainingDiverged", "TrainingInterrupted"]
 
 
 class TrainingDiverged(ArithmeticError):
@@ -24,16 +22,8 @@ class TrainingDiverged(ArithmeticError):
 
 
 class OutOfMemory(RuntimeError):
-    """The device has too little memory for a step."""
+    """The device has too little memory for a step, or for the model and the images."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C or a request to terminate; what was done is saved if the run has a folder."""
-
-
-def lacks_memory(error: RuntimeError) -> bool:
-    """Say whether an error means that memory ran out."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nmlib import _checks
-from nmlib._memory import reused_memory
+from nmlib._memory import lacks_memory, reused_memory
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
 from nmlib.models import StagedModel
@@ -20,7 +20,7 @@ from nmlib.rng import Rng
 from nmlib.schemes import Scheme
 from nmlib.training.checkpoints import CheckpointFolder, describe
 from nmlib.training.checks import check_arguments, check_classes, check_device, check_sizes
-from nmlib.training.errors import lacks_memory
+from nmlib.training.errors import OutOfMemory
 from nmlib.training.held_out import hold_out
 from nmlib.training.loop import Loop
 from nmlib.training.progress import open_progress, print_message
@@ -71,8 +71,8 @@ def fit(
 
     Started by `accelerate launch` or torchrun, several processes share the parts of each step
     (`Recipe.parts`); the weights are those of one process with as many parts, up to the order of
-    sums. Batch statistics are those of each part, in one process or several; running statistics
-    are then those that the first process saw. `out` must be a folder that all of them see.
+    sums. Batch statistics are those of each part, in one process or several, and running ones take
+    in all parts in their order. `out` must be a folder that all of them see.
 
     Args:
         model: From `build_model`, or any staged model of images (N, 3, H, W) in [0, 1].
@@ -104,7 +104,8 @@ def fit(
     Raises:
         TrainingDiverged: If the loss becomes NaN or infinite; names step, scheme and checkpoint.
         TrainingInterrupted: After Ctrl-C, SIGTERM or `stop`, when all is saved.
-        OutOfMemory: If a step does not fit into the device's memory; names what to lower.
+        OutOfMemory: If a step, or the images, do not fit into the device's memory; names what to
+            lower.
         CheckpointMismatch: If `out` holds a run of another scheme, model, data set or recipe.
         OSError: If a checkpoint cannot be written; those before stay.
         ValueError: For settings that do not fit together.
@@ -128,15 +129,16 @@ def fit(
     rows, held_out = hold_out(train, recipe.validation, seed)
     check_sizes(model, len(rows), scheme, recipe, shared)
 
-    model.to(shared.device)
-    if channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    check_classes(model, train, shared.device)
-    batches = Batches(
-        train, recipe.batch_size, rng=Rng(seed), augment=recipe.augment,
-        drop_last=recipe.drop_last, device=shared.device, subset=rows,
-        rank=shared.rank, world_size=shared.count,
-    )  # fmt: skip
+    with _room(shared.device, train):
+        model.to(shared.device)
+        if channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        check_classes(model, train, shared.device)
+        batches = Batches(
+            train, recipe.batch_size, rng=Rng(seed), augment=recipe.augment,
+            drop_last=recipe.drop_last, device=shared.device, subset=rows,
+            rank=shared.rank, world_size=shared.count,
+        )  # fmt: skip
     run = Run(
         model=model,
         scheme=scheme,
@@ -193,6 +195,21 @@ def fit(
                 raise loop.out_of_memory(error) from error
             raise
     return run
+
+
+@contextmanager
+def _room(device: torch.device, train: ImageData) -> Iterator[None]:
+    """Say what to do if the model and the images do not fit into a device's memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+        raise OutOfMemory(
+            f"{device} has too little free memory for the model and {len(train):,} images "
+            f"({train.images.nbytes / 1e6:,.0f} MB). Train on fewer images, end what else uses the "
+            f"device, or choose another ({str(error).splitlines()[0][:200]})"
+        ) from error
 
 
 def _device_name(device: torch.device) -> str:

@@ -21,6 +21,7 @@ from nmlib.training.errors import OutOfMemory, TrainingDiverged, TrainingInterru
 from nmlib.training.held_out import classify
 from nmlib.training.progress import Progress
 from nmlib.training.record import Row, Run, RunFiles
+from nmlib.training.statistics import RunningStatistics
 from nmlib.training.step import dropout_from, drops_out, slices
 from nmlib.training.surroundings import Stop
 from nmlib.training.workers import Workers
@@ -55,6 +56,7 @@ class Loop:
         self.log_every, self.checkpoint_seconds = log_every, checkpoint_seconds
         self.per_epoch = len(batches)
         self.drops_out = drops_out(run.model)
+        self.statistics = RunningStatistics(run.model, shared)
         self.checkpoints: CheckpointFolder | None = None
         self.files: RunFiles | None = None
         self.progress: Progress | None = None
@@ -133,6 +135,7 @@ class Loop:
         cuts = slices(whole, recipe.parts)[first : first + mine]
         offset = cuts[0].start
         numbers: list[Tensor] = []
+        self.statistics.begin()
         for i, rows in enumerate(cuts):
             part = slice(rows.start - offset, rows.stop - offset)
             share = (rows.stop - rows.start) / whole
@@ -148,6 +151,7 @@ class Loop:
             shares = torch.tensor([share, share, share, 1.0])
             numbers.append(values * sent(shares, values.device))
         self.optimiser.step()
+        self.statistics.combine()
         self.pending.append(torch.stack(numbers).sum(0) if mine > 1 else numbers[0])
         self.pending_images.append(whole)
         run.step += 1

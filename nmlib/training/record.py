@@ -11,7 +11,7 @@ from typing import Any
 
 from nmlib.models import StagedModel, build_model
 from nmlib.models.norm import Normalise
-from nmlib.provenance import write_json, write_text
+from nmlib.provenance import explained, write_json, write_text
 from nmlib.schemes import Scheme
 from nmlib.training.checkpoints import load_weights, newest_path
 from nmlib.training.recipe import Recipe
@@ -128,7 +128,7 @@ class RunFiles:
 
     def add(self, row: Row) -> None:
         """Append one row."""
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with explained(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(_line(row))
 
     def record(self, content: Mapping[str, Any]) -> None:

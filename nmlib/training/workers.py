@@ -54,6 +54,10 @@ class Workers:
         """Return the sum over the processes."""
         return value
 
+    def gather(self, value: Tensor) -> Tensor:
+        """Return the value of each process, stacked in their order."""
+        return value[None]
+
     def wait(self) -> None:
         """Wait for all processes."""
 
@@ -76,6 +80,9 @@ class AccelerateWorkers(Workers):
 
     def total(self, value: Tensor) -> Tensor:
         return self.accelerator.reduce(value, reduction="sum")
+
+    def gather(self, value: Tensor) -> Tensor:
+        return self.accelerator.gather(value[None])
 
     def wait(self) -> None:
         self.accelerator.wait_for_everyone()

@@ -42,6 +42,16 @@ def test_a_run(run, tmp_path, capsys):
     assert stored.table() in printed and flips.table() in printed and "corrupted:" in printed
 
 
+def test_the_data_set_of_a_run_is_the_default(run, tmp_path, capsys):
+    words = ["evaluate", "--checkpoint", str(run), "--out", str(tmp_path / "a"), *FEW]
+    assert main(words) == 0
+    assert CorruptionReport.read(tmp_path / "a").key["dataset"] == "fashion-mini"
+    torch.save(nm.load_weights(run), tmp_path / "plain.pt")
+    words[2] = str(tmp_path / "plain.pt")
+    assert main([*words, "--model", SMALL]) == 2
+    assert "does not say what it was trained on; give --dataset" in capsys.readouterr().err
+
+
 def test_a_checkpoint_and_a_state_dict(run, tmp_path):
     (checkpoint,) = run.glob("checkpoint-*.pt")
     assert evaluate(checkpoint, tmp_path / "a", *FEW) == 0
@@ -93,7 +103,7 @@ def test_bad_requests(run, tmp_path, capsys):
         (run, ["--severities", "6"], "from 1 to 5, got 6"),
         (run, ["--limit", "0"], "count must lie in 1"),
         (run, ["--corruptions", "fogg"], "did you mean 'fog'"),
-        (run, ["--precision", "bf16"], "unknown precision 'bf16'"),
+        (run, ["--precision", "bfloat16"], "did you mean 'bf16'"),
         (run, ["--batch-size", "0"], "batch_size must be"),
     ):
         assert evaluate(checkpoint, out, *FEW, *more) == 2, told

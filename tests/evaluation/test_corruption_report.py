@@ -267,7 +267,7 @@ def test_never_mixes_two_evaluations(data, tmp_path):
         (dict(model=Colours(seed=1)), "model_fingerprint"),
         (dict(data=data.first(21)), "data_fingerprint"),
         (dict(seed=3), "corruption_seed 0 -> 3"),
-        (dict(precision="bfloat16"), "precision"),
+        (dict(precision="bf16"), "precision"),
         (dict(key={"scheme": "noisymix"}), "scheme None -> 'noisymix'"),
     ):
         with pytest.raises(ValueError, match=f"other settings .*{told}"):

@@ -93,7 +93,7 @@ def test_another_device_gets_a_copy(data):
     assert {p.device.type for p in model.parameters()} == {"cpu"}
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_narrow_precision_is_close_and_returns_float32(data, precision):
     model = Probe()
     narrow, full = predict(model, data, precision=precision), predict(model, data)
@@ -162,6 +162,15 @@ def test_out_of_memory_names_the_setting(data):
         predict(Greedy(), data, batch_size=64)
 
 
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, RuntimeError])
+def test_out_of_memory_while_images_are_corrupted(data, kind, tmp_path):
+    def greedy(images, severity, first_index):
+        raise kind("CUDA out of memory. Tried to allocate 9 GiB.\nmore")
+
+    with pytest.raises(torch.OutOfMemoryError, match=r"lower batch_size=64.* or another device"):
+        nm.evaluate_corruptions(Probe(), data, corruptions={"greedy": greedy}, batch_size=64)
+
+
 def test_bad_images_and_settings(data):
     model = Probe()
     x = data.images.permute(0, 3, 1, 2)
@@ -184,8 +193,8 @@ def test_bad_images_and_settings(data):
     for size in (0, -3, 2.5, True):
         with pytest.raises(ValueError, match="batch_size"):
             predict(model, data, batch_size=size)
-    with pytest.raises(ValueError, match="did you mean 'bfloat16'"):
-        predict(model, data, precision="bfloat")
+    with pytest.raises(ValueError, match="did you mean 'bf16'"):
+        predict(model, data, precision="bfloat16")
     with pytest.raises(TypeError, match="pair"):
         evaluate(model, data.images)
     with pytest.raises(ValueError, match="70 images, but labels"):

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import nmlib as nm
@@ -61,7 +62,7 @@ def test_a_table_has_its_rows_and_seeds():
     assert {c.dataset for c in cells("table2", budget="paper")} == {"cifar10", "cifar100"}
     assert {c.model for c in cells("table3", budget="paper")} == {"wrn28_4"}
     assert {c.dataset for c in cells("table3", budget="smoke")} == {"fashion-mini"}
-    assert all(c.perturbations for c in cells("table13"))
+    assert all(c.perturbations for t in ("table4", "table13") for c in cells(t))
 
 
 def test_tables_of_the_same_runs_share_their_cells(tmp_path):
@@ -73,6 +74,9 @@ def test_wide_resnets_get_the_noise_of_their_own():
     (narrow,) = cells("table2", schemes=["nfm"], dataset="cifar10", seeds=[3])
     wide = cells("table3", budget="paper", schemes=["nfm"], seeds=[3])[0]
     assert (narrow.scheme.noise.additive, wide.scheme.noise.additive) == (0.4, 1.0)
+    # The network decides, not the table.
+    small = cells("table3", budget="smoke", schemes=["nfm"], seeds=[3])[0]
+    assert (small.model, small.scheme.noise.additive) == ("preact_resnet_small", 0.4)
 
 
 def test_augmax_compares_less_on_cifar100():
@@ -294,10 +298,38 @@ def test_a_real_cell(tmp_path, monkeypatch):
     assert result["robust_accuracy"] == pytest.approx(mean, abs=1e-5)
     assert sum(result["robust_hits"]) / 75 / 8 == pytest.approx(mean, abs=1e-5)
     assert sum(result["clean_hits"]) / 8 == result["clean_accuracy"]
+    # All predictions on corrupted images in 15 bins of confidence; both conventions of the RMS.
+    curve = {k: np.array(v) for k, v in result["reliability"].items()}
+    assert {len(v) for v in curve.values()} == {15} and curve["count"].sum() == 75 * 8
+    assert (curve["count"] * curve["accuracy"]).sum() / 75 / 8 == pytest.approx(mean, abs=1e-4)
+    assert set(result["corrupted"]) == {
+        "expected_calibration_error", "rms_calibration_error", "rms_calibration_error_reference",
+        "aurra",
+    }  # fmt: skip
+    assert result["corrupted"]["rms_calibration_error_reference"] is None  # of 8 images
     path = Path(cell.folder(tmp_path), "result.json")
     before = path.stat().st_mtime_ns
     assert run_cell(cell, tmp_path, device="cpu") == json.loads(path.read_text())
     assert path.stat().st_mtime_ns == before
+
+
+def test_precision_and_compiling_reach_training_and_evaluation(tmp_path, monkeypatch):
+    from nmlib.reproduction import cell as module
+
+    asked = {}
+
+    def fit(model, train, scheme, recipe, **options):
+        asked["train"] = recipe.precision, options["compile"]
+        raise InterruptedError
+
+    monkeypatch.setattr(module, "fit", fit)
+    (cell,) = cells("table2", schemes=["mixup"], seeds=1, precision="bf16", compile=True)
+    with pytest.raises(InterruptedError):
+        run_cell(cell, tmp_path, device="cpu")
+    assert asked == {"train": ("bf16", True)}
+    assert cell.settings["precision"] == "bf16"
+    with pytest.raises(ValueError, match="unknown precision 'bfloat16'; did you mean 'bf16'"):
+        cells("table2", precision="bfloat16")
 
 
 def test_every_experiment_is_a_table_of_the_paper_or_all_schemes():

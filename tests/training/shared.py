@@ -1,4 +1,4 @@
-"""Trainings in one of several processes: `python shared.py OUT SCHEME=PARTS ...`, with gloo."""
+"""One of several processes that train, with gloo: `shared.py OUT SCHEME-PARTS-NORM ...`."""
 
 import sys
 from pathlib import Path
@@ -10,12 +10,12 @@ from nmlib.training import Recipe
 
 def main(out, *words):
     for word in words:
-        scheme, parts = word.split("=")
+        scheme, parts, norm = word.split("-")
         recipe = Recipe(epochs=3, batch_size=16, parts=int(parts))
-        folder = Path(out) / scheme
+        folder = Path(out) / word
         # Saved often, so that the files of a run under way are written by one process alone.
         quick(
-            network(dropout=0.2), scheme=scheme, recipe=recipe, out=folder, log_every=2,
+            network(norm=norm, dropout=0.2), scheme=scheme, recipe=recipe, out=folder, log_every=2,
             checkpoint_seconds=0,
         )  # fmt: skip
 

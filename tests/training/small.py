@@ -42,7 +42,11 @@ def network(seed=0, norm="group", dropout=0.0, width=8, outputs=3):
     """Three stages; the only randomness is the seed's."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        normalise = nn.BatchNorm2d(width) if norm == "batch" else nn.GroupNorm(2, width)
+        normalise = {
+            "group": lambda: nn.GroupNorm(2, width),
+            "batch": lambda: nn.BatchNorm2d(width),
+            "running mean": lambda: nn.BatchNorm2d(width, momentum=None),
+        }[norm]()
         return nm.StagedModel(
             [
                 nn.Sequential(nn.Conv2d(3, width, 3, padding=1), normalise, nn.ReLU()),

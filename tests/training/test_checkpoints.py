@@ -264,6 +264,29 @@ def test_without_space_the_last_checkpoint_stays(tmp_path, monkeypatch):
     assert equal(again.model.state_dict(), quick(network()).model.state_dict())
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("name", ["metrics.jsonl", "run.json"])
+def test_no_space_for_the_small_files(tmp_path, monkeypatch, name):
+    """/dev/full answers every write with "no space left on device"."""
+    quick(network(), out=tmp_path, recipe=Recipe(epochs=1, batch_size=16), **EVERY)
+    before = (tmp_path / name).read_bytes()
+    opened, armed = Path.open, []
+
+    def open_(path, mode="r", *args, **options):
+        # Only now: `fit` writes both before its first step.
+        wanted = armed and name in path.name and mode[0] in "wa"
+        return opened(Path("/dev/full") if wanted else path, mode, *args, **options)
+
+    monkeypatch.setattr(Path, "open", open_)
+    with pytest.raises(OSError, match=r"no space is left to write it.*run the same again") as error:
+        quick(network(), out=tmp_path / "b", on_row=armed.append, **EVERY)
+    assert error.value.errno == errno.ENOSPC and name in str(error.value.filename)
+    assert (tmp_path / name).read_bytes() == before
+    monkeypatch.undo()
+    again = quick(network(), out=tmp_path / "b", **EVERY)
+    assert equal(again.model.state_dict(), quick(network()).model.state_dict())
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError):

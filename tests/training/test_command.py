@@ -47,6 +47,29 @@ def test_it_trains_and_says_where_things_are(tmp_path, capsys):
         assert torch.equal(a, b)
 
 
+def test_what_is_changed_for_a_network_or_for_processes_is_said(tmp_path, capsys, monkeypatch):
+    words = ["--scheme", "nfm", "--model", "wrn28_2", "--epochs", "0"]
+    assert run(tmp_path / "a", *words) == 2
+    # Before the first step, so that a wrong value costs nothing.
+    assert "epochs must be" in capsys.readouterr().err
+    words[-1] = "1"
+    assert run(tmp_path / "a", *words, "--subset", "4", "--batch-size", "4") == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("nfm: noise Noise(additive=0.4, multiplicative=0.2")
+    assert "-> Noise(additive=1.0, multiplicative=0.5" in shown.splitlines()[0]
+    assert "as its authors for fashion-mini and this model" in shown
+    record = json.loads((tmp_path / "a/run.json").read_text())
+    assert "additive=1.0" in record["settings"]
+    assert run(tmp_path / "b") == 0
+    assert capsys.readouterr().out.startswith("baseline on")
+    # As a launcher of two processes sets it; the first of them speaks.
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(nm.training, "fit", lambda *args, **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(tmp_path / "c")
+    assert capsys.readouterr().out.startswith("each step in 2 parts, one a process (--parts)")
+
+
 def test_finished_it_does_nothing_and_other_settings_are_refused(tmp_path, capsys):
     assert run(tmp_path) == 0
     before = (tmp_path / "checkpoint-00000004.pt").stat().st_mtime_ns

@@ -328,6 +328,21 @@ def test_out_of_memory_says_what_to_lower(error):
     assert told.value.__cause__ is error
 
 
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, RuntimeError])
+def test_out_of_memory_before_the_first_step(monkeypatch, kind, tmp_path):
+    def full(*args, **options):
+        raise kind("CUDA out of memory. Tried to allocate 9 GiB.\nmore")
+
+    monkeypatch.setattr(fitting, "Batches", full)
+    with pytest.raises(OutOfMemory, match=r"cpu has too .* 72 images \(0 MB\).*fewer images"):
+        quick(network(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    model = network()
+    monkeypatch.setattr(torch, "empty", full)
+    with pytest.raises(OutOfMemory, match="cpu has no free memory: end what else uses it"):
+        quick(model)
+
+
 def test_other_errors_pass_as_they_are():
     class Broken(nn.Module):
         def forward(self, x):

@@ -34,30 +34,37 @@ def launch(count, *arguments, **environment):
     return [(p.communicate(timeout=300)[1], p.returncode) for p in started]
 
 
-PARTS = {"noisymix": 4, "baseline": 2}
+RUNS = [
+    ("noisymix", 4, "group"),
+    ("noisymix", 4, "batch"),
+    ("noisymix", 2, "running mean"),
+    ("baseline", 2, "batch"),
+    ("baseline", 2, "group"),
+]
 
 
 @pytest.fixture(scope="module")
 def shared_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
-    words = [f"{scheme}={parts}" for scheme, parts in PARTS.items()]
+    words = ["-".join(map(str, run)) for run in RUNS]
     for error, status in launch(2, folder, *words):
         assert status == 0, error
     return folder
 
 
-@pytest.mark.parametrize("scheme", PARTS)
-def test_two_processes_equal_one(shared_folder, scheme):
-    """Without batch normalisation, whose running statistics only the first process keeps.
+@pytest.mark.parametrize(("scheme", "parts", "norm"), RUNS)
+def test_two_processes_equal_one(shared_folder, scheme, parts, norm):
+    """Mixing partners, noise and batch statistics are those of each part of a step.
 
-    Mixing partners and noise are drawn for each part of a step, so one process with as many parts
-    is the reference; without mixing, the whole batch in one part is another.
+    So one process with as many parts is the reference, with its running statistics, too.
     """
-    folder, parts = shared_folder / scheme, PARTS[scheme]
+    folder = shared_folder / f"{scheme}-{parts}-{norm}"
     shared = load_weights(folder)
     recipe = Recipe(epochs=3, batch_size=16, parts=parts)
-    alone = quick(network(dropout=0.2), scheme=scheme, recipe=recipe, log_every=2)
-    for name, weight in alone.model.state_dict().items():
+    alone = quick(network(norm=norm, dropout=0.2), scheme=scheme, recipe=recipe, log_every=2)
+    weights = alone.model.state_dict()
+    assert ("0.1.running_mean" in " ".join(weights)) == (norm != "group")
+    for name, weight in weights.items():
         torch.testing.assert_close(shared[name], weight, rtol=1e-4, atol=1e-6)
     # Metrics are those of all images, once.
     rows = read_rows(folder)
@@ -67,7 +74,9 @@ def test_two_processes_equal_one(shared_folder, scheme):
             assert theirs[key] == pytest.approx(mine[key], rel=1e-4, abs=1e-7)
     # One process may go on with what two have left.
     (folder / f"checkpoint-{alone.steps:08d}.pt").unlink(missing_ok=True)
-    again = quick(network(dropout=0.2), scheme=scheme, recipe=recipe, out=folder, log_every=2)
+    again = quick(
+        network(norm=norm, dropout=0.2), scheme=scheme, recipe=recipe, out=folder, log_every=2
+    )
     assert again.finished
 
 
