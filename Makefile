@@ -71,8 +71,10 @@ figures: lab-packages  ## draw every picture of figures/ from figures/data
 measure: lab-packages  ## measure figures/data again (hours)
 	@$(PY) tools/measure.py
 
-bench: lab-packages  ## speed against the plain way
-	@for file in benchmarks/*.py; do echo "== $$file"; $(PY) $$file || exit 1; done
+# timm comes without what it depends on: that would bring another torch.
+bench: test-packages  ## every speed against its peer, into build/bench (half an hour)
+	@$(PY) -m pip install --quiet --no-deps "timm>=1.0.11"
+	@$(PY) tools/measure.py --speed --into build/bench
 
 docs: test-packages  ## write docs/equations.md and docs/deviations.md from the docstrings
 	@$(PY) tools/equation_index.py

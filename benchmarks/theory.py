@@ -3,7 +3,7 @@
     python benchmarks/theory.py ladder      all cases of the reference, against plain NumPy
     python benchmarks/theory.py terms       all terms before and after training, 100 seeds
 
-Writes figures/data/theory_ladder.json and figures/data/theory_terms.json.
+Without `--out FILE` it writes figures/data/theory_ladder.json or figures/data/theory_terms.json.
 """
 
 from __future__ import annotations
@@ -186,10 +186,12 @@ def terms(seeds: int, epochs: int, activation: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=["ladder", "terms"])
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=100)
     options = parser.parse_args()
+    out = options.out or FIGURES / f"theory_{options.what}.json"
     # The reference values and the plain program; this folder's theory.py would hide tests/theory.
     sys.path[0] = str(ROOT / "tests")
     torch.set_num_threads(1)
@@ -197,7 +199,7 @@ def main() -> None:
         result = ladder(options.repeats) | provenance(
             repeats=options.repeats, note="CPU seconds of one thread"
         )
-        write_json(FIGURES / "theory_ladder.json", result)
+        write_json(out, result)
         return
     result = {a: terms(options.seeds, options.epochs, a) for a in ("tanh", "relu")}
     about = {
@@ -209,7 +211,7 @@ def main() -> None:
         "values": "[mean over seeds, standard error]; noise levels are included in the terms",
     }
     write_json(
-        FIGURES / "theory_terms.json",
+        out,
         {"about": about}
         | result
         | provenance(seeds=options.seeds, epochs=options.epochs, label="toy"),

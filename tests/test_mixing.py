@@ -155,6 +155,24 @@ def test_cutmix_label_weight_is_the_mean_of_its_mask():
     assert 0.25 < np.mean(areas) < 0.42
 
 
+@pytest.mark.parametrize("alpha", [1.0, 0.3])
+def test_cutmix_draws_the_boxes_of_its_definition(alpha):
+    """How often a pixel is pasted, and how large boxes are, against all centres and shares."""
+    height, width, draws = 8, 12, 4000
+    often, (mean, square) = oracle.cutmix_law(height, width, alpha)
+    x, found, shares = torch.zeros(2, 1, height, width), np.zeros((height, width)), []
+    for t in range(draws):
+        pair = CutMix(alpha, prob=1.0).draw(x, None, None, Rng(3).fold(t))
+        found += 1 - pair.weight[0, 0].numpy()
+        shares.append(1 - pair.lam)
+    error = np.sqrt(often * (1 - often) / draws)
+    assert np.abs(found / draws - often).max() < 5 * error.max()
+    assert abs(np.mean(shares) - mean) < 4 * ((square - mean**2) / draws) ** 0.5
+    assert np.mean(np.square(shares)) == pytest.approx(square, rel=0.06)
+    # Not at the border as often as in the middle.
+    assert often[0, 0] < 0.6 * often[height // 2, width // 2]
+
+
 def test_cutmix_mixes_with_its_probability():
     cutmix, x = CutMix(prob=0.3), torch.zeros(3, 1, 8, 8)
     pairs = [cutmix.draw(x, None, None, Rng(0).fold(t)) for t in range(2000)]

@@ -9,6 +9,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import measure
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -276,3 +277,31 @@ def test_ci_runs_what_make_runs():
     assert "make site " in text
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     assert workflow["jobs"]["test"]["steps"][-1]["run"] == "bash .ci/run"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["toy_speed"], ["figures/data/toy_speed.json"]),
+        (["--speed", "--into", "build/b"], [f"build/b/{n}.json" for n in measure.SPEED]),
+    ],
+)
+def test_measuring_runs_what_is_asked_for(monkeypatch, words, expected):
+    """The commands as they would be run; their scripts read such words."""
+    started = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: started.append(command))
+    monkeypatch.setattr(sys, "argv", ["measure.py", *words])
+    measure.main()
+    assert [Path(c[c.index("--out") + 1]) for c in started if "--out" in c] == [
+        Path(e) for e in expected
+    ]
+    for command in started:
+        text = (ROOT / command[1]).read_text()
+        assert all(repr(w).replace("'", '"') in text for w in command if w.startswith("--"))
+
+
+def test_every_measured_file_is_there():
+    # Those of a GPU may be missing; the page of the explorer is no figure's data.
+    made = {name for name in measure.FILES if name != "explorer_page"}
+    stored = {path.stem for path in (ROOT / "figures/data").iterdir()}
+    assert made <= stored and set(measure.SPEED) <= set(measure.FILES)

@@ -1,20 +1,23 @@
 """The README's results are those of figures/data."""
 
+import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nmlib import SCHEMES
+from nmlib import BUDGETS, SCHEMES, cli, get_scheme
 from nmlib.effects import effects
 from nmlib.paper import SWITCHES, ablation
 from nmlib.plots.scheme_table import SchemeTableDisplay
-from nmlib.reproduction import SHORT, ablation_cells, measured, seeds_complete
+from nmlib.reproduction import SHORT, ablation_cells, cells, measured, seeds_complete
 from nmlib.reproduction.ordering import paper_ordering, published
 from nmlib.rng import Rng
 
-TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 WORDS = " ".join(TEXT.split())
 
 
@@ -35,11 +38,11 @@ def test_the_rows_of_the_schemes(records):
     rows = re.findall(r"^\| (\w+) \| (\*[\d.]+\* \|.*/.*) \|$", TEXT, re.MULTILINE)
     assert [name for name, _ in rows] == list(names)
     paper = published(2, "CIFAR-10-C")
-    for label, cells in rows:
+    for label, printed in rows:
         ours, scheme = table.ours[names[label]], names[label]
         short = (str(ours[k]).split(" ")[0] for k in (
             "flip_probability", "expected_calibration_error"))  # fmt: skip
-        assert cells.split(" | ") == [
+        assert printed.split(" | ") == [
             f"*{paper[scheme].value}*", str(ours["robust_accuracy"]), str(ours["clean_accuracy"]),
             *short,
         ]  # fmt: skip
@@ -115,3 +118,35 @@ def test_the_code_of_the_library_part_runs(capsys):
     assert found["parts"].total.isfinite()
     assert found["p"].shape == (3, 100, 10)
     assert "robust accuracy" in capsys.readouterr().out
+
+
+def commands():
+    """Return what pages and notebooks tell the reader to type, without comments."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        texts += ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
+    lines = (line.strip() for text in texts for line in text.splitlines())
+    return sorted({line for line in lines if re.match(r"nmlib [a-z]+( |$)", line)})
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_that_are_shown_are_understood(line, monkeypatch, tmp_path):
+    """Read by the real parsers, and the names in them known; nothing is run."""
+    seen = []
+    for module in (cli.train, cli.evaluate, cli.reproduce, cli.corrupt, cli.doctor):
+        monkeypatch.setattr(module, "_run", lambda options: seen.append(options) or 0)
+    assert cli.main(shlex.split(line, comments=True)[1:]) == 0
+    (options,) = seen
+    if options.command == "reproduce":
+        assert cells(
+            options.table, budget=options.budget, dataset=options.dataset, model=options.model,
+            precision=options.precision, schemes=options.schemes,
+        )  # fmt: skip
+    if options.command == "train":
+        assert get_scheme(options.scheme) and options.budget in BUDGETS
+
+
+def test_there_are_commands():
+    assert {line.split()[1] for line in commands()} >= {"train", "evaluate", "reproduce", "corrupt"}

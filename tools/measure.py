@@ -1,7 +1,8 @@
 """Measure figures/data again: `python tools/measure.py [NAME ...]`; hours, if all.
 
 One line for each file: its name, the command that makes it, and its minutes on two cores. Those
-that end in `_gpu` are run when named.
+that end in `_gpu` are run when named. `--speed` means all speeds, and `--into FOLDER` writes there
+and leaves figures/data alone: `make bench` is both.
 `tools/make_figures.py` draws the pictures.
 
 Not here, as their data do not come with the project: the grids,
@@ -26,8 +27,8 @@ FILES = {
     "explorer_page": ("-m nmlib.widgets.atlas", 2),
     "toy_screen": ("-m nmlib.toy_study screen --out figures/data/toy_screen.jsonl", 60),
     "toy_final": ("-m nmlib.toy_study final --out figures/data/toy_final.jsonl", 60),
-    "theory_ladder": ("benchmarks/theory.py ladder", 5),
-    "theory_terms": ("benchmarks/theory.py terms", 20),
+    "theory_ladder": ("benchmarks/theory.py ladder --out figures/data/theory_ladder.json", 5),
+    "theory_terms": ("benchmarks/theory.py terms --out figures/data/theory_terms.json", 20),
     "corruptions_speed": (
         "benchmarks/corruptions.py --set --out figures/data/corruptions_speed.json",
         2,
@@ -39,6 +40,11 @@ FILES = {
         10,
     ),
 }
+
+SPEED = (
+    "toy_speed", "explorer_latency", "theory_ladder", "corruptions_speed", "augmix_speed",
+    "training_speed",
+)  # fmt: skip
 
 # The same on a GPU, and only if asked for by name.
 ON_GPU = {
@@ -68,12 +74,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     every = FILES | ON_GPU
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(every))
-    names = parser.parse_args().names or list(FILES)
+    parser.add_argument("--speed", action="store_true", help="all speeds")
+    parser.add_argument("--into", default="figures/data", metavar="FOLDER", help="for the files")
+    options = parser.parse_args()
+    names = options.names or list(SPEED if options.speed else FILES)
     unknown = set(names) - set(every)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(every)}")
     for name in names:
         command, minutes = every[name]
+        command = command.replace("figures/data", shlex.quote(options.into))
         print(f"== {name}: {command} (about {minutes} min)", flush=True)
         subprocess.run([sys.executable, *shlex.split(command)], cwd=ROOT, check=True)
 

@@ -20,6 +20,10 @@ _CPU_PIXELS = 256 * 1024
 
 _DEVICE_PIXELS = 4096 * 1024
 
+# Fewer are not worth a second thread: the many small operations of a piece cost the same for any
+# number of samples, and Python runs those of one thread at a time.
+_THREAD_PIXELS = 96 * 1024
+
 
 def in_pieces(x: Tensor, work: Callable[[slice], None]) -> None:
     """Call `work` for all samples, some at a time; on a CPU, by all threads."""
@@ -27,7 +31,8 @@ def in_pieces(x: Tensor, work: Callable[[slice], None]) -> None:
     pixels = max(1, x.shape[2] * x.shape[3])
     size = max(1, (_CPU_PIXELS if on_cpu else _DEVICE_PIXELS) // pixels)
     if on_cpu and len(x) > 1:
-        size = min(size, -(-len(x) // thread_count()))
+        share = -(-len(x) // thread_count())
+        size = min(size, max(share, _THREAD_PIXELS // pixels))
     pieces = [slice(first, first + size) for first in range(0, len(x), size)]
     if on_cpu and len(pieces) > 1:
         run_all(work, pieces)

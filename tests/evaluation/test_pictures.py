@@ -166,6 +166,39 @@ def test_reliability_draws_the_curves(reports):
         display.plot(figure.axes[0])
 
 
+def test_reliability_of_records_pools_the_seeds(reports):
+    def record(scheme, seed, report):
+        curve = report.reliability()
+        stored = {k: np.nan_to_num(getattr(curve, k)).tolist() for k in ("confidence", "accuracy")}
+        return {
+            "scheme": scheme, "seed": seed, "dataset": "made up", "model": "net", "budget": "b",
+            "train_images": 10, "test_images": len(report.clean), "epochs": [{}],
+            "reliability": {"count": curve.count.tolist(), **stored},
+        }  # fmt: skip
+
+    records = [
+        record(scheme, seed, report)
+        for scheme, found in reports.items()
+        for seed, report in enumerate(found)
+    ]
+    display = ReliabilityDisplay.from_records(records)
+    assert list(display.curves) == ["Baseline", "NoisyMix"]
+    pooled = display.curves["NoisyMix"]
+    parts = [r.reliability() for r in reports["noisymix"]]
+    assert pooled.count.sum() == sum(p.count.sum() for p in parts) and len(parts) == 2
+    assert pooled.error() == pytest.approx(type(pooled).pooled(parts).error())
+    assert "seeds 0, 1" in display.conditions and "pooled" in display.conditions
+    drawn(display.plot())
+    assert list(ReliabilityDisplay.from_records(records, schemes=["noisymix"]).curves) == [
+        "NoisyMix"
+    ]
+    with pytest.raises(ValueError, match="no record of scheme 'mixup'"):
+        ReliabilityDisplay.from_records(records, schemes=["mixup"])
+    del records[-1]["reliability"]
+    with pytest.raises(ValueError, match="scheme 'noisymix' has no reliability curve"):
+        ReliabilityDisplay.from_records(records)
+
+
 def test_flip_curves_draw_the_reports():
     data = nm.load("fashion-mini", "test").first(25)
     names = ("shot_noise", "translate")

@@ -52,3 +52,42 @@ def step_loss(layers, views, y, *, point, partners, lams, additive, multiplicati
         for i in range(batch):
             jsd += losses.divergence_from_logits([z[i] for z in logits], weights) / batch
     return ce, jsd, ce + stability * jsd
+
+
+def cutmix_box(height, width, lam, row, column):
+    """The pixels that CutMix pastes, as a set: a box around a centre, cut off at the border.
+
+    CutMix, appendix A: sides sqrt(1 - lam) of the image, in whole pixels, half of them (rounded
+    down) to each side of the centre.
+    """
+    inside = set()
+    tall, wide = int(height * (1 - lam) ** 0.5), int(width * (1 - lam) ** 0.5)
+    for i in range(row - tall // 2, row + tall // 2):
+        for j in range(column - wide // 2, column + wide // 2):
+            if 0 <= i < height and 0 <= j < width:
+                inside.add((i, j))
+    return inside
+
+
+def cutmix_law(height, width, alpha, steps=2000):
+    """How often each pixel is pasted, and mean and mean square of the pasted share.
+
+    Over all centres and a midpoint rule in the quantiles of Beta(alpha, alpha).
+    """
+    from scipy.stats import beta
+
+    often, share = np.zeros((height, width)), np.zeros(2)
+    sizes = {}
+    for lam in beta.ppf((np.arange(steps) + 0.5) / steps, alpha, alpha):
+        key = int(height * (1 - lam) ** 0.5) // 2, int(width * (1 - lam) ** 0.5) // 2
+        sizes.setdefault(key, [lam, 0])[1] += 1
+    for lam, count in sizes.values():
+        for row in range(height):
+            for column in range(width):
+                box = cutmix_box(height, width, lam, row, column)
+                weight = count / steps / height / width
+                for pixel in box:
+                    often[pixel] += weight
+                part = len(box) / height / width
+                share += weight * np.array([part, part**2])
+    return often, share

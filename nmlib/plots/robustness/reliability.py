@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from nmlib.plots.looks import scheme_label
 from nmlib.plots.robustness.words import small_print
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import OKABE_ITO, new_figure
+from nmlib.reproduction.compared import conditions
 
 __all__ = [
     "ReliabilityDisplay",
@@ -21,6 +22,13 @@ __all__ = [
 
 # The accuracy of so few predictions says little: such bars are pale.
 _FEW, _PALE = 10, "#a6c8e4"
+
+
+def _curve(stored: Mapping[str, Any]) -> ReliabilityCurve:
+    """Return the curve of a record, in which an empty bin has zeros."""
+    count = np.array(stored["count"])
+    means = (np.where(count, stored[k], np.nan) for k in ("confidence", "accuracy"))
+    return ReliabilityCurve(np.linspace(0, 1, len(count) + 1), count, *means)
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,34 @@ class ReliabilityDisplay(Shown):
         if report.key.get("scheme"):
             names.append(scheme_label(str(report.key["scheme"])))
         return cls(curves, ", ".join(names) + f"; corrupted: {report.coverage}, pooled")
+
+    @classmethod
+    def from_records(
+        cls, records: Sequence[Mapping[str, Any]], *, schemes: Sequence[str] | None = None
+    ) -> ReliabilityDisplay:
+        """Draw schemes on all their corrupted sets, the predictions of all seeds together.
+
+        Args:
+            records: As from `nmlib.reproduction.measured`.
+            schemes: Which, in this order; default all.
+
+        Raises:
+            ValueError: If there is no record of a scheme, or one has no curve: the oldest have
+                none.
+        """
+        names = list(dict.fromkeys(r["scheme"] for r in records) if schemes is None else schemes)
+        curves = {}
+        for name in names:
+            of_scheme = [r for r in records if r["scheme"] == name]
+            if not of_scheme:
+                raise ValueError(f"there is no record of scheme {name!r}")
+            if any("reliability" not in r for r in of_scheme):
+                raise ValueError(f"a record of scheme {name!r} has no reliability curve")
+            curves[scheme_label(name)] = ReliabilityCurve.pooled(
+                _curve(r["reliability"]) for r in of_scheme
+            )
+        chosen = [r for r in records if r["scheme"] in names]
+        return cls.from_curves(curves, conditions=f"{conditions(chosen)}; 75 corrupted sets pooled")
 
     @property
     def summary(self) -> str:
