@@ -142,7 +142,7 @@ def test_commands_that_are_shown_are_understood(line, monkeypatch, tmp_path):
     if options.command == "reproduce":
         assert cells(
             options.table, budget=options.budget, dataset=options.dataset, model=options.model,
-            precision=options.precision, schemes=options.schemes,
+            precision=options.precision, epochs=options.epochs, schemes=options.schemes,
         )  # fmt: skip
     if options.command == "train":
         assert get_scheme(options.scheme) and options.budget in BUDGETS

@@ -55,6 +55,7 @@ from nmlib.plots.robustness import (  # noqa: E402
     CorruptionRadarDisplay,
     FamilyBarsDisplay,
     FlipBarsDisplay,
+    ReliabilityDisplay,
 )
 from nmlib.plots.shown import Shown, png  # noqa: E402
 from nmlib.plots.speed import FILES as SPEED_FILES  # noqa: E402
@@ -63,7 +64,7 @@ from nmlib.plots.theory import RemainderDisplay, TrainedTermsDisplay  # noqa: E4
 from nmlib.plots.toy_study import ToyScreenDisplay, ToyStudyDisplay  # noqa: E402
 from nmlib.provenance import rename_into, write_json, write_text  # noqa: E402
 from nmlib.reproduction import measured  # noqa: E402
-from nmlib.reproduction.measured import GRID, SHORT  # noqa: E402
+from nmlib.reproduction.measured import EXTENDED, GRID, SHORT  # noqa: E402
 from nmlib.schemes import ABLATION  # noqa: E402
 
 LOCK = "figures.lock.json"
@@ -265,6 +266,19 @@ FIGURES: dict[str, Drawing] = {
         lambda: LengthDisplay.from_records(
             grid(*CHIEF, name=SHORT), grid(*CHIEF), schemes=CHIEF
         ), (SHORT, GRID),
+    ),
+    "length_extended": Drawing(
+        "What training six times as long gives, with one seed",
+        lambda: LengthDisplay.from_records(
+            grid(name=SHORT), grid(), grid(*CHIEF, name=EXTENDED),
+            schemes=CHIEF,
+        ), (SHORT, GRID, EXTENDED),
+    ),
+    "reliability": Drawing(
+        "Accuracy by confidence on corrupted images",
+        lambda: ReliabilityDisplay.from_records(
+            grid(*CHIEF, name=EXTENDED), schemes=CHIEF
+        ), (EXTENDED,), page=True,
     ),
     "radar": Drawing(
         "Accuracy under each corruption",

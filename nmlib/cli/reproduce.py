@@ -21,7 +21,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "command goes on where it stopped.",
     )
     parser.add_argument("table", help="table2, table3, table4, ..., or schemes: every scheme")
-    parser.add_argument("--budget", default="smoke", help="smoke, laptop, long, extended or paper")
+    parser.add_argument("--budget", default="smoke", help="smoke, laptop, long or paper")
+    parser.add_argument("--epochs", type=int, help="default: the budget's")
     parser.add_argument("--seeds", type=int, help="how many; default: as the paper")
     parser.add_argument("--schemes", nargs="+", metavar="NAME", help="only these rows")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of all results")
@@ -65,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
     grid = cells(
         options.table, budget=options.budget, seeds=options.seeds, dataset=options.dataset,
         model=options.model, schemes=options.schemes, root=options.root, label=options.label,
-        precision=options.precision, compile=options.compile,
+        epochs=options.epochs, precision=options.precision, compile=options.compile,
     )  # fmt: skip
     if options.list:
         states = {c: result_words(r) for c in grid if (r := finished(c, options.out)) is not None}

@@ -32,7 +32,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--budget",
         default="paper",
-        help="smoke, laptop, long, extended or paper: model, epochs, images, batch",
+        help="smoke, laptop, long or paper: model, epochs, images, batch",
     )
     parser.add_argument("--model", help="e.g. wrn28_4; default: the budget's")
     parser.add_argument("--seed", type=int, default=0, help="of weights and draws")

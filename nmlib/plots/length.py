@@ -186,7 +186,8 @@ class LengthDisplay(Shown):
             fontsize=9, handlelength=3,
         )  # fmt: skip
         several = any(v.shape[1] > 1 for v in self.values["clean_accuracy"].values())
-        marks = ["thin: the shorter training"]
+        shorter = "trainings" if len(self.lengths) > 2 else "training"
+        marks = [f"thin: the shorter {shorter}"]
         if several:
             marks.append("whiskers in the middle: lowest and highest seed")
         if self.gains:

@@ -6,6 +6,7 @@ from nmlib.reproduction.cluster import run_on_cluster
 from nmlib.reproduction.experiments import EXPERIMENTS, Experiment, cells
 from nmlib.reproduction.grid import collect, run_grid
 from nmlib.reproduction.measured import (
+    EXTENDED,
     GRID,
     SHORT,
     ablation_cells,
@@ -18,6 +19,7 @@ from nmlib.reproduction.progress import CellFailed, Progress, result_words
 
 __all__ = [
     "EXPERIMENTS",
+    "EXTENDED",
     "GRID",
     "SHORT",
     "AblationLab",

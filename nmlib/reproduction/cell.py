@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_pe
 from nmlib.models import MODELS, build_model
 from nmlib.provenance import provenance, write_json
 from nmlib.schemes import Scheme
-from nmlib.training import BUDGETS, fit
+from nmlib.training import BUDGETS, Budget, fit
 
 __all__ = ["Cell", "finished", "refuse_other_images", "run_cell"]
 
@@ -26,7 +26,6 @@ TEST_IMAGES: dict[str, tuple[int | None, int | None]] = {
     "smoke": (200, 10),
     "laptop": (1000, 100),
     "long": (1000, 100),
-    "extended": (1000, 100),
     "paper": (None, None),
 }
 
@@ -54,6 +53,10 @@ class Cell:
         label: What figures call the data.
         precision: Of training and evaluation: "fp32", or "bf16" by autocast.
         compile: Train with torch.compile.
+        epochs: Instead of the budget's.
+
+    Raises:
+        ValueError: For an unknown name, or less than one epoch.
     """
 
     dataset: str
@@ -66,21 +69,31 @@ class Cell:
     label: str | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         _checks.choice("model", self.model, MODELS)
         _checks.choice("budget", self.budget, BUDGETS)
         _checks.choice("precision", self.precision, ("fp32", "bf16"))
+        self.size.recipe()  # refuses a wrong number of epochs
 
     @property
     def name(self) -> str:
         """What a person calls it."""
         return f"{self.scheme.name}, seed {self.seed}"
 
+    @property
+    def size(self) -> Budget:
+        """The budget; with other epochs than its own it is called e.g. "long-200"."""
+        named = BUDGETS[self.budget]
+        if self.epochs is None or self.epochs == named.epochs:
+            return named
+        return replace(named, name=f"{named.name}-{self.epochs}", epochs=self.epochs)
+
     def folder(self, out: str | Path) -> Path:
         """Return where its files are."""
         data = (self.label or self.dataset).replace("/", "-")
-        return Path(out, data, self.budget, self.model, self.scheme.name, f"seed-{self.seed}")
+        return Path(out, data, self.size.name, self.model, self.scheme.name, f"seed-{self.seed}")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -90,7 +103,7 @@ class Cell:
             "model": self.model,
             "scheme": repr(self.scheme),
             "seed": self.seed,
-            "budget": asdict(BUDGETS[self.budget]),
+            "budget": asdict(self.size),
             "test_images": list(TEST_IMAGES[self.budget]),
             "precision": self.precision,
         }
@@ -174,7 +187,7 @@ def run_cell(
     done = finished(cell, out)
     if done is not None:
         return done
-    folder, budget = cell.folder(out), BUDGETS[cell.budget]
+    folder, budget = cell.folder(out), cell.size
     train, test, shown = _images(cell)
     sequences = TEST_IMAGES[cell.budget][1]
     layers = cell.scheme.model_options
@@ -185,7 +198,7 @@ def run_cell(
         out=folder / "training", device=device, progress=progress, compile=cell.compile,
         details={
             "model": cell.model, "num_classes": len(train.classes), "options": layers,
-            "dataset": cell.dataset, "budget": cell.budget,
+            "dataset": cell.dataset, "budget": budget.name,
         },
     )  # fmt: skip
     model.eval()
@@ -209,7 +222,7 @@ def run_cell(
         "scheme": cell.scheme.name,
         "switches": list(cell.scheme.switches),
         "seed": cell.seed,
-        "budget": cell.budget,
+        "budget": budget.name,
         "precision": cell.precision,
         **_measured(report),
         "flip_probability": flips,

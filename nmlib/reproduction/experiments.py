@@ -88,6 +88,7 @@ def cells(
     label: str | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
     compile: bool = False,
+    epochs: int | None = None,
 ) -> list[Cell]:
     """Return the cells of a table at a budget.
 
@@ -103,9 +104,10 @@ def cells(
         label: What figures call the data, when the files in `root` are not the official ones.
         precision: "fp32", or "bf16" by autocast: faster on a GPU, on most CPUs not.
         compile: Train with torch.compile.
+        epochs: Instead of the budget's.
 
     Raises:
-        ValueError: For unknown names, or seeds that are not integers >= 0.
+        ValueError: For unknown names, seeds that are not integers >= 0, or less than one epoch.
 
     >>> [cell.scheme.name for cell in cells("table4", seeds=1)][:2]
     ['baseline', ...]
@@ -137,6 +139,6 @@ def cells(
                     found[data, network, name, seed] = Cell(
                         data, network, suited(scheme, data, network), seed, budget,
                         experiment.perturbations,
-                        None if root is None else str(root), label, precision, compile,
+                        None if root is None else str(root), label, precision, compile, epochs,
                     )  # fmt: skip
     return list(found.values())

@@ -15,13 +15,25 @@ from nmlib.measured import read_measured
 from nmlib.provenance import write_text
 from nmlib.schemes import ABLATION, SCHEMES, Switches
 
-__all__ = ["GRID", "SHORT", "SWITCHES", "ablation_cells", "measured", "seeds_complete", "store"]
+__all__ = [
+    "EXTENDED",
+    "GRID",
+    "SHORT",
+    "SWITCHES",
+    "ablation_cells",
+    "measured",
+    "seeds_complete",
+    "store",
+]
 
 GRID = "grid_cifar10-jpeg_long.jsonl"
 """The measured grid that the notebooks show: every scheme, 60 epochs."""
 
 SHORT = "grid_cifar10-jpeg_laptop.jsonl"
 """Every scheme and every row of Table 4, 20 epochs."""
+
+EXTENDED = "grid_cifar10-jpeg_extended.jsonl"
+"""Some schemes with one seed, 120 epochs: whether 60 are enough. Has reliability curves."""
 
 SWITCHES = Switches._fields
 """The columns of the ablation table, in the order of `Scheme.switches`."""

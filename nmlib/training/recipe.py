@@ -172,12 +172,10 @@ BUDGETS: dict[str, Budget] = {
         Budget("smoke", "preact_resnet_small", epochs=3, subset=1000, batch_size=64),
         Budget("laptop", "preact_resnet_small", epochs=20, subset=5000, batch_size=32),
         Budget("long", "preact_resnet_small", epochs=60, subset=5000, batch_size=32),
-        Budget("extended", "preact_resnet_small", epochs=120, subset=5000, batch_size=32),
         Budget("paper", "preact_resnet18", epochs=200, subset=None, batch_size=128),
     )
 }
-"""Named budgets: a look, a night on two cores for all schemes, three and six times as long, the
-paper's.
+"""Named budgets: a look, a night on two cores for all schemes, three times as long, the paper's.
 
-"long" tells whether "laptop" stops too early for a scheme, "extended" whether "long" does.
+"long" tells whether "laptop" stops too early for a scheme.
 """

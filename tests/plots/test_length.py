@@ -61,6 +61,18 @@ def test_it_draws_every_length():
     assert "thin: the shorter training" in figure.get_supxlabel()
 
 
+def test_three_lengths():
+    longest = [record("baseline", 1, 16, 0.7, 0.6), record("noisymix", 0, 16, 0.8, 0.7),
+               record("baseline", 0, 16, 0.7, 0.6)]  # fmt: skip
+    display = LengthDisplay.from_records(SHORT, longest, LONG)
+    assert display.lengths == (2, 8, 16)
+    assert [g.difference for g in display.gains["noisymix"]] == pytest.approx([-2, 11, 10])
+    assert "NoisyMix 48.0 to 70.0" in display.summary
+    figure = display.plot()
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [2, 8, 16] * 2
+    assert "thin: the shorter trainings" in figure.get_supxlabel()
+
+
 def test_some_schemes_may_be_chosen():
     display = LengthDisplay.from_records(SHORT, LONG, schemes=["noisymix", "baseline"])
     every = LengthDisplay.from_records(SHORT, LONG)

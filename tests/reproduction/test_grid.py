@@ -332,6 +332,22 @@ def test_precision_and_compiling_reach_training_and_evaluation(tmp_path, monkeyp
         cells("table2", precision="bfloat16")
 
 
+def test_a_budget_with_other_epochs_is_another(tmp_path):
+    (plain,) = cells("table2", budget="long", schemes=["mixup"], dataset="cifar10", seeds=[0])
+    (more,) = cells(
+        "table2", budget="long", schemes=["mixup"], dataset="cifar10", seeds=[0], epochs=200
+    )
+    (same,) = cells(
+        "table2", budget="long", schemes=["mixup"], dataset="cifar10", seeds=[0], epochs=60
+    )
+    assert (plain.size.name, more.size.name, same.size) == ("long", "long-200", plain.size)
+    assert more.size.recipe().epochs == 200 and more.size.subset == plain.size.subset
+    assert "long-200" in more.folder(tmp_path).parts
+    assert plain.folder(tmp_path) == same.folder(tmp_path) != more.folder(tmp_path)
+    with pytest.raises(ValueError, match="epochs must be an integer >= 1, got 0"):
+        cells("table2", epochs=0)
+
+
 def test_every_experiment_is_a_table_of_the_paper_or_all_schemes():
     tables = {f"table{n}" for n in (2, 3, 4, 7, 8, 9, 10, 13, 14)}
     assert set(EXPERIMENTS) == tables | {"schemes"}

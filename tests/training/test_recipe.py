@@ -87,7 +87,7 @@ def test_bad_settings(change, message):
 
 
 def test_budgets():
-    assert list(BUDGETS) == ["smoke", "laptop", "long", "extended", "paper"]
+    assert list(BUDGETS) == ["smoke", "laptop", "long", "paper"]
     data = nm.load("fashion-mini")
     for budget in BUDGETS.values():
         assert budget.model in nm.MODELS
