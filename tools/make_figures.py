@@ -64,7 +64,7 @@ from nmlib.plots.theory import RemainderDisplay, TrainedTermsDisplay  # noqa: E4
 from nmlib.plots.toy_study import ToyScreenDisplay, ToyStudyDisplay  # noqa: E402
 from nmlib.provenance import rename_into, write_json, write_text  # noqa: E402
 from nmlib.reproduction import measured  # noqa: E402
-from nmlib.reproduction.measured import EXTENDED, GRID, SHORT  # noqa: E402
+from nmlib.reproduction.measured import GRID, LENGTHS, SHORT  # noqa: E402
 from nmlib.schemes import ABLATION  # noqa: E402
 
 LOCK = "figures.lock.json"
@@ -267,18 +267,18 @@ FIGURES: dict[str, Drawing] = {
             grid(*CHIEF, name=SHORT), grid(*CHIEF), schemes=CHIEF
         ), (SHORT, GRID),
     ),
-    "length_extended": Drawing(
+    "length_long": Drawing(
         "What training six times as long gives, with one seed",
         lambda: LengthDisplay.from_records(
-            grid(name=SHORT), grid(), grid(*CHIEF, name=EXTENDED),
+            grid(name=SHORT), grid(), grid(*CHIEF, name=LENGTHS[120]),
             schemes=CHIEF,
-        ), (SHORT, GRID, EXTENDED),
+        ), (SHORT, GRID, LENGTHS[120]),
     ),
     "reliability": Drawing(
         "Accuracy by confidence on corrupted images",
         lambda: ReliabilityDisplay.from_records(
-            grid(*CHIEF, name=EXTENDED), schemes=CHIEF
-        ), (EXTENDED,), page=True,
+            grid(*CHIEF, name=LENGTHS[120]), schemes=CHIEF
+        ), (LENGTHS[120],), page=True,
     ),
     "radar": Drawing(
         "Accuracy under each corruption",

@@ -6,8 +6,8 @@ from nmlib.reproduction.cluster import run_on_cluster
 from nmlib.reproduction.experiments import EXPERIMENTS, Experiment, cells
 from nmlib.reproduction.grid import collect, run_grid
 from nmlib.reproduction.measured import (
-    EXTENDED,
     GRID,
+    LENGTHS,
     SHORT,
     ablation_cells,
     measured,
@@ -19,8 +19,8 @@ from nmlib.reproduction.progress import CellFailed, Progress, result_words
 
 __all__ = [
     "EXPERIMENTS",
-    "EXTENDED",
     "GRID",
+    "LENGTHS",
     "SHORT",
     "AblationLab",
     "Cell",

@@ -16,8 +16,8 @@ from nmlib.provenance import write_text
 from nmlib.schemes import ABLATION, SCHEMES, Switches
 
 __all__ = [
-    "EXTENDED",
     "GRID",
+    "LENGTHS",
     "SHORT",
     "SWITCHES",
     "ablation_cells",
@@ -32,8 +32,8 @@ GRID = "grid_cifar10-jpeg_long.jsonl"
 SHORT = "grid_cifar10-jpeg_laptop.jsonl"
 """Every scheme and every row of Table 4, 20 epochs."""
 
-EXTENDED = "grid_cifar10-jpeg_extended.jsonl"
-"""Some schemes with one seed, 120 epochs: whether 60 are enough. Has reliability curves."""
+LENGTHS = {20: SHORT, 60: GRID, 120: "grid_cifar10-jpeg_long-120.jsonl"}
+"""Number of epochs -> file; of the longest, some schemes and one seed, with reliability curves."""
 
 SWITCHES = Switches._fields
 """The columns of the ablation table, in the order of `Scheme.switches`."""

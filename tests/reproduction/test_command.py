@@ -8,7 +8,11 @@ from nmlib.cli import main
 from nmlib.provenance import write_json
 from nmlib.reproduction import cells
 
-NUMBERS = {"clean_accuracy": 0.5, "robust_accuracy": 0.25, "flip_probability": None}
+NUMBERS = {
+    "clean_accuracy": 0.5,
+    "robust_accuracy": 0.25,
+    "flip_probability": {"tilt": 0.1},
+}
 
 
 def done(cell, out):
