@@ -12,8 +12,8 @@ from nmlib import BUDGETS, SCHEMES, cli, get_scheme
 from nmlib.effects import effects
 from nmlib.paper import SWITCHES, ablation
 from nmlib.plots.scheme_table import SchemeTableDisplay
-from nmlib.reproduction import SHORT, ablation_cells, cells, measured, seeds_complete
-from nmlib.reproduction.ordering import paper_ordering, published
+from nmlib.reproduction import LENGTHS, SHORT, ablation_cells, cells, measured, seeds_complete
+from nmlib.reproduction.ordering import compare_schemes, paper_ordering, published
 from nmlib.rng import Rng
 
 ROOT = Path(__file__).parents[1]
@@ -109,6 +109,19 @@ def test_what_longer_training_changed(records, shorter):
     )
     assert {(p.upper, p.lower) for p in short.pairs} == {(p.upper, p.lower) for p in long.pairs}
     assert f"was {short.agreement.rho:.2f} then and is {long.agreement.rho:.2f} now" in WORDS
+
+
+def test_what_still_longer_training_changed():
+    seed = {n: [r for r in measured(file) if r["seed"] == 0] for n, file in LENGTHS.items()}
+    behind = {n: compare_schemes(found, "augmix", "noisymix") for n, found in seed.items()}
+    ahead = compare_schemes(seed[120], "noisymix")
+    last = behind[120]
+    assert (
+        f"{behind[20].difference:.1f} points behind AugMix after 20 epochs, "
+        f"{behind[60].difference:.1f} after 60 and {last.difference:.1f} ({last.low:.1f} to "
+        f"{last.high:.1f}) after 120, where it is {ahead.difference:.1f} ahead of the baseline"
+    ) in WORDS
+    assert {r["provenance"]["commit"][:7] for r in seed[120]} == {"fe9b2d9"}
 
 
 def test_the_code_of_the_library_part_runs(capsys):

@@ -138,6 +138,27 @@ class LengthDisplay(Shown):
             parts.append(f"Robust accuracy over the baseline: {words}")
         return ". ".join(parts) + "."
 
+    def table(self) -> str:
+        """Return the gains over the baseline as text, a line each scheme and a column each length.
+
+        In points of robust accuracy, with their intervals, and the paper's.
+        """
+        heads = [f"{n} epochs" for n in self.lengths]
+        if self.paper:
+            heads.append(f"paper, {_PAPER_EPOCHS}")
+        lines = [["", *heads]]
+        for scheme, gains in self.gains.items():
+            cells = [str(gain) for gain in gains]
+            if self.paper:
+                cells.append(f"{self.paper[scheme]:+.1f}" if scheme in self.paper else "")
+            lines.append([scheme_label(scheme), *cells])
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join([f"{line[0]:{widths[0]}}"]
+                      + [f"{c:>{w}}" for c, w in zip(line[1:], widths[1:], strict=True)]).rstrip()
+            for line in lines
+        )  # fmt: skip
+
     def plot(self) -> Any:
         """Draw the training curves, then robust accuracy and its gain against the epochs."""
         widths = (1.25, 1, 1) if self.gains else (1.25, 1)
@@ -170,7 +191,7 @@ class LengthDisplay(Shown):
         for place, ax in enumerate(axes[1:]):
             ticks = {n: str(n) for n in self.lengths}
             if place == 1 and self.paper:
-                ticks[_PAPER_EPOCHS] = f"{_PAPER_EPOCHS}, paper"
+                ticks[_PAPER_EPOCHS] = f"{_PAPER_EPOCHS}\npaper"
             ax.set_xscale("log")
             ax.set_xticks(list(ticks), list(ticks.values()))
             ax.minorticks_off()

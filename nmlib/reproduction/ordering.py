@@ -155,11 +155,19 @@ class Interval:
         difference: Mean over the seeds.
         low: nan where nothing was measured that could tell, as `high`.
         high: Upper end.
+
+    >>> print(Interval(1.25, -0.5, 3.0))
+    +1.2 (-0.5 to +3.0)
     """
 
     difference: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        if math.isnan(self.low):
+            return f"{self.difference:+.1f}"
+        return f"{self.difference:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
 
 
 def paired_interval(

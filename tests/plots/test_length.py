@@ -57,8 +57,20 @@ def test_it_draws_every_length():
     curves, robust, gains = figure.axes
     assert [len(line.get_xdata()) for line in curves.lines] == [2, 8, 2, 8]
     assert [t.get_text() for t in robust.get_xticklabels()] == ["2", "8"]
-    assert [t.get_text() for t in gains.get_xticklabels()] == ["2", "8", "200, paper"]
+    assert [t.get_text() for t in gains.get_xticklabels()] == ["2", "8", "200\npaper"]
     assert "thin: the shorter training" in figure.get_supxlabel()
+
+
+def test_the_gains_as_text():
+    injected = [record("noise_injection", 0, n, 0.6, 0.5 + n / 100) for n in (2, 8)]
+    display = LengthDisplay.from_records([*SHORT, injected[0]], [*LONG, injected[1]])
+    head, *lines = display.table().splitlines()
+    assert head.split() == ["2", "epochs", "8", "epochs", "paper,", "200"]
+    rows = {line[:15].strip(): line[15:] for line in lines}
+    assert rows["NoisyMix"].split("  ")[-1].strip() == "+17.4"  # the paper's gain
+    assert "paper" not in rows["Noise injection"] and "17" not in rows["Noise injection"]
+    for scheme, row in zip(display.gains, rows.values(), strict=True):
+        assert [str(gain) in row for gain in display.gains[scheme]] == [True, True]
 
 
 def test_three_lengths():
