@@ -26,6 +26,25 @@ _METRICS = {"clean_accuracy": "clean accuracy (%)", "robust_accuracy": "robust a
 _PAPER_EPOCHS = BUDGETS["paper"].epochs
 
 
+def _by_length(
+    grids: Sequence[Sequence[Record]],
+) -> tuple[tuple[int, ...], list[dict[tuple[str, int], Record]]]:
+    """Return the lengths, ascending, and the records of each by scheme and seed."""
+    by_length = {len(grid[0]["epochs"]): list(grid) for grid in grids if grid}
+    if len(by_length) < 2 or len(by_length) < len(grids):
+        found = [len(grid[0]["epochs"]) for grid in grids if grid]
+        raise ValueError(
+            f"give grids of at least two lengths, each once; got lengths {found} in "
+            f"{len(grids)} grids"
+        )
+    for key in ("test_fingerprint", "train_fingerprint", "model"):
+        kinds = {record[key] for grid in grids for record in grid}
+        if len(kinds) > 1:
+            raise ValueError(f"grids differ in {key}: {', '.join(sorted(map(str, kinds)))}")
+    lengths = tuple(sorted(by_length))
+    return lengths, [{(r["scheme"], r["seed"]): r for r in by_length[n]} for n in lengths]
+
+
 @dataclass(frozen=True, eq=False)
 class LengthDisplay(Shown):
     """Training curves and accuracies of the same schemes trained for different numbers of epochs.
@@ -67,26 +86,14 @@ class LengthDisplay(Shown):
             ValueError: For fewer than two grids, two of one length, grids on different images,
                 nothing in common, or a scheme that not every grid has.
         """
-        by_length = {len(grid[0]["epochs"]): list(grid) for grid in grids if grid}
-        if len(by_length) < 2 or len(by_length) < len(grids):
-            found = [len(grid[0]["epochs"]) for grid in grids if grid]
-            raise ValueError(
-                f"give grids of at least two lengths, each once; got lengths {found} in "
-                f"{len(grids)} grids"
-            )
-        for key in ("test_fingerprint", "train_fingerprint", "model"):
-            kinds = {record[key] for grid in grids for record in grid}
-            if len(kinds) > 1:
-                raise ValueError(f"grids differ in {key}: {', '.join(sorted(map(str, kinds)))}")
-        lengths = tuple(sorted(by_length))
-        cells = [{(r["scheme"], r["seed"]): r for r in by_length[n]} for n in lengths]
+        lengths, cells = _by_length(grids)
         shared = set(cells[0]).intersection(*cells[1:])
         if not shared:
             raise ValueError("the grids have no scheme with the same seed in common")
         seeds: dict[str, list[int]] = {}
         for scheme, seed in sorted(shared):
             seeds.setdefault(scheme, []).append(seed)
-        order = [s for s in dict.fromkeys(r["scheme"] for r in by_length[lengths[0]]) if s in seeds]
+        order = [s for s in dict.fromkeys(scheme for scheme, _ in cells[0]) if s in seeds]
         if schemes is not None:
             if absent := [s for s in schemes if s not in seeds]:
                 raise ValueError(

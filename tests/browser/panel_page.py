@@ -12,7 +12,7 @@ from lab_server import chromium
 from nmlib.widgets._panel import script
 
 # Published for the tests: messages sent, saved traits, requests in flight and the most of them.
-PAGE = """<!doctype html><meta charset="utf-8"><body style="margin:8px"><div id="here"></div>
+PAGE = """<!doctype html><meta charset="utf-8"><style>%s</style><body style="margin:8px"><div id="here"></div>
 <script type="module">
 const code = await window.script();
 const module = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
@@ -38,6 +38,7 @@ def panel_page(
     values: Mapping[str, Any],
     answer: Callable[[dict], Any],
     size: tuple[int, int] = (800, 620),
+    css: str = "",
 ) -> Iterator[Any]:
     """Open a panel; at the end nothing may have been complained about.
 
@@ -46,6 +47,7 @@ def panel_page(
         values: The traits that the kernel would have set.
         answer: The kernel's answer to a message.
         size: Width and height of the window in pixels.
+        css: The widget's own style, if it has one.
     """
     errors: list[str] = []
     with chromium() as browser:
@@ -54,6 +56,6 @@ def panel_page(
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.expose_function("answer", lambda text: json.dumps(answer(json.loads(text))))
         page.expose_function("script", lambda: script(name))
-        page.set_content(PAGE % json.dumps(dict(values)))
+        page.set_content(PAGE % (css, json.dumps(dict(values))))
         yield page
     assert errors == []

@@ -7,6 +7,7 @@ from panel_page import panel_page
 from nmlib.reproduction import AblationLab, LabSettings
 from nmlib.training import Budget
 from nmlib.widgets.ablation_lab import SLIDERS, SWITCHES, LabSession
+from nmlib.widgets.ablation_lab import _css as style
 
 
 def test_a_switch_is_toggled_trained_and_placed():
@@ -16,7 +17,7 @@ def test_a_switch_is_toggled_trained_and_placed():
         "_controls": {"switches": list(SWITCHES), "levels": list(SLIDERS)},
         "_settings": asdict(session.settings),
     }
-    with panel_page("ablation_lab.js", values, session.answer, (390, 800)) as page:
+    with panel_page("ablation_lab.js", values, session.answer, (390, 800), style()) as page:
         root = page.locator(".nl-root")
         train = page.get_by_role("button", name="Train", exact=True)
 

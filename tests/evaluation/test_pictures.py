@@ -1,6 +1,7 @@
 """Radar, family bars, reliability diagrams, flip curves: what they draw is what was measured."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -189,6 +190,10 @@ def test_reliability_of_records_pools_the_seeds(reports):
     assert pooled.error() == pytest.approx(type(pooled).pooled(parts).error())
     assert "seeds 0, 1" in display.conditions and "pooled" in display.conditions
     drawn(display.plot())
+    small = replace(display, conditions="word " * 60).plot()
+    drawn(small)
+    print_box = small._supxlabel.get_window_extent()
+    assert print_box.x0 > 0 and print_box.x1 < small.bbox.width and print_box.y0 > 0
     assert list(ReliabilityDisplay.from_records(records, schemes=["noisymix"]).curves) == [
         "NoisyMix"
     ]

@@ -113,7 +113,7 @@ class _BarsDisplay(MeasuredDisplay):
             frameon=False,
         )  # fmt: skip
         if figure is not None:
-            small_print(figure, wrapped(self.conditions, wide))
+            small_print(figure, self.conditions)
         return figure or ax.figure
 
     def _number_beyond(self, ax: Any, x: Any, values: Any) -> None:

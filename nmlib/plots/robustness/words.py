@@ -28,8 +28,9 @@ def wrapped(text: str, width: float) -> str:
 
 
 def small_print(figure: Any, text: str) -> None:
-    """Write the conditions into the lower right corner."""
+    """Write the conditions into the lower right corner, in lines that the figure has room for."""
     if text:
+        text = wrapped(text, figure.get_figwidth())
         figure.supxlabel(text, fontsize=7.5, color="0.35", x=0.99, ha="right")
 
 
