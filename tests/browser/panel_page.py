@@ -12,7 +12,8 @@ from lab_server import chromium
 from nmlib.widgets._panel import script
 
 # Published for the tests: messages sent, saved traits, requests in flight and the most of them.
-PAGE = """<!doctype html><meta charset="utf-8"><style>%s</style><body style="margin:8px"><div id="here"></div>
+PAGE = """<!doctype html><meta charset="utf-8"><style>%s</style>
+<body style="margin:8px"><div id="here"></div>
 <script type="module">
 const code = await window.script();
 const module = await import(URL.createObjectURL(new Blob([code], {type: "text/javascript"})));
