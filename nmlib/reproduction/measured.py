@@ -32,8 +32,13 @@ GRID = "grid_cifar10-jpeg_long.jsonl"
 SHORT = "grid_cifar10-jpeg_laptop.jsonl"
 """Every scheme and every row of Table 4, 20 epochs."""
 
-LENGTHS = {20: SHORT, 60: GRID, 120: "grid_cifar10-jpeg_long-120.jsonl"}
-"""Number of epochs -> file; of the longest, some schemes and one seed, with reliability curves."""
+LENGTHS = {
+    20: SHORT,
+    60: GRID,
+    120: "grid_cifar10-jpeg_long-120.jsonl",
+    200: "grid_cifar10-jpeg_long-200.jsonl",
+}
+"""Number of epochs -> file; beyond 60 some schemes with one seed, and reliability curves."""
 
 SWITCHES = Switches._fields
 """The columns of the ablation table, in the order of `Scheme.switches`."""
