@@ -36,7 +36,8 @@ import torch
 from PIL import Image, ImageOps
 
 from nmlib import AugMix, Rng, load
-from nmlib.provenance import provenance, write_json
+from nmlib._files import write_json
+from nmlib.provenance import provenance
 from nmlib.views import OPERATIONS
 
 SIDE = 32

@@ -23,8 +23,9 @@ import numpy as np
 import torch
 
 from nmlib import CORRUPTIONS, EXTRA_CORRUPTIONS, corrupt, load
+from nmlib._files import write_json
 from nmlib.data.embedded import sample_photographs
-from nmlib.provenance import provenance, write_json
+from nmlib.provenance import provenance
 
 SEVERITY = 3
 

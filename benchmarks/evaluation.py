@@ -22,8 +22,9 @@ from typing import Any
 import torch
 
 from nmlib import CORRUPTIONS, build_model, corrupt, evaluate_corruptions, load, predict
+from nmlib._files import write_json
 from nmlib.data.images import ImageData
-from nmlib.provenance import provenance, write_json
+from nmlib.provenance import provenance
 
 SETS = 5 * len(CORRUPTIONS)
 CHUNK = 5000

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from nmlib._files import write_json
 from nmlib.explorer import ToyLab
-from nmlib.provenance import provenance, write_json
+from nmlib.provenance import provenance
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
 

@@ -22,8 +22,9 @@ import numpy as np
 import torch
 
 import nmlib as nm
+from nmlib._files import write_json
 from nmlib.ensemble import Ensemble
-from nmlib.provenance import provenance, write_json
+from nmlib.provenance import provenance
 from nmlib.theory import NonSmoothWarning, nfm_expansion, stability_expansion
 
 ROOT = Path(__file__).parents[1]

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from nmlib import Scheme, fig4_schemes, make_polygon_band
+from nmlib._files import write_json
 from nmlib.ensemble import Ensemble
-from nmlib.provenance import provenance, write_json
+from nmlib.provenance import provenance
 
 EPOCHS, BATCH, WIDTH, RATE = 100, 50, 100, 0.01
 

@@ -27,10 +27,11 @@ import torch
 from torch.nn import functional as F
 
 import nmlib as nm
+from nmlib._files import write_json
 from nmlib._memory import reused_memory
 from nmlib.data.loader import Batches
 from nmlib.models import dropout_stream
-from nmlib.provenance import provenance, write_json
+from nmlib.provenance import provenance
 from nmlib.rng import default_device
 from nmlib.training.loop import Loop
 from nmlib.training.record import Run

@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from nmlib._files import rename_into
 from nmlib.explorer import ToyLab
 from nmlib.plots.decision import DecisionBoundaryDisplay
 from nmlib.plots.style import LANE_LABELS
-from nmlib.provenance import rename_into
 
 __all__ = ["main", "table"]
 

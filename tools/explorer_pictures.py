@@ -26,7 +26,7 @@ from lab_server import (  # noqa: E402
     write_notebook,
 )
 
-from nmlib.provenance import rename_into  # noqa: E402
+from nmlib._files import rename_into  # noqa: E402
 
 CELLS = ["from nmlib.widgets import explore\nexplorer = explore(sigma_add=0)\nexplorer"]
 TRAINED = """(wanted) => {

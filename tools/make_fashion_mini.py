@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nmlib.provenance import rename_into
+from nmlib._files import rename_into
 from nmlib.rng import Rng
 
 HERE = Path(__file__).parent.parent / "nmlib" / "data" / "fashion_mini"

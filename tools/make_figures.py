@@ -39,6 +39,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 from drawn import differs, drawn  # noqa: E402
 
 from nmlib import measured as files  # noqa: E402
+from nmlib._files import rename_into, write_json, write_text  # noqa: E402
 from nmlib.plots.corruptions import ContactSheetDisplay, FrequencyDisplay, encode_jpeg  # noqa: E402
 from nmlib.plots.effects import EffectsDisplay, PrecisionDisplay  # noqa: E402
 from nmlib.plots.length import LengthDisplay  # noqa: E402
@@ -62,7 +63,6 @@ from nmlib.plots.speed import FILES as SPEED_FILES  # noqa: E402
 from nmlib.plots.speed import SpeedDisplay  # noqa: E402
 from nmlib.plots.theory import RemainderDisplay, TrainedTermsDisplay  # noqa: E402
 from nmlib.plots.toy_study import ToyScreenDisplay, ToyStudyDisplay  # noqa: E402
-from nmlib.provenance import rename_into, write_json, write_text  # noqa: E402
 from nmlib.reproduction import measured  # noqa: E402
 from nmlib.reproduction.measured import GRID, LENGTHS, SHORT  # noqa: E402
 from nmlib.schemes import ABLATION  # noqa: E402

@@ -50,7 +50,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from nmlib.provenance import write_json
+    from nmlib._files import write_json
     from nmlib.reproduction import (
         CellFailed,
         Progress,

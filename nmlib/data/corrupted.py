@@ -16,8 +16,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmlib._files import rename_into, write_json
 from nmlib.corruptions import CORRUPTIONS, corrupt
-from nmlib.provenance import rename_into, write_json
 
 __all__ = ["write_corrupted_set"]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from nmlib import _checks
+from nmlib._files import rename_into
 from nmlib.corruptions import FROST_PHOTOGRAPHS
 from nmlib.data.cache import data_folder
-from nmlib.provenance import rename_into
 
 __all__ = ["REMOTE", "RemoteFile", "fetch", "fetch_cifar_c", "fetch_frost_photographs"]
 

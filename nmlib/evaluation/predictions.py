@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
+from nmlib._files import rename_into
 from nmlib._memory import lacks_memory, reused_memory
 from nmlib.data.images import ImageData
 from nmlib.metrics import (
@@ -29,7 +30,6 @@ from nmlib.metrics import (
     rms_calibration_error,
 )
 from nmlib.models.modes import evaluating
-from nmlib.provenance import rename_into
 
 __all__ = ["Precision", "Predictions", "evaluate", "forward", "model_fingerprint", "predict"]
 

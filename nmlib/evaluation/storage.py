@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmlib._files import write_text
 from nmlib._progress import Progress, reporter
-from nmlib.provenance import write_text
 
 __all__ = ["complete", "open_record", "pack", "unpack", "write_record"]
 

@@ -12,10 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from nmlib import _checks
+from nmlib._files import write_json
 from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
 from nmlib.models import MODELS, build_model
-from nmlib.provenance import provenance, write_json
+from nmlib.provenance import provenance
 from nmlib.schemes import Scheme
 from nmlib.training import BUDGETS, Budget, fit
 

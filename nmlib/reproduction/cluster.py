@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from nmlib.provenance import write_json
+from nmlib._files import write_json
 from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.progress import begin, end, result_words
 

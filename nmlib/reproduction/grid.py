@@ -19,8 +19,8 @@ from typing import Any, TextIO, cast
 
 import torch
 
+from nmlib._files import write_text
 from nmlib._threads import cpu_count, thread_count
-from nmlib.provenance import write_text
 from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.progress import begin, end, result_words
 

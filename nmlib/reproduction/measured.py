@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from nmlib import _checks
+from nmlib._files import write_text
 from nmlib.effects import Cells
 from nmlib.measured import read_measured
-from nmlib.provenance import write_text
 from nmlib.schemes import ABLATION, SCHEMES, Switches
 
 __all__ = [

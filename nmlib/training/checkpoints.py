@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nmlib.provenance import NO_SPACE, rename_into
+from nmlib._files import NO_SPACE, rename_into
 
 __all__ = ["KEPT", "CheckpointFolder", "CheckpointMismatch", "describe", "load_weights"]
 

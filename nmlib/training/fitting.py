@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from nmlib import _checks
+from nmlib._files import alone_in
 from nmlib._memory import lacks_memory, reused_memory
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
@@ -27,7 +28,7 @@ from nmlib.training.progress import open_progress, print_message
 from nmlib.training.recipe import Recipe
 from nmlib.training.record import Run, RunFiles
 from nmlib.training.step import Network, Objective
-from nmlib.training.surroundings import Stop, alone_in, backend, open_tensorboard
+from nmlib.training.surroundings import Stop, backend, open_tensorboard
 from nmlib.training.workers import workers
 
 __all__ = ["fit"]
@@ -167,7 +168,7 @@ def fit(
         if run.out is not None:
             run.out.mkdir(parents=True, exist_ok=True)
             if shared.main:
-                stack.enter_context(alone_in(run.out))
+                stack.enter_context(alone_in(run.out, "training"))
             identity = _identity(run) | {"layout": "channels_last" if channels_last else "plain"}
             loop.checkpoints = CheckpointFolder(run.out, identity)
             _resume(loop, log or print_message)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nmlib._files import explained, write_json, write_text
 from nmlib.models import StagedModel, build_model
 from nmlib.models.norm import Normalise
-from nmlib.provenance import explained, write_json, write_text
 from nmlib.schemes import Scheme
 from nmlib.training.checkpoints import load_weights, newest_path
 from nmlib.training.recipe import Recipe

@@ -1,4 +1,4 @@
-"""What a run needs of the machine: signals, its folder, kernels, TensorBoard."""
+"""What a run needs of the machine: signals, kernels, TensorBoard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Stop", "alone_in", "backend", "open_tensorboard"]
+__all__ = ["Stop", "backend", "open_tensorboard"]
 
 
 class Stop:
@@ -46,26 +46,6 @@ class Stop:
     def __exit__(self, *exc: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder: two runs that write to it would spoil both."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"another process is training in {folder}; wait for it or use another folder"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        yield
 
 
 @contextmanager

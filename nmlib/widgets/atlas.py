@@ -28,8 +28,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from nmlib._files import write_text
 from nmlib.explorer import Settings, ToyLab
-from nmlib.provenance import provenance, write_text
+from nmlib.provenance import provenance
 from nmlib.widgets._controls import CONTROLS
 from nmlib.widgets._session import Session
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nmlib.provenance import write_json
+from nmlib._files import write_json
 from nmlib.reproduction import CellFailed, cells, finished, run_on_cluster
 
 ray = pytest.importorskip("ray")

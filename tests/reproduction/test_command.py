@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from nmlib._files import write_json
 from nmlib.cli import main
-from nmlib.provenance import write_json
 from nmlib.reproduction import cells
 
 NUMBERS = {

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import nmlib as nm
-from nmlib.provenance import write_json
+from nmlib._files import write_json
 from nmlib.reproduction import (
     EXPERIMENTS,
     CellFailed,

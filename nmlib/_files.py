@@ -1,0 +1,191 @@
+"""Files: paths as people write them, never half written, read with a reason when they are odd."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "NO_SPACE",
+    "alone_in",
+    "explained",
+    "file_name",
+    "read_json",
+    "rename_into",
+    "sweep",
+    "user_path",
+    "write_json",
+    "write_text",
+]
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a full disk and of an exhausted quota."""
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path that a person wrote: `~` and `~name` are home folders.
+
+    Raises:
+        TypeError: If it is no path.
+        ValueError: If it is empty, or names the home of nobody.
+
+    >>> user_path("~").is_absolute(), user_path("runs/a")
+    (True, PosixPath('runs/a'))
+    """
+    try:
+        text = os.fspath(path)
+    except TypeError:
+        raise TypeError(f"a path is a text or a pathlib.Path, got {path!r}") from None
+    if isinstance(text, bytes):
+        text = os.fsdecode(text)
+    if not text or "\0" in text:
+        raise ValueError(f"{text!r} is no path; give the name of a file or folder")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{text!r} names a home folder that does not exist here; write the path in full, or "
+            f"./{text} for a folder of that name"
+        ) from None
+
+
+def file_name(what: str, value: str) -> str:
+    """Return a text that is to become part of a file's name, or raise ValueError.
+
+    >>> file_name("label", "cifar10-jpeg")
+    'cifar10-jpeg'
+    """
+    if not isinstance(value, str) or not re.fullmatch(r"[^\W_]([\w .()+-]*[\w)+-])?", value):
+        raise ValueError(
+            f"{what} {value!r} becomes part of a file name: use letters, digits, spaces and ._()+- "
+            "only, beginning with a letter or digit"
+        )
+    if len(os.fsencode(value)) > 100:
+        raise ValueError(f"{what} {value[:20]!r}... is too long for a file name; 100 bytes at most")
+    return value
+
+
+@contextmanager
+def rename_into(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; rename it to `path` if the block succeeds.
+
+    Whatever interrupts the block, no half-written file stands under the final name. The file gets
+    the permissions that the umask leaves to a new file.
+    """
+    path = user_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left half-written; call it alone in the folder."""
+    for left in folder.glob(".*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of a full disk which file did not fit and what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise OSError(
+            error.errno,
+            "no space is left to write it. Free some and run the same again; what was written "
+            "before stays",
+            str(path),
+        ) from error
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write a text file under a temporary name, then rename it; return its path.
+
+    Raises:
+        OSError: If it cannot be written; one that was there before stays.
+    """
+    path = user_path(path)
+    with explained(path), rename_into(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_json(path: str | os.PathLike[str], record: Any) -> Path:
+    """Write a record as indented JSON under a temporary name, then rename it."""
+    return write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(
+    path: str | os.PathLike[str], what: str, *, needs: Collection[str] = (), remedy: str = ""
+) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Args:
+        path: Of the file.
+        what: The file's role, for the message: "a run", "an evaluation".
+        needs: Names that it must hold.
+        remedy: What to do about a damaged one.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is empty, damaged, no object, or lacks a name; one line that names it.
+    """
+    path = user_path(path)
+    remedy = remedy or "remove it"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = "it is empty" if not path.stat().st_size else str(error).partition("\n")[0]
+        raise ValueError(f"{path} is not {what} or is damaged ({reason}); {remedy}") from error
+    if not isinstance(record, dict):
+        kind = type(record).__name__
+        raise ValueError(f"{path} is not {what}: it holds a JSON {kind}, no object; {remedy}")
+    missing = [name for name in needs if name not in record]
+    if missing:
+        raise ValueError(f"{path} is not {what}: it lacks {', '.join(missing)}; {remedy}")
+    return record
+
+
+@contextmanager
+def alone_in(folder: Path, doing: str) -> Iterator[None]:
+    """Hold a folder while writing to it: two writers would spoil each other's files.
+
+    The lock file stays. Were it removed, a third process could lock a new one while a second still
+    waits for the old.
+
+    Args:
+        folder: Must exist.
+        doing: What the message says of the other process: "training", "writing corrupted sets".
+
+    Raises:
+        ValueError: If another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process is {doing} in {folder}; wait for it or use another folder"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
