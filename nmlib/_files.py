@@ -90,9 +90,12 @@ def rename_into(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed processes left half-written; call it alone in the folder."""
-    for left in folder.glob(".*.tmp"):
+def sweep(folder: Path, names: str) -> None:
+    """Remove what killed processes left half-written of files like `names`, a pattern.
+
+    Call it while `alone_in` the folder.
+    """
+    for left in folder.glob(f".{names}.*.tmp"):
         left.unlink(missing_ok=True)
 
 
@@ -129,6 +132,10 @@ def write_json(path: str | os.PathLike[str], record: Any) -> Path:
     return write_text(path, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
+def _no_number(text: str) -> float:
+    raise ValueError(f"it holds {text}, which is no number")
+
+
 def read_json(
     path: str | os.PathLike[str], what: str, *, needs: Collection[str] = (), remedy: str = ""
 ) -> dict[str, Any]:
@@ -147,7 +154,7 @@ def read_json(
     path = user_path(path)
     remedy = remedy or "remove it"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         reason = "it is empty" if not path.stat().st_size else str(error).partition("\n")[0]
         raise ValueError(f"{path} is not {what} or is damaged ({reason}); {remedy}") from error
@@ -161,7 +168,7 @@ def read_json(
 
 
 @contextmanager
-def alone_in(folder: Path, doing: str) -> Iterator[None]:
+def alone_in(folder: Path, doing: str, lock: str = ".lock") -> Iterator[None]:
     """Hold a folder while writing to it: two writers would spoil each other's files.
 
     The lock file stays. Were it removed, a third process could lock a new one while a second still
@@ -170,6 +177,7 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
     Args:
         folder: Must exist.
         doing: What the message says of the other process: "training", "writing corrupted sets".
+        lock: Name of the lock file; writers of different files do not exclude each other.
 
     Raises:
         ValueError: If another process holds it.
@@ -179,7 +187,7 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    with (folder / ".lock").open("w") as file:
+    with (folder / lock).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,20 +14,30 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["provenance"]
+__all__ = ["combined", "provenance"]
 
 
+@functools.cache  # the code that runs is that of the import, whatever is checked out meanwhile
 def _commit() -> str:
-    """Return the commit of the checkout that nmlib is imported from, with + if it was changed."""
-    here = Path(__file__).parent
+    """Return the commit of the checkout that nmlib is imported from, with + if it was changed.
+
+    A repository that does not track nmlib says nothing of it: an installed package lies in
+    somebody's project, a project in somebody's home folder.
+    """
+    # git sets these for its hooks; they would name another repository.
+    env = {k: v for k, v in os.environ.items() if k not in ("GIT_DIR", "GIT_WORK_TREE")}
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, env=env,
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.strip()  # fmt: skip
+
     try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+"],
-            cwd=here, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("describe", "--always", "--abbrev=12", "--dirty=+") or "unknown"
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return run.stdout.strip() or "unknown"
 
 
 def provenance(**more: Any) -> dict[str, Any]:
@@ -49,3 +61,21 @@ def provenance(**more: Any) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
     }
     return {"provenance": record | more}
+
+
+def combined(made: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the provenance of a result whose parts were made at different times.
+
+    >>> combined([{"commit": "1a", "cpus": 2}, {"commit": "2b", "cpus": 2}])
+    {'commit': '1a, 2b', 'cpus': 2}
+    """
+    values: dict[str, list[Any]] = {}
+    for one in made:
+        for name, value in one.items():
+            seen = values.setdefault(name, [])
+            if value not in seen:
+                seen.append(value)
+    return {
+        name: found[0] if len(found) == 1 else ", ".join(map(str, found))
+        for name, found in values.items()
+    }

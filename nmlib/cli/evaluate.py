@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -119,12 +118,13 @@ def _run(options: argparse.Namespace) -> int:
 
 def _run_record(checkpoint: Path) -> dict[str, Any]:
     """Return what run.json says of a run or of one of its checkpoints; little for other files."""
+    from nmlib.training.record import RECORD, read_run
+
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    if (folder / "run.json").is_file() and (
+    if (folder / RECORD).is_file() and (
         checkpoint.is_dir() or checkpoint.name.startswith("checkpoint-")
     ):
-        record: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return record
+        return read_run(folder)
     return {"details": {}}
 
 
@@ -137,10 +137,8 @@ def _trained_on(checkpoint: Path) -> str:
 
 def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any, dict[str, Any]]:
     """Return the network of a run, of one of its checkpoints or of a plain state dict, and keys."""
-    import torch
-
     from nmlib.models import build_model
-    from nmlib.training import load_weights
+    from nmlib.training.checkpoints import load_into, load_weights
 
     record = _run_record(checkpoint)
     details = record["details"]
@@ -148,31 +146,13 @@ def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any
     if wanted is None:
         raise ValueError(f"{checkpoint} does not say which network it is of; give --model")
     if name is not None and wanted != name:
-        raise ValueError(f"{checkpoint} is of a {wanted}, not of a {name}; leave --model out")
+        raise ValueError(f"{checkpoint} holds a {wanted}, but --model is {name}; leave --model out")
     if details.get("num_classes", classes) != classes:
         raise ValueError(
-            f"{checkpoint} tells {details['num_classes']} classes apart, the data set has {classes}"
+            f"{checkpoint} has {details['num_classes']} outputs, but the data set has {classes} "
+            "classes; give the --dataset that it was trained on"
         )
     model = build_model(wanted, classes, **details.get("options", {}))
-    if "scheme" in record or checkpoint.is_dir():
-        weights = load_weights(checkpoint)
-    else:
-        if not checkpoint.is_file():
-            raise FileNotFoundError(f"there is no checkpoint {checkpoint}")
-        try:
-            stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever torch, zipfile or pickle say of damaged files
-            raise ValueError(
-                f"{checkpoint} holds no weights that can be read safely ({error})"
-            ) from error
-        stored = stored.get("state_dict", stored) if isinstance(stored, dict) else {}
-        weights = {k.removeprefix("module."): v for k, v in stored.items()}
-    try:
-        model.load_state_dict(weights)
-    except (RuntimeError, AttributeError) as error:
-        first = str(error).splitlines()[:3]
-        raise ValueError(
-            f"{checkpoint} holds no {wanted} with {classes} classes: {' '.join(first)}"
-        ) from error
+    load_into(model, load_weights(checkpoint), f"{checkpoint}, taken for a {wanted},")
     key = {"model": wanted, "scheme": record.get("scheme"), "seed": record.get("seed")}
     return model.eval(), key

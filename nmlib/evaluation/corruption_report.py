@@ -11,15 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmlib import _checks
+from nmlib._files import user_path
 from nmlib.corruptions import CORRUPTIONS, FAMILIES
 from nmlib.evaluation.predictions import Predictions
 from nmlib.evaluation.report import Report, mean_with_error
-from nmlib.evaluation.storage import pack, read_record, unpack, write_record
+from nmlib.evaluation.storage import made, pack, read_record, shares, unpack, write_record
 from nmlib.metrics import CORRUPTION_FAMILIES, ReliabilityCurve, reliability_curve
 
 __all__ = ["CorruptedSet", "CorruptionReport"]
 
 RECORD, CLEAN = "corruptions.json", "clean.npz"
+# The greatest value of the measures that are no shares.
+_MOST = {"negative_log_likelihood": np.inf, "brier_score": 2}
 _FAMILY = {name: family for family, names in FAMILIES.items() for name in names}
 
 
@@ -61,12 +64,26 @@ class CorruptedSet:
 
     @classmethod
     def from_record(cls, name: str, record: Mapping[str, Any]) -> CorruptedSet:
-        """Return what `record` was made from; `name` is "corruption-severity"."""
+        """Return what `record` was made from; `name` is "corruption-severity".
+
+        Raises:
+            ValueError: For numbers that no model can have, or that contradict each other.
+        """
         corruption, severity = name.rsplit("-", 1)
         count = np.array(record["count"])
-        means = (np.where(count, record[k], np.nan) for k in ("confidence", "accuracy"))
+        means = (np.where(count, shares(k, record[k]), np.nan) for k in ("confidence", "accuracy"))
         curve = ReliabilityCurve(np.linspace(0, 1, len(count) + 1), count, *means)
-        bits = np.unpackbits(unpack(record["correct"]), count=record["images"])
+        packed, images = unpack(record["correct"]), record["images"]
+        if not (8 * packed.size >= images > 8 * (packed.size - 1) and images == count.sum()):
+            raise ValueError(f"{images} images, but {count.sum()} in the bins")
+        bits = np.unpackbits(packed, count=images)
+        for measure, value in record["measures"].items():
+            if value is not None:
+                shares(measure, value, _MOST.get(measure, 1))
+        if abs(record["measures"]["accuracy"] - bits.mean()) > 1e-6:
+            raise ValueError(
+                f"accuracy {record['measures']['accuracy']}, but {bits.sum()} of {bits.size} right"
+            )
         return cls(corruption, int(severity), record["measures"], curve, bits.astype(bool))
 
 
@@ -346,7 +363,7 @@ class CorruptionReport(Report):
         Returns:
             The folder.
         """
-        folder = Path(folder)
+        folder = user_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         sets = {f"{s.corruption}-{s.severity}": s.record() for s in self.sets}
         self.clean.save(folder / CLEAN)
@@ -364,8 +381,8 @@ class CorruptionReport(Report):
             FileNotFoundError: If the folder has none.
             ValueError: If a file is damaged.
         """
-        folder = Path(folder)
-        record = read_record(folder / RECORD)
+        folder = user_path(folder)
+        record = read_record(folder / RECORD, CorruptedSet.from_record)
         return cls.from_record(Predictions.read(folder / CLEAN), record, list(record["sets"]))
 
     @classmethod
@@ -374,5 +391,5 @@ class CorruptionReport(Report):
     ) -> CorruptionReport:
         """Return the report on the sets called `names`, "corruption-severity", of a record."""
         sets = tuple(CorruptedSet.from_record(name, record["sets"][name]) for name in names)
-        known = record["settings"] | record.get("provenance", {})
+        known = record["settings"] | made(record, names)
         return cls(clean, sets, record["key"], known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
+from nmlib._files import user_path
 from nmlib._progress import Progress
 from nmlib.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, Benchmark, corrupt
 from nmlib.data.cifar import read_cifar_c
 from nmlib.data.images import ImageData
 from nmlib.evaluation.chunks import chunk_images, generated, predicted
 from nmlib.evaluation.corruption_report import CLEAN, RECORD, CorruptedSet, CorruptionReport
-from nmlib.evaluation.predictions import Precision, as_data, forward, labelled, model_fingerprint
+from nmlib.evaluation.predictions import (
+    Precision,
+    Predictions,
+    as_data,
+    forward,
+    labelled,
+    model_fingerprint,
+)
 from nmlib.evaluation.report import row_key
-from nmlib.evaluation.storage import Tell, complete, open_record
+from nmlib.evaluation.storage import Tell, complete, opened, stamp, write_record
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_corruptions"]
@@ -135,15 +144,14 @@ def evaluate_corruptions(
         "source": "generated" if folder is None else ("official files" if verify else "own files"),
         "frost": _frost_name(frost),
     }
-    place = None if out is None else Path(out)
-    with forward(model, batch_size=batch_size, device=device, precision=precision) as (run, where):
+    path = None if out is None else user_path(out) / RECORD
+    with (
+        forward(model, batch_size=batch_size, device=device, precision=precision) as (run, where),
         # A wrong setting or a foreign folder should not cost a whole evaluation first.
-        path = None if place is None else place / RECORD
-        record = open_record(path, settings, row_key(model, data, key))
-        clean = labelled(run(data), data)
-        if place is not None:
-            clean.save(place / CLEAN)
-        record["provenance"] = provenance(device=str(where))["provenance"]
+        opened(path, settings, row_key(model, data, key), CorruptedSet.from_record) as record,
+    ):
+        now = provenance(device=str(where))["provenance"]
+        clean = _clean(run, data, path, record, now)
         images = data.images.to(where)
         chunk = chunk_images(images[0].numel(), batch_size, _CHUNK_BYTES)
 
@@ -166,8 +174,29 @@ def evaluate_corruptions(
             found = predicted(run, parts(*sets[label]), len(data), tell)
             return CorruptedSet.of(*sets[label], labelled(found, data)).record()
 
-        complete(path, record, list(sets), len(data), progress, measure)
+        complete(path, record, list(sets), len(data), progress, now, measure)
     return CorruptionReport.from_record(clean, record, list(sets))
+
+
+def _clean(
+    run: Callable[[ImageData], Tensor],
+    data: ImageData,
+    path: Path | None,
+    record: dict[str, Any],
+    now: Mapping[str, Any],
+) -> Predictions:
+    """Return the predictions for the clean images: the stored ones, or new ones, now stored."""
+    if path is not None and "clean" in record:
+        with suppress(FileNotFoundError, ValueError):  # missing or damaged: they are made anew
+            stored = Predictions.read(path.parent / CLEAN)
+            if stored.fingerprint == data.fingerprint and len(stored) == len(data):
+                return stored
+    clean = labelled(run(data), data)
+    record["clean"] = stamp(record, now)
+    if path is not None:
+        clean.save(path.parent / CLEAN)
+        write_record(path, record)
+    return clean
 
 
 def _named_corruptions(

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmlib._files import user_path
 from nmlib.evaluation.report import Report, mean_with_error
-from nmlib.evaluation.storage import pack, read_record, unpack, write_record
+from nmlib.evaluation.storage import made, pack, read_record, shares, unpack, write_record
 
 __all__ = ["PerturbationReport", "PerturbedSet"]
 
@@ -59,8 +60,15 @@ class PerturbedSet:
 
     @classmethod
     def from_record(cls, name: str, record: Mapping[str, Any]) -> PerturbedSet:
-        """Return what `record` was made from."""
-        return cls(name, record["frames"], np.array(record["curve"]), unpack(record["flips"]))
+        """Return what `record` was made from.
+
+        Raises:
+            ValueError: For numbers that no model can have.
+        """
+        curve, flips = shares("share of flips", record["curve"]), unpack(record["flips"])
+        if not (curve.ndim == 1 and curve.size and flips.size and flips.max() <= curve.size):
+            raise ValueError(f"flips up to {flips.max(initial=0)} at {curve.size} frames")
+        return cls(name, record["frames"], curve, flips)
 
 
 @dataclass(frozen=True, repr=False)
@@ -135,7 +143,7 @@ class PerturbationReport(Report):
         Returns:
             The folder.
         """
-        folder = Path(folder)
+        folder = user_path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         sets = {s.perturbation: s.record() for s in self.sets}
         write_record(
@@ -152,12 +160,12 @@ class PerturbationReport(Report):
             FileNotFoundError: If the folder has none.
             ValueError: If the file is damaged.
         """
-        record = read_record(Path(folder) / RECORD)
+        record = read_record(user_path(folder) / RECORD, PerturbedSet.from_record)
         return cls.from_record(record, list(record["sets"]))
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], names: Iterable[str]) -> PerturbationReport:
         """Return the report on the perturbations called `names` of a record."""
         sets = tuple(PerturbedSet.from_record(name, record["sets"][name]) for name in names)
-        known = record["settings"] | record.get("provenance", {})
+        known = record["settings"] | made(record, list(names))
         return cls(sets, record["key"], known)

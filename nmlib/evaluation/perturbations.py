@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nmlib import _checks
+from nmlib._files import user_path
 from nmlib._progress import Progress
 from nmlib.corruptions import PERTURBATIONS, Benchmark, frame_count, perturbation_sequence
 from nmlib.data.cifar import read_cifar_p
@@ -20,7 +21,7 @@ from nmlib.evaluation.chunks import chunk_images, generated, predicted
 from nmlib.evaluation.perturbation_report import RECORD, PerturbationReport, PerturbedSet
 from nmlib.evaluation.predictions import Precision, as_data, forward, model_fingerprint
 from nmlib.evaluation.report import row_key
-from nmlib.evaluation.storage import Tell, complete, open_record
+from nmlib.evaluation.storage import Tell, complete, opened
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_perturbations"]
@@ -102,10 +103,12 @@ def evaluate_perturbations(
         "precision": precision,
         "source": "generated" if folder is None else "files",
     }
-    path = None if out is None else Path(out) / RECORD
-    with forward(model, batch_size=batch_size, device=device, precision=precision) as (run, where):
-        record = open_record(path, settings, row_key(model, data, key))
-        record["provenance"] = provenance(device=str(where))["provenance"]
+    path = None if out is None else user_path(out) / RECORD
+    with (
+        forward(model, batch_size=batch_size, device=device, precision=precision) as (run, where),
+        opened(path, settings, row_key(model, data, key), PerturbedSet.from_record) as record,
+    ):
+        now = provenance(device=str(where))["provenance"]
         images = data.images.to(where)
 
         def parts(name: str) -> Iterator[Tensor]:
@@ -126,7 +129,7 @@ def evaluate_perturbations(
             found = predicted(classes, parts(name), len(data), tell)
             return PerturbedSet.of(name, found, 1 if "noise" in name else difficulty).record()
 
-        complete(path, record, names, len(data), progress, measure)
+        complete(path, record, names, len(data), progress, now, measure)
     return PerturbationReport.from_record(record, names)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmlib._files import write_text
+from nmlib._files import alone_in, read_json, sweep, write_text
 from nmlib._progress import Progress, reporter
+from nmlib.provenance import combined
 
-__all__ = ["complete", "open_record", "pack", "unpack", "write_record"]
-
+__all__ = ["complete", "made", "opened", "pack", "shares", "stamp", "unpack", "write_record"]
 
 Tell = Callable[[int, int], None]
 
@@ -35,35 +36,81 @@ def unpack(text: str) -> NDArray[np.uint8]:
     return np.frombuffer(base64.b64decode(text), np.uint8)
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Read a record, or raise ValueError if the file is damaged."""
+Parse = Callable[[str, dict[str, Any]], object]
+"""(name of a set, what is stored of it) -> the set; raises ValueError for impossible numbers"""
+
+
+def read_record(path: Path, parse: Parse) -> dict[str, Any]:
+    """Read a record whose sets `parse` understands.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If the file is damaged.
+    """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict) or not {"settings", "key", "sets"} <= set(record):
-            raise ValueError("it lacks settings, key or sets")
+        record = read_json(path, "an evaluation", needs=("settings", "key", "sets"))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"no {path.name} in {path.parent}; `nmlib evaluate --out {path.parent}` makes it"
         ) from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no evaluation or damaged ({error}); remove it") from error
+    for name in ("settings", "key", "sets"):
+        if not isinstance(record[name], dict):
+            raise ValueError(f"{path} is not an evaluation: {name} is no object; remove it")
+    for name, stored in record["sets"].items():
+        try:
+            parse(name, stored)
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            kind = type(error).__name__
+            raise ValueError(f"{path}: {name} is damaged ({kind}: {error}); remove it") from error
+    # Records of older versions have one provenance, that of the call which wrote them last.
+    past = record.pop("provenance", None)
+    record.setdefault("made", [past] if past else [])
     return record
 
 
-def open_record(
-    path: Path | None, settings: Mapping[str, Any], key: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the record to add to: the stored one if it was made alike, else a new one.
+def shares(name: str, values: Any, most: float = 1) -> NDArray[np.float64]:
+    """Return stored numbers, or raise ValueError if one lies outside 0 ... `most`.
+
+    >>> shares("accuracy", [0.5, 7])
+    Traceback (most recent call last):
+    ValueError: accuracy 7.0 lies outside 0 ... 1
+    """
+    found = np.asarray(values, dtype=np.float64)
+    for value in found.flat:
+        if not 0 <= value <= most:  # NaN compares as False
+            raise ValueError(f"{name} {value} lies outside 0 ... {most:g}")
+    return found
+
+
+@contextmanager
+def opened(
+    path: Path | None, settings: Mapping[str, Any], key: Mapping[str, Any], parse: Parse
+) -> Iterator[dict[str, Any]]:
+    """Yield the record to add to: the stored one if it was made alike, else a new one.
+
+    No other process writes to the same record meanwhile.
 
     Raises:
-        ValueError: If the stored one has other settings; its numbers must not be mixed with these.
+        ValueError: If the stored one has other settings, whose numbers must not be mixed with
+            these, or if another process adds to it.
     """
     # As they will be read again: tuples become lists.
     settings, key = _plain("settings", settings), _plain("key", key)
-    fresh = {"settings": settings, "key": key, "sets": {}}
-    if path is None or not path.exists():
-        return fresh
-    record = read_record(path)
+    if path is None:
+        yield {"settings": settings, "key": key, "made": [], "sets": {}}
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone_in(path.parent, "evaluating", f".{path.stem}.lock"):
+        sweep(path.parent, path.name)
+        yield _stored(path, settings, key, parse)
+
+
+def _stored(
+    path: Path, settings: dict[str, Any], key: dict[str, Any], parse: Parse
+) -> dict[str, Any]:
+    if not path.exists():
+        return {"settings": settings, "key": key, "made": [], "sets": {}}
+    record = read_record(path, parse)
     stored = {**record["settings"], **record["key"]}
     wanted = {**settings, **key}
     changed = [
@@ -79,12 +126,29 @@ def open_record(
     return record
 
 
+def stamp(record: dict[str, Any], provenance: Mapping[str, Any]) -> int:
+    """Return the number of a provenance in a record, which gets it if it is new."""
+    if provenance not in record["made"]:
+        record["made"].append(dict(provenance))
+    return record["made"].index(provenance)
+
+
+def made(record: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the provenance of some sets of a record, and of clean images that belong to it."""
+    # A set without a number is of a version that kept one provenance for all.
+    numbers = [record["sets"][name].get("made", 0) for name in names]
+    if "clean" in record:
+        numbers.insert(0, record["clean"])
+    return combined(record["made"][n] for n in dict.fromkeys(numbers) if n < len(record["made"]))
+
+
 def complete(
     path: Path | None,
     record: dict[str, Any],
     names: Sequence[str],
     images: int,
     progress: Progress,
+    provenance: Mapping[str, Any],
     measure: Callable[[str, Tell], dict[str, Any]],
 ) -> None:
     """Measure the sets that a record lacks and store each as soon as it is done.
@@ -95,6 +159,7 @@ def complete(
         names: Of the sets wanted.
         images: In each set.
         progress: As for `evaluate_corruptions`.
+        provenance: Of the sets that are measured now.
         measure: (name of a set, `tell`) -> what is stored of it; `tell(done, images)` may be called
             on the way.
     """
@@ -102,7 +167,8 @@ def complete(
     try:
         for name in names:
             if name not in record["sets"]:
-                record["sets"][name] = measure(name, partial(tell, name))
+                found = measure(name, partial(tell, name))
+                record["sets"][name] = found | {"made": stamp(record, provenance)}
                 write_record(path, record)
             tell(name, images, images)
     finally:

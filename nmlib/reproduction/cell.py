@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from nmlib import _checks
-from nmlib._files import write_json
+from nmlib._files import read_json, write_json
 from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
+from nmlib.evaluation.storage import shares
 from nmlib.models import MODELS, build_model
-from nmlib.provenance import provenance
+from nmlib.provenance import combined
 from nmlib.schemes import Scheme
 from nmlib.training import BUDGETS, Budget, fit
 
@@ -117,12 +118,19 @@ def finished(cell: Cell, out: str | Path) -> dict[str, Any] | None:
         ValueError: If the folder holds the result of other settings.
     """
     path = cell.folder(out) / "result.json"
+    remedy = "remove it; training and finished sets stay"
     try:
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        result = read_json(path, "the result of a cell", needs=("settings",), remedy=remedy)
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is damaged ({error}); remove it") from error
+    try:
+        for name in ("clean_accuracy", "robust_accuracy"):
+            shares(name, result.get(name, 0))
+        for name in ("accuracy", "flip_probability"):
+            for values in (result.get(name) or {}).values():
+                shares(name, values)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
     if result.get("settings") != json.loads(json.dumps(cell.settings)):
         raise ValueError(
             f"{path} is the result of other settings; choose another folder, or remove it"
@@ -208,6 +216,7 @@ def run_cell(
         model, shown, key=key, out=folder / "corruptions", progress=progress or None,
         precision=cell.precision,
     )  # fmt: skip
+    made = [run.provenance, {k: v for k, v in report.provenance.items() if k in run.provenance}]
     flips = None
     if cell.perturbations:
         few = test if sequences is None else test.first(min(sequences, len(test)))
@@ -216,6 +225,7 @@ def run_cell(
             precision=cell.precision,
         )  # fmt: skip
         flips = {row["perturbation"]: row["flip_probability"] for row in measured.rows}
+        made.append({k: v for k, v in measured.provenance.items() if k in run.provenance})
     result = {
         "settings": cell.settings,
         "dataset": train.label,
@@ -235,7 +245,7 @@ def run_cell(
         "epochs": [{k: row.get(k) for k in ("epoch", "loss", "ce", "jsd")} for row in run.epochs],
         "training_seconds": round(run.seconds, 1),
         "evaluation_seconds": round(time.perf_counter() - start, 1),
-        **provenance(device=str(next(model.parameters()).device)),
+        "provenance": combined(made),
     }
     write_json(folder / "result.json", result)
     return result

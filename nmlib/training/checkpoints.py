@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import pickle
 import re
 import shutil
 import warnings
@@ -14,16 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from nmlib._files import NO_SPACE, rename_into
+from nmlib._files import NO_SPACE, rename_into, sweep, user_path
 
-__all__ = ["KEPT", "CheckpointFolder", "CheckpointMismatch", "describe", "load_weights"]
+__all__ = [
+    "KEPT",
+    "CheckpointFolder",
+    "CheckpointMismatch",
+    "describe",
+    "load_into",
+    "load_weights",
+]
 
 KEPT = 2
 """So many checkpoints are kept: the newest, and one to fall back to."""
 
 FORMAT = 1
+# What every checkpoint holds besides; the rest is the training loop's.
+_CONTENT = {"identity": Mapping, "step": int, "model": Mapping}
+# Where other people's files keep their weights, and what wrappers put before the names.
+_NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema")
+_WRAPPER = re.compile(r"^((module|model|net|network)\.)+")
 _NAME = re.compile(r"checkpoint-(\d{8})\.pt")
 
 
@@ -76,19 +89,37 @@ def _on_cpu(value: Any) -> Any:
     return value
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's content, or raise ValueError if it is damaged."""
+def _unpack(path: Path) -> Any:
+    """Return what a file of torch.save holds: tensors, numbers, texts and containers, no code."""
     raw = io.BytesIO(path.read_bytes())
     try:
-        stored = torch.load(raw, map_location="cpu", weights_only=True)
-        content, expected = stored["content"], stored["digest"]
+        return torch.load(raw, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch, zipfile or pickle say of damaged files
+        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
+            raise ValueError(
+                f"{path} holds more than weights, which could run code when it is read; save "
+                "model.state_dict() alone"
+            ) from error
         raise ValueError(f"{path} cannot be read ({type(error).__name__})") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's content, or raise ValueError if it is damaged."""
+    return _checked(_unpack(path), path)
+
+
+def _checked(stored: Any, path: Path) -> dict[str, Any]:
+    content = stored.get("content") if isinstance(stored, Mapping) else None
+    if not isinstance(content, Mapping) or "digest" not in stored:
+        raise ValueError(f"{path} is no checkpoint of nmlib")
     if content.get("format") != FORMAT:
         raise ValueError(f"{path} has format {content.get('format')}, this nmlib reads {FORMAT}")
-    if _digest(content) != expected:
+    for name, kind in _CONTENT.items():
+        if not isinstance(content.get(name), kind):
+            raise ValueError(f"{path} is damaged: it has no {name}")
+    if _digest(content) != stored["digest"]:
         raise ValueError(f"{path} is damaged: its checksum does not fit")
-    return content
+    return dict(content)
 
 
 def newest_path(folder: str | Path) -> Path | None:
@@ -106,14 +137,13 @@ class CheckpointFolder:
     """
 
     def __init__(self, folder: str | Path, identity: Mapping[str, str]) -> None:
-        self.folder = Path(folder)
+        self.folder = user_path(folder)
         self.identity = dict(identity)
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
         """Remove what a killed process left half-written."""
-        for left in self.folder.glob(".checkpoint-*.pt.*"):
-            left.unlink(missing_ok=True)
+        sweep(self.folder, "checkpoint-*.pt")
 
     def paths(self) -> list[Path]:
         """Return the checkpoints, oldest first."""
@@ -221,19 +251,70 @@ class CheckpointFolder:
             )
 
 
+def _weights(stored: Any, path: Path) -> dict[str, Tensor]:
+    """Return the state dict in what torch.save wrote, wherever it lies in it."""
+    if isinstance(stored, Mapping) and {"content", "digest"} <= stored.keys():
+        stored = _checked(stored, path)["model"]
+    while isinstance(stored, Mapping):
+        if stored and all(isinstance(v, Tensor) for v in stored.values()):
+            # Compiled parts keep their own names behind one of the compiler.
+            return {str(k).replace("_orig_mod.", ""): v for k, v in stored.items()}
+        inner = [k for k in _NESTS if isinstance(stored.get(k), Mapping)]
+        stored = stored[inner[0]] if inner else None
+    raise ValueError(
+        f"{path} holds no weights: expected a state dict, alone or under one of "
+        f"{', '.join(_NESTS)}; save model.state_dict()"
+    )
+
+
+def load_into(model: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> None:
+    """Load weights into a model, also those of the same model in a wrapper.
+
+    Prefixes such as "module." (data parallel) and "model." (trainers) go where the model has none.
+
+    Args:
+        model: Gets the weights.
+        weights: Of `load_weights`.
+        source: Where they are from, for the message.
+
+    Raises:
+        ValueError: If they are another model's; one line with up to three names of each kind.
+    """
+    expected = model.state_dict()
+    plain = {_WRAPPER.sub("", name): value for name, value in weights.items()}
+    if len(plain) == len(weights) and len(expected.keys() & plain) > len(expected.keys() & weights):
+        weights = plain
+    lacking = [name for name in expected if name not in weights]
+    foreign = [name for name in weights if name not in expected]
+    shapes = [
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    found = [
+        f"{what} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if names[3:] else "")
+        for what, names in (("lacks", lacking), ("has unknown", foreign), ("has", shapes))
+        if names
+    ]
+    if found:
+        raise ValueError(f"{source} holds the weights of another network: it {'; '.join(found)}")
+    model.load_state_dict(weights)
+
+
 def load_weights(source: str | Path) -> dict[str, Tensor]:
     """Return the weights that a run saved last, for `model.load_state_dict`.
 
     Args:
-        source: The run's folder, or one checkpoint.
+        source: The run's folder, one of its checkpoints, or any file with a state dict, alone or
+            beside other things (optimiser, epoch), also of a compiled model.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is damaged; in a folder, if all are.
+        ValueError: If it is damaged, in a folder if all are; or if it holds no weights.
     """
-    source = Path(source)
+    source = user_path(source)
     if source.is_file():
-        return _read(source)["model"]
+        return _weights(_unpack(source), source)
     if source.is_dir():
         content = CheckpointFolder(source, {}).newest()
         if content is not None:

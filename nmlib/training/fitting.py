@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from nmlib import _checks
-from nmlib._files import alone_in
+from nmlib._files import alone_in, user_path
 from nmlib._memory import lacks_memory, reused_memory
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
@@ -147,10 +147,10 @@ def fit(
         seed=seed,
         data={"label": train.label, "fingerprint": train.fingerprint, "images": len(train)},
         steps=recipe.epochs * len(batches),
-        out=None if out is None else Path(out),
+        out=None if out is None else user_path(out),
         details=dict(details or {}),
     )
-    run.provenance = provenance(
+    now = provenance(
         device=_device_name(shared.device), workers=shared.count, compile=compile,
         channels_last=channels_last, deterministic=deterministic,
     )["provenance"]  # fmt: skip
@@ -175,6 +175,7 @@ def fit(
         model.train()
         if run.finished:
             return run
+        run.begin_stretch(now)
         if run.out is not None and shared.main:
             loop.files = RunFiles(run.out)
             loop.files.begin(run.rows)

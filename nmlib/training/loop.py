@@ -28,6 +28,8 @@ from nmlib.training.workers import Workers
 
 __all__ = ["Loop"]
 
+# What a checkpoint holds for `Loop.restore`, besides its step.
+_STATE = ("model", "optimiser", "epoch_sums", "seconds", "rows")
 _SCALARS = (
     "loss", "ce", "jsd", "accuracy", "learning_rate", "images_per_second", "val_accuracy",
     "val_loss",
@@ -80,14 +82,25 @@ class Loop:
             "seconds": self.run.seconds,
             # Text, since a checkpoint holds tensors, numbers and texts alone.
             "rows": json.dumps(self.run.rows),
+            "stretches": json.dumps(self.run.stretches),
         }
 
     def restore(self, content: Mapping[str, Any]) -> None:
+        lacking = [name for name in _STATE if name not in content]
+        if lacking:
+            raise ValueError(
+                f"the checkpoint of step {content['step']} lacks {', '.join(lacking)}; delete the "
+                "folder to start anew"
+            )
         self.run.model.load_state_dict(content["model"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.epoch_sums = list(content["epoch_sums"])
         self.run.seconds = content["seconds"]
         self.run.rows[:] = json.loads(content["rows"])
+        # Checkpoints of older versions do not say what they were made with.
+        self.run.stretches = json.loads(
+            content.get("stretches", '[{"step": 0, "commit": "unknown"}]')
+        )
         self.run.step = self.saved_step = content["step"]
 
     def save(self) -> None:

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nmlib._files import explained, write_json, write_text
+from nmlib._files import explained, read_json, user_path, write_json, write_text
 from nmlib.models import StagedModel, build_model
 from nmlib.models.norm import Normalise
+from nmlib.provenance import combined
 from nmlib.schemes import Scheme
-from nmlib.training.checkpoints import load_weights, newest_path
+from nmlib.training.checkpoints import load_into, load_weights, newest_path
 from nmlib.training.recipe import Recipe
 
-__all__ = ["METRICS", "RECORD", "Row", "Run", "RunFiles", "load_model", "read_rows"]
+__all__ = ["METRICS", "RECORD", "Row", "Run", "RunFiles", "load_model", "read_rows", "read_run"]
 
 METRICS = "metrics.jsonl"
 RECORD = "run.json"
@@ -43,7 +44,8 @@ class Run:
         steps: Steps of the whole training.
         seconds: Time spent in training steps, over all resumptions.
         out: Folder of checkpoints and metrics, or None.
-        provenance: Commit, versions, device.
+        stretches: Commit, versions and device of each stretch of training, with its first "step".
+            A run that was resumed elsewhere or later has several.
         details: What the caller wants recorded, such as the model's name and the budget.
     """
 
@@ -57,13 +59,25 @@ class Run:
     steps: int = 0
     seconds: float = 0.0
     out: Path | None = None
-    provenance: dict[str, Any] = field(default_factory=dict)
+    stretches: list[dict[str, Any]] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
         """Whether all steps are done."""
         return self.step == self.steps
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Commit, versions, device; of a run in several stretches those of all of them."""
+        return combined({k: v for k, v in s.items() if k != "step"} for s in self.stretches)
+
+    def begin_stretch(self, provenance: Mapping[str, Any]) -> None:
+        """Note what the steps from here on are computed with, if that is not known yet."""
+        kept = [s for s in self.stretches if s["step"] < self.step]
+        if not kept or {**kept[-1], "step": 0} != {**provenance, "step": 0}:
+            kept.append({"step": self.step, **provenance})
+        self.stretches = kept
 
     @property
     def checkpoint(self) -> Path | None:
@@ -98,6 +112,7 @@ class Run:
             "seconds": round(self.seconds, 3),
             "details": self.details,
             "provenance": self.provenance,
+            "stretches": self.stretches,
         }
 
     def __repr__(self) -> str:
@@ -146,7 +161,7 @@ def read_rows(folder: str | Path) -> list[Row]:
     A last line that is not complete yet is left out.
     """
     rows = []
-    for line in (Path(folder) / METRICS).read_text(encoding="utf-8").splitlines():
+    for line in (user_path(folder) / METRICS).read_text(encoding="utf-8").splitlines():
         try:
             rows.append(json.loads(line))
         except ValueError:
@@ -160,6 +175,26 @@ def _input_scale(model: StagedModel) -> dict[str, list[float]] | None:
     if not isinstance(scale, Normalise):
         return None
     return {name: getattr(scale, name).flatten().tolist() for name in ("mean", "std")}
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """Return the record of a run, see `Run.record`.
+
+    Raises:
+        FileNotFoundError: If there is no run.
+        ValueError: If the file is damaged.
+    """
+    path = user_path(folder) / RECORD
+    remedy = "run `nmlib train` with the same options again, which writes it anew"
+    try:
+        record = read_json(path, "the record of a run", needs=("details",), remedy=remedy)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            errno.ENOENT, "no run is here; `nmlib train --out` makes one", str(folder)
+        ) from None
+    if not isinstance(record["details"], dict):
+        raise ValueError(f"{path} is not the record of a run: details is no object; {remedy}")
+    return record
 
 
 def load_model(folder: str | Path) -> StagedModel:
@@ -176,13 +211,8 @@ def load_model(folder: str | Path) -> StagedModel:
         FileNotFoundError: If there is no run.
         ValueError: If run.json does not name the model, or does not name all of its options.
     """
-    path = Path(folder) / RECORD
-    if not path.exists():
-        raise FileNotFoundError(
-            errno.ENOENT, "no run is here; `nmlib train --out` makes one", str(folder)
-        )
-    record = json.loads(path.read_text(encoding="utf-8"))
-    details = record["details"]
+    record = read_run(folder)
+    path, details = user_path(folder) / RECORD, record["details"]
     if not {"model", "num_classes"} <= set(details):
         raise ValueError(
             f"{path} does not name the model; build it yourself and use load_weights({folder!s})"
@@ -194,5 +224,5 @@ def load_model(folder: str | Path) -> StagedModel:
             f"{path} names by {_input_scale(model)}; build it yourself and use "
             f"load_weights({str(folder)!r}), or give fit details with 'options'"
         )
-    model.load_state_dict(load_weights(folder))
+    load_into(model, load_weights(folder), folder)
     return model.eval()

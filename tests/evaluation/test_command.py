@@ -91,14 +91,18 @@ def test_bad_requests(run, tmp_path, capsys):
     broken.write_bytes(b"not a checkpoint")
     torch.save({"weight": torch.zeros(3)}, stranger)
     for checkpoint, more, told in (
-        (tmp_path / "none.pt", ["--model", SMALL], "there is no checkpoint"),
+        (tmp_path / "none.pt", ["--model", SMALL], "no checkpoint is here"),
         (tmp_path, ["--model", SMALL], "no checkpoint is here"),
         (plain, [], "give --model"),
         (plain, ["--model", "preact_resnet_smal"], "did you mean 'preact_resnet_small'"),
-        (plain, ["--model", "wrn28_2"], "holds no wrn28_2 with 10 classes"),
-        (run, ["--model", "wrn28_2"], f"is of a {SMALL}, not of a wrn28_2"),
-        (broken, ["--model", SMALL], "holds no weights"),
-        (stranger, ["--model", SMALL], f"holds no {SMALL}"),
+        (
+            plain,
+            ["--model", "wrn28_2"],
+            "taken for a wrn28_2, holds the weights of another network",
+        ),
+        (run, ["--model", "wrn28_2"], f"holds a {SMALL}, but --model is wrn28_2"),
+        (broken, ["--model", SMALL], "cannot be read (UnpicklingError)"),
+        (stranger, ["--model", SMALL], "has unknown weight"),
         (run, ["--perturbations", "tillt"], "did you mean 'tilt'"),
         (run, ["--severities", "6"], "from 1 to 5, got 6"),
         (run, ["--limit", "0"], "count must lie in 1"),
@@ -113,3 +117,71 @@ def test_bad_requests(run, tmp_path, capsys):
         main(["evaluate", "--checkpoint", str(run), "--out", str(out), "--dataset", "cifar"]) == 2
     )
     assert "did you mean 'cifar1" in capsys.readouterr().err
+
+
+def test_weights_in_wrappers_and_under_other_names(run, tmp_path):
+    """Whatever a data-parallel wrapper, a compiler or a trainer puts around the same weights."""
+    weights = nm.load_weights(run)
+    parts = {f"{k.split('.', 1)[0]}._orig_mod.{k.split('.', 1)[1]}": v for k, v in weights.items()}
+    files = {
+        "compiled": {f"_orig_mod.{k}": v for k, v in weights.items()},
+        "compiled and parallel": {f"module._orig_mod.{k}": v for k, v in weights.items()},
+        "compiled parts": parts,
+        "trainer": {"state_dict": {f"model.{k}": v for k, v in weights.items()}, "epoch": 3},
+        "loop": {"model_state_dict": weights, "optimizer_state_dict": {"state": {}}},
+        "nested": {"model": {"state_dict": {f"net.{k}": v for k, v in weights.items()}}},
+        "moved checkpoint": torch.load(next(run.glob("checkpoint-*.pt")), weights_only=True),
+    }
+    few = ["--limit", "3", "--corruptions", "fog", "--severities", "1", "--quiet"]
+    expected = None
+    for name, stored in files.items():
+        torch.save(stored, tmp_path / f"{name}.pt")
+        out = tmp_path / name
+        assert evaluate(tmp_path / f"{name}.pt", out, "--model", SMALL, *few) == 0, name
+        found = CorruptionReport.read(out).clean.probabilities.tolist()
+        expected = expected or found
+        assert found == expected, name
+
+
+def test_files_without_weights(run, tmp_path, capsys):
+    weights = nm.load_weights(run)
+    content = torch.load(next(run.glob("checkpoint-*.pt")), weights_only=True)["content"]
+    first = next(iter(weights))
+    files = {
+        "none": ({"state_dict": None}, "holds no weights"),
+        "list": ([1, 2], "holds no weights"),
+        "number": (3, "holds no weights"),
+        "empty": ({}, "holds no weights"),
+        "mixed": ({"a": torch.zeros(1), "b": None}, "holds no weights"),
+        "module": (torch.nn.Linear(2, 2), "holds more than weights"),
+        "shape": (weights | {first: torch.zeros(1)}, f"has {first} (1,) instead of"),
+        "lacks": ({k: v for k, v in weights.items() if k != first}, f"it lacks {first}"),
+        "format": ({"content": content | {"format": 9}, "digest": ""}, "has format 9"),
+        "identity": (
+            {"content": {k: v for k, v in content.items() if k != "identity"}, "digest": ""},
+            "it has no identity",
+        ),
+        "digest": ({"content": content, "digest": ""}, "checksum does not fit"),
+        "text": ({"content": "text", "digest": ""}, "is no checkpoint"),
+    }
+    for name, (stored, told) in files.items():
+        path = tmp_path / f"{name}.pt"
+        torch.save(stored, path)
+        assert evaluate(path, tmp_path / "out", "--model", SMALL, *FEW) == 2, name
+        message = capsys.readouterr().err
+        assert told in message and str(path) in message and message.count("\n") == 1, message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "it is empty"), ("{", "is damaged"), ("[]", "a JSON list"), ("null", "JSON NoneType"),
+        ("{}", "it lacks details"), ('{"details": 3}', "details is no object"),
+        ("[" * 100_000, "is damaged"), ('{"details": {}, "seed": NaN}', "NaN, which is no number"),
+    ],
+)  # fmt: skip
+def test_a_damaged_run(run, tmp_path, capsys, text, told):
+    (tmp_path / "run.json").write_text(text)
+    assert main(["evaluate", "--checkpoint", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert told in message and "run.json" in message and message.count("\n") == 1

@@ -200,7 +200,7 @@ def test_stored_and_read_again(data, report, tmp_path):
         assert again.table() == report.table()
         assert again.reliability().error() == pytest.approx(report.reliability().error())
         assert [s.correct.tolist() for s in again.sets] == [s.correct.tolist() for s in report.sets]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["clean.npz", "corruptions.json"]
+    assert sorted(p.name for p in tmp_path.glob("[!.]*")) == ["clean.npz", "corruptions.json"]
 
 
 def test_goes_on_where_it_stopped(data, report, tmp_path, monkeypatch):
@@ -409,3 +409,51 @@ def test_keys_of_any_kind_survive_the_file(data, tmp_path):
             out=tmp_path / "other",
         )  # fmt: skip
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"measures": {"accuracy": 7}}, "accuracy 7.0 lies outside 0 ... 1"),
+        ({"measures": {"accuracy": float("nan")}}, "NaN, which is no number"),
+        ({"measures": {"accuracy": 0.5}}, "but 0 of 20 right"),
+        ({"measures": {"accuracy": "half"}}, "could not convert"),
+        ({"measures": None}, "NoneType"),
+        ({"confidence": [2.0]}, "confidence 2.0 lies outside"),
+        ({"images": 10**9}, "is damaged"),
+    ],
+)
+def test_records_are_checked_when_they_are_read(data, tmp_path, change, told):
+    """A number that no model can have is not printed as one."""
+    few, settings = data.first(20), {"corruptions": "fog", "severities": 1, "out": tmp_path}
+
+    class Wrong(Colours):
+        def forward(self, x):
+            wrong = (few.labels[: len(x)] + 1) % 10
+            return torch.nn.functional.one_hot(wrong, 10).float()
+
+    model = Wrong()
+    evaluate_corruptions(model, few, **settings)
+    path = tmp_path / "corruptions.json"
+    record = json.loads(path.read_text())
+    record["sets"]["fog-1"] |= change
+    path.write_text(json.dumps(record))
+    for read in (CorruptionReport.read, lambda out: evaluate_corruptions(model, few, **settings)):
+        with pytest.raises(ValueError, match=told) as caught:
+            read(tmp_path)
+        assert str(path) in str(caught.value)
+    path.unlink()  # the remedy
+    assert len(evaluate_corruptions(model, few, **settings).rows) == 2
+
+
+def test_one_process_writes_a_record_and_sweeps_what_another_left(data, tmp_path):
+    few, settings = data.first(3), {"corruptions": "fog", "severities": 1, "out": tmp_path}
+    left = tmp_path / ".corruptions.json.0123abcd.tmp"
+    left.write_text("half")
+
+    def meanwhile(name, done, total):
+        with pytest.raises(ValueError, match="another process is evaluating in"):
+            evaluate_corruptions(Colours(), few, **settings)
+
+    report = evaluate_corruptions(Colours(), few, progress=meanwhile, **settings)
+    assert len(report.rows) == 2 and not left.exists()

@@ -128,6 +128,7 @@ def test_two_checkpoints_are_kept_and_hold_plain_data(tmp_path):
         content = torch.load(path, weights_only=True)["content"]
         assert set(content) == {
             "format", "identity", "step", "model", "optimiser", "epoch_sums", "seconds", "rows",
+            "stretches",
         }  # fmt: skip
         assert content["identity"]["seed"] == "0"
     fresh = network(seed=4)
