@@ -57,19 +57,20 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 
 def file_name(what: str, value: str) -> str:
-    """Return a text that is to become part of a file's name, or raise ValueError.
+    """Return a text as the name of a file or folder, which leads nowhere else.
 
-    >>> file_name("label", "cifar10-jpeg")
-    'cifar10-jpeg'
+    Raises:
+        ValueError: If it has no letter and no digit, or is longer than 100 bytes.
+
+    >>> file_name("label", "photographs/mine: 2"), file_name("label", "../b")
+    ('photographs-mine- 2', '-b')
     """
-    if not isinstance(value, str) or not re.fullmatch(r"[^\W_]([\w .()+-]*[\w)+-])?", value):
-        raise ValueError(
-            f"{what} {value!r} becomes part of a file name: use letters, digits, spaces and ._()+- "
-            "only, beginning with a letter or digit"
-        )
-    if len(os.fsencode(value)) > 100:
-        raise ValueError(f"{what} {value[:20]!r}... is too long for a file name; 100 bytes at most")
-    return value
+    name = re.sub(r"[^\w .()+-]", "-", str(value)).strip(". ")
+    if not re.search(r"[^\W_]", name):
+        raise ValueError(f"{what} {value!r} is to name a folder; give it a letter or a digit")
+    if len(os.fsencode(name)) > 100:
+        raise ValueError(f"{what} {name[:20]!r}... is to name a folder; 100 bytes at most")
+    return name
 
 
 @contextmanager

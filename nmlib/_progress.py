@@ -1,11 +1,14 @@
-"""Bars for work that is counted in images."""
+"""The console: bars for work that is counted in images, and output that never ends the work."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
-__all__ = ["Progress", "reporter"]
+__all__ = ["Progress", "lasting_output", "reporter"]
 
 Progress = bool | None | Callable[[str, int, int], None]
 
@@ -42,3 +45,60 @@ def reporter(
 def _line(name: str, done: int, count: int) -> None:
     if done == count:
         print(f"{name}: {done} images", file=sys.stderr)
+
+
+_PLAIN = str.maketrans(
+    {"±": "+-", "×": "x", "–": "-", "—": "-", "−": "-", "…": "...", "→": "->", "≥": ">=", "≤": "<="}
+)
+
+
+class _Lasting:
+    """A text stream that replaces what its encoding lacks, and goes on when nobody reads it."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        with self._to_nobody():
+            try:
+                self.stream.write(text)
+            except UnicodeEncodeError as error:
+                plain = text.translate(_PLAIN).encode(error.encoding, "backslashreplace")
+                self.stream.write(plain.decode(error.encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        with self._to_nobody():
+            self.stream.flush()
+
+    @contextlib.contextmanager
+    def _to_nobody(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:  # a pipe or a terminal that is gone, a full disk
+            with contextlib.suppress(OSError, ValueError):
+                nobody = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nobody, self.stream.fileno())
+                os.close(nobody)
+
+
+@contextlib.contextmanager
+def lasting_output() -> Iterator[None]:
+    """Keep the standard output and error output from ending the work that they report on.
+
+    A console may lack characters, a terminal may be closed, a pipe's reader may be gone, and a
+    process may be started without either.
+    """
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nobody,
+        contextlib.redirect_stdout(_Lasting(sys.stdout or nobody)),
+        contextlib.redirect_stderr(_Lasting(sys.stderr or nobody)),
+    ):
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()

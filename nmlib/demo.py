@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from nmlib._files import rename_into
+from nmlib._progress import lasting_output
 from nmlib.explorer import ToyLab
 from nmlib.plots.decision import DecisionBoundaryDisplay
 from nmlib.plots.style import LANE_LABELS
@@ -35,6 +36,11 @@ def table(lab: ToyLab) -> str:
 
 def main() -> int:
     """Run the demo."""
+    with lasting_output():
+        return _run()
+
+
+def _run() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the figure")
     parser.add_argument("--seed", type=int, default=0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-__all__ = ["Rng", "default_device"]
+__all__ = ["Rng", "default_device", "usable_device"]
 
 
 def default_device() -> torch.device:
@@ -25,6 +25,30 @@ def default_device() -> torch.device:
         if device is not None and _has_doubles(device):
             return device
     return torch.device("cpu")
+
+
+def usable_device(device: torch.device | str) -> torch.device:
+    """Return a device on which this machine can compute.
+
+    Raises:
+        ValueError: For a name that PyTorch does not know, or hardware that is not here.
+
+    >>> usable_device("cpu")
+    device(type='cpu')
+    """
+    here = f"this machine has {str(default_device())!r}"
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"unknown device {device!r}; {here}") from error
+    try:
+        torch.empty(1, device=found).cpu()  # the way back fails on "meta"
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise ValueError(f"device {str(found)!r} cannot be used here ({reason}); {here}") from error
+    return found
 
 
 def _has_doubles(device: torch.device) -> bool:

@@ -154,3 +154,55 @@ def test_command_line(monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "torch" in shown
     assert "[off]" in shown
+
+
+@pytest.mark.parametrize(
+    ("environ", "what", "told"),
+    [
+        ({"HOME": None, "NMLIB_DATA": None}, "data cache", "has no home folder to keep data in"),
+        ({"NMLIB_DATA": "~nobody-here/x"}, "data cache", "names a home folder that does not"),
+        ({"NMLIB_TRANSPORT": "lvie"}, "explorer", "must be live, basic or still, got 'lvie'"),
+    ],
+)
+def test_odd_surroundings_are_findings(monkeypatch, environ, what, told):
+    """The diagnosis is for machines on which something is off: it must not raise there."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    for name, value in environ.items():
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+
+    def nameless(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    (finding,) = doctor().faults
+    assert finding.what == what and told in finding.found and finding.remedy
+    assert main(["doctor", "--short"]) == 1
+
+
+def test_a_folder_that_cannot_be_looked_into(monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.exists", denied)
+    (finding,) = doctor().faults
+    assert finding.what == "data cache" and "Permission denied" in finding.found
+
+
+@pytest.mark.parametrize("version", [None, "", "unknown"])
+def test_damaged_metadata_are_a_finding(monkeypatch, version):
+    whole = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda n: version if n == "plotly" else whole(n))
+    (finding,) = doctor().faults
+    assert finding.what == "plotly" and "damaged" in finding.found
+    assert "--force-reinstall" in finding.remedy
+
+
+def test_room_for_the_corrupted_archives_is_said_apart(monkeypatch):
+    usage = type("Usage", (), {"free": 3 * 2**30})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    assert doctor().ok and "all but the CIFAR-C archives (6 GiB)" in str(doctor())
+    monkeypatch.setattr(usage, "free", 2**29)
+    assert [f.what for f in doctor().faults] == ["data cache"]

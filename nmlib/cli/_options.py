@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nmlib import _checks
@@ -14,8 +14,28 @@ __all__ = [
     "add_device",
     "add_label",
     "add_quiet",
+    "at_least",
     "corruption_names",
 ]
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return the `type` of an option that counts.
+
+    >>> at_least(1)("3")
+    3
+    """
+
+    def whole_number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be an integer >= {least}, got {text}")
+        return value
+
+    return whole_number
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +65,11 @@ def add_corruptions(parser: argparse.ArgumentParser) -> None:
         "--corruptions", nargs="+", metavar="NAME", help="default: the benchmark's 15; 'all': 19"
     )
     parser.add_argument("--severities", nargs="+", type=int, default=[1, 2, 3, 4, 5])
-    parser.add_argument("--seed", type=int, default=0, help="of the corruptions")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of the corruptions")
     parser.add_argument(
         "--frost", type=Path, metavar="FOLDER", help="folder with the benchmark's photographs"
     )
-    parser.add_argument("--limit", type=int, help="only the first LIMIT images")
+    parser.add_argument("--limit", type=at_least(1), help="only the first LIMIT images")
 
 
 def corruption_names(wanted: Sequence[str] | None) -> list[str]:

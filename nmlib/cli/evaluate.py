@@ -13,6 +13,7 @@ from nmlib.cli._options import (
     add_device,
     add_label,
     add_quiet,
+    at_least,
     corruption_names,
 )
 
@@ -48,7 +49,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--perturbations", nargs="*", metavar="NAME", help="also flips; no name: all ten sequences"
     )
-    parser.add_argument("--batch-size", type=int, default=500)
+    parser.add_argument("--batch-size", type=at_least(1), default=500)
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16 (by autocast)")
     add_data(parser)
     add_label(parser)

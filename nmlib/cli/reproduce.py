@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nmlib.cli._options import add_device, add_label
+from nmlib._files import file_name
+from nmlib.cli._options import add_device, add_label, at_least
+
+if TYPE_CHECKING:
+    from nmlib.reproduction import Cell
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -22,8 +28,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("table", help="table2, table3, table4, ..., or schemes: every scheme")
     parser.add_argument("--budget", default="smoke", help="smoke, laptop, long or paper")
-    parser.add_argument("--epochs", type=int, help="default: the budget's")
-    parser.add_argument("--seeds", type=int, help="how many; default: as the paper")
+    parser.add_argument("--epochs", type=at_least(1), help="default: the budget's")
+    parser.add_argument("--seeds", type=at_least(1), help="how many; default: as the paper")
     parser.add_argument("--schemes", nargs="+", metavar="NAME", help="only these rows")
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of all results")
     parser.add_argument("--dataset", help="another data set")
@@ -32,14 +38,18 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_label(parser)
     parser.add_argument("--precision", default="fp32", help="fp32 or bf16 (by autocast)")
     parser.add_argument("--compile", action="store_true", help="train with torch.compile")
-    parser.add_argument("--workers", type=int, help="processes; default: one a GPU or a core")
+    parser.add_argument(
+        "--workers", type=at_least(1), help="processes; default: one a GPU or a core"
+    )
     add_device(parser, None, "every GPU, or the CPU")
     parser.add_argument(
         "--cluster", nargs="?", const="auto", metavar="ADDRESS", help="run on a Ray cluster"
     )
-    parser.add_argument("--cpus", type=int, help="with --cluster: cores a cell takes; default 1")
     parser.add_argument(
-        "--gpus", type=float, help="with --cluster: GPUs a cell takes, e.g. 1 or 0.25; default none"
+        "--cpus", type=at_least(1), help="with --cluster: cores a cell takes; default 1"
+    )
+    parser.add_argument(
+        "--gpus", type=_gpus, help="with --cluster: GPUs a cell takes, e.g. 1 or 0.25; default none"
     )
     parser.add_argument(
         "--records", type=Path, metavar="FILE",
@@ -47,6 +57,16 @@ def add(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show what is left, and do nothing")
     parser.set_defaults(run=_run)
+
+
+def _gpus(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number > 0, such as 1 or 0.25, got {text}")
+    return value
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -95,8 +115,16 @@ def _run(options: argparse.Namespace) -> int:
     except CellFailed as error:
         print(f"nmlib reproduce: {error}", file=sys.stderr)
         return 1
-    path = options.out / f"{options.table}-{options.budget}.json"
-    write_json(path, [{k: v for k, v in r.items() if k != "settings"} for r in results])
+    # Other options make another file; rows of an earlier call with these options stay.
+    others = _conditions(grid) - _conditions(cells(options.table, budget=options.budget))
+    path = options.out / f"{'-'.join([options.table, options.budget, *sorted(others)])}.json"
+    found = {
+        _row(r | {"scheme": c.scheme.name, "seed": c.seed}): r
+        for c, r in zip(grid, results, strict=True)
+    }
+    earlier = {_row(r): r for r in _earlier(path)}
+    kept = (earlier | found).values()
+    write_json(path, [{k: v for k, v in r.items() if k != "settings"} for r in kept])
     states = {cell: result_words(r) for cell, r in zip(grid, results, strict=True)}
     print("clean/robust accuracy in percent, by seed")
     print(Progress(grid, states=states).table())
@@ -108,6 +136,26 @@ def _run(options: argparse.Namespace) -> int:
         store(kept, options.records)
         print(f"{len(kept)} records in {options.records}")
     return 0
+
+
+def _conditions(grid: Sequence[Cell]) -> set[str]:
+    """Return what decides the results of a grid besides scheme and seed, as words."""
+    words = ((file_name("label", c.label or c.dataset), c.model, c.precision) for c in grid)
+    return {word for cell in words for word in cell} | {f"{c.size.epochs} epochs" for c in grid}
+
+
+def _row(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what tells the records of one table apart."""
+    return tuple(record.get(k) for k in ("dataset", "model", "scheme", "seed"))
+
+
+def _earlier(path: Path) -> list[dict[str, Any]]:
+    """Return the records that an earlier call wrote, if it did."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return []
+    return [r for r in found if isinstance(r, dict)] if isinstance(found, list) else []
 
 
 def _condition(record: Mapping[str, Any]) -> tuple[Any, ...]:

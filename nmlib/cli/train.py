@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nmlib.cli._options import add_data, add_device, add_label, add_quiet
+from nmlib.cli._options import add_data, add_device, add_label, add_quiet, at_least
 
 if TYPE_CHECKING:
     from nmlib.schemes import Scheme
@@ -35,13 +35,15 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="smoke, laptop, long or paper: model, epochs, images, batch",
     )
     parser.add_argument("--model", help="e.g. wrn28_4; default: the budget's")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and draws")
-    parser.add_argument("--epochs", type=int, help="default: the budget's")
-    parser.add_argument("--batch-size", type=int, help="images a step; default: the budget's")
-    parser.add_argument("--subset", type=int, help="only so many first training images")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="of weights and draws")
+    parser.add_argument("--epochs", type=at_least(1), help="default: the budget's")
+    parser.add_argument(
+        "--batch-size", type=at_least(1), help="images a step; default: the budget's"
+    )
+    parser.add_argument("--subset", type=at_least(1), help="only so many first training images")
     parser.add_argument("--lr", type=float, help="first learning rate; default: the paper's 0.1")
-    parser.add_argument("--parts", type=int, help="compute each step in so many parts")
-    parser.add_argument("--validation", type=int, help="keep so many training images out")
+    parser.add_argument("--parts", type=at_least(1), help="compute each step in so many parts")
+    parser.add_argument("--validation", type=at_least(0), help="keep so many training images out")
     parser.add_argument("--precision", help="fp32 or bf16 (by autocast)")
     add_data(parser)
     add_label(parser)

@@ -30,6 +30,7 @@ from nmlib.metrics import (
     rms_calibration_error,
 )
 from nmlib.models.modes import evaluating
+from nmlib.rng import usable_device
 
 __all__ = ["Precision", "Predictions", "evaluate", "forward", "model_fingerprint", "predict"]
 
@@ -239,7 +240,7 @@ def forward(
     kind = next(weights, torch.float32)
     tensors = itertools.chain(model.parameters(), model.buffers())
     present = next((t.device for t in tensors), torch.device("cpu"))
-    target = present if device is None else torch.device(device)
+    target = present if device is None else usable_device(device)
     narrow = _PRECISIONS[precision]
     checked: list[bool] = []
 

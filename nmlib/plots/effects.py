@@ -184,7 +184,7 @@ class PrecisionDisplay(Shown):
 
     @staticmethod
     def paper_half_width(seeds: int = 1) -> float:
-        r"""Return $1.96 \sqrt2\\, s / \sqrt{seeds}$ with the paper's own spread of seeds s.
+        r"""Return $1.96 \sqrt2\, s / \sqrt{seeds}$ with the paper's own spread of seeds s.
 
         That spread is the mean over Table 3's rows on CIFAR-100-C, the data set and network of
         Table 4.

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nmlib import _checks
-from nmlib._files import read_json, write_json
+from nmlib._files import file_name, read_json, user_path, write_json
 from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
 from nmlib.evaluation.storage import shares
@@ -78,6 +78,7 @@ class Cell:
         _checks.choice("budget", self.budget, BUDGETS)
         _checks.choice("precision", self.precision, ("fp32", "bf16"))
         self.size.recipe()  # refuses a wrong number of epochs
+        self.folder(".")  # refuses names that name no folder
 
     @property
     def name(self) -> str:
@@ -94,8 +95,9 @@ class Cell:
 
     def folder(self, out: str | Path) -> Path:
         """Return where its files are."""
-        data = (self.label or self.dataset).replace("/", "-")
-        return Path(out, data, self.size.name, self.model, self.scheme.name, f"seed-{self.seed}")
+        data = file_name("label", self.label or self.dataset)
+        scheme = file_name("scheme", self.scheme.name)
+        return user_path(out) / data / self.size.name / self.model / scheme / f"seed-{self.seed}"
 
     @property
     def settings(self) -> dict[str, Any]:

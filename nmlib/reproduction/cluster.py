@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from nmlib._files import write_json
+from nmlib._files import user_path, write_json
 from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.progress import begin, end, result_words
 
 __all__ = ["run_on_cluster"]
 
 _ATTEMPTS = 3
+
+
+def _timed(
+    work: Callable[[Cell, str, int], dict[str, Any]], cell: Cell, out: str, cpus: int
+) -> tuple[dict[str, Any], float]:
+    """Return a result and the seconds it took, without those in the queue."""
+    start = time.perf_counter()
+    return work(cell, out, cpus), time.perf_counter() - start
+
+
+def _slots(resources: Mapping[str, float], cpus: int, gpus: float) -> int:
+    """Return how many cells a cluster runs at once.
+
+    >>> _slots({"CPU": 16.0, "GPU": 2.0}, 1, 0.25), _slots({"CPU": 16.0}, 4, 0)
+    (8, 4)
+    """
+    count = resources.get("CPU", 1) // cpus
+    return max(1, int(min(count, resources.get("GPU", 0) / gpus) if gpus else count))
 
 
 def _work(cell: Cell, out: str, threads: int, device: str | None = None) -> dict[str, Any]:
@@ -71,24 +89,25 @@ def run_on_cluster(
     if own:
         ray.init(address=address, log_to_driver=False, include_dashboard=False)
     try:
-        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_ATTEMPTS - 1)(work)
-        under_way: dict[Any, tuple[Cell, float]] = {}
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_ATTEMPTS - 1)(_timed)
+        progress.workers = _slots(ray.cluster_resources(), cpus, gpus)
+        under_way: dict[Any, Cell] = {}
         failed: dict[Cell, str] = {}
         for cell in left:
-            task = remote.remote(cell, str(Path(out).absolute()), cpus)
-            under_way[task] = (cell, time.perf_counter())
+            task = remote.remote(work, cell, str(user_path(out).absolute()), cpus)
+            under_way[task] = cell
         while under_way:
             (task,), _ = ray.wait(list(under_way), num_returns=1)
-            cell, start = under_way.pop(task)
+            cell = under_way.pop(task)
             try:
-                result = ray.get(task)
+                result, seconds = ray.get(task)
             except ray.exceptions.RayError as error:
                 failed[cell] = str(error).strip().splitlines()[-1]
                 progress.update(cell, "failed")
                 continue
             if finished(cell, out) is None:
                 write_json(cell.folder(out) / "result.json", result)
-            progress.update(cell, result_words(result), time.perf_counter() - start)
+            progress.update(cell, result_words(result), seconds)
     finally:
         if own:
             ray.shutdown()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import json
 import multiprocessing
 import os
 import signal
@@ -19,7 +18,7 @@ from typing import Any, TextIO, cast
 
 import torch
 
-from nmlib._files import write_text
+from nmlib._files import read_json, user_path, write_text
 from nmlib._threads import cpu_count, thread_count
 from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.progress import begin, end, result_words
@@ -71,6 +70,8 @@ def _places(workers: int | None, device: str | None) -> list[tuple[str | None, i
     cpus = cpu_count()
     gpus = torch.cuda.device_count() if device is None else 0
     # One thread a process wastes nothing on waiting; a device that was named is not multiplied.
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
     count = workers or gpus or (cpus if device in (None, "cpu") else 1)
     # Whoever runs something beside the grid lowers OMP_NUM_THREADS: threads that wait for each
     # other on cores that others use make a training ten times slower.
@@ -177,11 +178,11 @@ def _keep(path: Path, text: str) -> None:
 def collect(out: str | Path) -> list[dict[str, Any]]:
     """Return all results below a folder, without the settings."""
     results = []
-    for path in sorted(Path(out).rglob("result.json")):
+    for path in sorted(user_path(out).rglob("result.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError:
-            print(f"{path} is damaged and left out", file=sys.stderr)
+            record = read_json(path, "the result of a cell")
+        except ValueError as error:
+            print(f"left out: {error}", file=sys.stderr)
             continue
         record.pop("settings", None)
         results.append(record)

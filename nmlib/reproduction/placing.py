@@ -268,7 +268,7 @@ def _grid(records: Sequence[Mapping[str, Any]]) -> dict[Switches, Placed]:
 def _here(results: Mapping[LabSettings, LabResult]) -> dict[LabSettings, Placed]:
     entries = [
         (replace(s, seed=0), s.seed, r.report.image_accuracies(), r.report.clean.accuracy)
-        for s, r in results.items()
+        for s, r in dict(results).items()  # a worker may add one meanwhile
     ]
     return _gather(entries, lambda key: key.baseline)
 
@@ -296,7 +296,7 @@ def _grid_words(records: Sequence[Mapping[str, Any]]) -> str:
 
 def _here_words(lab: AblationLab) -> str:
     commits = ", ".join(
-        dict.fromkeys(str(r.provenance.get("commit", "unknown")) for r in lab.results.values())
+        dict.fromkeys(str(r.provenance.get("commit", "unknown")) for r in [*lab.results.values()])
     )
-    seeds = _listed(s.seed for s in lab.results)
+    seeds = _listed(s.seed for s in [*lab.results])
     return f"{lab.conditions}; {seeds}; commit {commits}"

@@ -1,4 +1,4 @@
-"""What is looked at before the first step; each error names the remedy."""
+"""Validate the arguments of `fit` before training starts; each error names the remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nmlib.data import ImageData
 from nmlib.models import StagedModel
 from nmlib.models.modes import evaluating
 from nmlib.objective import check_scheme
-from nmlib.rng import default_device
+from nmlib.rng import usable_device
 from nmlib.schemes import Scheme
 from nmlib.training.errors import OutOfMemory
 from nmlib.training.held_out import as_float
@@ -25,16 +25,13 @@ __all__ = ["check_arguments", "check_classes", "check_device", "check_sizes"]
 def check_device(device: torch.device) -> None:
     """Raise ValueError if a device cannot be used here, OutOfMemory if others have filled it."""
     try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        if isinstance(error, RuntimeError) and lacks_memory(error):
-            raise OutOfMemory(
-                f"{device} has no free memory: end what else uses it, or choose another device "
-                f"({str(error).splitlines()[0][:200]})"
-            ) from error
-        raise ValueError(
-            f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0]}); this "
-            f"machine has {str(default_device())!r}"
+        usable_device(device)
+    except RuntimeError as error:
+        if not lacks_memory(error):
+            raise
+        raise OutOfMemory(
+            f"{device} has no free memory: end what else uses it, or choose another device "
+            f"({str(error).splitlines()[0][:200]})"
         ) from error
 
 

@@ -235,7 +235,8 @@ class Loop:
             if not (ends_epoch or at_once or run.step % self.log_every == 0):
                 continue
             sums, wanted = self.flush(asked)
-            seconds = time.perf_counter() - start
+            # A clock may stand still; speeds are divided by it.
+            seconds = max(time.perf_counter() - start, 1e-9)
             run.seconds += seconds
             sums.append(seconds)
             self.epoch_sums = [a + b for a, b in zip(self.epoch_sums, sums, strict=True)]

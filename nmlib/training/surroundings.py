@@ -15,7 +15,7 @@ __all__ = ["Stop", "backend", "open_tensorboard"]
 
 
 class Stop:
-    """Turns Ctrl-C and SIGTERM into a request that the loop answers between two steps.
+    """Turns Ctrl-C, SIGTERM and a closed terminal into a request between two steps.
 
     A second one interrupts at once. Signals reach the main thread only; elsewhere nothing changes.
 
@@ -34,7 +34,12 @@ class Stop:
     def __enter__(self) -> Stop:
         self.before: dict[int, Any] = {}
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            numbers = [signal.SIGINT, signal.SIGTERM]
+            # nohup ignores it, and that is to stay so; Windows has none.
+            hangup = getattr(signal, "SIGHUP", None)
+            if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+                numbers.append(hangup)
+            for number in numbers:
                 self.before[number] = signal.signal(number, self._note)
         return self
 

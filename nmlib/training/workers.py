@@ -10,19 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nmlib.rng import default_device
+from nmlib.rng import default_device, usable_device
 
 __all__ = ["Workers", "workers"]
-
-
-def as_device(name: torch.device | str) -> torch.device:
-    """Return a device, or raise ValueError for a name that PyTorch does not know."""
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(
-            f"unknown device {name!r}; this machine has {str(default_device())!r}"
-        ) from error
 
 
 class Workers:
@@ -40,7 +30,7 @@ class Workers:
     main = True
 
     def __init__(self, device: torch.device | str) -> None:
-        self.device = as_device(device)
+        self.device = usable_device(device)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return the module whose gradients are averaged over the processes."""
@@ -116,7 +106,7 @@ def workers(device: torch.device | str | None, accelerator: Any) -> Workers:
             raise ImportError(
                 f'{_launched()} processes need Hugging Face Accelerate: pip install "nmlib[train]"'
             ) from None
-        cpu = device is not None and as_device(device).type == "cpu"
+        cpu = device is not None and usable_device(device).type == "cpu"
         accelerator = Accelerator(mixed_precision="no", cpu=cpu)
     if accelerator.mixed_precision != "no":
         raise ValueError(

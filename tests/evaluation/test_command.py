@@ -105,10 +105,10 @@ def test_bad_requests(run, tmp_path, capsys):
         (stranger, ["--model", SMALL], "has unknown weight"),
         (run, ["--perturbations", "tillt"], "did you mean 'tilt'"),
         (run, ["--severities", "6"], "from 1 to 5, got 6"),
-        (run, ["--limit", "0"], "count must lie in 1"),
+        (run, ["--limit", "0"], "--limit: must be an integer >= 1, got 0"),
         (run, ["--corruptions", "fogg"], "did you mean 'fog'"),
         (run, ["--precision", "bfloat16"], "did you mean 'bf16'"),
-        (run, ["--batch-size", "0"], "batch_size must be"),
+        (run, ["--batch-size", "0"], "--batch-size: must be an integer >= 1, got 0"),
     ):
         assert evaluate(checkpoint, out, *FEW, *more) == 2, told
         assert told in capsys.readouterr().err

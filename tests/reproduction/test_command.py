@@ -15,8 +15,8 @@ NUMBERS = {
 }
 
 
-def done(cell, out):
-    write_json(cell.folder(out) / "result.json", {"settings": cell.settings, **NUMBERS})
+def done(cell, out, **more):
+    write_json(cell.folder(out) / "result.json", {"settings": cell.settings, **NUMBERS, **more})
 
 
 def test_the_list_shows_what_is_left_and_does_nothing(tmp_path, capsys):
@@ -88,3 +88,20 @@ def test_a_cell_on_a_cluster_gets_what_it_needs(tmp_path, monkeypatch, options, 
     command = ["reproduce", "table4", "--seeds", "1", "--out", str(tmp_path), *options, "--cluster"]
     assert main(command) == 0
     assert seen == [given]
+
+
+def test_other_options_write_another_file_and_rows_stay(tmp_path):
+    """A second call adds its rows; one with other epochs or another network touches none."""
+    command = ["reproduce", "table4", "--seeds", "1", "--out", str(tmp_path), "--schemes"]
+    for scheme in ("noisymix", "baseline"):
+        for cell in cells("table4", seeds=1, schemes=[scheme]):
+            done(cell, tmp_path, scheme=scheme, seed=0)
+        assert main([*command, scheme]) == 0
+    rows = json.loads((tmp_path / "table4-smoke.json").read_text())
+    assert [r["scheme"] for r in rows] == ["noisymix", "baseline"]
+    for cell in cells("table4", seeds=1, schemes=["baseline"], epochs=7):
+        done(cell, tmp_path, scheme="baseline", seed=0)
+    assert main([*command, "baseline", "--epochs", "7"]) == 0
+    assert json.loads((tmp_path / "table4-smoke.json").read_text()) == rows
+    other = json.loads((tmp_path / "table4-smoke-7 epochs.json").read_text())
+    assert [r["scheme"] for r in other] == ["baseline"]

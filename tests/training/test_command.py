@@ -51,7 +51,7 @@ def test_what_is_changed_for_a_network_or_for_processes_is_said(tmp_path, capsys
     words = ["--scheme", "nfm", "--model", "wrn28_2", "--epochs", "0"]
     assert run(tmp_path / "a", *words) == 2
     # Before the first step, so that a wrong value costs nothing.
-    assert "epochs must be" in capsys.readouterr().err
+    assert "--epochs: must be" in capsys.readouterr().err
     words[-1] = "1"
     assert run(tmp_path / "a", *words, "--subset", "4", "--batch-size", "4") == 0
     shown = capsys.readouterr().out
@@ -105,11 +105,11 @@ def test_ctrl_c_and_on_again(tmp_path):
         (["--dataset", "cifar11"], "unknown data set 'cifar11'; did you mean 'cifar10'?"),
         (["--budget", "labtop"], "unknown budget 'labtop'; did you mean 'laptop'?"),
         (["--precision", "bf15"], "unknown precision 'bf15'; did you mean 'bf16'?"),
-        (["--epochs", "0"], "epochs must be an integer >= 1"),
+        (["--epochs", "0"], "--epochs: must be an integer >= 1"),
         (["--lr", "-1"], "learning_rate must be a finite number > 0"),
         (["--batch-size", "63", "--scheme", "mixup"], "without a partner"),
         (["--device", "toaster"], "toaster"),
-        (["--seed", "-1"], "seed must be >= 0"),
+        (["--seed", "-1"], "--seed: must be an integer >= 0"),
     ],
 )
 def test_bad_input(tmp_path, capsys, words, message):
