@@ -138,10 +138,9 @@ def resnet20() -> Shown:
     """Accuracies of a public network on our corruptions."""
     record = files.read_measured("corruptions_resnet20.json")
     made = record["provenance"]
-    images = int(re.findall(r"([\d,]+) images", made["data"])[0].replace(",", ""))
     key = {
-        "dataset": made["data"].split(" of ")[0], "model": made["network"], "seed": 0,
-        "scheme": "public ResNet-20", "images": images,
+        "dataset": made["dataset"], "model": made["network"], "seed": 0,
+        "scheme": "public ResNet-20", "images": made["images"],
     }  # fmt: skip
     rows = [
         key | {"corruption": name, "severity": k, "accuracy": share}

@@ -123,8 +123,8 @@ def _run(options: argparse.Namespace) -> int:
         for c, r in zip(grid, results, strict=True)
     }
     earlier = {_row(r): r for r in _earlier(path)}
-    table = (earlier | found).values()
-    write_json(path, [{k: v for k, v in r.items() if k != "settings"} for r in kept])
+    rows = (earlier | found).values()
+    write_json(path, [{k: v for k, v in r.items() if k != "settings"} for r in rows])
     states = {cell: result_words(r) for cell, r in zip(grid, results, strict=True)}
     print("clean/robust accuracy in percent, by seed")
     print(Progress(grid, states=states).table())

@@ -18,7 +18,8 @@ _LOOKS: dict[str, dict[str, Any]] = {
     "grid": {"marker": "s", "color": OKABE_ITO["blue"], "ms": 6},
     "here": {"marker": "o", "color": OKABE_ITO["vermilion"], "ms": 7},
 }
-_TITLES = {"paper": "paper, Table 4", "grid": "our grid", "here": "trained in this session"}
+_NAMES = {"paper": "paper", "grid": "our grid", "here": "trained in this session"}
+_TITLES = _NAMES | {"paper": "paper, Table 4"}
 _LETTERS = "AMNJ"
 
 
@@ -47,7 +48,7 @@ class AblationLabDisplay(Shown):
             gains = sorted(p.gain for _, p in found if p.gain is not None)
             if gains:
                 parts.append(
-                    f"{_TITLES[name].split(',')[0].capitalize()}: gains of {signed(gains[0])} to "
+                    f"{_NAMES[name].capitalize()}: gains of {signed(gains[0])} to "
                     f"{signed(gains[-1])} points over the baseline."
                 )
         if not self.table.column("here"):
@@ -71,7 +72,7 @@ class AblationLabDisplay(Shown):
             self._gains(ax, name)
         note = "\n".join(
             textwrap.fill(
-                f"{_TITLES[n].split(',')[0]}: {self.table.sources[n]}",
+                f"{_NAMES[n]}: {self.table.sources[n]}",
                 int(15 * figure.get_figwidth()),
             )
             for n in names

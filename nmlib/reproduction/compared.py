@@ -15,6 +15,7 @@ from nmlib.reproduction.measured import seeds_complete
 __all__ = [
     "METRICS",
     "PAPER_NAMES",
+    "Conditions",
     "by_corruption",
     "conditions",
     "scheme_cells",
@@ -47,6 +48,33 @@ METRICS: dict[str, str] = {
 _CORRUPTIONS = tuple(c for names in CORRUPTION_FAMILIES.values() for c in names)
 
 
+class Conditions(str):
+    """Small print: what numbers were measured on, and the parts of it that pictures name alone.
+
+    Attributes:
+        data: Label of the data set, which may hold any character.
+        budget: Training budget.
+
+    >>> Conditions("mine, cropped, mlp, budget smoke", data="mine, cropped").data
+    'mine, cropped'
+    >>> Conditions.of("my photographs").data
+    'my photographs'
+    """
+
+    data: str
+    budget: str
+
+    def __new__(cls, text: str, data: str = "", budget: str = "") -> Conditions:
+        made = super().__new__(cls, text)
+        made.data, made.budget = data, budget
+        return made
+
+    @classmethod
+    def of(cls, text: str) -> Conditions:
+        """Return small print as it is; a plain text is the name of the data as a whole."""
+        return text if isinstance(text, cls) else cls(text, data=text)
+
+
 def _all_of_one_kind(records: Sequence[Record]) -> None:
     if not records:
         raise ValueError("there are no records; measure some with `nmlib reproduce schemes`")
@@ -60,7 +88,7 @@ def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(set(numbers))))
 
 
-def conditions(records: Sequence[Record]) -> str:
+def conditions(records: Sequence[Record]) -> Conditions:
     """Say what records were measured on: data, network, budget, seeds, commit.
 
     Raises:
@@ -86,7 +114,7 @@ def conditions(records: Sequence[Record]) -> str:
     commits = [c for c in dict.fromkeys(found) if c]
     if commits:
         parts.append(f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}")
-    return ", ".join(parts)
+    return Conditions(", ".join(parts), str(first["dataset"]), str(first["budget"]))
 
 
 def _value(record: Record, metric: str) -> float:

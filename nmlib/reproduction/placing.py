@@ -17,6 +17,7 @@ from nmlib.measured import measured_files
 from nmlib.paper import ARXIV, ablation
 from nmlib.paper._tables import numbers
 from nmlib.reproduction.ablation_lab import AblationLab, LabResult, LabSettings
+from nmlib.reproduction.compared import Conditions
 from nmlib.reproduction.measured import SHORT, measured
 from nmlib.schemes import ABLATION, Switches
 
@@ -88,7 +89,7 @@ class LabTable:
     """
 
     rows: tuple[LabRow, ...]
-    sources: Mapping[str, str]
+    sources: Mapping[str, Conditions]
 
     def column(self, name: str) -> list[tuple[LabRow, Placed]]:
         """Return the rows that a column has a number for."""
@@ -200,10 +201,12 @@ def lab_table(
         for s in sorted(same, key=lambda s: (s.alpha, s.sigma_add, s.sigma_mult)):
             rows.append(LabRow(switches, s.levels, s, here=here[s]))
     sources = {
-        "paper": f"Table 4 of arXiv:{ARXIV}: CIFAR-100-C, Wide-ResNet-28 (printed as 28x2, "
-        "released as 28-4), 15 corruptions x 5 severities, one number a row",
+        "paper": Conditions(
+            f"Table 4 of arXiv:{ARXIV}: CIFAR-100-C, Wide-ResNet-28 (printed as 28x2, "
+            "released as 28-4), 15 corruptions x 5 severities, one number a row"
+        ),
         "grid": _grid_words(records),
-        "here": "" if lab is None or not results else _here_words(lab),
+        "here": Conditions("") if lab is None or not results else _here_words(lab),
     }
     return LabTable(tuple(rows), sources)
 
@@ -282,21 +285,23 @@ def _commit(record: Mapping[str, Any]) -> str:
     return str(record.get("commit") or record.get("provenance", {}).get("commit") or "unknown")
 
 
-def _grid_words(records: Sequence[Mapping[str, Any]]) -> str:
+def _grid_words(records: Sequence[Mapping[str, Any]]) -> Conditions:
     if not records:
-        return ""
+        return Conditions("")
     r = records[0]
     commits = ", ".join(dict.fromkeys(map(_commit, records)))
-    return (
+    return Conditions(
         f"{r['dataset']}, {r['model']}, {r['budget']} budget: {r['train_images']:,} training "
         f"images; {r['test_images']:,} test images x 15 corruptions x 5 severities; "
-        f"{_listed(x['seed'] for x in records)}; commit {commits}"
-    )
+        f"{_listed(x['seed'] for x in records)}; commit {commits}",
+        data=str(r["dataset"]), budget=str(r["budget"]),
+    )  # fmt: skip
 
 
-def _here_words(lab: AblationLab) -> str:
+def _here_words(lab: AblationLab) -> Conditions:
     commits = ", ".join(
         dict.fromkeys(str(r.provenance.get("commit", "unknown")) for r in [*lab.results.values()])
     )
     seeds = _listed(s.seed for s in [*lab.results])
-    return f"{lab.conditions}; {seeds}; commit {commits}"
+    text = f"{lab.conditions}; {seeds}; commit {commits}"
+    return Conditions(text, lab.data[0].label, lab.budget.name)

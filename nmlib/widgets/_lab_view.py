@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from nmlib.reproduction import LabSettings, LabStatus, LabTable
+from nmlib.reproduction.compared import Conditions
 from nmlib.reproduction.placing import COLUMNS, LabRow, Placed, signed
 
 __all__ = ["LETTERS", "loss_svg", "row_key", "status_words", "table_html"]
@@ -33,12 +34,10 @@ def row_key(settings: LabSettings) -> str:
     return ticks if plain else f"{ticks} {settings.levels}"
 
 
-def _short(name: str, source: str) -> str:
+def _short(name: str, source: Conditions) -> str:
     if name == "paper" or not source:
         return _ASPECTS[name]
-    data, _, rest = source.partition(",")
-    budget = rest.split(" budget")[0].split(",")[-1].strip()
-    return f"{html.escape(data)}<br>{html.escape(budget)} budget"
+    return f"{html.escape(source.data)}<br>{html.escape(source.budget)} budget"
 
 
 def _scale(found: Sequence[tuple[LabRow, Placed]]) -> tuple[float, float]:

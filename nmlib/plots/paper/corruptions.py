@@ -23,7 +23,7 @@ from nmlib.plots.paper.style import (
 )
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import new_figure
-from nmlib.reproduction.compared import PAPER_NAMES, by_corruption, conditions
+from nmlib.reproduction.compared import PAPER_NAMES, Conditions, by_corruption, conditions
 from nmlib.reproduction.placing import signed
 
 __all__ = [
@@ -340,7 +340,8 @@ class CorruptionDifferenceDisplay(Shown):
 
         panels = [(f"Table {self.table} of the paper", *self.difference())]
         if self.ours:
-            panels.append((f"ours, {self.conditions.split(',')[0]}", *self.difference(ours=True)))
+            data = Conditions.of(self.conditions).data
+            panels.append((f"ours, {data}", *self.difference(ours=True)))
         heights = [len(methods) for _, methods, _ in panels]
         figure = make_subplots(
             len(panels), 1, shared_xaxes=True, row_heights=heights, vertical_spacing=0.09,

@@ -220,7 +220,7 @@ class InteractionDisplay(Shown):
     def from_records(cls, records: Sequence[Mapping[str, Any]]) -> InteractionDisplay:
         """Show the effects of measured records (`nmlib.reproduction.measured`)."""
         text = ablation_conditions(records)
-        return cls(ablation_cells(records), f"ours, {text.split(',')[0]}", True, text)
+        return cls(ablation_cells(records), f"ours, {text.data}", True, text)
 
     def _effects(self) -> Any:
         jsd_alone = (SWITCHES[0], SWITCHES[3])

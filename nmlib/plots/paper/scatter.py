@@ -15,7 +15,7 @@ from nmlib.plots.paper.style import OURS, diamond, in_paper, note
 from nmlib.plots.robustness.words import PAPER_COLOUR
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import new_figure
-from nmlib.reproduction.compared import PAPER_NAMES, conditions, scheme_values
+from nmlib.reproduction.compared import PAPER_NAMES, Conditions, conditions, scheme_values
 
 __all__ = [
     "AccuracyScatterDisplay",
@@ -128,7 +128,7 @@ class AccuracyScatterDisplay(Shown):
 
     @property
     def _ours_words(self) -> str:
-        data = self.conditions.split(",")[0]
+        data = Conditions.of(self.conditions).data
         return f"ours: {data}" if data else "ours"
 
     def plot(self) -> Any:

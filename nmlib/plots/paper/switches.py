@@ -7,7 +7,7 @@ from typing import Any
 
 from nmlib.effects import Cells
 from nmlib.paper import SWITCHES
-from nmlib.reproduction.compared import conditions
+from nmlib.reproduction.compared import Conditions, conditions
 from nmlib.schemes import ABLATION
 
 __all__ = [
@@ -25,7 +25,7 @@ def all_off(cells: Cells) -> float:
     return float(cells.means[cells.rows[off]])
 
 
-def ablation_conditions(records: Sequence[Mapping[str, Any]]) -> str:
+def ablation_conditions(records: Sequence[Mapping[str, Any]]) -> Conditions:
     """Return the conditions of the records that belong to the ablation."""
     return conditions([r for r in records if r["scheme"] in ABLATION])
 
