@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
+from nmlib._devices import sent
 
 __all__ = [
     "DIVERGENCES",
@@ -68,28 +69,36 @@ def _checked_views(probs: Tensor, from_logits: bool, validate: bool) -> Tensor:
     return _widened(probs)
 
 
-def _view_weights(weights: Weights, like: Tensor) -> Tensor:
-    """Return the V view weights as a tensor, or raise if they are no distribution."""
+def _view_weights(weights: Weights, like: Tensor, validate: bool, first: int = 0) -> Tensor:
+    """Return the weights of the views from `first` on, or raise if all are no distribution.
+
+    Those that are given on an accelerator are looked at with `validate` only.
+    """
     views = like.shape[0]
     if views == 0:
         raise ValueError(f"probs holds no distributions, got shape {tuple(like.shape)}")
     if weights is None:
-        return like.new_full((views,), 1.0 / views)
-    w = torch.as_tensor(weights, dtype=like.dtype, device=like.device)
+        return like.new_full((views - first,), 1.0 / views)
+    w = torch.as_tensor(weights, dtype=like.dtype)
     if w.ndim != 1 or w.shape[0] != views:
         raise ValueError(
             f"weights must be {views} numbers, one for each view, got shape {tuple(w.shape)}"
         )
-    # float32 sums of thirds are off by 1e-7: the tolerance follows the type.
-    tolerance = 1e-6 + 8 * torch.finfo(like.dtype).eps
-    total = float(w.detach().sum())
-    # Written so that NaN fails too.
-    if not (float(w.detach().min()) >= 0 and abs(total - 1) <= tolerance):
-        raise ValueError(
-            f"weights must be >= 0 and sum to 1, got {w.tolist()} with sum {total:.6g}; divide "
-            "them by their sum"
-        )
-    return w
+    if validate or w.device.type == "cpu":
+        # float32 sums of thirds are off by 1e-7: the tolerance follows the type.
+        tolerance = 1e-6 + 8 * torch.finfo(like.dtype).eps
+        total = float(w.detach().sum())
+        # Written so that NaN fails too.
+        if not (float(w.detach().min()) >= 0 and abs(total - 1) <= tolerance):
+            raise ValueError(
+                f"weights must be >= 0 and sum to 1, got {w.tolist()} with sum {total:.6g}; divide "
+                "them by their sum"
+            )
+        if not float(w.detach()[first:].sum()) > 0:
+            raise ValueError(
+                "weights leave nothing to the views after the first; use weights=None"
+            )
+    return (w if isinstance(weights, Tensor) else sent(w, like.device))[first:].to(like.device)
 
 
 def jensen_shannon_divergence(
@@ -130,7 +139,7 @@ def jensen_shannon_divergence(
     if probs.ndim < 2:
         raise ValueError(f"probs must have shape (V, ..., K), got {tuple(probs.shape)}")
     probs = _checked_views(probs, from_logits, validate)
-    w = _view_weights(weights, probs).reshape(-1, *[1] * (probs.ndim - 1))
+    w = _view_weights(weights, probs, validate).reshape(-1, *[1] * (probs.ndim - 1))
     if from_logits:
         log_p = _log_softmax(probs)
         p = log_p.exp()
@@ -179,9 +188,7 @@ def kullback_leibler_divergence(
     if probs.ndim < 2 or probs.shape[0] < 2:
         raise ValueError(f"probs must have shape (V >= 2, ..., K), got {tuple(probs.shape)}")
     probs = _checked_views(probs, from_logits, validate)
-    w = _view_weights(weights, probs)[1:]
-    if not float(w.detach().sum()) > 0:
-        raise ValueError("weights leave nothing to the views after the first; use weights=None")
+    w = _view_weights(weights, probs, validate, first=1)
     w = (w / w.sum()).reshape(-1, *[1] * (probs.ndim - 2))
     if from_logits:
         log_p = _log_softmax(probs)

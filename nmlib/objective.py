@@ -22,6 +22,7 @@ from nmlib.models.staged import StagedModel
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.rng import Rng
 from nmlib.schemes import Scheme
+from nmlib.views import trusted_images
 
 __all__ = ["Draws", "apply_draws", "batch_loss", "draw_batch"]
 
@@ -46,11 +47,28 @@ class Draws:
     routes: tuple[bool, ...] = ()
 
 
-def draw_batch(model: StagedModel, batch: tuple[Tensor, Tensor], scheme: Scheme, rng: Rng) -> Draws:
-    """Make the random decisions of one step; each has its own stream."""
+def draw_batch(
+    model: StagedModel,
+    batch: tuple[Tensor, Tensor],
+    scheme: Scheme,
+    rng: Rng,
+    *,
+    validate: bool = True,
+) -> Draws:
+    """Make the random decisions of one step; each has its own stream.
+
+    Args:
+        model: As for `batch_loss`; also the next three.
+        batch: x and y.
+        scheme: What to do.
+        rng: The stream of this step.
+        validate: Look at the values of images on a GPU too (costs a synchronisation).
+    """
     x, y = batch
+    with nullcontext() if validate else trusted_images():
+        views = scheme.views.make(x, y, model, rng.fold("views"))
     return Draws(
-        views=scheme.views.make(x, y, model, rng.fold("views")),
+        views=views,
         point=scheme.draw_point(rng),
         pairs=scheme.draw_pairs(x, y, model, rng),
         noise=scheme.noise,
@@ -185,7 +203,7 @@ def batch_loss(
         )
     if not x.shape[0]:
         raise ValueError("the batch is empty; batch_loss needs at least one sample")
-    draws = draw_batch(model, batch, scheme, rng)
+    draws = draw_batch(model, batch, scheme, rng, validate=validate)
     return apply_draws(
         model,
         y,

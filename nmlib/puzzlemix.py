@@ -76,7 +76,7 @@ def _share(values: Tensor, blocks: int) -> Array:
 
     All are equal if the sum is 0 or not finite.
     """
-    values = values.detach().to("cpu", torch.float64)
+    values = values.to(torch.float64)
     pooled = _pool(values.unsqueeze(1), values.shape[-1] // blocks).squeeze(1)
     total = pooled.sum((1, 2), keepdim=True)
     usable = (total > 0) & total.isfinite()
@@ -88,7 +88,7 @@ def _border_differences(a: Tensor, b: Tensor, cells: int) -> Array:
     """Return (B, n-1, n) mean absolute differences of a above and b below each block border."""
     above, below = a[:, :, cells - 1 : -1 : cells], b[:, :, cells::cells]
     difference = (above - below).abs().mean(1)
-    return difference.unflatten(-1, (-1, cells)).mean(-1).to("cpu", torch.float64).numpy()
+    return difference.unflatten(-1, (-1, cells)).mean(-1).to(torch.float64).numpy()
 
 
 def _transposed(array: Array) -> Array:
@@ -143,7 +143,8 @@ def block_energy(
     steps = n_labels - 1
     cell = min(neigh_size, x.shape[-1] // n)
     cells = x.shape[-1] // n // cell
-    own, other = _pool(x.detach(), cell), _pool(partner.detach(), cell)
+    # The cut is the host's work, so from here on all is.
+    own, other = _pool(x.detach(), cell).cpu(), _pool(partner.detach(), cell).cpu()
     smooth = beta / (16 * n)
     cost_of_own = partner_share.copy()
     weights = []
@@ -429,7 +430,7 @@ class PuzzleMix:
         lam = float(rng.fold("lam").numpy().beta(self.alpha, self.alpha))
         order = rng.fold("partner").numpy().permutation(len(x))
         partner = sent(order, x.device)
-        salient = saliency(x, y, model)
+        salient = saliency(x, y, model).cpu()
         share = _share(salient, n)
         costs = block_energy(
             x,

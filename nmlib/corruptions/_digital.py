@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nmlib._devices import sent
 from nmlib.corruptions._draws import ElasticDraw
 from nmlib.corruptions._streams import Stream
 from nmlib.ops import blur_map, box_map, from_columns, separable_columns, to_bytes, to_columns
@@ -37,12 +38,14 @@ def _inverse_affine(corners: Tensor, height: int, width: int, jitter: float) -> 
     middle = torch.tensor([height // 2, width // 2], dtype=torch.float32)
     reach = min(height, width) // 3
     offsets = torch.tensor([[1, 1], [1, -1], [-1, -1]], dtype=torch.float32) * reach
-    before = (middle + offsets).to(corners.device)
+    before = sent(middle + offsets, corners.device)
     after = before + (corners * jitter).to(torch.float32)
     homogeneous = torch.cat([after, torch.ones_like(after[..., :1])], -1).to(torch.float64)
-    return torch.linalg.solve(
+    # Three points that move by so little stay a triangle, so that no error needs to be asked for.
+    found, _ = torch.linalg.solve_ex(
         homogeneous, before.to(torch.float64).expand(len(corners), 3, 2)
-    ).transpose(1, 2)
+    )
+    return found.transpose(1, 2)
 
 
 def _normalised(position: Tensor, size: int) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmlib._devices import sent
 from nmlib.rng import Rng
 
 __all__ = ["FROST_PHOTOGRAPHS", "draw_frost_textures", "frost_textures", "read_frost_photographs"]
@@ -162,5 +163,5 @@ def frost_textures(
             photograph = photograph[2::5, 2::5][: size[0], : size[1]]
         if photograph.shape[0] <= height or photograph.shape[1] <= width:
             photograph = _enlarge(photograph, height, width)
-        textures.append(torch.from_numpy(photograph.copy()).to(device))
+        textures.append(sent(photograph.copy(), device))
     return textures

@@ -98,8 +98,8 @@ def draw_poisson(x: Tensor, stream: Stream, scale: float) -> FieldDraw:
     chance = words.bitwise_right_shift_(8).bitwise_and_(0xFFFFFF)
     keep = chance < (entry >> 8).bitwise_and_(0xFFFFFF)
     count = torch.where(keep, column, entry.bitwise_and_(0xFF))
-    start = _poisson_starts(scale, device=x.device)
-    if bool((start > 0).any()):
+    if _poisson_alias(scale)[1].any():
+        start = _poisson_starts(scale, device=x.device)
         count += start.index_select(0, row.flatten()).reshape(row.shape)
     return FieldDraw(count.reshape(x.shape))
 

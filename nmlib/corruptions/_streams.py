@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nmlib._devices import sent
 from nmlib.rng import Rng
 
 __all__ = ["Stream", "image_stream"]
@@ -129,4 +130,4 @@ def image_stream(
     with np.errstate(over="ignore"):
         key = _splitmix64(_splitmix64(index) ^ np.uint64(base))
     halves = torch.from_numpy(key.view(np.int32).reshape(count, 2).copy())
-    return Stream(halves.to(device))
+    return Stream(sent(halves, device))

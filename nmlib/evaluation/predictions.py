@@ -29,7 +29,7 @@ from nmlib.metrics import (
     negative_log_likelihood,
     rms_calibration_error,
 )
-from nmlib.models.modes import evaluating
+from nmlib.models.modes import evaluating, unwrapped
 from nmlib.rng import usable_device
 
 __all__ = ["Precision", "Predictions", "evaluate", "forward", "model_fingerprint", "predict"]
@@ -169,6 +169,7 @@ def model_fingerprint(model: nn.Module) -> str:
     >>> model_fingerprint(one) != model_fingerprint(other)
     True
     """
+    model = unwrapped(model)
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(model)).encode())
     # Buffers that are not saved with the weights, such as the mean of a normalisation, count too.
     for name, value in sorted({**dict(model.named_buffers()), **model.state_dict()}.items()):

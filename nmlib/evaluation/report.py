@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nmlib.data.images import ImageData
+from nmlib.models.modes import unwrapped
 
 __all__ = ["Report", "mean_with_error", "row_key"]
 
@@ -60,6 +61,7 @@ def mean_with_error(values: NDArray[np.float64]) -> tuple[float, float]:
 def row_key(model: nn.Module, data: ImageData, key: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what rows are keyed by: dataset, model, scheme, seed, then anything else given."""
     given = dict(key or {})
+    model = unwrapped(model)
     name = getattr(model, "name", None)
     start = {
         "dataset": data.label,

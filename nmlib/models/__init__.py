@@ -1,7 +1,7 @@
 """Networks as lists of stages."""
 
 from nmlib.models.mlp import mlp, mlp_initial_values
-from nmlib.models.norm import adversarial_norm, dropout_stream
+from nmlib.models.norm import StreamDropout, adversarial_norm, dropout_stream
 from nmlib.models.preact_resnet import preact_resnet
 from nmlib.models.registry import MODELS, build_model
 from nmlib.models.staged import StagedModel
@@ -10,6 +10,7 @@ from nmlib.models.wide_resnet import wide_resnet
 __all__ = [
     "MODELS",
     "StagedModel",
+    "StreamDropout",
     "adversarial_norm",
     "build_model",
     "dropout_stream",

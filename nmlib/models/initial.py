@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from nmlib.models.norm import own_dropout_streams
 from nmlib.models.staged import StagedModel
 from nmlib.rng import Rng
 
@@ -45,11 +46,12 @@ def built(
     Args:
         make_stages: Returns the stages.
         normalise: First layer.
-        seed: Of the weights.
+        seed: Of the weights, and of dropout outside `dropout_stream`.
     """
     # Layers made on the meta device draw nothing; their values are set afterwards.
     with torch.device("meta"):
         stages = make_stages()
+    own_dropout_streams(nn.ModuleList(stages), Rng(seed))
     model = StagedModel([stage.to_empty(device="cpu") for stage in stages], normalise)
     draw_weights(model, seed)
     return model

@@ -1,4 +1,4 @@
-"""Evaluation mode for a while."""
+"""Evaluation mode for a while, and models inside wrappers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import torch
 from torch import nn
 
-__all__ = ["evaluating"]
+__all__ = ["evaluating", "unwrapped"]
 
 
 @contextmanager
@@ -36,3 +37,19 @@ def evaluating(model: nn.Module | Callable[..., Any]) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the module that torch.compile, DataParallel or DistributedDataParallel was given.
+
+    >>> model = nn.ReLU()
+    >>> unwrapped(torch.compile(nn.DataParallel(model))) is model
+    True
+    """
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner

@@ -21,6 +21,7 @@ __all__ = [
     "adversarial_norm",
     "dropout_stream",
     "norm_maker",
+    "own_dropout_streams",
 ]
 
 NormKind = Literal["batch", "dual", "dubin"]
@@ -169,18 +170,30 @@ def norm_maker(kind: NormKind) -> Callable[[int, bool], nn.Module]:
 class StreamDropout(nn.Module):
     """Dropout that draws from a given stream, never from the global random state.
 
-    In training mode it raises unless it runs inside `dropout_stream`.
+    Inside `dropout_stream`, which `batch_loss` and so `fit` enter, the masks are those of the step.
+    Elsewhere the layer draws from a stream of its own, which goes on with every pass in training
+    mode: the first pass of two equal models drops the same entries, the second others. Where it
+    stands is no part of the weights; a loop that shall be resumed enters `dropout_stream` itself.
 
     Args:
         p: Probability that an element is set to 0, in [0, 1).
+        rng: The layer's own stream; in a `StagedModel`, by default, another one for each layer.
+
+    >>> layer, x = StreamDropout(0.5), torch.ones(100)
+    >>> first, second = layer(x), layer(x)
+    >>> bool((first == StreamDropout(0.5)(x)).all()), bool((first == second).all())
+    (True, False)
     """
 
-    def __init__(self, p: float) -> None:
+    def __init__(self, p: float, rng: Rng | None = None) -> None:
         super().__init__()
         if not 0 <= p < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {p}")
         self.p = p
         self.generator: torch.Generator | None = None
+        self.own = rng
+        # A list, which the replicas of DataParallel share.
+        self.passes = [0]
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -188,16 +201,22 @@ class StreamDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
-        if self.generator is None:
-            raise RuntimeError(
-                "dropout in training mode needs a random stream: run the step inside "
-                "`with nmlib.models.dropout_stream(model, rng):`, or call model.eval()"
-            )
+        generator = self.generator
+        if generator is None:
+            stream = (self.own or Rng(0)).fold(self.passes[0])
+            generator = stream.to(x.device).torch()
+            self.passes[0] += 1
         # In the layout of x, so that channels-last activations stay so.
-        keep = torch.empty_like(x, dtype=torch.bool).bernoulli_(
-            1 - self.p, generator=self.generator
-        )
+        keep = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - self.p, generator=generator)
         return torch.where(keep, x / (1 - self.p), 0)
+
+
+def own_dropout_streams(model: nn.Module, rng: Rng) -> None:
+    """Give every `StreamDropout` that has none a stream of its own."""
+    layers = (m for m in model.modules() if isinstance(m, StreamDropout))
+    for i, layer in enumerate(layers):
+        if layer.own is None:
+            layer.own = rng.fold("dropout", i)
 
 
 @contextmanager

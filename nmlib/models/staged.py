@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
 
-from nmlib.models.norm import adversarial_norm
+from nmlib.models.norm import adversarial_norm, own_dropout_streams
+from nmlib.rng import Rng
 
 __all__ = ["StagedModel"]
 
@@ -34,6 +35,7 @@ class StagedModel(nn.Module):
             raise ValueError("a model needs at least one stage, got none")
         self.stages = nn.ModuleList(stages)
         self.normalise = normalise
+        own_dropout_streams(self, Rng(0))
 
     @property
     def num_points(self) -> int:

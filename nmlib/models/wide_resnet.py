@@ -80,8 +80,8 @@ def wide_resnet(
         seed: Of the weights.
         depth: 6n + 4 with n >= 1.
         widen: Factor of the widths, >= 1.
-        dropout: Probability between the convolutions of a block, in [0, 1). With dropout,
-            training needs `dropout_stream`; `batch_loss` enters it.
+        dropout: Probability between the convolutions of a block, in [0, 1); its masks come from
+            the seed, inside `batch_loss` and `dropout_stream` from their stream.
         conv_bias: Whether convolutions have biases.
         last_momentum: Weight of the newest batch in the running statistics of the last
             normalisation, in (0, 1]; PyTorch's usual value is 0.1.

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmlib._devices import sent
+
 GUARD = {torch.float32: 2.0**-10, torch.float64: 2.0**-26}
 
 
@@ -35,6 +37,6 @@ def on_device(build: Callable[..., NDArray]) -> Callable[..., Tensor]:
 
     @functools.lru_cache(maxsize=256)
     def cached(*args: object, device: torch.device) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(build(*args))).to(device)
+        return sent(build(*args), device)
 
     return functools.wraps(build)(cached)

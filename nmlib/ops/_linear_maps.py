@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmlib._devices import sent
+
 Matrix = NDArray[np.float64]
 
 
@@ -126,9 +128,9 @@ class BandedMap:
             rows = matrix[start : start + block]
             used = np.flatnonzero(np.abs(rows).sum(0))
             first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
-            part = torch.from_numpy(np.ascontiguousarray(rows[:, first:last]))
             stop = min(start + block, self.out)
-            self.blocks.append((slice(start, stop), slice(first, last), part.to(device)))
+            part = sent(rows[:, first:last], device)
+            self.blocks.append((slice(start, stop), slice(first, last), part))
 
     def along_columns(self, x: Tensor) -> Tensor:
         """Map the last axis of (..., size) float64 values to (..., out)."""
@@ -262,13 +264,13 @@ def _csr(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
-            torch.from_numpy(starts),
-            torch.from_numpy(column),
-            torch.from_numpy(np.bincount(inverse, values)),
+            sent(starts, device),
+            sent(column, device),
+            sent(np.bincount(inverse, values), device),
             size=shape,
             dtype=torch.float64,
             check_invariants=False,
-        ).to(device)
+        )
 
 
 def sparse_map(terms: Sequence[tuple[Matrix, Matrix, float]], device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 from nmlib._memory import lacks_memory
 from nmlib.data import ImageData
 from nmlib.models import StagedModel
-from nmlib.models.modes import evaluating
+from nmlib.models.modes import evaluating, unwrapped
 from nmlib.objective import check_scheme
 from nmlib.rng import usable_device
 from nmlib.schemes import Scheme
@@ -19,7 +19,25 @@ from nmlib.training.held_out import as_float
 from nmlib.training.recipe import Recipe
 from nmlib.training.workers import Workers, check_parts
 
-__all__ = ["check_arguments", "check_classes", "check_device", "check_sizes"]
+__all__ = ["check_arguments", "check_classes", "check_device", "check_sizes", "without_wrappers"]
+
+
+def without_wrappers(model: Any) -> tuple[Any, bool]:
+    """Return the staged model inside a wrapper, and whether torch.compile was one of its wrappers.
+
+    Raises:
+        ValueError: For a DataParallel of several devices.
+    """
+    inner = unwrapped(model) if isinstance(model, nn.Module) else model
+    if not isinstance(inner, StagedModel):
+        return model, False
+    wrappers = set(model.modules()) - set(inner.modules())
+    if any(isinstance(w, nn.DataParallel) and len(w.device_ids) > 1 for w in wrappers):
+        raise ValueError(
+            "fit shares a step among processes, not as DataParallel among threads: give it "
+            "model.module and start the program with `accelerate launch` or torchrun"
+        )
+    return inner, any(hasattr(w, "_orig_mod") for w in wrappers)
 
 
 def check_device(device: torch.device) -> None:

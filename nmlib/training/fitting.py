@@ -20,7 +20,13 @@ from nmlib.provenance import provenance
 from nmlib.rng import Rng
 from nmlib.schemes import Scheme
 from nmlib.training.checkpoints import CheckpointFolder, describe
-from nmlib.training.checks import check_arguments, check_classes, check_device, check_sizes
+from nmlib.training.checks import (
+    check_arguments,
+    check_classes,
+    check_device,
+    check_sizes,
+    without_wrappers,
+)
 from nmlib.training.errors import OutOfMemory
 from nmlib.training.held_out import hold_out
 from nmlib.training.loop import Loop
@@ -76,7 +82,8 @@ def fit(
     in all parts in their order. `out` must be a folder that all of them see.
 
     Args:
-        model: From `build_model`, or any staged model of images (N, 3, H, W) in [0, 1].
+        model: From `build_model`, or any staged model of images (N, 3, H, W) in [0, 1]. Of a
+            compiled or parallel one, what is inside is trained, compiled as by `compile`.
         train: Training images.
         scheme: One of `SCHEMES`, or your own.
         recipe: Optimiser settings; default the paper's (200 epochs).
@@ -121,6 +128,8 @@ def fit(
     Run(baseline, seed 0, fashion-mini, 1 epochs, finished, training loss ...)
     """
     recipe = Recipe() if recipe is None else recipe
+    model, compiled = without_wrappers(model)
+    compile = compile or compiled
     check_arguments(model, train, scheme, recipe)
     if isinstance(log_every, bool) or not isinstance(log_every, int) or log_every < 1:
         raise ValueError(f"log_every must be an integer >= 1, got {log_every!r}")

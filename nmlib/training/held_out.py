@@ -40,12 +40,13 @@ def hold_out(train: ImageData, count: int, seed: int) -> tuple[Tensor, ImageData
 def classify(model: StagedModel, data: ImageData, batch: int = 500) -> dict[str, float]:
     """Return accuracy and cross-entropy on images that are neither augmented nor mixed."""
     device = next(model.parameters()).device
-    right, loss = 0, 0.0
+    sums = torch.zeros(2, dtype=torch.float64, device=device)
     with evaluating(model):
         for first in range(0, len(data), batch):
             x = as_float(data.images[first : first + batch].to(device))
             y = data.labels[first : first + batch].to(device)
             logits = model(x)
-            right += int((logits.argmax(-1) == y).sum())
-            loss += float(nn.functional.cross_entropy(logits, y, reduction="sum"))
-    return {"val_accuracy": right / len(data), "val_loss": loss / len(data)}
+            sums[0] += (logits.argmax(-1) == y).sum()
+            sums[1] += nn.functional.cross_entropy(logits, y, reduction="sum")
+    right, loss = (sums / len(data)).tolist()
+    return {"val_accuracy": right, "val_loss": loss}

@@ -107,7 +107,8 @@ class Loop:
         """Write a checkpoint, unless there is one of this step."""
         if self.checkpoints is None or not self.shared.main or self.saved_step == self.run.step:
             return
-        if not all(bool(torch.isfinite(p).all()) for p in self.run.model.parameters()):
+        finite = [torch.isfinite(p).all() for p in self.run.model.parameters()]
+        if not bool(torch.stack(finite).all()):
             # The loss of this step was still fine; its gradient was not.
             raise self.diverged(self.run.step - 1, "the weights became NaN or infinite")
         self.checkpoints.save(self.run.step, self.state())

@@ -199,7 +199,8 @@ def hardest_mixture(
             loss = functional.cross_entropy(logits.float(), y[active], reduction="sum")
             up_m, up_q = torch.autograd.grad(loss, (m, q))
             left[active] -= (logits.argmax(1) != y[active]).to(left.dtype)
-            go = left[active] >= 0
+            # How many go on is the one thing that the host waits for.
+            go = torch.nonzero(left[active] >= 0).squeeze(1)
             active = active[go]
             mix[active] = (m.detach() + step_size * up_m.sign()).clamp_(0, 1)[go]
             scores[active] = (q.detach() + step_size * up_q.sign())[go]

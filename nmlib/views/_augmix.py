@@ -106,7 +106,9 @@ class AugMix:
             rng: Stream of the plan.
 
         Raises:
-            ValueError: If x is not a batch of images in [0, 1] (values are checked on a CPU only).
+            ValueError: If x is not a batch of images in [0, 1]. On an accelerator this look at the
+                values waits for it; `batch_loss(validate=False)` leaves it out, and images outside
+                make the augmented views NaN.
         """
         return self.apply(x, self.draw(len(x), rng))
 

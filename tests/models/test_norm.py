@@ -1,5 +1,8 @@
 """Dual normalisation and dropout: who takes which route, and where the masks come from."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from torch import nn
@@ -184,14 +187,73 @@ def test_normalise():
 # -- dropout --------------------------------------------------------------------------------------
 
 
-def test_dropout_without_a_stream_is_an_error():
-    layer = StreamDropout(0.3)
-    with pytest.raises(RuntimeError, match="dropout_stream"):
-        layer(torch.ones(3))
+def test_nothing_is_dropped_in_evaluation_mode_or_with_probability_0():
     x = torch.ones(3)
-    assert layer.eval()(x) is x and StreamDropout(0.0)(x) is x
-    with pytest.raises(RuntimeError, match="dropout_stream"):
-        build_model("wrn28_2", depth=10)(torch.zeros(2, 3, 32, 32))
+    assert StreamDropout(0.3).eval()(x) is x and StreamDropout(0.0)(x) is x
+
+
+def drops(model, x=None, passes=3):
+    """Which entries each StreamDropout sets to 0, pass after pass."""
+    found = []
+    layers = [m for m in model.modules() if isinstance(m, StreamDropout)]
+    hooks = [m.register_forward_hook(lambda m, i, o: found.append(o == 0)) for m in layers]
+    for _ in range(passes):
+        model(field(4, 3, 32, 32).sigmoid() if x is None else x)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def same(some, others):
+    return [torch.equal(a, b) for a, b in zip(some, others, strict=True)]
+
+
+def test_in_ones_own_loop_a_network_drops_by_its_seed():
+    def network(seed=0):
+        return build_model("wrn28_2", depth=10, widen=1, dropout=0.5, seed=seed)
+
+    before = torch.get_rng_state()
+    model = network()
+    masks = drops(model)
+    assert torch.equal(torch.get_rng_state(), before)
+    # Seed, layer and pass decide, and they alone: also of copies, and stored and read again.
+    assert all(same(masks, drops(network())))
+    half = network()
+    first = drops(half, passes=1)
+    rest = [drops(m, passes=2) for m in (copy.deepcopy(half), pickle.loads(pickle.dumps(half)))]
+    assert all(same(masks, first + rest[0])) and all(same(masks, first + rest[1]))
+    assert not any(same(masks, drops(network(seed=1))))
+    layers = len(masks) // 3
+    assert not any(same(masks[:-layers], masks[layers:]))
+    # Layers of one shape do not share their masks, nor do those of networks put together by hand.
+    by_hand = nm.StagedModel([StreamDropout(0.5), StreamDropout(0.5)])
+    assert not torch.equal(*drops(by_hand, torch.ones(4, 64), 1))
+
+
+def test_a_stream_that_is_given_is_kept():
+    def masks():
+        layer = StreamDropout(0.5, nm.Rng(7).fold("mine"))
+        return drops(nm.StagedModel([nn.Identity(), layer]), torch.ones(4, 64))
+
+    alone = drops(StreamDropout(0.5, nm.Rng(7).fold("mine")), torch.ones(4, 64))
+    assert all(same(masks(), alone))
+
+
+def test_steps_of_batch_loss_do_not_move_the_networks_own_stream():
+    def network():
+        return build_model("wrn28_2", depth=10, widen=1, dropout=0.5)
+
+    model, x = network(), field(4, 3, 32, 32).sigmoid()
+    nm.batch_loss(model, (x, torch.arange(4)), nm.SCHEMES["baseline"], nm.Rng(0))
+    model.eval()(x)
+    assert all(same(drops(model.train()), drops(network())))
+
+
+def test_a_compiled_network_drops_anew_in_every_pass():
+    layer, x = StreamDropout(0.5), torch.ones(64)
+    compiled = torch.compile(nn.Sequential(layer), backend="eager")
+    masks = [compiled(x) for _ in range(10)]
+    assert all(same(masks, [m(x) for m in [StreamDropout(0.5)] for _ in range(10)]))
 
 
 def test_dropout_keeps_the_mean():
