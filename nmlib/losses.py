@@ -95,9 +95,7 @@ def _view_weights(weights: Weights, like: Tensor, validate: bool, first: int = 0
                 "them by their sum"
             )
         if not float(w.detach()[first:].sum()) > 0:
-            raise ValueError(
-                "weights leave nothing to the views after the first; use weights=None"
-            )
+            raise ValueError("weights leave nothing to the views after the first; use weights=None")
     return (w if isinstance(weights, Tensor) else sent(w, like.device))[first:].to(like.device)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import torch
 from torch import nn
 
 __all__ = ["evaluating", "unwrapped"]

@@ -168,7 +168,7 @@ def kink_distance(f: Network, X: Data) -> Tensor | None:
     network = as_network(f, x.dtype)
     kinked = nonsmooth_operations(network, x)
     if not kinked:
-        return torch.full((x.shape[0],), float("inf"), dtype=x.dtype)
+        return x.new_full((x.shape[0],), float("inf"))
     known = {name.rstrip("_") for name in _KINK_AT_ZERO} | {"_prelu_kernel"}
     if set(kinked) - known:
         return None
@@ -178,7 +178,7 @@ def kink_distance(f: Network, X: Data) -> Tensor | None:
         units = [u.flatten(1) for u in seen.inputs if u.requires_grad]
     if not units or sum(u.shape[1] for u in units) > MAX_UNITS:
         return None
-    best = torch.full((x.shape[0],), float("inf"), dtype=x.dtype)
+    best = x.new_full((x.shape[0],), float("inf"))
     for layer in units:
         for column in layer.unbind(1):
             (gradient,) = torch.autograd.grad(column.sum(), x, retain_graph=True)
@@ -193,13 +193,13 @@ def _largest_curvature(f: Network, x: Tensor) -> float:
     points = x.flatten(1)
     n, d = points.shape
     if d <= 16:
-        eye = torch.eye(d, dtype=x.dtype)
+        eye = torch.eye(d, dtype=x.dtype, device=x.device)
         pairs = [eye[a] + eye[b] for a, b in itertools.combinations_with_replacement(range(d), 2)]
     else:
         # Any non-zero quadratic form shows on some of 32 random sign vectors.
         generator = torch.Generator().manual_seed(0)
         signs = torch.randint(0, 2, (32, d), generator=generator)
-        pairs = list((2 * signs - 1).to(x.dtype))
+        pairs = list((2 * signs - 1).to(x))
     worst = 0.0
     for u in pairs:
         along = u.expand(n, d).reshape(x.shape)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
+from nmlib._devices import sent
 from nmlib.losses import Weights, jensen_shannon_divergence, soft_cross_entropy
 from nmlib.rng import Rng
 from nmlib.theory.exact import _check_views
@@ -237,7 +238,7 @@ def _partner_directions(x: Tensor, axis: int, partners: int | None, rng: Rng | N
 
     def draw(j: int) -> Tensor:
         index = stream.fold("partner", j).numpy().integers(n, size=n)
-        return x.index_select(axis, torch.from_numpy(index).to(x.device)) - x
+        return x.index_select(axis, sent(index, x.device)) - x
 
     return _Directions(partners, draw, False)
 
