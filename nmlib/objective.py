@@ -8,6 +8,7 @@ noise fields (which it draws from the stream, or takes as given), `batch_loss` i
 
 from __future__ import annotations
 
+import inspect
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -134,6 +135,13 @@ def check_scheme(model: nn.Module, scheme: Any) -> None:
             "makes one, StagedModel([part, part, ...]) puts one together, and "
             "StagedModel([module]) wraps any module for schemes that mix inputs only"
         )
+    if model is not staged:
+        taken = inspect.signature(model.forward).parameters.values()
+        if not any(p.kind is p.VAR_KEYWORD or p.name == "stop" for p in taken):
+            raise TypeError(
+                f"{type(model).__name__} holds a StagedModel but cannot be left at a mix point: "
+                "its forward takes no `start` and `stop`; pass the StagedModel itself"
+            )
     lacking = sorted({point for point in scheme.points if not 0 <= point < staged.num_points})
     if lacking:
         raise ValueError(

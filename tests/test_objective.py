@@ -1,6 +1,7 @@
 """One path for every scheme: against a written-out step, and its laws."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -256,11 +257,19 @@ def test_other_models_schemes_and_streams_are_refused_with_the_remedy():
         batch_loss(MODEL, (x.to(torch.uint8), y), scheme, Rng(0))
 
 
-def test_a_wrapped_staged_model_is_one():
-    wrapped = nn.DataParallel(MODEL)
+@pytest.mark.parametrize(
+    "wrap",
+    [nn.DataParallel, torch.optim.swa_utils.AveragedModel, partial(torch.compile, backend="eager")],
+)
+def test_a_wrapped_staged_model_is_one(wrap):
     scheme = schemes["noisymix"]
-    found, plain = (batch_loss(m, (x, y), scheme, Rng(0)).total for m in (wrapped, MODEL))
-    assert torch.equal(found, plain)
+    found, plain = (batch_loss(m, (x, y), scheme, Rng(0)).total for m in (wrap(MODEL), MODEL))
+    torch.testing.assert_close(found, plain)
+
+
+def test_a_model_with_a_staged_one_inside_is_refused():
+    with pytest.raises(TypeError, match=r"Sequential holds a StagedModel but .* no `start`"):
+        batch_loss(nn.Sequential(MODEL), (x, y), schemes["noisymix"], Rng(0))
 
 
 @pytest.mark.parametrize("name", list(schemes))

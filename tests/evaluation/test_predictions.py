@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -254,3 +255,13 @@ def test_models_with_weights_of_another_type(data, dtype):
     found = predict(copy.deepcopy(model).to(dtype), data)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, truth, atol=0.05 if dtype == torch.bfloat16 else 1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, partial(torch.compile, backend="eager")])
+def test_a_wrapper_does_not_make_another_model_of_it(wrap, tmp_path):
+    model, data = Probe(), nm.load("fashion-mini", "test").first(20)
+    assert model_fingerprint(wrap(model)) == model_fingerprint(model)
+    options = dict(corruptions=["fog"], severities=[1], out=tmp_path)
+    plain = nm.evaluate_corruptions(model, data, **options)
+    again = nm.evaluate_corruptions(wrap(model), data, **options)  # the same folder
+    assert [dict(r) for r in again.rows] == [dict(r) for r in plain.rows]

@@ -191,6 +191,45 @@ def test_compiled_by_stages(monkeypatch, tmp_path):
     assert load_weights(tmp_path).keys() == plain.model.state_dict().keys()
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("parallel", [False, True])
+def test_what_is_inside_a_wrapper_is_trained(monkeypatch, compiled, parallel):
+    seen = []
+
+    def eager(module, **options):
+        seen.append(module)
+        return compile_(module, backend="aot_eager", **options)
+
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", eager)
+    model = wrapped = network()
+    wrapped = nn.DataParallel(wrapped) if parallel else wrapped
+    wrapped = torch.compile(wrapped) if compiled else wrapped
+    seen.clear()
+    run = quick(wrapped, recipe=Recipe(epochs=2, batch_size=24))
+    assert run.model is model and seen == (list(model.stages) if compiled else [])
+    plain = quick(network(), recipe=Recipe(epochs=2, batch_size=24))
+    for a, b in zip(model.parameters(), plain.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_distributed_models_are_trained_inside_and_threads_on_several_devices_refused():
+    model = network()
+    torch.distributed.init_process_group(
+        "gloo", store=torch.distributed.HashStore(), rank=0, world_size=1
+    )
+    try:
+        run = quick(nn.parallel.DistributedDataParallel(model))
+    finally:
+        torch.distributed.destroy_process_group()
+    assert run.model is model and equal(model.state_dict(), quick(network()).model.state_dict())
+    threads = nn.DataParallel(network())
+    threads.device_ids = [0, 1]
+    with pytest.raises(ValueError, match=r"model\.module .* torchrun"):
+        quick(threads)
+    assert quick(threads.module).finished
+
+
 def test_channels_last_changes_the_layout_alone():
     # Without noise, which is drawn in the order of memory.
     runs = [quick(network(), scheme="mixup", channels_last=on) for on in (True, False)]
