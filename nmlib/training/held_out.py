@@ -40,13 +40,14 @@ def hold_out(train: ImageData, count: int, seed: int) -> tuple[Tensor, ImageData
 def classify(model: StagedModel, data: ImageData, batch: int = 500) -> dict[str, float]:
     """Return accuracy and cross-entropy on images that are neither augmented nor mixed."""
     device = next(model.parameters()).device
-    sums = torch.zeros(2, dtype=torch.float64, device=device)
+    found = []
     with evaluating(model):
         for first in range(0, len(data), batch):
             x = as_float(data.images[first : first + batch].to(device))
             y = data.labels[first : first + batch].to(device)
             logits = model(x)
-            sums[0] += (logits.argmax(-1) == y).sum()
-            sums[1] += nn.functional.cross_entropy(logits, y, reduction="sum")
-    right, loss = (sums / len(data)).tolist()
+            loss = nn.functional.cross_entropy(logits, y, reduction="sum")
+            found.append(torch.stack(((logits.argmax(-1) == y).sum().to(loss.dtype), loss)))
+    # One look at the device, whatever the number of batches.
+    right, loss = (torch.stack(found).cpu().double().sum(0) / len(data)).tolist()
     return {"val_accuracy": right, "val_loss": loss}
