@@ -41,6 +41,7 @@ def evaluating(model: nn.Module | Callable[..., Any]) -> Iterator[None]:
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the module that torch.compile, DataParallel or DistributedDataParallel was given.
 
+    >>> import torch
     >>> model = nn.ReLU()
     >>> unwrapped(torch.compile(nn.DataParallel(model))) is model
     True
