@@ -9,6 +9,7 @@ from rehearsal import GPU, rehearse
 
 import nmlib as nm
 from nmlib._devices import sent
+from nmlib.ensemble import Ensemble
 from nmlib.objective import apply_draws, draw_batch
 from nmlib.training import TrainingInterrupted
 from nmlib.training.step import Network
@@ -105,6 +106,21 @@ def test_soft_labels_and_a_stream_of_the_cpu_will_do(name):
         model = network(name).to(GPU)
         parts = nm.batch_loss(model, (x.to(GPU), y.to(GPU)), scheme, nm.Rng(0))
         assert parts.total.device == GPU
+
+
+def test_ensembles_take_data_of_the_device_and_train_on_the_cpu():
+    X, y = (torch.as_tensor(a) for a in nm.make_polygon_band(60, random_state=1))
+    schemes, options = list(TOY.values()), dict(seeds=[3, 5], batch_size=20, sizes=(2, 8, 2))
+    with rehearse() as stage:
+        there = X.to(GPU).requires_grad_()
+        ensemble = Ensemble(schemes, there, y.to(GPU), **options)
+        stage.waits.clear()
+        ensemble.step(3)
+        assert not stage.waits
+        found = ensemble.logits(there)
+    plain = Ensemble(schemes, X, y, **options)
+    plain.step(3)
+    torch.testing.assert_close(found, plain.logits(X))
 
 
 def test_fit_waits_when_it_looks_at_the_losses_and_in_between_never():

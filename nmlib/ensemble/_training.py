@@ -26,6 +26,13 @@ from nmlib.views import Plain
 _GROUP_ROWS = 4800
 
 
+def _here(values: ArrayLike | Tensor) -> Tensor:
+    """Return data as a tensor on the CPU, where ensembles are trained."""
+    if isinstance(values, Tensor):
+        return values.detach().cpu()
+    return torch.as_tensor(np.asarray(values))
+
+
 class Ensemble:
     r"""C schemes x S seeds of one small network, trained at once with Adam.
 
@@ -87,8 +94,7 @@ class Ensemble:
     # -- set-up ---------------------------------------------------------------------------------
 
     def _data(self, x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
-        x = torch.as_tensor(np.asarray(x), dtype=torch.float32)
-        y = torch.as_tensor(np.asarray(y)).long()
+        x, y = _here(x).to(torch.float32), _here(y).long()
         x = x.unsqueeze(0) if x.ndim == 2 else x
         y = y.unsqueeze(0) if y.ndim == 1 else y
         seeds = len(self.seeds)
@@ -215,7 +221,7 @@ class Ensemble:
         self, x: ArrayLike | Tensor, *, schemes: slice = slice(None), seeds: slice = slice(None)
     ) -> Tensor:
         """Return (C, S, N, K) logits at x of shape (N, d) or (S, N, d)."""
-        x = torch.as_tensor(np.asarray(x), dtype=torch.float32)
+        x = _here(x).to(torch.float32)
         parameters = self._parameters[schemes, seeds]
         members = parameters.shape[:2]
         h = x.expand(*members, *x.shape[-2:]).reshape(-1, *x.shape[-2:])
