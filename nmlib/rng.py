@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-__all__ = ["Rng", "default_device", "usable_device"]
+from nmlib._memory import lacks_memory
+
+__all__ = ["Rng", "default_device", "named_device", "usable_device"]
 
 
 def default_device() -> torch.device:
@@ -27,28 +29,37 @@ def default_device() -> torch.device:
     return torch.device("cpu")
 
 
-def usable_device(device: torch.device | str) -> torch.device:
+def named_device(name: torch.device | str) -> torch.device:
+    """Return the device of a name, or raise ValueError for one that PyTorch does not know."""
+    try:
+        return torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"unknown device {name!r}; this machine has {str(default_device())!r}"
+        ) from error
+
+
+def usable_device(name: torch.device | str) -> torch.device:
     """Return a device on which this machine can compute.
 
     Raises:
         ValueError: For a name that PyTorch does not know, or hardware that is not here.
+        RuntimeError: If its memory is full.
 
     >>> usable_device("cpu")
     device(type='cpu')
     """
-    here = f"this machine has {str(default_device())!r}"
+    device = named_device(name)
     try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"unknown device {device!r}; {here}") from error
-    try:
-        torch.empty(1, device=found).cpu()  # the way back fails on "meta"
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, AssertionError, ImportError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise ValueError(f"device {str(found)!r} cannot be used here ({reason}); {here}") from error
-    return found
+        torch.empty(1, device=device).cpu()  # the way back fails on "meta"
+    except (RuntimeError, AssertionError, ImportError) as error:
+        if isinstance(error, RuntimeError) and lacks_memory(error):
+            raise
+        raise ValueError(
+            f"device {str(device)!r} cannot be used here ({str(error).splitlines()[0][:200]}); "
+            f"this machine has {str(default_device())!r}"
+        ) from error
+    return device
 
 
 def _has_doubles(device: torch.device) -> bool:

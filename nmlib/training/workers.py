@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nmlib.rng import default_device, usable_device
+from nmlib.rng import default_device, named_device
 
 __all__ = ["Workers", "workers"]
 
@@ -30,7 +30,7 @@ class Workers:
     main = True
 
     def __init__(self, device: torch.device | str) -> None:
-        self.device = usable_device(device)
+        self.device = named_device(device)
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return the module whose gradients are averaged over the processes."""
@@ -106,7 +106,7 @@ def workers(device: torch.device | str | None, accelerator: Any) -> Workers:
             raise ImportError(
                 f'{_launched()} processes need Hugging Face Accelerate: pip install "nmlib[train]"'
             ) from None
-        cpu = device is not None and usable_device(device).type == "cpu"
+        cpu = device is not None and named_device(device).type == "cpu"
         accelerator = Accelerator(mixed_precision="no", cpu=cpu)
     if accelerator.mixed_precision != "no":
         raise ValueError(

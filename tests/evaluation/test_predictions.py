@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import nmlib as nm
-from nmlib.evaluation import Predictions, evaluate, model_fingerprint, predict
+from nmlib.evaluation import Predictions, evaluate, model_fingerprint, predict, predictions
 from nmlib.evaluation.predictions import forward
 
 
@@ -85,7 +85,8 @@ def test_the_model_is_left_as_it_was(data):
     assert model.norm.training and not model.drop.training
 
 
-def test_another_device_gets_a_copy(data):
+def test_another_device_gets_a_copy(data, monkeypatch):
+    monkeypatch.setattr(predictions, "usable_device", torch.device)  # "meta" stands for a GPU
     model = Probe()
     with forward(model, device="cpu") as (_, where):
         assert where == torch.device("cpu")
