@@ -616,7 +616,7 @@ class Explorer {
     const frame = this.frames[this.lane], now = this.now(this.lane);
     const kept = this.pin || this.before, other = kept?.frames[this.lane]?.metrics;
     const step = now ? frame.metricsStep : this.seenStep;
-    const when = other && kept.step !== step ? `, step ${kept.step}` : "";
+    const when = now && other && kept.step !== step ? `, step ${kept.step}` : "";
     this.numbers.caption.textContent = `${LANE_LABELS[this.lane]}, step ${step}`;
     this.numbers.other.textContent = `${this.pin ? "A" : "before"}${when}`;
     this.numbers.now.textContent = this.pin ? "B (now)" : "now";
