@@ -81,13 +81,15 @@ def _frame() -> str:
     The three outputs of the cell are this, the still and the live view. Core ipywidgets have no
     script of ours, so it is here that their keys are kept from the notebook.
     """
-    child, body = ".jp-OutputArea-child", ".jp-OutputArea-output"
+    child, body = ".jp-OutputArea-child", "> .jp-OutputArea-output >"
     frame = f"{child}:has(.nmlib-frame)"
-    # A view is a widget inside the output; without a model there is but a line of text.
-    live, dead = f"{child}:has(> {body} > .lm-Widget)", f"{child}:has(> {body}:not(:has(*)))"
-    style = (
-        f"{frame}, {frame} + {child}:has(+ {live}), {frame} + {child} + {dead} {{ display: none }}"
+    hidden = (
+        frame,
+        # A view is a widget inside the output after the still; without a model it is mere text.
+        f"{frame} + {child}:has(+ {child} {body} .lm-Widget)",
+        f"{frame} + {child} + {child}:not(:has({body} *))",
     )
+    style = f"{', '.join(hidden)} {{ display: none }}"
     keys = (STATIC / "keys.js").read_text(encoding="utf-8")
     script = (
         f"(() => {{ {keys}\n"
