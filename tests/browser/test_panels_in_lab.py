@@ -45,8 +45,8 @@ HOLDS = (
     "button", "input[type=number]", "canvas[tabindex]", "summary",
 )  # fmt: skip
 KEYS = (
-    "ArrowDown", "ArrowUp", "ArrowRight", "ArrowLeft", "a", "b", "d d", "x", "c", "v", "z", "m", "y",
-    "j", "k", "Escape", "Shift+ArrowDown", "Shift+Enter", "Control+Enter", "Control+a", "0 0",
+    "ArrowDown", "ArrowUp", "ArrowRight", "ArrowLeft", "a", "b", "d d", "x", "c", "v", "z", "m",
+    "y", "j", "k", "Escape", "Shift+ArrowDown", "Shift+Enter", "Control+Enter", "Control+a", "0 0",
 )  # fmt: skip
 NOTEBOOK = """() => {
     const {content} = window.jupyterapp.shell.currentWidget;
@@ -152,7 +152,7 @@ def test_arrows_move_the_slider_and_nothing_else(opened, name):
 
 
 def test_the_notebook_is_saved_from_inside_a_panel(opened):
-    page, _, folder = opened
+    page, _, _ = opened
     place(page, "meter").locator("input[data-name=eps]").focus()
     page.evaluate("() => { window.jupyterapp.shell.currentWidget.context.model.dirty = true; }")
     page.keyboard.press("Control+s")
@@ -217,4 +217,52 @@ def test_reopened_a_notebook_shows_the_stills(opened, kernel):
         shown = cell.locator(".jp-OutputArea-child:visible")
         assert shown.count() == 1, shown.all_inner_texts()
         assert "Error" not in cell.locator(".jp-OutputArea").inner_text()
+    page.close()
+
+
+def test_after_a_restart_every_live_panel_says_that_its_numbers_are_old(opened):
+    page, _, _ = opened
+    page.evaluate(
+        "() => window.jupyterapp.shell.currentWidget.context.sessionContext.restartKernel()"
+    )
+    for name in SLIDERS:
+        root = place(page, name).locator(".nt-root")
+        page.wait_for_function(
+            "node => node.dataset.answer === 'gone'", arg=root.element_handle(), timeout=30_000
+        )
+        assert "run this cell again" in root.inner_text()
+        # Moving a slider does not bring the old numbers back.
+        root.locator("input[type=range]:enabled").first.focus()
+        page.keyboard.press("ArrowUp")
+        page.wait_for_function(
+            "node => node.dataset.answer === 'gone'", arg=root.element_handle(), timeout=30_000
+        )
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)], ids=str)
+def test_gallery_and_player_fit_the_screen(opened, size):
+    first, address, folder = opened
+    with_players = folder / f"player {size[0]}.ipynb"
+    write_notebook(with_players, [IMPORTS, PANELS["gallery"], PANELS["player"]])
+    page = first.context.browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, has_touch=size[0] < 500
+    ).new_page()
+    open_notebook(page, address, with_players.name)
+    if size[0] < 500:
+        page.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    run_all(page)
+    for index in (1, 2):
+        panel = page.locator(
+            f".jp-Notebook-cell[data-windowed-list-index='{index}'] .jp-OutputArea .widget-vbox"
+        ).first
+        panel.wait_for(timeout=120_000)
+        panel.locator("img").evaluate("p => p.decode()")
+        box = panel.bounding_box()
+        room = page.locator(".jp-NotebookPanel-notebook").bounding_box()
+        assert box["height"] <= room["height"], f"{box} does not fit {room}"
+        assert box["x"] + box["width"] <= size[0]
+        inside = panel.evaluate("p => p.scrollWidth <= p.clientWidth + 1")
+        assert inside, "something is wider than the panel"
+        picture = panel.locator("img").bounding_box()
+        assert picture["width"] >= min(250, 0.6 * box["width"])
     page.close()

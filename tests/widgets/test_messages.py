@@ -119,7 +119,7 @@ def junk(rng, depth=0):
 def test_anything_gets_at_most_one_answer_that_a_browser_can_read(panel, seed):
     rng = random.Random(seed)
     settings = panel.widget.settings
-    for _ in range(150):
+    for _ in range(100):
         message = {"kind": rng.choice(KINDS), "size": 8, "steps": 1}
         if rng.random() < 0.5:  # one thing wrong in a good message gets further
             message = dict(panel.good)
@@ -161,7 +161,8 @@ def test_the_state_of_an_explorer_takes_schemes_and_switches_only():
 def test_what_is_refused_leaves_no_half_behind():
     panel = explorer()
     before = panel.widget.settings
-    for wrong in ({"size": INF}, {"lanes": ["nmf"]}, {"points": [[0, 0, 0]]}, {"state": {"lane": 3}}):
+    wrongs = {"size": INF}, {"lanes": ["nmf"]}, {"points": [[0, 0, 0]]}, {"state": {"lane": 3}}
+    for wrong in wrongs:
         (reply,) = panel.say({**panel.good, "params": {"alpha": 0.9}, **wrong})
         assert refused(reply) and panel.widget.settings == before
     (reply,) = panel.say({**panel.good, "params": {"width": 10**8}})

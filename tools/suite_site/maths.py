@@ -42,7 +42,7 @@ def styled(text: str, variant: str) -> str:
 def without_source(element: str) -> str:
     """Return a `<math>` element without its LaTeX: nothing draws it, but the search quotes it.
 
-    >>> without_source('<math><mi>x</mi><annotation encoding="application/x-tex">x</annotation></math>')
+    >>> without_source('<math><mi>x</mi><annotation encoding="tex">x</annotation></math>')
     '<math><mi>x</mi></math>'
     """
     return re.sub(r"<annotation\b.*?</annotation>", "", element, flags=re.DOTALL)
