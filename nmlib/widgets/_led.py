@@ -11,11 +11,19 @@ import traitlets
 
 from nmlib.explorer import ToyLab
 from nmlib.widgets._controls import CONTROLS
-from nmlib.widgets._mime import LiveWithStill
+from nmlib.widgets._mime import Bundle, LiveWithStill
 from nmlib.widgets._session import Session
 from nmlib.widgets._shared import ExplorerBase
 
 __all__ = ["LedExplorer"]
+
+
+class _Sliders(LiveWithStill, ipywidgets.VBox):
+    """Sliders that may stand in a cell of their own."""
+
+    def still(self) -> Bundle:
+        values = ", ".join(f"{slider.description} = {slider.value}" for slider in self.children)
+        return {"text/plain": f"Sliders of an explorer: {values}"}, {}
 
 
 class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
@@ -119,7 +127,7 @@ class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
             )
             self._couple(slider, control.name)
             rows.append(slider)
-        return ipywidgets.VBox(rows)
+        return _Sliders(rows)
 
     def _couple(self, slider: Any, name: str) -> None:
         # An equal value is not a change, so neither direction answers itself.

@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
-__all__ = ["Message", "Reply", "answered", "between", "computing", "pong", "script", "whole"]
+__all__ = [
+    "Message",
+    "Reply",
+    "answered",
+    "between",
+    "computing",
+    "fitted",
+    "framed",
+    "pong",
+    "script",
+    "whole",
+]
 
 STATIC = Path(__file__).parent / "static"
 Reply = tuple[dict[str, Any], list[bytes]]
@@ -97,6 +108,27 @@ def computing(words: Any, *old: Any) -> Iterator[None]:
         raise
     for widget in old:
         widget.remove_class(_OLD)
+
+
+def fitted(*controls: Any) -> tuple[Any, ...]:
+    """Let core ipywidgets be no wider than their place; their own width is for large screens."""
+    for control in controls:
+        control.layout.max_width = "calc(100% - 4px)"  # their margin
+    return controls
+
+
+def framed(image: Any, width: int, height: str = "none") -> Any:
+    """Let an `Image` be no larger than its pixels, its place and a height; it would be stretched.
+
+    Args:
+        image: The widget.
+        width: Largest width in pixels.
+        height: Largest height in CSS, e.g. "50vh".
+    """
+    layout = image.layout
+    layout.width, layout.max_width, layout.max_height = "calc(100% - 4px)", f"{width}px", height
+    layout.object_fit, layout.align_self, layout.flex = "contain", "flex-start", "0 0 auto"
+    return image
 
 
 class Message:

@@ -21,7 +21,7 @@ from nmlib.reproduction.ablation_lab import LEVELS
 from nmlib.training import Budget
 from nmlib.widgets._lab_view import LETTERS, loss_svg, row_key, status_words, table_html
 from nmlib.widgets._mime import LiveWithStill, StillOnly
-from nmlib.widgets._panel import STATIC, Message, Reply, answered, pong, script
+from nmlib.widgets._panel import STATIC, Message, Reply, answered, fitted, pong, script
 
 __all__ = ["AblationLabStill", "LabSession", "ablation_lab"]
 
@@ -336,7 +336,11 @@ def _basic_class() -> Any:
             self._shown: dict[str, str] = {}
             row = ipywidgets.Layout(flex_flow="row wrap")
             controls = ipywidgets.VBox(
-                [*self._fields.values(), ipywidgets.HBox([self._train, self._stop]), self._clock]
+                [
+                    *fitted(*self._fields.values()),
+                    ipywidgets.HBox([self._train, self._stop]),
+                    self._clock,
+                ]
             )
             said = ipywidgets.VBox(
                 [self._words, self._curve],

@@ -27,7 +27,18 @@ from nmlib.plots.building_blocks.views import ViewsDisplay, operation_words
 from nmlib.rng import Rng
 from nmlib.views import AugMix, AugMixPlan
 from nmlib.widgets._mime import LiveWithStill, StillOnly
-from nmlib.widgets._panel import Message, Reply, answered, between, computing, pong, script, whole
+from nmlib.widgets._panel import (
+    Message,
+    Reply,
+    answered,
+    between,
+    computing,
+    fitted,
+    framed,
+    pong,
+    script,
+    whole,
+)
 
 __all__ = ["BlocksStill", "Reading", "building_blocks", "steady_lam", "steady_plan"]
 
@@ -469,7 +480,7 @@ def _basic(bench: Bench, settings: dict[str, Any]) -> Any:
     """Build the panel from core ipywidgets: controls above a picture."""
     import ipywidgets
 
-    image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%"))
+    image = framed(ipywidgets.Image(format="png"), 760)
     text = ipywidgets.HTML()
     wide = {"description_width": "84px"}
     controls: dict[str, Any] = {}
@@ -496,7 +507,7 @@ def _basic(bench: Bench, settings: dict[str, Any]) -> Any:
             return {name: control.value for name, control in controls.items()}
 
     rows = ipywidgets.Layout(flex_flow="row wrap")
-    panel = BasicBlocks([ipywidgets.Box(list(controls.values()), layout=rows), text, image])
+    panel = BasicBlocks([ipywidgets.Box(fitted(*controls.values()), layout=rows), text, image])
     panel.bench = bench
 
     def refresh(_change: Any = None) -> None:

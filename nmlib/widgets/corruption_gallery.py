@@ -20,7 +20,7 @@ from nmlib.plots.corruptions import (
     encode_jpeg,
 )
 from nmlib.widgets._mime import Bundle, LiveWithStill, widget_view
-from nmlib.widgets._panel import computing
+from nmlib.widgets._panel import computing, fitted, framed
 from nmlib.widgets._transport import notebook_host
 
 __all__ = ["CorruptionGallery", "SequencePlayer"]
@@ -34,18 +34,9 @@ def _widgets() -> Any:
     return ipywidgets
 
 
-def _picture(widgets: Any, jpeg: bytes, max_width: int) -> Any:
-    """Return a picture that never is wider than its place nor higher than half of the screen."""
-    layout = widgets.Layout(
-        width="100%", max_width=f"{max_width}px", max_height="50vh", object_fit="contain",
-        align_self="flex-start", flex="0 0 auto",
-    )  # fmt: skip
-    return widgets.Image(value=jpeg, format="jpeg", layout=layout)
-
-
 def _row(widgets: Any, *controls: Any) -> Any:
     """Return controls side by side, one below the other where there is no room."""
-    return widgets.Box(controls, layout=widgets.Layout(flex_flow="row wrap"))
+    return widgets.Box(fitted(*controls), layout=widgets.Layout(flex_flow="row wrap"))
 
 
 def _benchmark(image: Tensor) -> Literal["cifar", "imagenet"]:
@@ -120,7 +111,7 @@ class CorruptionGallery(_Gallery):
             value=seed, min=0, max=999_999, description="seed", style=wide
         )
         words, picture = self.picture_and_words()
-        self.picture = _picture(widgets, picture, 720)
+        self.picture = framed(widgets.Image(value=picture, format="jpeg"), 720, "50vh")
         self.words = widgets.HTML(value=words)
         controls = (
             self.image_control, self.name_control, self.severity_control, self.seed_control
@@ -181,7 +172,7 @@ class SequencePlayer(_Gallery):
         self.play = widgets.Play(min=0, max=last, interval=120, description="play")
         self.frame_control = widgets.IntSlider(value=0, min=0, max=last, description="frame")
         widgets.jslink((self.play, "value"), (self.frame_control, "value"))
-        self.picture = _picture(widgets, b"", 480)
+        self.picture = framed(widgets.Image(format="jpeg"), 480, "50vh")
         self.words = widgets.HTML()
         self._show()
         self.name_control.observe(self._renamed, names="value")

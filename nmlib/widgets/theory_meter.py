@@ -8,7 +8,17 @@ from typing import Any
 
 from nmlib.theory import MeterReading, meter_reading
 from nmlib.widgets._mime import LiveWithStill, StillOnly
-from nmlib.widgets._panel import Message, Reply, answered, between, computing, pong, script
+from nmlib.widgets._panel import (
+    Message,
+    Reply,
+    answered,
+    between,
+    computing,
+    fitted,
+    framed,
+    pong,
+    script,
+)
 
 __all__ = ["MeterStill", "theory_meter"]
 
@@ -223,7 +233,7 @@ def _basic(**settings: Any) -> Any:
     """Build the meter from core ipywidgets: sliders above a picture."""
     import ipywidgets
 
-    image = ipywidgets.Image(format="png")
+    image = framed(ipywidgets.Image(format="png"), 640)
     text = ipywidgets.HTML()
     sliders = {
         c["name"]: ipywidgets.FloatSlider(
@@ -242,7 +252,7 @@ def _basic(**settings: Any) -> Any:
             """The settings now."""
             return {k: s.value for k, s in sliders.items()} | {"part": part.value}
 
-    meter = BasicMeter([*sliders.values(), part, text, image])
+    meter = BasicMeter([*fitted(*sliders.values(), part), text, image])
 
     def refresh(_change: Any = None) -> None:
         with computing(text, image):

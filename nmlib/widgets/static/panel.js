@@ -27,6 +27,13 @@ const PANEL_STYLE = `
 .nt-choice { display: flex; flex-wrap: wrap; gap: 4px 14px; }
 .nt-root svg { display: block; width: 100%; height: auto; }
 .nt-root svg text { fill: var(--nt-soft); font-size: 11px; }
+/* Drawings shrink with the panel; their words should not. */
+@container nt (max-width: 340px) { .nt-root svg text { font-size: 15px; } }
+@media (pointer: coarse) {
+  .nt-slider input { height: 32px; }
+  .nt-choice label, .nt-root summary { min-height: 32px; display: inline-flex; align-items: center; gap: 4px; }
+  .nt-root button, .nt-root select, .nt-root input[type="number"] { min-height: 40px; }
+}
 .nt-axis { stroke: var(--nt-line); }
 .nt-spoken { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 /* What belongs to another choice than the one shown is faded; a quick answer comes before that. */
