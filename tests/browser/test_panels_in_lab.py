@@ -203,6 +203,8 @@ def test_reopened_a_notebook_shows_the_stills(opened, kernel):
         page.wait_for_function(
             "() => window.jupyterapp.shell.currentWidget?.content?.widgets?.length"
         )
+    has_kernel = "() => !!window.jupyterapp.shell.currentWidget.context.sessionContext.session"
+    assert page.evaluate(has_kernel) is kernel
     page.evaluate(
         """async () => {
             const {content} = window.jupyterapp.shell.currentWidget;
