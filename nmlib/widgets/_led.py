@@ -43,7 +43,6 @@ class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
 
     _session: Session
     _sliders: Any = None
-    _quiet = False
 
     def _begin(self) -> None:
         """Fill the traits and start to watch them."""
@@ -51,25 +50,29 @@ class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
         self.observe(self._lead, [*self._session.params, *self._session.state])
 
     def _lead(self, change: Any) -> None:
-        """Python has changed a trait: the lab and the page follow."""
-        if self._quiet:
-            return
-        is_state = change["name"] in self._session.state
-        values = {change["name"]: change["new"]}
-        self._tell(self._session.change({} if is_state else values, values if is_state else None))
+        """A trait has another value: the lab and the page follow, unless they have it already.
+
+        Compared are values. A flag that says 'the browser did it' would also silence what another
+        thread, or an observer of the first trait, sets meanwhile.
+        """
+        name, value = change["name"], change["new"]
+        with self.lock:
+            if (self._session.params | self._session.state)[name] == value:
+                return
+            is_state = name in self._session.state
+            values = {name: value}
+            self._tell(self._session.change({} if is_state else values, values if is_state else {}))
+            # The browser may have set the trait while this waited for the lock; the last one wins.
+            setattr(self, name, value)
 
     def _tell(self, message: dict[str, Any]) -> None:
         """Bring a change to the page."""
         raise NotImplementedError
 
     def _take(self, values: dict[str, Any]) -> None:
-        """Set traits without telling the browser."""
-        before, self._quiet = self._quiet, True
-        try:
-            for name, value in values.items():
-                setattr(self, name, value)
-        finally:
-            self._quiet = before
+        """Let traits follow what the lab and the session have."""
+        for name, value in values.items():
+            setattr(self, name, value)
 
     @traitlets.validate(*(c.name for c in CONTROLS), "data_seed")
     def _check(self, proposal: Any) -> Any:

@@ -12,21 +12,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nmlib.data.toy import POLYGON_VERTICES
-from nmlib.explorer import ToyLab
+from nmlib.explorer import ENOUGH_STEPS, ToyLab
 from nmlib.widgets._controls import CONTROLS
 
-__all__ = ["Session"]
+__all__ = ["PROJECT", "Session", "page_link"]
+
+PROJECT = "https://github.com/nmlib/nmlib"
 
 BAND = 0.1
 BAND_SEEDS = 12
 MAP_SIZE = 50
 JSD_DRAWS = 16
-LINK = "explorer.html"
+PAGE = "figures/explorer.html"
 
 Reply = tuple[dict[str, Any], list[bytes]]
 
@@ -46,6 +49,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.5g}") if np.isfinite(value) else None
     return value
+
+
+def page_link(root: Path = Path(__file__).resolve().parents[2]) -> dict[str, str]:
+    """Say where the page without a kernel is: on this disk if it is there, and on the web.
+
+    Keys: download; and from a checkout file (a URI), path and home (as a Jupyter server that runs
+    in the home folder writes paths below it).
+
+    >>> page_link(Path("nowhere"))
+    {'download': 'https://github.com/nmlib/nmlib/blob/main/figures/explorer.html'}
+    """
+    known = {"download": f"{PROJECT}/blob/main/{PAGE}"}
+    page = root / PAGE
+    if page.is_file():
+        known |= {"file": page.as_uri(), "path": page.as_posix(), "home": Path.home().as_posix()}
+    return known
 
 
 class Session:
@@ -148,7 +167,9 @@ class Session:
             "step": lab.steps_done,
             "total": lab.total_steps,
             "steps_per_epoch": lab.steps_per_epoch,
-            "link": LINK,
+            "enough_steps": ENOUGH_STEPS,
+            "band_seeds": BAND_SEEDS,
+            "link": page_link(),
             "chip": "live kernel",
         }
 
@@ -205,14 +226,17 @@ class Session:
             content["points"] = self.points()
         steps, size = int(request.get("steps", 0)), int(request.get("size", 0))
         if "preview" in request:
-            return self._preview(content, lanes[0], int(request["preview"]) + steps, size)
+            step = min(int(request["preview"]) + steps, lab.total_steps)
+            return self._preview(content, lanes[0], step, size, request.get("measure", ()))
         start = time.perf_counter()
         trained = lab.step(steps) if steps > 0 else 0
         between = time.perf_counter()
         content |= {"step": lab.steps_done, "trained": trained}
+        measure = request.get("measure", lanes)
         if lab.steps_done < int(request.get("from", 0)):
-            # Behind the preview that is on the screen: nothing to show yet.
-            lanes = ()
+            # Behind the preview that is on the screen: no picture, but the curves begin at 0.
+            here = {lane: [[lab.steps_done, _plain(lab.metrics(lane))]] for lane in measure}
+            content["past"], lanes = here, ()
         names: list[dict[str, Any]] = []
         buffers: list[bytes] = []
 
@@ -221,7 +245,6 @@ class Session:
             buffers.append(np.ascontiguousarray(grid, dtype=np.uint8).tobytes())
 
         layers = request.get("layers", ())
-        measure = request.get("measure", lanes)
         for lane in lanes:
             content["lanes"][lane] = _plain(lab.metrics(lane)) if lane in measure else {}
             if size:
@@ -239,16 +262,18 @@ class Session:
         }
         return content, buffers
 
-    def _preview(self, content: dict[str, Any], lane: str, step: int, size: int) -> Reply:
+    def _preview(
+        self, content: dict[str, Any], lane: str, step: int, size: int, measure: Sequence[str]
+    ) -> Reply:
         """Answer with the picture of one scheme trained ahead of the others."""
         start = time.perf_counter()
-        step = min(step, self.lab.total_steps)
         grid = self.lab.preview(lane, step, size)
+        numbers = _plain(self.lab.preview_metrics(lane, step)) if lane in measure else {}
         content |= {
             "step": step,
             "trained": 0,
             "preview": True,
-            "lanes": {lane: {}},
+            "lanes": {lane: numbers},
             "buffers": [{"name": "grids", "lane": lane, "size": size}],
             "ms": {"train": round(1e3 * (time.perf_counter() - start), 2), "draw": 0},
         }
