@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
@@ -22,7 +22,7 @@ from nmlib.noise import inject
 from nmlib.rng import Rng
 from nmlib.schemes import FIG4, READINGS, Scheme, fig4_schemes
 
-__all__ = ["Settings", "ToyLab"]
+__all__ = ["Settings", "ToyLab", "one_class_words"]
 
 # Standard deviation of the test noise, that of the data's own noise; and draws of it a point.
 TEST_NOISE, _TEST_NOISE_DRAWS = 0.2, 8
@@ -57,6 +57,17 @@ def _one_thread(method: _Method) -> _Method:
 
 def _image(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(probability * 255).astype(np.uint8)
+
+
+def one_class_words(metrics: Mapping[str, Any]) -> str:
+    """Say that a network gives the whole plane one class; empty if it does not, or is untrained.
+
+    >>> one_class_words({"one_class": True, "collapsed": False, "step": 3})
+    'one class everywhere so far'
+    """
+    if not metrics["one_class"] or not metrics["step"]:
+        return ""
+    return "collapsed: one class everywhere" if metrics["collapsed"] else "one class everywhere so far"
 
 
 @dataclass(frozen=True)
@@ -487,18 +498,30 @@ class ToyLab:
         }
 
     def as_code(self, lane: str = "noisymix") -> str:
-        """Return Python that reproduces the numbers shown.
+        """Return Python that reproduces the numbers and the picture shown.
+
+        Args:
+            lane: Scheme to draw; the table has all six.
 
         >>> print(ToyLab(alpha=0.5).as_code())
+        from nmlib.demo import table
         from nmlib.explorer import ToyLab
+        from nmlib.plots.decision import DecisionBoundaryDisplay
         <BLANKLINE>
         lab = ToyLab(alpha=0.5)
         lab.step(0)
-        print(lab.metrics('noisymix'))
+        print(table(lab))
+        DecisionBoundaryDisplay.from_lab(lab, ['noisymix'])
         """
         self._lane(lane)
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.preset().items())
-        lines = ["from nmlib.explorer import ToyLab", "", f"lab = ToyLab({arguments})"]
+        lines = [
+            "from nmlib.demo import table",
+            "from nmlib.explorer import ToyLab",
+            "from nmlib.plots.decision import DecisionBoundaryDisplay",
+            "",
+            f"lab = ToyLab({arguments})",
+        ]
         if self._points is not None:
             X, y, test = self._points
             lines += [
@@ -507,5 +530,9 @@ class ToyLab:
                 f"is_test = {test.tolist()}",
                 "lab.set_points(X, y, is_test)",
             ]
-        lines += [f"lab.step({self.steps_done})", f"print(lab.metrics({lane!r}))"]
+        lines += [
+            f"lab.step({self.steps_done})",
+            "print(table(lab))",
+            f"DecisionBoundaryDisplay.from_lab(lab, [{lane!r}])",
+        ]
         return "\n".join(lines)

@@ -13,9 +13,19 @@ from nmlib.explorer import ToyLab
 from nmlib.widgets._controls import CONTROLS
 from nmlib.widgets._mime import LiveWithStill
 from nmlib.widgets._session import Session
-from nmlib.widgets._shared import ExplorerBase
+from nmlib.widgets._shared import ExplorerBase, sliders_still
 
 __all__ = ["LedExplorer"]
+
+
+class SliderBox(LiveWithStill, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
+    """Ordinary sliders below one another, and their values as text where there is no kernel."""
+
+    lab: ToyLab
+
+    def still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the values as MIME data, and no metadata."""
+        return sliders_still(self.lab)
 
 
 class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
@@ -122,7 +132,9 @@ class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
             )
             self._couple(slider, control.name)
             rows.append(slider)
-        return ipywidgets.VBox(rows)
+        box = SliderBox(rows)
+        box.lab = self.lab
+        return box
 
     def _couple(self, slider: Any, name: str) -> None:
         # An equal value is not a change, so neither direction answers itself.

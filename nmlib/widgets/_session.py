@@ -149,7 +149,7 @@ class Session:
         if kind == "ping":
             return {"kind": "ping"}, []
         if kind == "code":
-            return {"kind": "code", "code": self.lab.as_code()}, []
+            return {"kind": "code", "code": self.lab.as_code(self.state["lane"])}, []
         raise ValueError(f"unknown request kind {kind!r}; known are hello, tick, code, ping")
 
     def _hello(self) -> dict[str, Any]:

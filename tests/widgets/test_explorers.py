@@ -3,6 +3,8 @@
 import base64
 import re
 import struct
+import threading
+import time
 import zlib
 
 import numpy as np
@@ -195,3 +197,37 @@ def test_painted_classes_lie_where_the_lab_says():
     sure = (np.abs(field - 127.5) > 110) & (image.max(-1) > 230)  # fields, not lines or points
     assert sure.mean() > 0.5
     np.testing.assert_array_equal(bluish[sure], field[sure] > 127)
+
+
+def test_what_an_observer_sets_while_the_browser_leads_reaches_the_lab(live):
+    live.comm.say(kind="hello", id=1, view="a")
+    live.observe(lambda change: setattr(live, "sigma_add", change["new"] / 2), "alpha")
+    news, reply = live.comm.say(
+        kind="tick", id=2, gen=1, rev=0, lanes=[], view="a", params={"alpha": 0.8}
+    )
+    assert live.sigma_add == live.lab.settings.sigma_add == 0.4
+    assert (news["kind"], news["params"]) == ("set", {"sigma_add": 0.4})
+    assert reply["rev"] == news["rev"]
+
+
+@pytest.mark.parametrize("name", ["alpha", "lane"])
+def test_what_a_cell_sets_while_the_browser_leads_is_not_lost(live, name):
+    """A cell runs beside the thread that answers the browser."""
+    mine, browsers = {"alpha": (1.5, 0.8), "lane": ("nfm", "baseline")}[name]
+    threads = []
+
+    def cell(change):
+        if change["new"] != browsers:
+            return
+        threads.append(threading.Thread(target=setattr, args=(live, name, mine)))
+        threads[0].start()
+        while getattr(live, name) != mine:  # set, and waiting for the lock
+            time.sleep(0.001)
+
+    live.observe(cell, name)
+    part = "state" if name == "lane" else "params"
+    tick(live, id=2, **{part: {name: browsers}})
+    threads[0].join(10)
+    now = live._session.params | live._session.state
+    assert getattr(live, name) == now[name] == mine
+    assert live.comm.custom[-1]["kind"] == "set" and live.comm.custom[-1][part] == {name: mine}
