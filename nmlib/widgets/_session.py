@@ -54,17 +54,14 @@ def _plain(value: Any) -> Any:
 def page_link(root: Path = Path(__file__).resolve().parents[2]) -> dict[str, str]:
     """Say where the page without a kernel is: on this disk if it is there, and on the web.
 
-    Keys: download; and from a checkout file (a URI), path and home (as a Jupyter server that runs
-    in the home folder writes paths below it).
+    Keys: download, and from a checkout file. (A Jupyter server shows files to its own pages only,
+    and not with what stands behind the # of an address.)
 
     >>> page_link(Path("nowhere"))
     {'download': 'https://github.com/nmlib/nmlib/blob/main/figures/explorer.html'}
     """
     known = {"download": f"{PROJECT}/blob/main/{PAGE}"}
-    page = root / PAGE
-    if page.is_file():
-        known |= {"file": page.as_uri(), "path": page.as_posix(), "home": Path.home().as_posix()}
-    return known
+    return known | ({"file": (root / PAGE).as_uri()} if (root / PAGE).is_file() else {})
 
 
 class Session:

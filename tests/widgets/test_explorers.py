@@ -1,17 +1,21 @@
 """The three explorers on the Python side, with a comm that only records."""
 
 import base64
+import json
 import re
 import struct
 import threading
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import traitlets
 
 from nmlib.explorer import Settings, ToyLab
+from nmlib import widgets
+from nmlib.widgets import _picture as picture
 from nmlib.widgets import explore
 from nmlib.widgets._picture import encode_png, paint
 
@@ -231,3 +235,32 @@ def test_what_a_cell_sets_while_the_browser_leads_is_not_lost(live, name):
     now = live._session.params | live._session.state
     assert getattr(live, name) == now[name] == mine
     assert live.comm.custom[-1]["kind"] == "set" and live.comm.custom[-1][part] == {name: mine}
+
+
+def contrast(a, b):
+    def light(rgb):
+        part = [c / 255 for c in rgb]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in part]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted((light(a), light(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_marks_stand_out_and_no_line_looks_like_a_class():
+    """On every colour of the field, light and dark; keys of the legend have the marks' colours."""
+    static = Path(widgets.__file__).parent / "static"
+    themes = re.findall(
+        r'ramp: (\[\[.*?\]\]),.*?zero: "(#\w+)", one: "(#\w+)"',
+        (static / "field.js").read_text("utf-8"),
+        re.S,
+    )
+    style = (static / "explorer.css").read_text("utf-8")
+    keys, lines = (re.findall(p, style) for p in (r"--nm-(?:zero|one): (#\w+)", r"--c-noisymix: (#\w+)"))
+    assert keys == [mark for _, *marks in themes for mark in marks] and len(lines) == 2
+    for (ramp, *marks), line in zip(themes, lines, strict=True):
+        for mark in marks:
+            rgb = bytes.fromhex(mark[1:])
+            assert min(contrast(rgb, field) for field in json.loads(ramp)) >= 4.5
+            assert np.linalg.norm(np.subtract(list(rgb), list(bytes.fromhex(line[1:])))) > 60
+    assert themes[0][1:] == tuple(f"#{bytes(c).hex()}" for c in (picture.ZERO, picture.ONE))

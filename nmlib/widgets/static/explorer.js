@@ -974,15 +974,7 @@ class Explorer {
       const away = location.protocol === "file:" ? " to this file; it opens on this computer" : "";
       return [location.href.split("#")[0], `Copied the link${away}.`];
     }
-    const { file, path, home, download } = this.link;
-    const served = document.getElementById("jupyter-config-data")?.textContent;
-    const { serverRoot, baseUrl } = served ? JSON.parse(served) : {};
-    const root = serverRoot?.replaceAll("\\", "/").replace(/^~/, home || "~").replace(/\/*$/, "/");
-    if (path && root && path.startsWith(root)) {
-      const rest = path.slice(root.length).split("/").map(encodeURIComponent).join("/");
-      return [`${location.origin}${baseUrl}files/${rest}`,
-        "Copied a link to the page without a kernel on this Jupyter server; it opens for those who can log in here."];
-    }
+    const { file, download } = this.link;
     if (file) return [file, "Copied a link to the page without a kernel: a file on the computer of the kernel, where it opens in any browser."];
     return [download, "Copied the address where the page without a kernel can be downloaded; its settings stand behind the #."];
   }
