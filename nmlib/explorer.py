@@ -67,7 +67,9 @@ def one_class_words(metrics: Mapping[str, Any]) -> str:
     """
     if not metrics["one_class"] or not metrics["step"]:
         return ""
-    return "collapsed: one class everywhere" if metrics["collapsed"] else "one class everywhere so far"
+    return (
+        "collapsed: one class everywhere" if metrics["collapsed"] else "one class everywhere so far"
+    )
 
 
 @dataclass(frozen=True)
@@ -365,9 +367,7 @@ class ToyLab:
         """
         return self._measure(self._ensemble, self._lane(lane), self._margin(lane, _GRID))
 
-    def _measure(
-        self, ensemble: Ensemble, i: int, margin: NDArray[np.float32]
-    ) -> dict[str, Any]:
+    def _measure(self, ensemble: Ensemble, i: int, margin: NDArray[np.float32]) -> dict[str, Any]:
         splits = [self.X_train, self.X_test, self._noisy_test]
         logits = ensemble.logits(np.concatenate(splits), schemes=slice(i, i + 1))[0, 0]
         train, test, noisy = logits.split([len(s) for s in splits])

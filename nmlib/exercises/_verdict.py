@@ -23,8 +23,8 @@ from nmlib import _checks
 __all__ = [
     "Unusable",
     "Verdict",
-    "ask",
     "answering",
+    "ask",
     "entries",
     "first_difference",
     "matching_slip",
@@ -141,7 +141,9 @@ def entries(answer: Any, like: Tensor, hint: str = "") -> Tensor:
     """
     shape = f"return a tensor of shape {tuple(like.shape)}{hint}."
     try:
-        mine = answer.detach() if isinstance(answer, Tensor) else torch.as_tensor(np.asarray(answer))
+        mine = (
+            answer.detach() if isinstance(answer, Tensor) else torch.as_tensor(np.asarray(answer))
+        )
     except (TypeError, ValueError, RuntimeError):
         raise Unusable(shape) from None
     if mine.shape != like.shape or mine.dtype == torch.bool or mine.is_complex():
@@ -178,7 +180,8 @@ def first_difference(mine: Tensor, truth: Tensor, slips: Sequence[tuple[str, Ten
 
 
 def _differs(where: str, mine: float, truth: float) -> str:
-    return f"the numbers differ from the definition: {where} yours is {mine:.4g}, right is {truth:.4g}."
+    words = f"{where} yours is {mine:.4g}, right is {truth:.4g}."
+    return f"the numbers differ from the definition: {words}"
 
 
 def matching_slip(

@@ -30,6 +30,7 @@ BAND_SEEDS = 12
 MAP_SIZE = 50
 JSD_DRAWS = 16
 PAGE = "figures/explorer.html"
+ROOT = Path(__file__).resolve().parents[2]  # of a checkout
 
 Reply = tuple[dict[str, Any], list[bytes]]
 
@@ -51,7 +52,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def page_link(root: Path = Path(__file__).resolve().parents[2]) -> dict[str, str]:
+def page_link(root: Path = ROOT) -> dict[str, str]:
     """Say where the page without a kernel is: on this disk if it is there, and on the web.
 
     Keys: download, and from a checkout file. (A Jupyter server shows files to its own pages only,

@@ -24,7 +24,9 @@ def describe(lab: ToyLab) -> str:
 
 def sliders_still(lab: ToyLab) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the row of ordinary sliders for pages without a kernel: as text."""
-    found = (f"{c.symbol} {getattr(lab.settings, c.name):.{c.digits}f}" for c in CONTROLS if c.slider)
+    found = (
+        f"{c.symbol} {getattr(lab.settings, c.name):.{c.digits}f}" for c in CONTROLS if c.slider
+    )
     return {"text/plain": f"Sliders of the explorer: {', '.join(found)}"}, {}
 
 

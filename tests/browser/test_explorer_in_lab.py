@@ -225,11 +225,14 @@ def test_a_held_slider_has_no_numbers_of_another_picture(explorer):
             window.seen = [];
             window.watch = new MutationObserver(() => {
                 const canvas = root.querySelector('.nm-stage canvas');
-                window.seen.push([root.dataset.gen, canvas.dataset.gen, canvas.dataset.step, root.dataset.measured,
-                    numbers(), root.querySelector('.nm-live').textContent,
-                    [...root.querySelectorAll('.nm-chart strong')].map((node) => node.textContent)]);
+                const charts = [...root.querySelectorAll('.nm-chart strong')];
+                window.seen.push([
+                    root.dataset.gen, canvas.dataset.gen, canvas.dataset.step,
+                    root.dataset.measured, numbers(), root.querySelector('.nm-live').textContent,
+                    charts.map((node) => node.textContent)]);
             });
-            window.watch.observe(root, {attributes: true, attributeFilter: ['data-shown', 'data-gen']});
+            const what = ['data-shown', 'data-gen'];
+            window.watch.observe(root, {attributes: true, attributeFilter: what});
         }""",
         NUMBERS,
     )
@@ -253,7 +256,9 @@ def test_a_held_slider_has_no_numbers_of_another_picture(explorer):
     assert "noisymix" in data["collapsed"].split()
     assert page.locator(".nm-badge").inner_text() == "collapsed: one class everywhere"
     assert "NoisyMix has collapsed" in explorer.said("collapsed")
-    moving = [row for row in seen if row[3] == "" and row[0] != row[1] or row[2] not in ("200", "")]
+    moving = [
+        row for row in seen if (row[3] == "" and row[0] != row[1]) or row[2] not in ("200", "")
+    ]
     assert moving
     for _, _, _, _, numbers, sentence, charts in moving:
         assert {now for _, now, _ in numbers} == {"…"}
@@ -538,7 +543,8 @@ def test_two_explorers_in_one_notebook(served):
             const ids = roots.flatMap((r) => all(r, '[id]', (n) => n.id));
             const names = roots.map((r) => new Set(all(r, 'input[type=radio]', (n) => n.name)));
             // Where labels, outputs and descriptions point to, and whether that is their own.
-            const stray = roots.flatMap((r) => ['for', 'aria-describedby', 'aria-labelledby', 'list']
+            const pointing = ['for', 'aria-describedby', 'aria-labelledby', 'list'];
+            const stray = roots.flatMap((r) => pointing
                 .flatMap((a) => all(r, `[${a}]`, (n) => n.getAttribute(a).split(' '))).flat()
                 .filter((id) => !r.contains(document.getElementById(id))));
             return {ids, stray, shared: [...names[0]].filter((name) => names[1].has(name)),
@@ -562,10 +568,14 @@ SIGHT = """() => {
     root.querySelector('.nm-live').scrollIntoView({block: 'start'});
     const frame = root.closest('.jp-WindowedPanel-outer, .jp-Notebook')?.getBoundingClientRect()
         || {top: 0, bottom: innerHeight};
-    const show = (n) => { const b = n.getBoundingClientRect(); return b.top >= frame.top - 1 && b.bottom <= frame.bottom + 1; };
+    const show = (n) => {
+        const b = n.getBoundingClientRect();
+        return b.height > 0 && b.top >= frame.top - 1 && b.bottom <= frame.bottom + 1;
+    };
     return {
-        sentence: show(root.querySelector('.nm-live')), picture: show(root.querySelector('.nm-stage canvas')),
-        sliders: [...root.querySelectorAll('.nm-sliders input')].filter((n) => n.checkVisibility()).map(show),
+        sentence: show(root.querySelector('.nm-live')),
+        picture: show(root.querySelector('.nm-stage canvas')),
+        sliders: [...root.querySelectorAll('.nm-sliders input')].map(show),
     };
 }"""
 
@@ -682,6 +692,15 @@ def test_the_first_notebook(served):
     page.keyboard.press("PageUp")
     explorer.settle()
     assert explorer.picture() != old
+    # The ordinary sliders that the notebook promises lead, too.
+    ordinary = page.locator(".jp-OutputArea .widget-slider [role=slider]")
+    assert ordinary.count() == 5
+    before = float(explorer.data["sigmaMult"])
+    ordinary.nth(2).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "(old) => Number(document.querySelector('.nm-root').dataset.sigmaMult) > old", arg=before
+    )
     # Badges are pictures from the network, which a test does not have.
     assert [e for e in explorer.errors if "Failed to load resource" not in e] == []
     page.close()

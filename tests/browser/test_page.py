@@ -169,7 +169,8 @@ def test_the_page_fits_its_window(page):
 
 LARGEST = """() => {
     for (const row of document.querySelectorAll('.nm-numbers tbody tr')) {
-        ['100.0 %', '100.0 %', '−100.0'].forEach((text, k) => { row.querySelectorAll('td')[k].textContent = text; });
+        const cells = row.querySelectorAll('td');
+        ['100.0 %', '100.0 %', '−100.0'].forEach((text, k) => { cells[k].textContent = text; });
     }
     const heads = document.querySelectorAll('.nm-numbers thead th');
     heads[0].textContent = 'before, step 200';
@@ -199,7 +200,8 @@ def test_sentence_picture_and_sliders_are_in_sight_together(page, width, height)
     page.wait_for_function("() => document.querySelector('.nm-live').textContent.includes('long')")
     outside = page.evaluate(
         """() => [...document.querySelectorAll('.nm-live, .nm-stage canvas, .nm-sliders input')]
-            .filter((n) => { const b = n.getBoundingClientRect(); return b.top < -1 || b.bottom > innerHeight + 1; })
+            .filter((n) => n.getBoundingClientRect().top < -1
+                || n.getBoundingClientRect().bottom > innerHeight + 1)
             .map((n) => n.className || n.tagName)"""
     )
     assert outside == []
@@ -227,7 +229,8 @@ def test_on_a_phone_sentence_and_picture_stay_while_a_slider_moves(page):
     page.locator("input[data-name=sigma_mult]").evaluate("n => n.scrollIntoView({block: 'end'})")
     rows = page.evaluate(
         """() => ['.nm-live', '.nm-stage canvas', 'input[data-name=sigma_mult]']
-            .map((s) => document.querySelector(s).getBoundingClientRect()).map((b) => [b.top, b.bottom])"""
+            .map((s) => document.querySelector(s).getBoundingClientRect())
+            .map((b) => [b.top, b.bottom])"""
     )
     ends = [end for row in rows for end in row]
     assert ends == sorted(ends) and ends[0] >= -1 and ends[-1] <= 845
@@ -237,9 +240,11 @@ def test_on_a_phone_sentence_and_picture_stay_while_a_slider_moves(page):
 def test_a_finger_finds_every_control(page):
     """24 pixels either way, or the label around it."""
     small = page.evaluate(
-        """() => [...document.querySelectorAll('.nm-root button, .nm-root input, .nm-root select, .nm-root summary')]
-            .filter((n) => n.checkVisibility()).map((n) => [n, (n.closest('label') || n).getBoundingClientRect()])
-            .filter(([, b]) => b.width < 24 || b.height < 24).map(([n, b]) => `${n.outerHTML} ${b.height}`)"""
+        """() => [...document.querySelectorAll('.nm-root :is(button, input, select, summary)')]
+            .filter((n) => n.checkVisibility())
+            .map((n) => [n, (n.closest('label') || n).getBoundingClientRect()])
+            .filter(([, b]) => b.width < 24 || b.height < 24)
+            .map(([n, b]) => `${n.outerHTML} ${b.height}`)"""
     )
     assert small == []
 

@@ -108,7 +108,9 @@ def test_the_number_of_an_example_is_no_answer(name):
         first.append(truth(*arguments))
         return first[0]
 
-    assert float(shown) == pytest.approx(float(truth(0.5, 0.65)) if "level" in name else 0.5, abs=0.2)
+    assert float(shown) == pytest.approx(
+        float(truth(0.5, 0.65)) if "level" in name else 0.5, abs=0.2
+    )
     assert check(constant).right is False
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import traitlets
 
-from nmlib.explorer import Settings, ToyLab
 from nmlib import widgets
+from nmlib.explorer import Settings, ToyLab
 from nmlib.widgets import _picture as picture
 from nmlib.widgets import explore
 from nmlib.widgets._picture import encode_png, paint
@@ -256,7 +256,9 @@ def test_marks_stand_out_and_no_line_looks_like_a_class():
         re.S,
     )
     style = (static / "explorer.css").read_text("utf-8")
-    keys, lines = (re.findall(p, style) for p in (r"--nm-(?:zero|one): (#\w+)", r"--c-noisymix: (#\w+)"))
+    keys, lines = (
+        re.findall(p, style) for p in (r"--nm-(?:zero|one): (#\w+)", r"--c-noisymix: (#\w+)")
+    )
     assert keys == [mark for _, *marks in themes for mark in marks] and len(lines) == 2
     for (ramp, *marks), line in zip(themes, lines, strict=True):
         for mark in marks:

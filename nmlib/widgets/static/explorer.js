@@ -63,6 +63,8 @@ class Explorer {
       class: "nm-root", "aria-label": "Decision-boundary lab",
       "data-lm-suppress-shortcuts": "true", // JupyterLab's one-key commands stay out
     });
+    // A frame that is as high as its content says nothing about the window: ask the screen.
+    if (window.parent !== window) this.root.style.setProperty("--nm-window", `${screen.availHeight - 120}px`);
     // ms from each move to the first picture of it or a later one; whether it was its own
     this.root.nmLatencies = [];
     host.append(this.root);
