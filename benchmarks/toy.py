@@ -114,6 +114,7 @@ def measure(repeats: int) -> dict[str, float | int | str]:
             [256 * p / o for p, o in zip(one_times, many_times, strict=True)]
         ),
         "repeats": repeats,
+        "epochs": EPOCHS,
     }
 
 

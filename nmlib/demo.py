@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nmlib._files import rename_into
 from nmlib._progress import lasting_output
-from nmlib.explorer import ToyLab
+from nmlib.explorer import ToyLab, one_class_words
 from nmlib.plots.decision import DecisionBoundaryDisplay
 from nmlib.plots.style import LANE_LABELS
 
@@ -25,7 +25,8 @@ def table(lab: ToyLab) -> str:
     lines = [f"{'scheme':22} {'test':>5}  {'with noise':>10}  {'boundary':>8}  {'confidence':>10}"]
     for lane in lab.lanes:
         m = lab.metrics(lane)
-        note = "  collapsed: one class everywhere" if m["collapsed"] else ""
+        words = one_class_words(m)
+        note = f"  {words}" if words else ""
         lines.append(
             f"{LANE_LABELS[lane]:22} {100 * m['test_accuracy']:5.1f}  "
             f"{100 * m['noisy_accuracy']:10.1f}  {m['boundary_length']:8.2f}  "

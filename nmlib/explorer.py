@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeVar
 
@@ -22,12 +22,14 @@ from nmlib.noise import inject
 from nmlib.rng import Rng
 from nmlib.schemes import FIG4, READINGS, Scheme, fig4_schemes
 
-__all__ = ["Settings", "ToyLab"]
+__all__ = ["Settings", "ToyLab", "one_class_words"]
 
 # Standard deviation of the test noise, that of the data's own noise; and draws of it a point.
 TEST_NOISE, _TEST_NOISE_DRAWS = 0.2, 8
 _GRID = 100
 _STEPS_BETWEEN_CLOCKS = 4
+# Before that many steps one class everywhere says that training has only begun.
+ENOUGH_STEPS = 100
 
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -55,6 +57,19 @@ def _one_thread(method: _Method) -> _Method:
 
 def _image(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(probability * 255).astype(np.uint8)
+
+
+def one_class_words(metrics: Mapping[str, Any]) -> str:
+    """Say that a network gives the whole plane one class; empty if it does not, or is untrained.
+
+    >>> one_class_words({"one_class": True, "collapsed": False, "step": 3})
+    'one class everywhere so far'
+    """
+    if not metrics["one_class"] or not metrics["step"]:
+        return ""
+    return (
+        "collapsed: one class everywhere" if metrics["collapsed"] else "one class everywhere so far"
+    )
 
 
 @dataclass(frozen=True)
@@ -291,10 +306,12 @@ class ToyLab:
         """Return the (size, size) difference of the logits, class 1 minus class 0."""
         key = ("margin", lane, size)
         if key not in self._cache:
-            i = self._lane(lane)
-            logits = self._ensemble.logits(grid_points(self.EXTENT, size), schemes=slice(i, i + 1))
-            self._cache[key] = (logits[0, 0, :, 1] - logits[0, 0, :, 0]).view(size, size).numpy()
+            self._cache[key] = self._margin_of(self._ensemble, self._lane(lane), size)
         return self._cache[key]
+
+    def _margin_of(self, ensemble: Ensemble, i: int, size: int) -> NDArray[np.float32]:
+        logits = ensemble.logits(grid_points(self.EXTENT, size), schemes=slice(i, i + 1))[0, 0]
+        return (logits[:, 1] - logits[:, 0]).view(size, size).numpy()
 
     def probability(self, lane: str, size: int = _GRID) -> NDArray[np.float32]:
         """Return P(class 1) on a (size, size) grid over [-EXTENT, EXTENT]^2, top row first."""
@@ -313,16 +330,29 @@ class ToyLab:
         Raises:
             ValueError: If step is not in [0, total_steps].
         """
+        margin = self._margin_of(self._ahead(lane, step), 0, size)
+        return _image(torch.sigmoid(torch.from_numpy(margin)).numpy())
+
+    def _ahead(self, lane: str, step: int) -> Ensemble:
+        """Return one scheme alone, trained for `step` steps."""
         self._lane(lane)
         if not 0 <= step <= self.total_steps:
             raise ValueError(f"step must be in [0, {self.total_steps}], got {step}")
         last = self._preview
         if last is None or last[0] != lane or last[1].steps_done > step:
             last = self._preview = lane, self._networks([lane], [self.settings.seed])
-        ensemble = last[1]
-        ensemble.step(step - ensemble.steps_done)
-        logits = ensemble.logits(grid_points(self.EXTENT, size))[0, 0]
-        return _image(torch.sigmoid(logits[:, 1] - logits[:, 0]).view(size, size).numpy())
+        last[1].step(step - last[1].steps_done)
+        return last[1]
+
+    @_one_thread
+    def preview_metrics(self, lane: str, step: int) -> dict[str, Any]:
+        """Return the numbers that `metrics` will give after `step` steps, up to rounding.
+
+        Raises:
+            ValueError: If step is not in [0, total_steps].
+        """
+        ensemble = self._ahead(lane, step)
+        return self._measure(ensemble, 0, self._margin_of(ensemble, 0, _GRID))
 
     @_one_thread
     def metrics(self, lane: str) -> dict[str, Any]:
@@ -331,22 +361,25 @@ class ToyLab:
         Keys: step, epoch, loss, ce, jsd (of the last batch), train_accuracy, test_accuracy,
         noisy_accuracy (test points with Gaussian noise of 0.2, 8 fixed draws), errors (test
         points), boundary_length and steepness (see `measure_boundary`; steepness is None without
-        a boundary), confidence (mean largest probability at the test points), collapsed (all
-        points of the plane in one class).
+        a boundary), confidence (mean largest probability at the test points), one_class (all
+        points of the plane in one class), collapsed (one_class at the end of a training of
+        `ENOUGH_STEPS` steps or more: before that nobody can say).
         """
-        i = self._lane(lane)
+        return self._measure(self._ensemble, self._lane(lane), self._margin(lane, _GRID))
+
+    def _measure(self, ensemble: Ensemble, i: int, margin: NDArray[np.float32]) -> dict[str, Any]:
         splits = [self.X_train, self.X_test, self._noisy_test]
-        logits = self._ensemble.logits(np.concatenate(splits), schemes=slice(i, i + 1))[0, 0]
+        logits = ensemble.logits(np.concatenate(splits), schemes=slice(i, i + 1))[0, 0]
         train, test, noisy = logits.split([len(s) for s in splits])
         truth = torch.from_numpy(self.y_test)
         right = test.argmax(1) == truth
-        margin = self._margin(lane, _GRID)
         boundary = measure_boundary(margin, extent=self.EXTENT)
-        scheme = self._ensemble.schemes[i]
-        steps = self.steps_done
-        ce = float(self._ensemble.ce[i, 0]) if steps else None
-        jsd = float(self._ensemble.jsd[i, 0]) if steps and scheme.stability else 0.0
+        scheme = ensemble.schemes[i]
+        steps = ensemble.steps_done
+        ce = float(ensemble.ce[i, 0]) if steps else None
+        jsd = float(ensemble.jsd[i, 0]) if steps and scheme.stability else 0.0
         steepness = float(boundary.steepness[0])
+        one_class = bool((margin > 0).all() or (margin <= 0).all())
         return {
             "step": steps,
             "epoch": steps / self.steps_per_epoch,
@@ -364,7 +397,8 @@ class ToyLab:
             "boundary_length": float(boundary.length[0]),
             "steepness": None if np.isnan(steepness) else steepness,
             "confidence": float(test.softmax(1).amax(1).mean()),
-            "collapsed": bool((margin > 0).all() or (margin <= 0).all()),
+            "one_class": one_class,
+            "collapsed": one_class and steps >= max(self.total_steps, ENOUGH_STEPS),
         }
 
     @_one_thread
@@ -464,18 +498,30 @@ class ToyLab:
         }
 
     def as_code(self, lane: str = "noisymix") -> str:
-        """Return Python that reproduces the numbers shown.
+        """Return Python that reproduces the numbers and the picture shown.
+
+        Args:
+            lane: Scheme to draw; the table has all six.
 
         >>> print(ToyLab(alpha=0.5).as_code())
+        from nmlib.demo import table
         from nmlib.explorer import ToyLab
+        from nmlib.plots.decision import DecisionBoundaryDisplay
         <BLANKLINE>
         lab = ToyLab(alpha=0.5)
         lab.step(0)
-        print(lab.metrics('noisymix'))
+        print(table(lab))
+        DecisionBoundaryDisplay.from_lab(lab, ['noisymix'])
         """
         self._lane(lane)
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.preset().items())
-        lines = ["from nmlib.explorer import ToyLab", "", f"lab = ToyLab({arguments})"]
+        lines = [
+            "from nmlib.demo import table",
+            "from nmlib.explorer import ToyLab",
+            "from nmlib.plots.decision import DecisionBoundaryDisplay",
+            "",
+            f"lab = ToyLab({arguments})",
+        ]
         if self._points is not None:
             X, y, test = self._points
             lines += [
@@ -484,5 +530,9 @@ class ToyLab:
                 f"is_test = {test.tolist()}",
                 "lab.set_points(X, y, is_test)",
             ]
-        lines += [f"lab.step({self.steps_done})", f"print(lab.metrics({lane!r}))"]
+        lines += [
+            f"lab.step({self.steps_done})",
+            "print(table(lab))",
+            f"DecisionBoundaryDisplay.from_lab(lab, [{lane!r}])",
+        ]
         return "\n".join(lines)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from nmlib.explorer import Settings, ToyLab
+from nmlib.demo import table
+from nmlib.explorer import ENOUGH_STEPS, Settings, ToyLab
+from nmlib.plots.decision import DecisionBoundaryDisplay
 from nmlib.schemes import FIG4
 
 
@@ -176,8 +178,13 @@ def test_bad_points_are_named_and_lose_nothing(X, y, test, message):
 
 def test_code_repeats_what_is_shown(capsys):
     lab = trained(40, alpha=0.7, seed=5)
-    exec(lab.as_code("nfm"), {})
-    assert capsys.readouterr().out.strip() == str(lab.metrics("nfm"))
+    space = {}
+    code = lab.as_code("nfm")
+    exec(code, space)
+    assert space["lab"].metrics("nfm") == lab.metrics("nfm")
+    assert capsys.readouterr().out.rstrip("\n") == table(lab)
+    display = eval(code.splitlines()[-1], space)  # what a notebook draws
+    assert display.summary.startswith("Decision boundaries. NFM: test")
     assert Settings(**lab.preset()) == lab.settings
 
 
@@ -199,3 +206,29 @@ def test_a_preview_is_the_picture_of_all_six_trained(lane):
 def test_a_preview_beyond_the_end_is_refused():
     with pytest.raises(ValueError, match=r"step must be in \[0, 20\], got 21"):
         ToyLab(epochs=4).preview("nfm", 21)
+
+
+def test_a_collapse_is_a_verdict_of_a_finished_training():
+    """Three steps in, one class everywhere says that training has only begun."""
+    lab = trained(3, stability=12.0, epochs=30)
+    early = lab.metrics("noisymix")
+    assert early["one_class"] and not early["collapsed"]
+    assert "collapsed" not in table(lab)
+    assert "one class everywhere so far" in DecisionBoundaryDisplay.from_lab(lab).summary
+    lab.step(lab.total_steps)
+    assert lab.metrics("noisymix")["collapsed"] and "collapsed: one class everywhere" in table(lab)
+    short = trained(10, stability=12.0, epochs=2)  # done, and too short all the same
+    assert short.done and short.total_steps < ENOUGH_STEPS
+    assert not any(short.metrics(lane)["collapsed"] for lane in FIG4)
+    assert "collapsed" not in table(ToyLab(stability=12.0))  # untrained
+
+
+def test_numbers_of_a_preview_are_those_that_come():
+    lab = ToyLab(epochs=12)
+    ahead = lab.preview_metrics("nfm", 60)
+    assert lab.steps_done == 0
+    lab.step(60)
+    for name, value in lab.metrics("nfm").items():
+        assert ahead[name] == pytest.approx(value, rel=1e-3, abs=0.009), name
+    with pytest.raises(ValueError, match=r"step must be in \[0, 60\], got 61"):
+        lab.preview_metrics("nfm", 61)

@@ -145,3 +145,23 @@ def test_unknown_measured_file():
     assert "toy_final.jsonl" in measured_files()
     with pytest.raises(ValueError, match=r"did you mean 'toy_final\.jsonl'"):
         read_measured("toy_finl.jsonl")
+
+
+def test_the_small_print_is_that_of_the_records():
+    """Budget, seeds and data of all settings shown, not of the first."""
+    study = ToyStudyDisplay.from_measured()
+    first, second = study.records[:2]
+    assert "1000 seeds a scheme (own data each), 100 epochs" in small_print(study)
+    other = second | {"setting": second["setting"] | {"epochs": 30}, "seeds": 48, "data": "rings"}
+    mixed = ToyStudyDisplay((first, other))
+    words = small_print(mixed)
+    assert "polygon band (appendix A), rings, 48 to 1000 seeds" in words
+    assert "30 to 100 epochs" in words and "measured at 2 commits" in words
+    assert "48 to 1000 seeds a scheme" in mixed.summary
+    alone = ToyStudyDisplay((other,))
+    assert "rings, 48 seeds" in small_print(alone) and "30 epochs" in small_print(alone)
+    assert f"commit {other['provenance']['commit']}" in small_print(alone)
+
+
+def small_print(display):
+    return " ".join(display.plot()._supxlabel.get_text().split())

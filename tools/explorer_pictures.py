@@ -1,6 +1,7 @@
 """Pictures of the live explorer in a real JupyterLab: `python tools/explorer_pictures.py [FOLDER]`.
 
-One scheme, all six, and the dark theme, each about 1200 pixels wide; needs Chromium and playwright.
+One scheme, all six, the dark theme, and the page without a kernel, each about 1200 pixels wide;
+needs Chromium and playwright.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ def flatten(image: Any) -> Any:
     return Image.fromarray(rgb).quantize(palette=palette, dither=Image.Dither.NONE)
 
 
-def take(page: Any, path: Path) -> None:
+def take(page: Any, path: Path, what: str = ".nm-root") -> None:
     """Save the explorer as a PNG with a palette."""
     page.mouse.move(2, 2)
-    root = page.locator(".nm-root")
+    root = page.locator(what)
     root.scroll_into_view_if_needed()
     with Image.open(io.BytesIO(root.screenshot())) as image:
         flat = flatten(image)
@@ -65,8 +66,15 @@ def take(page: Any, path: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """Take the three pictures."""
+    """Take the four pictures."""
     folder.mkdir(parents=True, exist_ok=True)
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1232, "height": 1000})
+        page.goto((ROOT / "figures" / "explorer.html").as_uri())
+        settle(page)
+        page.locator("input[data-name=sigma_add]").press("ArrowLeft")
+        settle(page, sigmaAdd="0.1")
+        take(page, folder / "explorer_page.png", ".page")
     with tempfile.TemporaryDirectory() as private:
         write_notebook(Path(private) / "x.ipynb", CELLS)
         with jupyter_lab(Path(private)) as address, chromium() as browser:

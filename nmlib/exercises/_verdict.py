@@ -1,20 +1,40 @@
-"""What a check answers, and how a wrong answer is compared with the usual slips."""
+"""What a check answers, and how a wrong answer is compared with the usual slips.
+
+A reader's answer may be anything: a function that raises, a boolean, a list instead of a tensor.
+`ask`, `number`, `entries` and `named` turn it into what a check works with; what they cannot use
+becomes a verdict in one line, never a traceback.
+"""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Verdict", "first_difference", "matching_slip", "number_verdict"]
+from nmlib import _checks
+
+__all__ = [
+    "Unusable",
+    "Verdict",
+    "answering",
+    "ask",
+    "entries",
+    "first_difference",
+    "matching_slip",
+    "named",
+    "number",
+    "number_verdict",
+]
 
 
-_OTHER = "the numbers differ from the definition."
+_Check = TypeVar("_Check", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -34,11 +54,134 @@ class Verdict:
         return f"{sign}: {self.message}"
 
 
-def first_difference(mine: Tensor, slips: Sequence[tuple[str, Tensor]]) -> str:
+class Unusable(Exception):
+    """An answer that cannot be checked; `answering` turns it into its verdict."""
+
+    def __init__(self, message: str, right: bool | None = False) -> None:
+        super().__init__(message)
+        self.verdict = Verdict(right, message)
+
+
+def answering(check: _Check) -> _Check:
+    """Let a check answer with the verdict of an answer that it cannot use."""
+
+    @functools.wraps(check)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return check(*args, **kwargs)
+        except Unusable as stop:
+            return stop.verdict
+
+    return run  # type: ignore[return-value]
+
+
+def ask(function: Any, *arguments: Any, wanted: str) -> Any:
+    """Call the reader's function.
+
+    Args:
+        function: The answer.
+        *arguments: What to call it with.
+        wanted: What it should return, e.g. "a number".
+
+    Raises:
+        Unusable: If it is no function, raises, or returns None.
+    """
+    if not callable(function):
+        wrong = "None" if function is None else f"{_short(function)} itself"
+        raise Unusable(f"give the function, without calling it, not {wrong}.")
+    try:
+        mine = function(*arguments)
+    except NotImplementedError:
+        mine = None
+    except Exception as error:
+        words = f"your function raises {type(error).__name__}: {error}"
+        raise Unusable(f"{words}{_place(error, function)}.") from None
+    if mine is None or mine is Ellipsis:
+        raise Unusable(f"return {wanted} instead of {mine}, then run again.", right=None)
+    return mine
+
+
+def _place(error: Exception, function: Any) -> str:
+    """Return the reader's line that raised, as far as there is one."""
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    lines = [f.line for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    return f", in the line: {lines[-1]}" if lines and lines[-1] else ""
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def number(answer: Any, say: str = "return one number") -> float:
+    """Turn an answer into a finite float.
+
+    Raises:
+        Unusable: If it is a boolean, a text, several numbers, or not finite.
+    """
+    kind = getattr(answer, "dtype", None)
+    if isinstance(answer, (bool, str, bytes)) or kind in (torch.bool, np.dtype(bool)):
+        raise Unusable(f"{say}, not {_short(answer)}.")
+    try:
+        if np.ndim(answer):
+            raise Unusable(f"{say}.")
+        value = float(answer)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise Unusable(f"{say}, not {_short(answer)}.") from None
+    if not math.isfinite(value):
+        raise Unusable(f"{say}, not {value:g}.")
+    return value
+
+
+def entries(answer: Any, like: Tensor, hint: str = "") -> Tensor:
+    """Turn an answer into a tensor of the shape and type of another.
+
+    Raises:
+        Unusable: If it has another shape, or no numbers.
+    """
+    shape = f"return a tensor of shape {tuple(like.shape)}{hint}."
+    try:
+        mine = (
+            answer.detach() if isinstance(answer, Tensor) else torch.as_tensor(np.asarray(answer))
+        )
+    except (TypeError, ValueError, RuntimeError):
+        raise Unusable(shape) from None
+    if mine.shape != like.shape or mine.dtype == torch.bool or mine.is_complex():
+        raise Unusable(shape)
+    return mine.to(like)
+
+
+def named(answer: Any, what: str, options: Iterable[str]) -> str:
+    """Return the option that an answer names; capitals and spaces around it do not matter.
+
+    Raises:
+        Unusable: If there is no such option; the message suggests the nearest.
+    """
+    known = list(options)
+    if isinstance(answer, str):
+        same = [name for name in known if name.lower() == answer.strip().lower()]
+        if len(same) == 1:
+            return same[0]
+        try:
+            _checks.choice(what, answer, known)
+        except ValueError as error:
+            raise Unusable(f"{error}.") from None
+        return answer
+    raise Unusable(f"name a {what} in quotation marks, not {_short(answer)}.")
+
+
+def first_difference(mine: Tensor, truth: Tensor, slips: Sequence[tuple[str, Tensor]]) -> str:
+    """Say which slip an answer looks like, else where it first differs."""
     for name, slip in slips:
         if mine.shape == slip.shape and torch.allclose(mine, slip, atol=1e-6):
             return name
-    return _OTHER
+    at = tuple((~torch.isclose(mine, truth, atol=1e-6)).nonzero()[0].tolist())
+    return _differs(f"at {list(at)}", float(mine[at]), float(truth[at]))
+
+
+def _differs(where: str, mine: float, truth: float) -> str:
+    words = f"{where} yours is {mine:.4g}, right is {truth:.4g}."
+    return f"the numbers differ from the definition: {words}"
 
 
 def matching_slip(
@@ -48,31 +191,31 @@ def matching_slip(
     slips: Sequence[tuple[str, Callable[..., float]]],
 ) -> str | None:
     """Compare a function of numbers with the truth; return None if right, else what went wrong."""
+    mine = [number(ask(function, *t, wanted="a number")) for t in trials]
 
     def agrees(other: Callable[..., float]) -> bool:
-        return all(abs(float(function(*t)) - other(*t)) < 1e-6 for t in trials)
+        return all(abs(m - other(*t)) < 1e-6 for m, t in zip(mine, trials, strict=True))
 
     if agrees(truth):
         return None
     for message, slip in slips:
         if agrees(slip):
             return message
-    return _OTHER
+    wrong = next(k for k, t in enumerate(trials) if abs(mine[k] - truth(*t)) >= 1e-6)
+    where = "for " + ", ".join(f"{v:g}" for v in trials[wrong])
+    return _differs(where, mine[wrong], truth(*trials[wrong]))
 
 
 def number_verdict(
-    answer: Any, truth: float, right: str, slips: Sequence[tuple[str, float]]
+    answer: Any, truth: float, right: str, slips: Sequence[tuple[str, float]], where: str = "here"
 ) -> Verdict:
     """Compare a number with the truth, then with what each slip would have given."""
-    if answer is None:
-        return Verdict(None, "return a number instead of None, then run again.")
-    if np.ndim(answer):
-        return Verdict(False, "return one number.")
+    value = number(answer)
 
-    def close(value: float) -> bool:
-        return math.isclose(float(answer), value, rel_tol=1e-4, abs_tol=1e-9)
+    def close(other: float) -> bool:
+        return math.isclose(value, other, rel_tol=1e-4, abs_tol=1e-9)
 
     if close(truth):
         return Verdict(True, right)
-    found = (message for message, value in slips if close(value))
-    return Verdict(False, next(found, _OTHER))
+    found = (message for message, other in slips if close(other))
+    return Verdict(False, next(found, None) or _differs(where, value, truth))

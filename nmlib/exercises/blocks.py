@@ -9,14 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nmlib import _checks
-from nmlib.exercises._verdict import Verdict, first_difference, number_verdict
+from nmlib.exercises._verdict import (
+    Verdict,
+    answering,
+    ask,
+    entries,
+    first_difference,
+    named,
+    number,
+    number_verdict,
+)
 from nmlib.noise import Noise
 from nmlib.rng import Rng
 
 __all__ = ["check_augmix", "check_effective_level", "check_largest"]
 
 
+@answering
 def check_augmix(function: Callable[[Tensor, Tensor, Tensor, float], Any]) -> Verdict:
     r"""Check `function(x, chains, weights, m)` against $(1-m)\,x + m \sum_j w_j C_j$.
 
@@ -32,13 +41,10 @@ def check_augmix(function: Callable[[Tensor, Tensor, Tensor, float], Any]) -> Ve
     )
     weights, m = torch.tensor([0.5, 0.3, 0.2]), 0.7
     kept = x.clone(), chains.clone()
-    mine = function(x, chains, weights, m)
-    if mine is None:
-        return Verdict(None, "return the mixture instead of None, then run again.")
+    mine = ask(function, x, chains, weights, m, wanted="the mixture")
     if not (torch.equal(x, kept[0]) and torch.equal(chains, kept[1])):
         return Verdict(False, "your function changed its input; make a new tensor.")
-    if not isinstance(mine, Tensor) or mine.shape != x.shape:
-        return Verdict(False, f"return a tensor of shape {tuple(x.shape)}: sum over the chains.")
+    mine = entries(mine, x, ": sum over the chains")
     ends = torch.einsum("j,jchw->chw", weights, chains)
     truth = (1 - m) * x + m * ends
     if torch.allclose(mine, truth, atol=1e-6):
@@ -50,9 +56,10 @@ def check_augmix(function: Callable[[Tensor, Tensor, Tensor, float], Any]) -> Ve
         ("the chains have weights; you took their mean.", (1 - m) * x + m * chains.mean(0)),
         ("the shares must sum to 1: the image has 1 - m.", x + m * ends),
     ]
-    return Verdict(False, first_difference(mine, slips))
+    return Verdict(False, first_difference(mine, truth, slips))
 
 
+@answering
 def check_effective_level(function: Callable[[float, float], Any]) -> Verdict:
     """Check `function(level, sparsity)`, the effective additive level of the released law.
 
@@ -60,7 +67,7 @@ def check_effective_level(function: Callable[[float, float], Any]) -> Verdict:
     ✗ not yet: that is the nominal level; entries are scaled by c and partly set to zero.
     """
     level, sparsity = 0.5, 0.65
-    mine = function(level, sparsity)
+    mine = ask(function, level, sparsity, wanted="a number")
     second, mean = 3 / 28, 2 / 7
     keep = 1 - sparsity
     slips = [
@@ -74,13 +81,16 @@ def check_effective_level(function: Callable[[float, float], Any]) -> Verdict:
          level * math.sqrt(second * sparsity)),
     ]  # fmt: skip
     truth = Noise(level, 0, sparsity, law="released").effective_levels()[0]
-    verdict = number_verdict(mine, truth, "it equals Noise.effective_levels().", slips)
-    other = function(1.0, 0.0)
-    if verdict.right and not math.isclose(float(other), math.sqrt(second), rel_tol=1e-4):
-        return Verdict(False, "right at 0.5 and 0.65 but not elsewhere; use both arguments.")
+    where = f"at level {level} and sparsity {sparsity}"
+    verdict = number_verdict(mine, truth, "it equals Noise.effective_levels().", slips, where)
+    if verdict.right:
+        other = number(ask(function, 1.0, 0.0, wanted="a number"))
+        if not math.isclose(other, math.sqrt(second), rel_tol=1e-4):
+            return Verdict(False, f"right {where} but not elsewhere; use both arguments.")
     return verdict
 
 
+@answering
 def check_largest(answer: str | None, values: Mapping[str, float]) -> Verdict:
     """Compare a guess with which of some named values is the largest.
 
@@ -89,7 +99,7 @@ def check_largest(answer: str | None, values: Mapping[str, float]) -> Verdict:
     """
     if answer is None:
         return Verdict(None, "name one above, then run again.")
-    _checks.choice("guess", answer, values)
+    answer = named(answer, "guess", values)
     order = sorted(values, key=lambda name: -values[name])
     message = f"{order[0]} {values[order[0]]:.2g}"
     if len(order) > 1:

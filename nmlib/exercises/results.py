@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from nmlib.evaluation.predictions import Predictions
-from nmlib.exercises._verdict import Verdict, number_verdict
+from nmlib.exercises._verdict import Verdict, answering, ask, number_verdict
 from nmlib.metrics import expected_calibration_error, rms_calibration_error
 
 __all__ = ["check_calibration", "check_robust_accuracy"]
 
 
+@answering
 def check_robust_accuracy(answer: Callable[[Mapping[str, Sequence[float]], float], Any]) -> Verdict:
     """Check a function (accuracy, clean) -> robust accuracy.
 
@@ -25,7 +26,15 @@ def check_robust_accuracy(answer: Callable[[Mapping[str, Sequence[float]], float
     >>> check_robust_accuracy(lambda accuracy, clean: sum(accuracy["fog"]) / 5)
     ✗ not yet: that is one corruption alone.
     """
-    draw = np.random.default_rng(5)
+    for made_up in (5, 6):  # twice, so that the numbers of one answer do not do for both
+        verdict = _robust_accuracy(answer, made_up)
+        if verdict.right is not True:
+            break
+    return verdict
+
+
+def _robust_accuracy(answer: Callable[..., Any], made_up: int) -> Verdict:
+    draw = np.random.default_rng(made_up)
     accuracy = {n: draw.uniform(0.2, 0.9, 5).tolist() for n in ("snow", "fog", "tilt")}
     accuracy["short"] = draw.uniform(0.2, 0.9, 3).tolist()
     clean = 0.95
@@ -48,18 +57,26 @@ def check_robust_accuracy(answer: Callable[[Mapping[str, Sequence[float]], float
         ),
     ]
     kept = {n: list(levels) for n, levels in accuracy.items()}
-    return number_verdict(
-        answer(kept, clean), truth, "the plain mean over all corrupted sets.", slips
-    )
+    mine = ask(answer, kept, clean, wanted="a number")
+    return number_verdict(mine, truth, "the plain mean over all corrupted sets.", slips)
 
 
+@answering
 def check_calibration(answer: Callable[[Any, Any], Any]) -> Verdict:
     """Check a function (confidence, correct) -> expected calibration error, 15 equal bins.
 
     >>> check_calibration(lambda confidence, correct: abs(confidence.mean() - correct.mean()))
     ✗ not yet: that is one bin for all; gaps of opposite sign cancel.
     """
-    draw = np.random.default_rng(8)
+    for made_up in (8, 9):
+        verdict = _calibration(answer, made_up)
+        if verdict.right is not True:
+            break
+    return verdict
+
+
+def _calibration(answer: Callable[..., Any], made_up: int) -> Verdict:
+    draw = np.random.default_rng(made_up)
     n, bins = 400, 15
     # Too sure where it is sure, not sure enough where it is not, so that signs matter.
     confidence = np.round(draw.uniform(0.34, 0.995, n), 3)
@@ -86,7 +103,5 @@ def check_calibration(answer: Callable[[Any, Any], Any]) -> Verdict:
         ("that is the RMS calibration error.", float(rms_calibration_error(found))),
         ("that is in percent.", 100 * truth),
     ]
-    return number_verdict(
-        answer(confidence.copy(), correct.copy()), truth,
-        "it equals nmlib.expected_calibration_error.", slips,
-    )  # fmt: skip
+    mine = ask(answer, confidence.copy(), correct.copy(), wanted="a number")
+    return number_verdict(mine, truth, "it equals nmlib.expected_calibration_error.", slips)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from nmlib import _checks
 from nmlib.effects import Cells, effects
-from nmlib.exercises._verdict import Verdict, matching_slip
+from nmlib.exercises._verdict import Unusable, Verdict, answering, matching_slip, named
 from nmlib.paper import SWITCHES, ablation
 from nmlib.rng import Rng
 
 __all__ = ["check_mean_gain", "check_new_row", "check_rounding", "check_suspect"]
 
 
+@answering
 def check_mean_gain(function: Callable[[float, float, float, float], Any]) -> Verdict:
     """Check `function(none, a, b, both)`: the gain of a, averaged over both orders.
 
@@ -25,8 +25,6 @@ def check_mean_gain(function: Callable[[float, float, float, float], Any]) -> Ve
     ✗ not yet: that is the gain of a alone; a may also come after b.
     """
     trials = [(1.0, 3.0, 4.0, 9.0), (47.4, 53.2, 49.5, 58.7)]
-    if function(*trials[0]) is None:
-        return Verdict(None, "return a number instead of None, then run again.")
     wrong = matching_slip(
         function,
         trials,
@@ -61,6 +59,7 @@ def check_mean_gain(function: Callable[[float, float, float, float], Any]) -> Ve
     return Verdict(False, wrong)
 
 
+@answering
 def check_new_row(answer: Sequence[str] | None) -> Verdict:
     """Say whether one more row of Table 4 would determine every interaction of two switches.
 
@@ -74,9 +73,12 @@ def check_new_row(answer: Sequence[str] | None) -> Verdict:
     """
     if answer is None:
         return Verdict(None, f"name the switches of the row, some of {', '.join(SWITCHES)}.")
-    for switch in answer:
-        _checks.choice("switch", switch, SWITCHES)
-    row = tuple(s in answer for s in SWITCHES)
+    if isinstance(answer, str):
+        answer = (answer,)
+    if not isinstance(answer, Iterable):
+        raise Unusable(f"give the names of switches in brackets, not {answer!r}.")
+    switches = [named(switch, "switch", SWITCHES) for switch in answer]
+    row = tuple(s in switches for s in SWITCHES)
     cells = ablation()
     if row in cells.rows:
         return Verdict(False, "Table 4 has that row already.")
@@ -93,6 +95,7 @@ def check_new_row(answer: Sequence[str] | None) -> Verdict:
     return Verdict(True, "with it the eleven rows determine all five interactions.")
 
 
+@answering
 def check_rounding(function: Callable[[int], Any]) -> Verdict:
     """Check `function(parts)`: how far rounding can move a mean printed with one digit.
 
@@ -103,8 +106,6 @@ def check_rounding(function: Callable[[int], Any]) -> Verdict:
     >>> check_rounding(lambda parts: 0.05)
     ✗ not yet: the parts are rounded too, all perhaps the same way.
     """
-    if function(15) is None:
-        return Verdict(None, "return a number of points instead of None, then run again.")
     wrong = matching_slip(
         function, [(15,), (3,)], lambda parts: 0.1,
         [
@@ -124,6 +125,7 @@ def check_rounding(function: Callable[[int], Any]) -> Verdict:
     return Verdict(False, wrong)
 
 
+@answering
 def check_suspect(answer: str | None, table: int = 9) -> Verdict:
     """Say whether a method's row is the one that does not have the average that is printed of it.
 
@@ -139,7 +141,7 @@ def check_suspect(answer: str | None, table: int = 9) -> Verdict:
 
     if answer is None:
         return Verdict(None, "name a method, then run again.")
-    _checks.choice("method", answer, {p.method for p in numbers(table)})
+    answer = named(answer, "method", sorted({p.method for p in numbers(table)}))
     for f in findings()[0]:
         if f.kind == "average" and f.against == table and f.method == answer:
             return Verdict(

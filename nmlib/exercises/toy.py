@@ -8,9 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nmlib import _checks
-from nmlib.exercises._verdict import Verdict, first_difference
-from nmlib.explorer import ToyLab
+from nmlib.exercises._verdict import (
+    Unusable,
+    Verdict,
+    answering,
+    ask,
+    entries,
+    first_difference,
+    named,
+    number,
+)
+from nmlib.explorer import ENOUGH_STEPS, ToyLab
 from nmlib.losses import jensen_shannon_divergence
 from nmlib.mixing import Pair, mix
 from nmlib.rng import Rng
@@ -18,6 +26,7 @@ from nmlib.rng import Rng
 __all__ = ["check_collapse", "check_jsd", "check_mix", "check_prediction"]
 
 
+@answering
 def check_prediction(
     answer: str | None, before: float, after: float, *, tolerance: float = 0.05
 ) -> Verdict:
@@ -34,32 +43,47 @@ def check_prediction(
     """
     if answer is None:
         return Verdict(None, "predict 'shorter', 'longer' or 'the same' above, then run again.")
-    _checks.choice("prediction", answer, ("shorter", "longer", "the same"))
+    answer = named(answer, "prediction", ("shorter", "longer", "the same"))
     change = (after - before) / before if before else float(after > 0)
     truth = "the same" if abs(change) <= tolerance else "longer" if change > 0 else "shorter"
     return Verdict(answer == truth, f"it went from {before:.2f} to {after:.2f}.")
 
 
+@answering
 def check_collapse(stability: float | None, **settings: Any) -> Verdict:
-    """Train the six schemes with a JSD weight and say whether NoisyMix collapsed.
+    """Say whether NoisyMix collapses from a JSD weight on: at it, and not at 3/4 of it.
+
+    Args:
+        stability: The weight, or None.
+        **settings: Other settings of the lab; a training of `ENOUGH_STEPS` steps at least.
 
     >>> check_collapse(None)
     · not tried yet: choose a JSD weight above, then run again.
+    >>> check_collapse(True)
+    ✗ not yet: choose one JSD weight, not True.
     """
     if stability is None:
         return Verdict(None, "choose a JSD weight above, then run again.")
-    lab = ToyLab(stability=stability, **settings)
-    lab.step(lab.total_steps)
-    m = lab.metrics("noisymix")
+    weight = number(stability, "choose one JSD weight")
+    if weight < 0:
+        raise Unusable(f"a weight is 0 or more, not {weight:g}.")
+    lab = ToyLab(stability=weight, **settings)
+    if lab.total_steps < ENOUGH_STEPS:
+        raise Unusable(f"{lab.total_steps} steps are too few to speak of a collapse.")
+    m = lab.preview_metrics("noisymix", lab.total_steps)
     accuracy = f"accuracy {100 * m['test_accuracy']:.1f} %"
-    if m["collapsed"]:
-        return Verdict(True, f"with weight {stability:g} one class is everywhere ({accuracy}).")
-    length = f"boundary length {m['boundary_length']:.2f}"
-    return Verdict(
-        False, f"with weight {stability:g} both classes are left ({accuracy}, {length})."
-    )
+    if not m["collapsed"]:
+        length = f"boundary length {m['boundary_length']:.2f}"
+        said = f"with weight {weight:g} both classes are left ({accuracy}, {length})."
+        return Verdict(False, said)
+    said = f"with weight {weight:g} one class is everywhere ({accuracy})"
+    lab.set(stability=0.75 * weight)
+    if lab.preview_metrics("noisymix", lab.total_steps)["collapsed"]:
+        return Verdict(False, f"{said}, but with {0.75 * weight:g} still: where does it begin?")
+    return Verdict(True, f"{said}, and with {0.75 * weight:g} it is not yet.")
 
 
+@answering
 def check_mix(function: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
     """Check `function(h, partner, lam)` against lam * h + (1 - lam) * h[partner].
 
@@ -71,13 +95,10 @@ def check_mix(function: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
     h = torch.randn(6, 3, generator=Rng(0).fold("check mix").torch())
     partner, lam = torch.tensor([2, 0, 1, 5, 3, 4]), 0.8
     kept = h.clone()
-    mine = function(h, partner, lam)
-    if mine is None:
-        return Verdict(None, "return the mixed batch instead of None, then run again.")
+    mine = ask(function, h, partner, lam, wanted="the mixed batch")
     if not torch.equal(h, kept):
         return Verdict(False, "your function changed its input; make a new tensor.")
-    if not isinstance(mine, Tensor) or mine.shape != h.shape:
-        return Verdict(False, f"return a tensor of shape {tuple(h.shape)}.")
+    mine = entries(mine, h)
     truth = mix(h, Pair(partner, lam, lam))
     if torch.allclose(mine, truth, atol=1e-6):
         return Verdict(True, "it mixes every sample with its partner.")
@@ -95,9 +116,10 @@ def check_mix(function: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
         ),
         ("you mixed with the next sample; use h[partner].", lam * h + (1 - lam) * h.roll(-1, 0)),
     ]
-    return Verdict(False, first_difference(mine, slips))
+    return Verdict(False, first_difference(mine, truth, slips))
 
 
+@answering
 def check_jsd(function: Callable[[Tensor, Tensor], Any]) -> Verdict:
     """Check `function(p, q)`, the divergence of two (n, K) sets of distributions, (n,) out.
 
@@ -106,11 +128,8 @@ def check_jsd(function: Callable[[Tensor, Tensor], Any]) -> Verdict:
     """
     generator = Rng(0).fold("check jsd").torch()
     p, q = torch.rand(2, 5, 4, generator=generator).softmax(-1)
-    mine = function(p, q)
-    if mine is None:
-        return Verdict(None, "return a number for each pair instead of None, then run again.")
-    if not isinstance(mine, Tensor) or mine.shape != p.shape[:1]:
-        return Verdict(False, f"return a tensor of shape {tuple(p.shape[:1])}: sum over classes.")
+    mine = ask(function, p.clone(), q.clone(), wanted="a number for each pair")
+    mine = entries(mine, p[:, 0], ": sum over classes")
     truth = jensen_shannon_divergence(torch.stack([p, q]))
     if torch.allclose(mine, truth, atol=1e-6):
         return Verdict(True, "it equals nmlib.jensen_shannon_divergence.")
@@ -130,4 +149,4 @@ def check_jsd(function: Callable[[Tensor, Tensor], Any]) -> Verdict:
         ("that is in bits; use the natural logarithm.", truth / torch.log(torch.tensor(2.0))),
         ("that is its square root, the Jensen-Shannon distance.", truth.sqrt()),
     ]
-    return Verdict(False, first_difference(mine, slips))
+    return Verdict(False, first_difference(mine, truth, slips))

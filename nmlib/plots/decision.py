@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmlib.data import POLYGON_VERTICES
+from nmlib.explorer import ToyLab, one_class_words
 from nmlib.plots.shown import Shown
 from nmlib.plots.style import CLASS_COLOURS, CLASS_MARKERS, LANE_LABELS, new_figure
-
-if TYPE_CHECKING:
-    from nmlib.explorer import ToyLab
 
 __all__ = ["DecisionBoundaryDisplay", "Panel"]
 
@@ -77,8 +75,8 @@ class DecisionBoundaryDisplay(Shown):
             m = lab.metrics(lane)
             test, noisy = 100 * m["test_accuracy"], 100 * m["noisy_accuracy"]
             caption = f"test {test:.1f} %, with noise {noisy:.1f} %"
-            if m["collapsed"]:
-                caption = f"collapsed: one class everywhere ({test:.1f} %)"
+            if words := one_class_words(m):
+                caption = f"{words} ({test:.1f} %)"
             panels.append(Panel(LANE_LABELS[lane], lab.probability(lane, size), caption))
         s = lab.settings
         return cls(

@@ -56,8 +56,8 @@ class Wait:
 
 def _toy(record: Mapping[str, Any]) -> list[Ratio]:
     return [
-        Ratio("six toy schemes, 100 epochs", "nn.Sequential and Adam, one after another",
-              record["six_schemes_ratio"]),
+        Ratio(f"six toy schemes, {record['epochs']} epochs",
+              "nn.Sequential and Adam, one after another", record["six_schemes_ratio"]),
         Ratio("256 seeds of toy NoisyMix, a network", "nn.Sequential and Adam, one network",
               record["noisymix_ratio_per_net"]),
     ]  # fmt: skip

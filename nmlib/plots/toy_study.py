@@ -38,6 +38,29 @@ _COLUMNS = (
 )
 
 
+def _one_or_range(records: Sequence[dict[str, Any]], *path: str) -> str:
+    """Return what all records say at a path: one value, lowest to highest, or a list.
+
+    >>> _one_or_range([{"setting": {"epochs": 100}}, {"setting": {"epochs": 30}}],
+    ...               "setting", "epochs")
+    '30 to 100'
+    """
+    found: list[Any] = []
+    for value in records:
+        for key in path:
+            value = value[key]
+        found += [value] if value not in found else []
+    if len(found) > 1 and all(isinstance(v, (int, float)) for v in found):
+        return f"{min(found)} to {max(found)}"
+    return ", ".join(map(str, found))
+
+
+def _commits(records: Sequence[dict[str, Any]]) -> str:
+    """Say at which commit the records were measured, or at how many."""
+    found = {record["provenance"]["commit"] for record in records}
+    return f"commit {found.pop()}" if len(found) == 1 else f"measured at {len(found)} commits"
+
+
 @dataclass(frozen=True)
 class ToyStudyDisplay(Shown):
     """Forest plot of the six schemes, one row of panels a setting.
@@ -75,7 +98,7 @@ class ToyStudyDisplay(Shown):
                 f"{record['label']}: NoisyMix minus baseline {100 * accuracy[0]:+.1f} points "
                 f"(standard error {100 * accuracy[1]:.1f})"
             )
-        seeds = self.records[0]["seeds"]
+        seeds = _one_or_range(self.records, "seeds")
         return f"Toy study, {seeds} seeds a scheme. " + "; ".join(parts) + "."
 
     def table(self, label: str) -> str:
@@ -143,11 +166,11 @@ class ToyStudyDisplay(Shown):
                 va="center", fontsize=9,
             )  # fmt: skip
         figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=8, loc="outside lower left")
-        first = self.records[0]
         figure.supxlabel(
-            f"{first['data']}, {first['seeds']} seeds a scheme (own data each), 100 epochs; bars: "
-            "95 % interval of the mean; hollow: more than half of the networks collapsed to one "
-            f"class; commit {first['provenance']['commit']}",
+            f"{_one_or_range(self.records, 'data')}, {_one_or_range(self.records, 'seeds')} seeds "
+            f"a scheme (own data each), {_one_or_range(self.records, 'setting', 'epochs')} epochs; "
+            "bars: 95 % interval of the mean; hollow: more than half of the networks collapsed to "
+            f"one class; {_commits(self.records)}",
             fontsize=7.5, color="0.35", x=0.99, ha="right",
         )  # fmt: skip
         return figure
@@ -217,10 +240,10 @@ class ToyScreenDisplay(Shown):
             label="NoisyMix in the paper (one seed)",
         )  # fmt: skip
         axes[0].legend(fontsize=8, loc="lower right")
-        first = self.records[0]
         figure.supxlabel(
-            f"{first['data']}, {len(self.records)} settings x {first['seeds']} seeds; bars: one "
-            f"standard error; commit {first['provenance']['commit']}",
+            f"{_one_or_range(self.records, 'data')}, {len(self.records)} settings x "
+            f"{_one_or_range(self.records, 'seeds')} seeds; bars: one standard error; "
+            f"{_commits(self.records)}",
             fontsize=7.5, color="0.35", x=0.99, ha="right",
         )  # fmt: skip
         return figure

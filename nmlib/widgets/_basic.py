@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-from nmlib.explorer import Settings, ToyLab
+from nmlib.explorer import Settings, ToyLab, one_class_words
 from nmlib.widgets._controls import CONTROLS, LANE_LABELS
 from nmlib.widgets._led import LedExplorer
 from nmlib.widgets._picture import encode_png, paint
@@ -124,8 +124,8 @@ class BasicExplorer(LedExplorer, ipywidgets.VBox):
                 f"{100 * m['noisy_accuracy']:.1f} %, boundary {m['boundary_length']:.2f} long, "
                 f"{m['errors']} test errors."
             )
-            if m["collapsed"] and m["step"]:
-                text += " <b>Collapsed: every point of the square gets the same class.</b>"
+            if words := one_class_words(m):
+                text += f" <b>{words[0].upper()}{words[1:]}.</b>"
         self._words.value = f'<p role="status">{text}</p>'
         # `alt` is a trait of the image in newer ipywidgets only.
         if self._image.has_trait("alt"):

@@ -11,19 +11,21 @@ import traitlets
 
 from nmlib.explorer import ToyLab
 from nmlib.widgets._controls import CONTROLS
-from nmlib.widgets._mime import Bundle, LiveWithStill
+from nmlib.widgets._mime import LiveWithStill
 from nmlib.widgets._session import Session
-from nmlib.widgets._shared import ExplorerBase
+from nmlib.widgets._shared import ExplorerBase, sliders_still
 
 __all__ = ["LedExplorer"]
 
 
-class _Sliders(LiveWithStill, ipywidgets.VBox):
-    """Sliders that may stand in a cell of their own."""
+class SliderBox(LiveWithStill, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
+    """Ordinary sliders below one another, and their values as text where there is no kernel."""
 
-    def still(self) -> Bundle:
-        values = ", ".join(f"{slider.description} = {slider.value}" for slider in self.children)
-        return {"text/plain": f"Sliders of an explorer: {values}"}, {}
+    lab: ToyLab
+
+    def still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the values as MIME data, and no metadata."""
+        return sliders_still(self.lab)
 
 
 class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
@@ -51,7 +53,6 @@ class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
 
     _session: Session
     _sliders: Any = None
-    _quiet = False
 
     def _begin(self) -> None:
         """Fill the traits and start to watch them."""
@@ -59,25 +60,29 @@ class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
         self.observe(self._lead, [*self._session.params, *self._session.state])
 
     def _lead(self, change: Any) -> None:
-        """Python has changed a trait: the lab and the page follow."""
-        if self._quiet:
-            return
-        is_state = change["name"] in self._session.state
-        values = {change["name"]: change["new"]}
-        self._tell(self._session.change({} if is_state else values, values if is_state else None))
+        """A trait has another value: the lab and the page follow, unless they have it already.
+
+        Compared are values. A flag that says 'the browser did it' would also silence what another
+        thread, or an observer of the first trait, sets meanwhile.
+        """
+        name, value = change["name"], change["new"]
+        with self.lock:
+            if (self._session.params | self._session.state)[name] == value:
+                return
+            is_state = name in self._session.state
+            values = {name: value}
+            self._tell(self._session.change({} if is_state else values, values if is_state else {}))
+            # The browser may have set the trait while this waited for the lock; the last one wins.
+            setattr(self, name, value)
 
     def _tell(self, message: dict[str, Any]) -> None:
         """Bring a change to the page."""
         raise NotImplementedError
 
     def _take(self, values: dict[str, Any]) -> None:
-        """Set traits without telling the browser."""
-        before, self._quiet = self._quiet, True
-        try:
-            for name, value in values.items():
-                setattr(self, name, value)
-        finally:
-            self._quiet = before
+        """Let traits follow what the lab and the session have."""
+        for name, value in values.items():
+            setattr(self, name, value)
 
     @traitlets.validate(*(c.name for c in CONTROLS), "data_seed")
     def _check(self, proposal: Any) -> Any:
@@ -127,7 +132,9 @@ class LedExplorer(ExplorerBase, LiveWithStill, traitlets.HasTraits):
             )
             self._couple(slider, control.name)
             rows.append(slider)
-        return _Sliders(rows)
+        box = SliderBox(rows)
+        box.lab = self.lab
+        return box
 
     def _couple(self, slider: Any, name: str) -> None:
         # An equal value is not a change, so neither direction answers itself.

@@ -21,7 +21,7 @@ RAMP = np.array(
 COLOURS = np.stack(
     [np.interp(np.arange(256), np.linspace(0, 255, len(RAMP)), c) for c in RAMP.T], axis=1
 ).astype(np.uint8)
-INK, ZERO, ONE = (22, 25, 29), (179, 74, 0), (0, 86, 138)
+INK, ZERO, ONE = (22, 25, 29), (133, 54, 0), (0, 78, 125)
 
 
 def encode_png(rgb: NDArray[np.uint8]) -> bytes:

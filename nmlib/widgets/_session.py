@@ -12,23 +12,27 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nmlib._checks import choice
 from nmlib.data.toy import POLYGON_VERTICES
-from nmlib.explorer import ToyLab
+from nmlib.explorer import ENOUGH_STEPS, ToyLab
 from nmlib.widgets._controls import CONTROLS
 from nmlib.widgets._panel import Message, Reply, answered, between, whole
 
-__all__ = ["Session"]
+__all__ = ["PROJECT", "Session", "page_link"]
+
+PROJECT = "https://github.com/nmlib/nmlib"
 
 BAND = 0.1
 BAND_SEEDS = 12
 MAP_SIZE = 50
 JSD_DRAWS = 16
-LINK = "explorer.html"
+PAGE = "figures/explorer.html"
+ROOT = Path(__file__).resolve().parents[2]  # of a checkout
 LAYERS = ("saw", "jsd", "seeds")
 # What a browser may ask for at most; Python may set more.
 LARGEST_PICTURE, MOST_POINTS = 512, 5_000
@@ -51,6 +55,19 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.5g}") if np.isfinite(value) else None
     return value
+
+
+def page_link(root: Path = ROOT) -> dict[str, str]:
+    """Say where the page without a kernel is: on this disk if it is there, and on the web.
+
+    Keys: download, and from a checkout file. (A Jupyter server shows files to its own pages only,
+    and not with what stands behind the # of an address.)
+
+    >>> page_link(Path("nowhere"))
+    {'download': 'https://github.com/nmlib/nmlib/blob/main/figures/explorer.html'}
+    """
+    known = {"download": f"{PROJECT}/blob/main/{PAGE}"}
+    return known | ({"file": (root / PAGE).as_uri()} if (root / PAGE).is_file() else {})
 
 
 class Session:
@@ -121,7 +138,7 @@ class Session:
             "hello": lambda _: (self._hello(), []),
             "tick": self._tick,
             "ping": lambda _: ({"kind": "ping"}, []),
-            "code": lambda _: ({"kind": "code", "code": self.lab.as_code()}, []),
+            "code": lambda _: ({"kind": "code", "code": self.lab.as_code(self.state["lane"])}, []),
         }
         with self.lock:
             reply = answered(
@@ -145,7 +162,9 @@ class Session:
             "step": lab.steps_done,
             "total": lab.total_steps,
             "steps_per_epoch": lab.steps_per_epoch,
-            "link": LINK,
+            "enough_steps": ENOUGH_STEPS,
+            "band_seeds": BAND_SEEDS,
+            "link": page_link(),
             "chip": "live kernel",
         }
 
@@ -217,7 +236,8 @@ class Session:
         lab = self.lab
         # All is read before anything is changed: what is refused leaves no half behind.
         lanes = request.names("lanes", lab.lanes)
-        measure = request.names("measure", lab.lanes, lanes)
+        # A preview is measured only if that is asked for.
+        measure = request.names("measure", lab.lanes, () if "preview" in request else lanes)
         layers = request.names("layers", LAYERS)
         steps, size = request.whole("steps", 0, _STEPS), request.whole("size", 0, LARGEST_PICTURE)
         ahead, shown = request.whole("preview", 0, _STEPS), request.whole("from", 0, _STEPS)
@@ -234,14 +254,16 @@ class Session:
         if new_points:
             content["points"] = self.points()
         if "preview" in request:
-            return self._preview(content, lanes[0], ahead + steps, size)
+            step = min(ahead + steps, lab.total_steps)
+            return self._preview(content, lanes[0], step, size, measure)
         start = time.perf_counter()
         trained = lab.step(steps) if steps > 0 else 0
         between = time.perf_counter()
         content |= {"step": lab.steps_done, "trained": trained}
         if lab.steps_done < shown:
-            # Behind the preview that is on the screen: nothing to show yet.
-            lanes = ()
+            # Behind the preview that is on the screen: no picture, but the curves begin at 0.
+            here = {lane: [[lab.steps_done, _plain(lab.metrics(lane))]] for lane in measure}
+            content["past"], lanes = here, ()
         names: list[dict[str, Any]] = []
         buffers: list[bytes] = []
 
@@ -266,16 +288,18 @@ class Session:
         }
         return content, buffers
 
-    def _preview(self, content: dict[str, Any], lane: str, step: int, size: int) -> Reply:
+    def _preview(
+        self, content: dict[str, Any], lane: str, step: int, size: int, measure: tuple[str, ...]
+    ) -> Reply:
         """Answer with the picture of one scheme trained ahead of the others."""
         start = time.perf_counter()
-        step = min(step, self.lab.total_steps)
         grid = self.lab.preview(lane, step, size)
+        numbers = _plain(self.lab.preview_metrics(lane, step)) if lane in measure else {}
         content |= {
             "step": step,
             "trained": 0,
             "preview": True,
-            "lanes": {lane: {}},
+            "lanes": {lane: numbers},
             "buffers": [{"name": "grids", "lane": lane, "size": size}],
             "ms": {"train": round(1e3 * (time.perf_counter() - start), 2), "draw": 0},
         }

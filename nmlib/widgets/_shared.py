@@ -9,7 +9,7 @@ from nmlib.explorer import ToyLab
 from nmlib.widgets._controls import CONTROLS, LANE_LABELS
 from nmlib.widgets._picture import lab_png
 
-__all__ = ["ExplorerBase", "describe"]
+__all__ = ["ExplorerBase", "describe", "sliders_still"]
 
 
 def describe(lab: ToyLab) -> str:
@@ -20,6 +20,14 @@ def describe(lab: ToyLab) -> str:
         text = value if isinstance(value, str) else f"{value:.{control.digits}f}"
         parts.append(f"{control.name}={text}")
     return ", ".join(parts)
+
+
+def sliders_still(lab: ToyLab) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the row of ordinary sliders for pages without a kernel: as text."""
+    found = (
+        f"{c.symbol} {getattr(lab.settings, c.name):.{c.digits}f}" for c in CONTROLS if c.slider
+    )
+    return {"text/plain": f"Sliders of the explorer: {', '.join(found)}"}, {}
 
 
 class ExplorerBase:
@@ -62,7 +70,8 @@ class ExplorerBase:
                 f"{LANE_LABELS[lane]}: test accuracy {100 * m['test_accuracy']:.1f} %, under test "
                 f"noise {100 * m['noisy_accuracy']:.1f} %, boundary {m['boundary_length']:.2f} long"
             )
-            lines.append(line + (", collapsed to one class" if m["collapsed"] else ""))
+            fallen = ", collapsed to one class" if m["collapsed"] else ""
+            lines.append(line + (fallen or (", one class so far" if m["one_class"] else "")))
         return "\n".join(lines)
 
     def still(self) -> tuple[dict[str, Any], dict[str, Any]]:

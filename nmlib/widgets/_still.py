@@ -5,9 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from nmlib.explorer import Settings, ToyLab
-from nmlib.widgets._shared import ExplorerBase
+from nmlib.widgets._mime import StillOnly
+from nmlib.widgets._shared import ExplorerBase, sliders_still
 
 __all__ = ["StillExplorer"]
+
+
+class StillSliders(StillOnly):
+    """The sliders of an explorer that does not move: what they would say."""
+
+    def __init__(self, lab: ToyLab) -> None:
+        self.lab = lab
+
+    def still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the text as MIME data, and no metadata."""
+        return sliders_still(self.lab)
+
+    def __repr__(self) -> str:
+        return self.still()[0]["text/plain"]
 
 
 class StillExplorer(ExplorerBase):
@@ -21,6 +36,11 @@ class StillExplorer(ExplorerBase):
     def lab(self) -> ToyLab:
         """The lab behind the picture."""
         return self._lab
+
+    @property
+    def sliders(self) -> StillSliders:
+        """The settings that have a slider, as text."""
+        return StillSliders(self._lab)
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         data, metadata = self.still()

@@ -32,7 +32,7 @@ from nmlib._files import write_text
 from nmlib.explorer import Settings, ToyLab
 from nmlib.provenance import provenance
 from nmlib.widgets._controls import CONTROLS
-from nmlib.widgets._session import Session
+from nmlib.widgets._session import PROJECT, Session
 
 __all__ = [
     "Atlas",
@@ -45,7 +45,6 @@ __all__ = [
 ]
 
 STATIC = Path(__file__).parent / "static"
-PROJECT = "https://github.com/nmlib/nmlib"
 COLUMNS = (
     "loss",
     "train_accuracy",
@@ -278,6 +277,7 @@ def hello(plan: Plan) -> dict[str, Any]:
             "notebook trains live, at any setting."
         ),
         "total": plan.steps[-1],
+        "link": {},  # the page knows its own address, and none of this machine's
     }
 
 

@@ -24,11 +24,24 @@ LIVE = [
     "explorer.sliders",
     "print('all cells', 'ran')",
 ]
+TWO = [
+    "from nmlib.widgets import explore\nfirst = explore(epochs=20, width=20)\nfirst",
+    "second = explore(epochs=20, width=20, lane='nfm')\nsecond",
+    "print('all cells', 'ran')",
+]
+# nmlib as pip installs it, without figures beside it.
+INSTALLED = [
+    "from functools import partial\nfrom pathlib import Path\nfrom nmlib.widgets import _session\n"
+    "_session.page_link = partial(_session.page_link, Path('nowhere'))",
+    TWO[0],
+    "print('all cells', 'ran')",
+]
 BASIC = [
     "from nmlib.widgets import explore\nexplorer = explore(mode='basic')\nexplorer",
     "print('all cells', 'ran')",
 ]
 FIRST = "01_decision_boundaries.ipynb"
+PAGE = ROOT / "figures" / "explorer.html"
 SETTLED = """() => {
     const d = document.querySelector('.nm-root')?.dataset;
     return d && d.settled === 'true' && d.shown === d.gen;
@@ -94,6 +107,8 @@ def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     write_notebook(folder / "live.ipynb", LIVE)
     write_notebook(folder / "basic.ipynb", BASIC)
+    write_notebook(folder / "two.ipynb", TWO)
+    write_notebook(folder / "installed.ipynb", INSTALLED)
     shutil.copy(ROOT / "notebooks" / FIRST, folder)
     with jupyter_lab(folder) as address, chromium() as browser:
         yield address, browser
@@ -189,6 +204,101 @@ def test_of_a_drag_the_last_value_wins(explorer, name):
     # One setting a move at most, and far fewer questions than one for each training step.
     assert 10 <= int(data["gen"]) - int(before["gen"]) <= 61
     assert int(data["ticks"]) - int(before["ticks"]) < 150
+
+
+NUMBERS = """() => [...document.querySelectorAll('.nm-numbers tbody tr')]
+    .map((row) => [...row.querySelectorAll('td')].map((cell) => cell.textContent))"""
+
+
+def test_a_held_slider_has_no_numbers_of_another_picture(explorer):
+    """'…' from the first move on, measured at rest under the finger, collapse included."""
+    page, slider = explorer.page, explorer.slider("sigma_add")
+    slider.scroll_into_view_if_needed()
+    before = page.evaluate(NUMBERS)
+    assert all(now.endswith("%") or float(now) for _, now, _ in before)
+    box = slider.bounding_box()
+    y, at = box["y"] + box["height"] / 2, lambda s: box["x"] + 9 + s * (box["width"] - 18)
+    # What is written at each picture that is drawn.
+    page.evaluate(
+        """(read) => {
+            const root = document.querySelector('.nm-root'), numbers = eval(read);
+            window.seen = [];
+            window.watch = new MutationObserver(() => {
+                const canvas = root.querySelector('.nm-stage canvas');
+                const charts = [...root.querySelectorAll('.nm-chart strong')];
+                window.seen.push([
+                    root.dataset.gen, canvas.dataset.gen, canvas.dataset.step,
+                    root.dataset.measured, numbers(), root.querySelector('.nm-live').textContent,
+                    charts.map((node) => node.textContent)]);
+            });
+            const what = ['data-shown', 'data-gen'];
+            window.watch.observe(root, {attributes: true, attributeFilter: what});
+        }""",
+        NUMBERS,
+    )
+    page.mouse.move(at(0.15), y)
+    page.mouse.down()
+    for i in range(12):
+        page.mouse.move(at(0.15 + 0.55 * (i + 1) / 12), y)
+        page.wait_for_timeout(25)
+    page.wait_for_function(
+        "() => document.querySelector('.nm-root').dataset.measured.includes('noisymix')",
+        timeout=15_000,
+    )
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    held = page.evaluate(NUMBERS)
+    seen = page.evaluate("() => { window.watch.disconnect(); return window.seen; }")
+    data = explorer.data
+    assert float(data["sigmaAdd"]) > 0.6 and data["step"] == "0"  # still held, six untrained
+    accuracy = explorer.kernel("explorer.lab.preview_metrics('noisymix', 200)['test_accuracy']")
+    assert held[0][1] == f"{100 * float(accuracy):.1f} %"
+    assert [row[0] for row in held] == [row[1] for row in before]  # 'before' is what was
+    assert "noisymix" in data["collapsed"].split()
+    assert page.locator(".nm-badge").inner_text() == "collapsed: one class everywhere"
+    assert "NoisyMix has collapsed" in explorer.said("collapsed")
+    moving = [
+        row for row in seen if (row[3] == "" and row[0] != row[1]) or row[2] not in ("200", "")
+    ]
+    assert moving
+    for _, _, _, _, numbers, sentence, charts in moving:
+        assert {now for _, now, _ in numbers} == {"…"}
+        assert {change for _, _, change in numbers} == {""}
+        assert sentence == "" and set(charts) == {"…"}
+    page.mouse.up()
+    explorer.settle()
+    # The curves begin where training does, not where the preview ended.
+    for path in page.locator(".nm-chart path.nm-chosen").all():
+        xs = [float(x) for x in re.findall(r"[ML]([\d.]+) ", path.get_attribute("d"))]
+        assert len(xs) > 3 and xs[0] < 34 + 0.4 * (xs[-1] - 34)
+
+
+def test_one_class_after_three_steps_is_no_collapse(explorer):
+    in_kernel(explorer.page, "explorer.stability = 12.0")
+    explorer.page.wait_for_selector(".nm-root[data-stability='12']")
+    explorer.settle()
+    explorer.press("Reset")
+    for step in ("1", "2", "3"):
+        explorer.settle()
+        explorer.press("Step")
+        assert explorer.settle()["step"] == step
+    assert explorer.data["collapsed"] == ""
+    badge = explorer.page.locator(".nm-badge")
+    if badge.is_visible():
+        assert badge.inner_text() == "one class everywhere so far"
+    sentence = explorer.said("after 3 steps")
+    assert "collapsed" not in sentence
+    assert "test accuracy" in explorer.page.locator(".nm-stage canvas").get_attribute("aria-label")
+
+
+def test_a_comparison_of_other_steps_says_so(explorer):
+    explorer.press("Pin as A")
+    explorer.press("Reset")
+    explorer.settle()
+    explorer.press("Epoch")
+    explorer.settle()
+    assert "A, step 200" in explorer.page.locator(".nm-numbers").inner_text()
+    assert "against A after 200 steps" in explorer.said("In brackets")
+    explorer.press("Unpin A")
 
 
 def test_python_leads(explorer):
@@ -387,6 +497,108 @@ def test_pin_and_copy(explorer):
     )
     link = copied.input_value()
     assert f"alpha={explorer.data['alpha']}" in link and "seed=0" in link
+    assert link.startswith(PAGE.as_uri() + "#")
+    assert "a file on the computer of the kernel" in explorer.said("page without a kernel")
+    opens(explorer.page.context.browser, link, explorer.data["sigmaAdd"])
+
+
+def opens(browser, link, sigma_add):
+    """A link leads to the page at its settings."""
+    page = browser.new_page()
+    page.goto(link)
+    page.wait_for_selector(".nm-root[data-settled='true'][data-transport=atlas]", timeout=30_000)
+    assert page.locator(".nm-root").get_attribute("data-sigma-add") == sigma_add
+    page.close()
+
+
+def test_without_a_page_at_hand_the_link_says_where_to_get_it(served):
+    address, browser = served
+    explorer = Explorer(browser.new_page(viewport={"width": 1440, "height": 900}), address)
+    explorer.open("installed.ipynb")
+    explorer.settle()
+    explorer.press("Copy link")
+    assert "can be downloaded" in explorer.said("page without a kernel")
+    link = explorer.page.locator(".nm-copied").input_value()
+    assert link.startswith("https://") and "/explorer.html#alpha=" in link
+    assert explorer.errors == []
+    explorer.page.close()
+
+
+def test_two_explorers_in_one_notebook(served):
+    address, browser = served
+    explorer = Explorer(browser.new_page(viewport={"width": 1440, "height": 2400}), address)
+    explorer.open("two.ipynb")
+    page, roots = explorer.page, explorer.page.locator(".nm-root")
+    page.wait_for_function(
+        """() => {
+            const roots = [...document.querySelectorAll('.nm-root')];
+            return roots.length === 2 && roots.every((r) => r.dataset.settled === 'true');
+        }""",
+        timeout=60_000,
+    )
+    found = page.evaluate(
+        """() => {
+            const roots = [...document.querySelectorAll('.nm-root')];
+            const all = (r, what, get) => [...r.querySelectorAll(what)].map(get);
+            const ids = roots.flatMap((r) => all(r, '[id]', (n) => n.id));
+            const names = roots.map((r) => new Set(all(r, 'input[type=radio]', (n) => n.name)));
+            // Where labels, outputs and descriptions point to, and whether that is their own.
+            const pointing = ['for', 'aria-describedby', 'aria-labelledby', 'list'];
+            const stray = roots.flatMap((r) => pointing
+                .flatMap((a) => all(r, `[${a}]`, (n) => n.getAttribute(a).split(' '))).flat()
+                .filter((id) => !r.contains(document.getElementById(id))));
+            return {ids, stray, shared: [...names[0]].filter((name) => names[1].has(name)),
+                chosen: roots.map((r) => all(r, '.nm-lanes input:checked', (n) => n.value))};
+        }"""
+    )
+    assert len(set(found["ids"])) == len(found["ids"]) > 10
+    assert found["stray"] == [] and found["shared"] == []
+    assert found["chosen"] == [["noisymix"], ["nfm"]]
+    second = roots.nth(1)
+    second.locator("label", has_text="Additive noise").click()
+    assert page.evaluate("() => document.activeElement.closest('.nm-root').dataset.lane") == "nfm"
+    second.locator(".nm-lanes input[value=baseline]").check(force=True)
+    assert roots.nth(0).locator(".nm-lanes input:checked").get_attribute("value") == "noisymix"
+    assert explorer.errors == []
+    page.close()
+
+
+SIGHT = """() => {
+    const root = document.querySelector('.nm-root');
+    root.querySelector('.nm-live').scrollIntoView({block: 'start'});
+    const frame = root.closest('.jp-WindowedPanel-outer, .jp-Notebook')?.getBoundingClientRect()
+        || {top: 0, bottom: innerHeight};
+    const show = (n) => {
+        const b = n.getBoundingClientRect();
+        return b.height > 0 && b.top >= frame.top - 1 && b.bottom <= frame.bottom + 1;
+    };
+    return {
+        sentence: show(root.querySelector('.nm-live')),
+        picture: show(root.querySelector('.nm-stage canvas')),
+        sliders: [...root.querySelectorAll('.nm-sliders input')].map(show),
+    };
+}"""
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(1280, 800), (1440, 900), (1920, 1080), (720, 450), (720, 900)]
+)
+def test_sentence_picture_and_sliders_are_in_sight_together(explorer, width, height):
+    """720 pixels are a window of 1440 at 200 % zoom."""
+    page, old = explorer.page, explorer.page.viewport_size
+    left = "() => window.jupyterapp.commands.execute('application:toggle-left-area')"
+    page.evaluate(left)
+    page.set_viewport_size({"width": width, "height": height})
+    page.wait_for_timeout(400)
+    seen = page.evaluate(SIGHT)
+    page.set_viewport_size(old)
+    page.evaluate(left)
+    assert seen["sentence"]
+    # At 450 pixels JupyterLab's bars leave 300: the picture and the three sliders of the paper.
+    wanted = 3 if height < 500 else len(seen["sliders"])
+    assert all(seen["sliders"][:wanted]), seen
+    if height > 500:
+        assert seen["picture"]
 
 
 def test_narrow_and_dark(explorer):
@@ -480,6 +692,15 @@ def test_the_first_notebook(served):
     page.keyboard.press("PageUp")
     explorer.settle()
     assert explorer.picture() != old
+    # The ordinary sliders that the notebook promises lead, too.
+    ordinary = page.locator(".jp-OutputArea .widget-slider [role=slider]")
+    assert ordinary.count() == 5
+    before = float(explorer.data["sigmaMult"])
+    ordinary.nth(2).focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(
+        "(old) => Number(document.querySelector('.nm-root').dataset.sigmaMult) > old", arg=before
+    )
     # Badges are pictures from the network, which a test does not have.
     assert [e for e in explorer.errors if "Failed to load resource" not in e] == []
     page.close()

@@ -167,6 +167,88 @@ def test_the_page_fits_its_window(page):
         assert wide == []
 
 
+LARGEST = """() => {
+    for (const row of document.querySelectorAll('.nm-numbers tbody tr')) {
+        const cells = row.querySelectorAll('td');
+        ['100.0 %', '100.0 %', '−100.0'].forEach((text, k) => { cells[k].textContent = text; });
+    }
+    const heads = document.querySelectorAll('.nm-numbers thead th');
+    heads[0].textContent = 'before, step 200';
+    heads[1].textContent = 'B (now)';
+    const column = document.querySelector('.nm-measured').getBoundingClientRect();
+    const right = (n) => n.getBoundingClientRect().right;
+    return Math.max(...[...document.querySelectorAll('.nm-numbers *')].map(right)) - column.right;
+}"""
+
+
+@pytest.mark.parametrize("width", [360, 720, 900, 1000, 1280, 1440, 1920, 2560])
+def test_the_table_stays_in_its_column(page, width):
+    """With the widest numbers it can have, whatever the window's shape."""
+    for height in (450, 720, 1080, 1600):
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate(LARGEST) <= 0.5, height
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1440, 900), (1920, 1080), (720, 450)])
+def test_sentence_picture_and_sliders_are_in_sight_together(page, width, height):
+    """720 x 450 is a window of 1440 x 900 at 200 % zoom."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.locator("input[data-name=alpha]").focus()
+    page.keyboard.press("ArrowRight")
+    settle(page)
+    page.locator(".nm-live").evaluate("n => n.scrollIntoView({block: 'start'})")
+    page.wait_for_function("() => document.querySelector('.nm-live').textContent.includes('long')")
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll('.nm-live, .nm-stage canvas, .nm-sliders input')]
+            .filter((n) => n.getBoundingClientRect().top < -1
+                || n.getBoundingClientRect().bottom > innerHeight + 1)
+            .map((n) => n.className || n.tagName)"""
+    )
+    assert outside == []
+
+
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+def test_on_a_phone_nothing_covers_the_captions_of_all_six(page):
+    """A caption looks the same with and without the pictures around it."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator("input[type=radio][value=all]").check(force=True)
+    settle(page)
+    words = page.locator(".nm-tile figcaption, .nm-tile .nm-note")
+    assert words.count() == 12
+    for k in range(12):
+        words.nth(k).scroll_into_view_if_needed()
+        shown = words.nth(k).screenshot()
+        page.add_style_tag(content=".nm-tile canvas { visibility: hidden; }")
+        assert words.nth(k).screenshot() == shown
+        page.evaluate("() => document.head.lastElementChild.remove()")
+
+
+@pytest.mark.parametrize("page", ["phone"], indirect=True)
+def test_on_a_phone_sentence_and_picture_stay_while_a_slider_moves(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.locator("input[data-name=sigma_mult]").evaluate("n => n.scrollIntoView({block: 'end'})")
+    rows = page.evaluate(
+        """() => ['.nm-live', '.nm-stage canvas', 'input[data-name=sigma_mult]']
+            .map((s) => document.querySelector(s).getBoundingClientRect())
+            .map((b) => [b.top, b.bottom])"""
+    )
+    ends = [end for row in rows for end in row]
+    assert ends == sorted(ends) and ends[0] >= -1 and ends[-1] <= 845
+
+
+@pytest.mark.parametrize("page", WIDTHS, indirect=True)
+def test_a_finger_finds_every_control(page):
+    """24 pixels either way, or the label around it."""
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('.nm-root :is(button, input, select, summary)')]
+            .filter((n) => n.checkVisibility())
+            .map((n) => [n, (n.closest('label') || n).getBoundingClientRect()])
+            .filter(([, b]) => b.width < 24 || b.height < 24)
+            .map(([n, b]) => `${n.outerHTML} ${b.height}`)"""
+    )
+    assert small == []
+
+
 def test_the_browser_decodes_what_python_coded(browser):
     plan = Plan()
     atlas = read_page(PAGE.read_text(encoding="utf-8"))

@@ -1,15 +1,21 @@
 """The three explorers on the Python side, with a comm that only records."""
 
 import base64
+import json
 import re
 import struct
+import threading
+import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import traitlets
 
+from nmlib import widgets
 from nmlib.explorer import Settings, ToyLab
+from nmlib.widgets import _picture as picture
 from nmlib.widgets import explore
 from nmlib.widgets._picture import encode_png, paint
 
@@ -195,3 +201,68 @@ def test_painted_classes_lie_where_the_lab_says():
     sure = (np.abs(field - 127.5) > 110) & (image.max(-1) > 230)  # fields, not lines or points
     assert sure.mean() > 0.5
     np.testing.assert_array_equal(bluish[sure], field[sure] > 127)
+
+
+def test_what_an_observer_sets_while_the_browser_leads_reaches_the_lab(live):
+    live.comm.say(kind="hello", id=1, view="a")
+    live.observe(lambda change: setattr(live, "sigma_add", change["new"] / 2), "alpha")
+    news, reply = live.comm.say(
+        kind="tick", id=2, gen=1, rev=0, lanes=[], view="a", params={"alpha": 0.8}
+    )
+    assert live.sigma_add == live.lab.settings.sigma_add == 0.4
+    assert (news["kind"], news["params"]) == ("set", {"sigma_add": 0.4})
+    assert reply["rev"] == news["rev"]
+
+
+@pytest.mark.parametrize("name", ["alpha", "lane"])
+def test_what_a_cell_sets_while_the_browser_leads_is_not_lost(live, name):
+    """A cell runs beside the thread that answers the browser."""
+    mine, browsers = {"alpha": (1.5, 0.8), "lane": ("nfm", "baseline")}[name]
+    threads = []
+
+    def cell(change):
+        if change["new"] != browsers:
+            return
+        threads.append(threading.Thread(target=setattr, args=(live, name, mine)))
+        threads[0].start()
+        while getattr(live, name) != mine:  # set, and waiting for the lock
+            time.sleep(0.001)
+
+    live.observe(cell, name)
+    part = "state" if name == "lane" else "params"
+    tick(live, id=2, **{part: {name: browsers}})
+    threads[0].join(10)
+    now = live._session.params | live._session.state
+    assert getattr(live, name) == now[name] == mine
+    assert live.comm.custom[-1]["kind"] == "set" and live.comm.custom[-1][part] == {name: mine}
+
+
+def contrast(a, b):
+    def light(rgb):
+        part = [c / 255 for c in rgb]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in part]
+        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted((light(a), light(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_marks_stand_out_and_no_line_looks_like_a_class():
+    """On every colour of the field, light and dark; keys of the legend have the marks' colours."""
+    static = Path(widgets.__file__).parent / "static"
+    themes = re.findall(
+        r'ramp: (\[\[.*?\]\]),.*?zero: "(#\w+)", one: "(#\w+)"',
+        (static / "field.js").read_text("utf-8"),
+        re.S,
+    )
+    style = (static / "explorer.css").read_text("utf-8")
+    keys, lines = (
+        re.findall(p, style) for p in (r"--nm-(?:zero|one): (#\w+)", r"--c-noisymix: (#\w+)")
+    )
+    assert keys == [mark for _, *marks in themes for mark in marks] and len(lines) == 2
+    for (ramp, *marks), line in zip(themes, lines, strict=True):
+        for mark in marks:
+            rgb = bytes.fromhex(mark[1:])
+            assert min(contrast(rgb, field) for field in json.loads(ramp)) >= 4.5
+            assert np.linalg.norm(np.subtract(list(rgb), list(bytes.fromhex(line[1:])))) > 60
+    assert themes[0][1:] == tuple(f"#{bytes(c).hex()}" for c in (picture.ZERO, picture.ONE))

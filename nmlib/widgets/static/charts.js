@@ -46,12 +46,13 @@ class LineChart {
   }
 
   /**
-   * @param series  [{name, points: [[x, y], ...], chosen}]
+   * @param series  [{name, points: [[x, y], ...], chosen, value}]; value is said above the chosen
+   *                one, "…" if it is not measured yet
    * @param high    right end of the x axis
    * @param reference  y of a dotted line, or null
    */
-  draw(series, high, reference = null, xLabels = null) {
-    this.last = [series, high, reference, xLabels];
+  draw(series, high, reference = null) {
+    this.last = [series, high, reference];
     const left = 34, right = 4, top = 5, bottom = 13;
     const w = this.width - left - right, h = this.height - top - bottom;
     let [low, most] = this.range || [0, 0];
@@ -71,10 +72,9 @@ class LineChart {
         svg("text", { x: left - 4, y: y(t) + 3, "text-anchor": "end" }, this.format(t)),
       );
     }
-    const [first, last] = xLabels || ["0", `${high} steps`];
     this.grid.append(
-      svg("text", { x: left, y: this.height - 2 }, first),
-      svg("text", { x: left + w, y: this.height - 2, "text-anchor": "end" }, last),
+      svg("text", { x: left, y: this.height - 2 }, "0"),
+      svg("text", { x: left + w, y: this.height - 2, "text-anchor": "end" }, `${high} steps`),
     );
     this.reference.setAttribute("d", reference === null ? "" : `M${left} ${y(reference)}h${w}`);
     const seen = new Set();
@@ -85,14 +85,12 @@ class LineChart {
       path.setAttribute("class", `nm-line nm-lane-${s.name}${s.chosen ? " nm-chosen" : ""}`);
       path.setAttribute("d", s.points.map((p, i) => `${i ? "L" : "M"}${x(p[0]).toFixed(1)} ${y(p[1]).toFixed(1)}`).join(""));
       this.lines.append(path);
-      if (s.chosen && s.points.length) {
-        const at = s.points[s.points.length - 1][1];
-        this.value.textContent = this.format(at);
-        this.svg.setAttribute("aria-label", `${this.title}: ${this.format(at)}`);
+      if (s.chosen) {
+        this.value.textContent = s.value === null ? "…" : this.format(s.value);
+        this.svg.setAttribute("aria-label", `${this.title}: ${s.value === null ? "not measured yet" : this.format(s.value)}`);
       }
     }
     for (const [name, path] of this.paths) if (!seen.has(name)) { path.remove(); this.paths.delete(name); }
-    if (!series.some((s) => s.chosen && s.points.length)) this.value.textContent = "";
   }
 }
 

@@ -3,12 +3,12 @@
 
 const LAYERS = [
   ["points", "Points", "Training points (filled) and test points (hollow)", true],
-  ["test", "Test points", "Also the 250 points held back", true],
+  ["test", "Test points", "Also the points held back", true],
   ["truth", "True outline", "The polygon and the band where labels are coin flips", true],
   ["ghost", "Previous setting", "Dashed: the boundary before the last change", true],
   ["steps", "Isolines", "P(class 1) = 10, 30, 70 and 90 %", true],
   ["hatch", "Hatching", "Hatched where class 1 is predicted", true],
-  ["seeds", "Seeds", "How far the boundary moves with the seed (12 nets)", false],
+  ["seeds", "Seeds", "How far the boundary moves with the seed", false],
   ["saw", "What the model saw", "The last batch: partners joined, mixed and noised points as crosses", false],
   ["jsd", "JSD between views", "Where noisy mixed copies of a point disagree", false],
 ];
@@ -34,7 +34,14 @@ const signed = (v, digits) => {
   return Number(size) === 0 ? "±0" : `${v < 0 ? "−" : "+"}${size}`;
 };
 
-let instances = 0;
+// Each widget has a module of its own: what counts explorers belongs to the page.
+const ordinal = () => (window.nmExplorers = (window.nmExplorers || 0) + 1);
+
+/** Whether a picture has one class everywhere. */
+const oneClass = (grid) => {
+  const above = grid[0] > 127;
+  return grid.every((v) => v > 127 === above);
+};
 
 /** h("button", {class: "x", onclick}, ...children) */
 function h(name, attributes = {}, ...children) {
@@ -51,11 +58,13 @@ function h(name, attributes = {}, ...children) {
 class Explorer {
   constructor(host, transport) {
     this.transport = transport;
-    this.id = `nm${++instances}`;
+    this.id = `nm${ordinal()}`;
     this.root = h("section", {
       class: "nm-root", "aria-label": "Decision-boundary lab",
       "data-lm-suppress-shortcuts": "true", // JupyterLab's one-key commands stay out
     });
+    // A frame that is as high as its content says nothing about the window: ask the screen.
+    if (window.parent !== window) this.root.style.setProperty("--nm-window", `${screen.availHeight - 120}px`);
     // ms from each move to the first picture of it or a later one; whether it was its own
     this.root.nmLatencies = [];
     host.append(this.root);
@@ -124,6 +133,19 @@ class Explorer {
   get shownLanes() { return this.race ? this.lanes : [this.lane]; }
   get seenStep() { return Math.max(this.step, this.ahead); }
   get settled() { return !this.dirty && this.step >= this.target; }
+  /** The picture is the last one of its setting: trained to the end, perhaps ahead of the others. */
+  get rested() { return !this.dirty && this.seenStep >= this.target; }
+  get shownKey() { return `${this.gen}:${this.seenStep}`; }
+  /** The numbers of the setting that the sliders show; null until they are measured. */
+  now(lane) {
+    const frame = this.frames[lane];
+    return (frame?.gen === this.gen && frame.metrics) || null;
+  }
+  /** The numbers of the very picture that is shown. */
+  own(lane) {
+    const frame = this.frames[lane];
+    return frame && frame.metricsKey === frame.key ? frame.metrics : null;
+  }
   get awake() { return this.seen && document.visibilityState !== "hidden"; }
 
   nextRequest() {
@@ -155,11 +177,11 @@ class Explorer {
       return this.withChanges(message);
     }
     const old = (lane) => this.frames[lane]?.key !== this.key;
-    const stale = (lane) => old(lane) || (!this.atlas && !held && 
-      (this.frames[lane].size < SIZE.fine[kind] || this.frames[lane].metricsKey !== this.key));
+    const stale = (lane) => old(lane) || !this.own(lane)
+      || (!this.atlas && !held && this.frames[lane].size < SIZE.fine[kind]);
     // Two schemes at a time: a slider that moves now should not wait long for its turn.
     const some = (lanes) => (this.atlas ? lanes : lanes.slice(0, 2));
-    const want = some(base.lanes.filter(held ? old : stale));
+    const want = some(base.lanes.filter(stale));
     if (want.length) return { ...base, lanes: want, measure: want };
     if (held) return null;
     const rest = some(this.lanes.filter(old));
@@ -173,11 +195,15 @@ class Explorer {
     return null;
   }
 
-  /** The first pictures of a setting, of one scheme: a slider that moves should not wait for six. */
+  /**
+   * The first pictures of a setting, of one scheme: a slider that moves should not wait for six.
+   * Only the last is measured, so that a slider that rests under the finger has its numbers.
+   */
   previewRequest(base, held) {
     const steps = Math.min(FIRST_STEPS, this.target - this.ahead);
     const size = SIZE[held ? "held" : "idle"].one;
-    return this.withChanges({ ...base, steps, size, preview: this.ahead, restart: this.restart });
+    const measure = this.ahead + steps >= this.target ? base.lanes : [];
+    return this.withChanges({ ...base, steps, size, measure, preview: this.ahead, restart: this.restart });
   }
 
   /** Hand over what was changed by hand. */
@@ -207,18 +233,23 @@ class Explorer {
       if (reply.points) this.points = reply.points;
       if (this.step >= this.target) this.replaying = false;
     }
+    const past = { ...reply.past }; // numbers of the way here
     for (const [lane, metrics] of Object.entries(reply.lanes)) {
       const last = this.frames[lane];
       const key = `${reply.gen}:${reply.step}`;
-      const frame = last?.key === key ? { ...last } : { key, gen: reply.gen, step: reply.step };
+      const frame = last?.key === key ? { ...last } : { key, gen: reply.gen, step: reply.step, total: reply.total };
       if (last && frame.seeds === undefined && !this.settled) { // keep the band until the next one
         Object.assign(frame, { seeds: last.seeds, seedsSize: last.seedsSize, seedsEdges: last.seedsEdges });
       }
       const grid = reply.grids[lane];
-      if (grid) Object.assign(frame, { grid: grid.data, size: grid.size, boundary: null });
+      if (grid) Object.assign(frame, { grid: grid.data, size: grid.size, boundary: null, oneClass: oneClass(grid.data) });
       const measured = Object.keys(metrics).length > 0;
-      if (measured) { frame.metrics = metrics; frame.metricsKey = key; }
-      else frame.metrics ??= last?.metrics; // those of a moment ago, until measured again
+      if (measured) {
+        Object.assign(frame, { metrics, metricsKey: key, metricsStep: reply.step });
+        past[lane] ??= [[reply.step, metrics]];
+      } else if (!frame.metrics && last?.gen === reply.gen) { // those of a few steps ago, with their step
+        Object.assign(frame, { metrics: last.metrics, metricsKey: last.metricsKey, metricsStep: last.metricsStep });
+      }
       if (reply.saw && lane in reply.saw) { frame.saw = reply.saw[lane]; frame.sawKey = key; }
       const jsd = reply.jsd[lane];
       if (jsd) {
@@ -231,16 +262,15 @@ class Explorer {
         frame.seedsEdges = [10, 245].map((level) => isolines(seeds.data, seeds.size, level));
       }
       this.frames[lane] = frame;
-      if (current && measured) {
-        const history = (this.history[lane] ??= []);
-        const rows = reply.past?.[lane] || [[reply.step, metrics]]; // the atlas knows the way here too
-        while (history.length && history[history.length - 1][0] >= rows[0][0]) history.pop();
-        history.push(...rows);
-      }
+    }
+    for (const [lane, rows] of Object.entries(current ? past : {})) {
+      const history = (this.history[lane] ??= []);
+      while (history.length && history[history.length - 1][0] >= rows[0][0]) history.pop();
+      history.push(...rows);
     }
     this.answered = reply.gen;
     if (!this.still.matches || this.settled || this.held.size) this.redraw();
-    if (this.settled && current) this.say();
+    if (this.rested && current) this.say();
   }
 
   /** The kernel (Python) changed something; what is held under the pointer stays ours. */
@@ -273,18 +303,24 @@ class Explorer {
     if (this.target === 0 && this.playing) this.target = this.total;
     if (moved) this.moves.push([this.gen, performance.now()]);
     for (const [name, value] of Object.entries(params)) this.controls[name]?.show(value);
+    this.hush();
+    if (this.panels) { this.drawNumbers(); this.drawCharts(); }
     this.saveHash();
     this.publish();
     this.pump();
   }
 
+  /** Pictures of the setting shown, each with numbers of its own or with none. */
+  keep(lanes) {
+    return Object.fromEntries(lanes.map((lane) => [lane, { ...this.dress(this.frames[lane]), metrics: this.own(lane) }]));
+  }
+
   /** Keep the settled picture as the ghost; a drag has one ghost, that of its beginning. */
   remember() {
-    const fresh = this.lanes.filter((lane) => this.frames[lane]?.key === this.key);
-    if (!this.settled || !fresh.length || this.step === 0 || this.dragGhost) return;
+    const fresh = this.lanes.filter((lane) => this.frames[lane]?.key === this.shownKey);
+    if (!this.rested || !fresh.length || this.seenStep === 0 || this.dragGhost) return;
     this.before = {
-      params: { ...this.params }, history: this.history,
-      frames: Object.fromEntries(fresh.map((lane) => [lane, this.dress(this.frames[lane])])),
+      params: { ...this.params }, history: this.history, step: this.seenStep, frames: this.keep(fresh),
     };
     if (this.held.size) this.dragGhost = true;
   }
@@ -370,10 +406,12 @@ class Explorer {
   }
 
   togglePin() {
-    this.pin = this.pin ? null : {
-      params: { ...this.params },
-      frames: Object.fromEntries(Object.entries(this.frames).map(([l, f]) => [l, this.dress(f)])),
-    };
+    const fresh = this.lanes.filter((lane) => this.frames[lane]?.key === this.shownKey);
+    if (!this.pin && !fresh.includes(this.lane)) {
+      this.announce("The picture of this setting is on its way; pin it in a moment.");
+      return;
+    }
+    this.pin = this.pin ? null : { params: { ...this.params }, step: this.seenStep, frames: this.keep(fresh) };
     this.redraw();
     this.announce(this.pin ? `Pinned ${this.describe(this.params)} as A.` : "Pin removed.");
   }
@@ -385,51 +423,74 @@ class Explorer {
       .map((c) => `${c.symbol} = ${show(c, params[c.name])}`).join(", ");
   }
 
-  /** One sentence on the picture, against the pinned or the previous setting. */
+  /** One sentence on the picture, against the pinned or the previous setting; "" until measured. */
   sentence() {
-    const metrics = (lane) => this.frames[lane]?.metrics;
-    const fallen = this.shownLanes.filter((l) => metrics(l)?.collapsed && this.step > 0);
-    const words = [];
+    const m = Object.fromEntries(this.shownLanes.map((lane) => [lane, this.frames[lane]?.key === this.shownKey && this.own(lane)]));
+    if (this.shownLanes.some((lane) => !m[lane])) return "";
+    const words = [], step = this.seenStep;
     if (this.race) {
-      const rows = this.lanes.filter((l) => metrics(l)).map((l) => [l, metrics(l)]);
-      if (!rows.length) return "";
-      const best = rows.reduce((a, b) => (b[1].test_accuracy > a[1].test_accuracy ? b : a));
-      const short = rows.filter((r) => !r[1].collapsed).reduce((a, b) => (!a || b[1].boundary_length < a[1].boundary_length ? b : a), null);
-      words.push(`All six after ${this.step} steps: best test accuracy ${percent(best[1].test_accuracy)} (${LANE_LABELS[best[0]]})`);
-      if (short) words.push(`, shortest boundary ${short[1].boundary_length.toFixed(2)} (${LANE_LABELS[short[0]]})`);
+      const best = this.lanes.reduce((a, b) => (m[b].test_accuracy > m[a].test_accuracy ? b : a));
+      const bent = this.lanes.filter((l) => !this.frames[l].oneClass);
+      words.push(`All six after ${step} steps: best test accuracy ${percent(m[best].test_accuracy)} (${LANE_LABELS[best]})`);
+      if (bent.length) {
+        const short = bent.reduce((a, b) => (m[b].boundary_length < m[a].boundary_length ? b : a));
+        words.push(`, shortest boundary ${m[short].boundary_length.toFixed(2)} (${LANE_LABELS[short]})`);
+      }
       words.push(".");
     } else {
-      const m = metrics(this.lane);
-      if (!m) return "";
-      const other = (this.pin || this.before)?.frames[this.lane]?.metrics;
-      const points = (name) => (other ? ` (${signed(100 * (m[name] - other[name]), 1)})` : "");
+      const now = m[this.lane], kept = this.pin || this.before;
+      const other = kept?.frames[this.lane]?.metrics;
+      const points = (name) => (other ? ` (${signed(100 * (now[name] - other[name]), 1)})` : "");
       let length = "";
       if (other?.boundary_length > 0) {
-        const share = 100 * (m.boundary_length / other.boundary_length - 1);
+        const share = 100 * (now.boundary_length / other.boundary_length - 1);
         length = ` (${Math.abs(share) < 0.5 ? "unchanged" : `${Math.abs(share).toFixed(0)} % ${share < 0 ? "shorter" : "longer"}`})`;
       }
-      words.push(`${LANE_LABELS[this.lane]} after ${this.step} steps: boundary ${m.boundary_length.toFixed(2)} long${length}, `
-        + `${m.errors} test errors, accuracy ${percent(m.test_accuracy)}${points("test_accuracy")}, `
-        + `under test noise ${percent(m.noisy_accuracy)}${points("noisy_accuracy")}.`);
-      if (other) words.push(this.pin ? " In brackets: against A." : " In brackets: against the previous setting.");
+      words.push(`${LANE_LABELS[this.lane]} after ${step} steps: boundary ${now.boundary_length.toFixed(2)} long${length}, `
+        + `${now.errors} test errors, accuracy ${percent(now.test_accuracy)}${points("test_accuracy")}, `
+        + `under test noise ${percent(now.noisy_accuracy)}${points("noisy_accuracy")}.`);
+      const when = kept && kept.step !== step ? ` after ${kept.step} steps` : "";
+      if (other) words.push(` In brackets: against ${this.pin ? "A" : "the previous setting"}${when}.`);
     }
-    if (fallen.length) {
-      const names = fallen.map((l) => LANE_LABELS[l]).join(" and ");
-      words.push(` ${names} ${fallen.length > 1 ? "have" : "has"} collapsed: every point of the square gets the same class.`);
+    const plain = this.shownLanes.filter((l) => this.frames[l].oneClass && step > 0);
+    if (plain.length) {
+      const names = plain.map((l) => LANE_LABELS[l]).join(" and "), many = plain.length > 1;
+      words.push(this.enough(this.frames[plain[0]])
+        ? ` ${names} ${many ? "have" : "has"} collapsed: every point of the square gets the same class.`
+        : ` ${names} ${many ? "give" : "gives"} every point of the square the same class so far.`);
     }
     return words.join("");
   }
 
+  /** Whether a picture has been trained for long enough to call one class everywhere a collapse. */
+  enough(frame) { return frame.step >= Math.max(frame.total, this.enoughSteps); }
+
   say() {
     clearTimeout(this.saying);
     const wait = Math.max(0, (this.lastWord || 0) + 1200 - performance.now());
-    this.saying = setTimeout(() => { if (this.settled) this.announce(this.sentence()); }, wait + 150);
+    this.saying = setTimeout(() => {
+      if (!this.rested) return;
+      const text = this.sentence();
+      this.announce(text);
+      if (text) this.said = this.subject;
+    }, wait + 150);
+  }
+
+  /** What a sentence on the picture is about. */
+  get subject() { return `${this.shownKey} ${this.race ? "all" : this.lane}`; }
+
+  /** Take back a sentence that is about another picture. */
+  hush() {
+    if (!this.said || this.said === this.subject) return;
+    this.said = null;
+    this.live.textContent = "";
   }
 
   announce(text) {
     if (!this.live || !text || this.closed) return;
     clearTimeout(this.saying);
     this.lastWord = performance.now();
+    this.said = null;
     this.live.textContent = text;
   }
 
@@ -511,14 +572,21 @@ class Explorer {
       });
       canvas.dataset.gen = frame?.gen ?? "";
       canvas.dataset.step = frame?.step ?? "";
+      const plain = Boolean(frame?.oneClass && frame.step > 0), own = this.own(lane);
+      panel.badge.hidden = !plain;
+      if (plain) panel.badge.textContent = this.enough(frame) ? "collapsed: one class everywhere" : "one class everywhere so far";
+      canvas.setAttribute("aria-label", `Decision boundary of ${LANE_LABELS[lane]}`
+        + (frame ? ` after ${frame.step} steps` : "")
+        + (own ? `: test accuracy ${percent(own.test_accuracy)}, boundary ${own.boundary_length.toFixed(2)} long` : "")
+        + (plain ? `, ${panel.badge.textContent}` : ""));
       const m = frame?.metrics;
-      const fallen = Boolean(m?.collapsed && frame.step > 0);
-      panel.badge.hidden = !fallen;
-      canvas.setAttribute("aria-label", m
-        ? `Decision boundary of ${LANE_LABELS[lane]} after ${frame.step} steps: test accuracy ${percent(m.test_accuracy)}, boundary ${m.boundary_length.toFixed(2)} long${fallen ? ", collapsed to one class" : ""}`
-        : `Decision boundary of ${LANE_LABELS[lane]}`);
-      if (panel.note && m) panel.note.replaceChildren(h("b", {}, percent(m.test_accuracy)), ` · under noise ${percent(m.noisy_accuracy)} · length ${m.boundary_length.toFixed(2)}`);
+      panel.note?.replaceChildren(...(m
+        ? [own ? "" : `step ${frame.metricsStep}: `, h("b", {}, percent(m.test_accuracy)), ` · under noise ${percent(m.noisy_accuracy)} · length ${m.boundary_length.toFixed(2)}`]
+        : ["…"]));
     }
+    this.hush();
+    this.keys.dash.hidden = !this.panels.some(({ lane }) => !this.pin && this.before?.frames[lane]);
+    this.keys.pin.hidden = !this.panels.some(({ lane }) => this.pin?.frames[lane]);
     this.drawCharts();
     this.drawNumbers();
     this.drawNotes();
@@ -530,7 +598,7 @@ class Explorer {
     const of = (name) => {
       const lanes = this.race ? this.lanes : [this.lane];
       const series = lanes.map((lane) => ({
-        name: lane, chosen: lane === this.lane,
+        name: lane, chosen: lane === this.lane, value: this.now(lane)?.[name] ?? null,
         points: (this.history[lane] || []).map(([step, m]) => [step, m[name]]).filter(known),
       }));
       const before = !this.race && !this.pin && this.before?.history[this.lane];
@@ -541,30 +609,22 @@ class Explorer {
     const ones = test.filter((p) => p[2]).length / (test.length || 1);
     this.charts.loss.draw(of("loss"), this.total);
     this.charts.test_accuracy.draw(of("test_accuracy"), this.total, Math.max(ones, 1 - ones));
-    const curve = this.frames[this.lane]?.metrics?.noise_curve;
-    if (curve) {
-      const lanes = this.race ? this.lanes : [this.lane];
-      const series = lanes.map((lane) => ({ name: lane, chosen: lane === this.lane, points: this.frames[lane]?.metrics?.noise_curve || [] }));
-      const before = !this.race && (this.pin || this.before)?.frames[this.lane]?.metrics?.noise_curve;
-      if (before) series.push({ name: "before", points: before });
-      const high = curve[curve.length - 1][0];
-      this.charts.noisy_accuracy.draw(series, high, Math.max(ones, 1 - ones), ["σ = 0", `σ = ${high} in the inputs`]);
-    } else {
-      this.charts.noisy_accuracy.draw(of("noisy_accuracy"), this.total, Math.max(ones, 1 - ones));
-    }
+    this.charts.noisy_accuracy.draw(of("noisy_accuracy"), this.total, Math.max(ones, 1 - ones));
   }
 
   drawNumbers() {
-    const now = this.frames[this.lane]?.metrics;
-    const other = (this.pin || this.before)?.frames[this.lane]?.metrics;
-    this.numbers.caption.textContent = `${LANE_LABELS[this.lane]}${this.frames[this.lane] ? `, step ${this.frames[this.lane].step}` : ""}`;
-    this.numbers.other.textContent = this.pin ? "A" : "before";
+    const frame = this.frames[this.lane], now = this.now(this.lane);
+    const kept = this.pin || this.before, other = kept?.frames[this.lane]?.metrics;
+    const step = now ? frame.metricsStep : this.seenStep;
+    const when = other && kept.step !== step ? `, step ${kept.step}` : "";
+    this.numbers.caption.textContent = `${LANE_LABELS[this.lane]}, step ${step}`;
+    this.numbers.other.textContent = `${this.pin ? "A" : "before"}${when}`;
     this.numbers.now.textContent = this.pin ? "B (now)" : "now";
     NUMBERS.forEach(([name, , format, scale], i) => {
       const [a, b, d] = this.numbers.cells[i];
       const good = (m) => m && Number.isFinite(m[name]);
       a.textContent = good(other) ? format(other[name]) : "–";
-      b.textContent = good(now) ? format(now[name]) : "–";
+      b.textContent = good(now) ? format(now[name]) : now ? "–" : "…"; // not measured yet
       d.textContent = good(other) && good(now)
         ? signed(scale * (now[name] - other[name]), scale === 100 ? 1 : 2) : "";
     });
@@ -584,8 +644,8 @@ class Explorer {
       else if (mixed) notes.push(`What the model saw: partners joined, λ = ${weight === null ? "one per pair" : weight.toFixed(2)}; crosses are what went into the net.`);
       else notes.push(`What the model saw: this batch was mixed in the hidden layer (point ${point})${weight === null ? "" : `, λ = ${weight.toFixed(2)}`}: its mixed points have no place in the plane. Step on for another batch.`);
     }
-    if (this.layers.jsd && frame.jsd) notes.push(`JSD between views: the strongest colour is ${((frame.jsdMax / 255) * Math.LN2).toFixed(3)} (largest possible ${Math.LN2.toFixed(3)}).`);
-    if (this.layers.seeds && frame.seeds && frame.seedsKey === frame.key) notes.push("Seeds: shaded where 12 nets that differ in the seed alone disagree.");
+    if (this.layers.jsd && frame.jsd) notes.push(`JSD between views: ${this.race ? "each picture has a scale of its own; for this scheme" : "the scale ends at its own largest value;"} the strongest colour stands for ${((frame.jsdMax / 255) * Math.LN2).toFixed(3)} of at most ${Math.LN2.toFixed(3)}.`);
+    if (this.layers.seeds && frame.seeds && frame.seedsKey === frame.key) notes.push(`Seeds: shaded where ${this.bandSeeds} nets that differ in the seed alone disagree.`);
     this.notes.textContent = notes.join(" ");
   }
 
@@ -618,7 +678,8 @@ class Explorer {
       msDraw: this.drawMs.toFixed(1), msStep: this.msPerStep.toFixed(2),
     });
     for (const [name, value] of Object.entries(this.params || {})) d[camel(name)] = value;
-    d.collapsed = this.lanes ? this.lanes.filter((l) => this.frames[l]?.metrics?.collapsed && this.frames[l].step > 0).join(" ") : "";
+    d.collapsed = (this.lanes || []).filter((l) => this.frames[l]?.oneClass && this.enough(this.frames[l])).join(" ");
+    d.measured = (this.lanes || []).filter((l) => this.frames[l]?.key === this.shownKey && this.own(l)).join(" ");
   }
 
   // ----- the page --------------------------------------------------------------------------------
@@ -633,11 +694,12 @@ class Explorer {
     this.playing = hello.state.playing;
     Object.assign(this, {
       points: hello.points, polygon: hello.polygon, band: hello.band, extent: hello.extent,
-      total: hello.total, stepsPerEpoch: hello.steps_per_epoch,
+      total: hello.total, stepsPerEpoch: hello.steps_per_epoch, enoughSteps: hello.enough_steps,
+      bandSeeds: hello.band_seeds,
     });
     this.step = hello.step || 0;
     this.target = this.playing ? this.total : this.step;
-    this.link = hello.link || "";
+    this.link = hello.link || {};
     this.readHash();
     this.layout(hello);
     this.dirty = true;
@@ -674,9 +736,10 @@ class Explorer {
     // Pictures
     const stage = h("div", { class: "nm-stage" });
     this.build = { stage: () => this.buildStage(stage) };
+    this.keys = { dash: key("dash", "previous"), pin: key("pin", "A") };
     const legend = h("div", { class: "nm-legend", "aria-hidden": "true" },
       key("circle", "class 0"), key("triangle", "class 1"), key("hollow", "test point"),
-      key("line", "boundary"), key("dash", "previous"), key("pin", "A"), key("band", "label noise"));
+      key("line", "boundary"), this.keys.dash, this.keys.pin, key("band", "label noise"));
 
     // Sliders
     const sliders = h("div", { class: "nm-sliders" });
@@ -711,7 +774,7 @@ class Explorer {
       h("label", {}, this.editClass[0], h("span", {}, "class 0")),
       h("label", {}, this.editClass[1], h("span", {}, "class 1")),
       h("label", {}, this.editTest, h("span", {}, "as test")),
-      button(null, "New data", "Draw another 500 points", () => this.regenerate()),
+      button(null, "New data", `Draw another ${this.points.length} points`, () => this.regenerate()),
       h("p", { class: "nm-help", id: id("edit-help") },
         "Click the picture to add a point (Shift: the other class); Alt- or Ctrl-click deletes the nearest. ",
         "Keys on the picture: arrows move a cursor, 0 or 1 adds, Delete removes, P reads the value."));
@@ -746,12 +809,12 @@ class Explorer {
     this.root.append(
       heading, this.alert,
       h("div", { class: "nm-body" },
-        h("div", { class: "nm-left" }, picker, stage, legend, this.notes, layers),
+        picker, this.live,
+        h("div", { class: "nm-left" }, stage, legend, this.notes, layers),
         h("div", { class: "nm-middle" }, sliders, transport, this.bar, edit, more),
         h("div", { class: "nm-measured" },
           h("div", {}, table, share, this.pinNote, this.copied),
-          Object.values(this.charts).map((c) => c.node))),
-      this.live);
+          Object.values(this.charts).map((c) => c.node))));
     if (hello.note) this.root.append(h("p", { class: "nm-foot" }, hello.note));
     // The classic notebook listens on the document; JupyterLab reads the attribute on the root.
     this.root.addEventListener("keydown", (event) => event.stopPropagation());
@@ -761,7 +824,7 @@ class Explorer {
   buildStage(stage) {
     const make = (lane, small) => {
       const canvas = h("canvas", { "data-lane": lane, role: "img", tabindex: small ? null : 0 });
-      const badge = h("span", { class: "nm-badge", hidden: true }, "collapsed: one class everywhere");
+      const badge = h("span", { class: "nm-badge", hidden: true });
       const box = h("div", { class: "nm-canvas" }, canvas, badge);
       const panel = { lane, canvas, badge };
       if (!small) { this.bindCanvas(canvas); panel.node = box; return panel; }
@@ -788,7 +851,7 @@ class Explorer {
       type: "range", id, "data-name": spec.name, "aria-describedby": `${id}-help`,
       min: values ? 0 : spec.min, max: values ? values.length - 1 : spec.max, step: values ? 1 : spec.step,
     });
-    const output = h("output", { for: id });
+    const output = h("output", { for: id, "aria-live": "off" }); // the slider says its value itself
     const put = (value) => {
       output.textContent = show(spec, value);
       input.setAttribute("aria-valuetext", `${show(spec, value)}${spec.unit ? ` ${spec.unit}` : ""}`);
@@ -907,9 +970,20 @@ class Explorer {
     return `#${Object.entries(keep).map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join("&")}`;
   }
 
+  /** Address of the page without a kernel, as far as it can be known from here, and what it is. */
+  page() {
+    if (this.atlas) {
+      const away = location.protocol === "file:" ? " to this file; it opens on this computer" : "";
+      return [location.href.split("#")[0], `Copied the link${away}.`];
+    }
+    const { file, download } = this.link;
+    if (file) return [file, "Copied a link to the page without a kernel: a file on the computer of the kernel, where it opens in any browser."];
+    return [download, "Copied the address where the page without a kernel can be downloaded; its settings stand behind the #."];
+  }
+
   copyLink() {
-    const base = this.atlas ? location.href.split("#")[0] : this.link;
-    this.copy(base + this.hash(), this.handMade ? "Copied the link; it cannot carry points set by hand." : "Copied the link.");
+    const [base, sentence] = this.page();
+    this.copy(base + this.hash(), this.handMade ? `${sentence} It cannot carry points set by hand.` : sentence);
   }
 
   async copy(text, sentence) {
@@ -917,7 +991,7 @@ class Explorer {
       await navigator.clipboard.writeText(text);
       this.copied.hidden = true;
     } catch { // no permission or not a secure page: show it to be copied by hand
-      sentence = "Press Ctrl+C to copy.";
+      sentence = `Press Ctrl+C to copy. ${sentence.replace("Copied", "It is")}`;
     }
     this.copied.value = text;
     this.copied.hidden = false;
@@ -928,7 +1002,9 @@ class Explorer {
   saveHash() {
     if (!this.atlas) return;
     clearTimeout(this.hashing);
-    this.hashing = setTimeout(() => history.replaceState(null, "", this.hash()), 200);
+    this.hashing = setTimeout(() => {
+      try { history.replaceState(null, "", this.hash()); } catch { /* a page in a sandbox keeps its address */ }
+    }, 200);
   }
 
   /** The page without a kernel restores its state from the link; values snap to the atlas. */

@@ -15,14 +15,14 @@ const THEMES = {
   light: {
     ramp: [[249, 217, 168], [252, 236, 212], [252, 252, 251], [208, 231, 246], [142, 198, 234]],
     ink: "#16191d", faint: "rgba(22,25,29,.34)", halo: "rgba(255,255,255,.85)",
-    ghost: "#5b6169", pin: "#a2266f", zero: "#b34a00", one: "#00568a", paper: "#ffffff",
+    ghost: "#5b6169", pin: "#a2266f", zero: "#853600", one: "#004e7d", paper: "#ffffff",
     truth: "rgba(22,25,29,.10)", truthLine: "rgba(22,25,29,.55)", hatch: "rgba(0,70,120,.30)",
     jsd: [126, 34, 120], seeds: "rgba(22,25,29,.30)", mixed: "#00704f",
   },
   dark: {
     ramp: [[74, 50, 24], [56, 44, 30], [28, 31, 36], [22, 58, 84], [18, 90, 140]],
     ink: "#f4f5f6", faint: "rgba(244,245,246,.34)", halo: "rgba(16,18,21,.8)",
-    ghost: "#b3bac3", pin: "#f0a3d0", zero: "#ffb347", one: "#7cc7f5", paper: "#15181c",
+    ghost: "#b3bac3", pin: "#f0a3d0", zero: "#ffc061", one: "#9ad6fb", paper: "#15181c",
     truth: "rgba(244,245,246,.12)", truthLine: "rgba(244,245,246,.55)",
     hatch: "rgba(150,210,255,.28)", jsd: [240, 140, 220], seeds: "rgba(244,245,246,.30)",
     mixed: "#4fd6a8",
