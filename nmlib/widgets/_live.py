@@ -62,20 +62,21 @@ class LiveExplorer(LedExplorer, anywidget.AnyWidget):
     # Two threads may set traits: a cell and the one that handles messages. Both hold the lock.
 
     def _receive(self, _widget: Any, content: Any, _buffers: list[Any]) -> None:
-        reply, buffers = self._session.answer(content)
-        if reply["kind"] == "hello":
-            reply["note"] = self._note
-        if reply["kind"] != "error" and reply.get("view"):
-            self._remember(str(reply["view"]))
-        self.send(reply, buffers)
+        # The reply leaves before anything that another thread changes after it.
+        with self.lock:
+            reply, buffers = self._session.answer(content)
+            if reply["kind"] == "hello":
+                reply["note"] = self._note
+            if reply["kind"] != "error" and reply.get("view"):
+                self._remember(str(reply["view"]))
+            self.send(reply, buffers)
 
     def _remember(self, view: str) -> None:
         """Keep the views that spoke last: a page that is loaded again never says goodbye."""
-        with self.lock:
-            self._views.pop(view, None)
-            self._views[view] = None
-            while len(self._views) > MOST_VIEWS:
-                del self._views[next(iter(self._views))]
+        self._views.pop(view, None)
+        self._views[view] = None
+        while len(self._views) > MOST_VIEWS:
+            del self._views[next(iter(self._views))]
 
     def _follow(self, params: dict[str, Any], state: dict[str, Any], view: str) -> None:
         """The browser has changed something: the traits follow, and so do its other views."""
