@@ -305,6 +305,12 @@ def test_problems_are_found(site, body, problem):
     assert problem in found
 
 
+def test_a_search_quotes_the_formula_and_not_its_latex():
+    source = r'<annotation encoding="application/x-tex">\sigma_{add}' + "\n</annotation>"
+    kept = "<math><semantics><msub><mi>σ</mi><mtext>add</mtext></msub></semantics></math>"
+    assert maths.without_source(kept.replace("</semantics>", f"{source}</semantics>")) == kept
+
+
 def test_formulas_keep_their_alphabets():
     assert maths.styled("N", "double-struck") == "ℕ"
     assert maths.styled("ab1", "bold") == "𝐚𝐛1"

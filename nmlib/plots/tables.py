@@ -179,7 +179,7 @@ class TableDisplay:
         left = [_is_left(c, [r[k] for r in self.rows]) for k, c in enumerate(self.columns)]
         heads = "".join(
             f'<th scope="col"{_classes("", to_left)}>'
-            f'<button type="button">{html.escape(c.name)}</button></th>'
+            f'<button type="button" title="Sort by this column">{html.escape(c.name)}</button></th>'
             for c, to_left in zip(self.columns, left, strict=True)
         )
         lines = []
@@ -237,8 +237,11 @@ _PAGE = """<div class="nm-table">
 .nm-table td.paper {{font-style: italic; border-bottom: 1px dashed #8a8a8a}}
 .nm-table td.ours {{font-weight: 700; border-bottom: 1px solid #2f8fca}}
 .nm-table td.best {{text-decoration: underline; text-decoration-thickness: 2px}}
-.nm-table th[aria-sort=ascending] button::after {{content: " ▲"}}
-.nm-table th[aria-sort=descending] button::after {{content: " ▼"}}
+.nm-table .sorts th button::after {{content: " ⇅"; font-size: .8em; font-weight: 400; opacity: .6}}
+.nm-table .sorts th button:hover {{text-decoration: underline}}
+.nm-table .sorts th[aria-sort] button::after {{opacity: 1}}
+.nm-table .sorts th[aria-sort=ascending] button::after {{content: " ▲"}}
+.nm-table .sorts th[aria-sort=descending] button::after {{content: " ▼"}}
 @media (max-width: 600px) {{
   .nm-table table {{font-size: .85em}}
   .nm-table td, .nm-table th {{padding: .2em .3em}}
@@ -252,6 +255,7 @@ _PAGE = """<div class="nm-table">
 <script>
 (() => {{
   const table = document.currentScript.previousElementSibling;
+  table.classList.add("sorts");  // where no script runs, nothing looks as if it could be sorted
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((th, k) => th.firstElementChild.addEventListener("click", () => {{
     const up = th.getAttribute("aria-sort") !== "ascending";

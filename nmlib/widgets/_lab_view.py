@@ -166,7 +166,9 @@ def table_html(
         f'<thead><tr><th scope="col">Parts</th>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>{order}"
         f'<ul class="nl-sources">{sources}</ul>'
-        "<p>A augmentations, M feature mixing, N noise, J JSD loss. ± is the standard error for "
+        "<p>A augmentations, M feature mixing, N noise, J JSD loss. On a strip the upright line is "
+        "a gain of zero and the bar behind the mark its ±. The tinted row is the one chosen, the "
+        "framed cell the one trained last. ± is the standard error for "
         "the choice of test images; another seed of the training moves a gain further.</p>"
     )
 

@@ -14,6 +14,7 @@ from nmlib.widgets._session import Session
 __all__ = ["LiveExplorer", "front_end"]
 
 STATIC = Path(__file__).parent / "static"
+MOST_VIEWS = 16
 PARTS = ("field.js", "charts.js", "transport.js", "explorer.js")
 
 
@@ -53,28 +54,36 @@ class LiveExplorer(LedExplorer, anywidget.AnyWidget):
         session = Session(lab, lane=lane, race=race, playing=playing, on_browser=self._follow)
         self._session = session
         self._note = note
-        self._views: set[str] = set()
+        self._views: dict[str, None] = {}
         super().__init__()
         self._begin()
         self.on_msg(self._receive)
 
     # Two threads may set traits: a cell and the one that handles messages. Both hold the lock.
 
-    def _receive(self, _widget: Any, content: dict[str, Any], _buffers: list[Any]) -> None:
-        view = str(content.get("view", ""))
-        if content.get("kind") == "hello":
-            self._views.add(view)
-        reply, buffers = self._session.answer(content)
-        if reply["kind"] == "hello":
-            reply["note"] = self._note
-        self.send(reply, buffers)
+    def _receive(self, _widget: Any, content: Any, _buffers: list[Any]) -> None:
+        # The reply leaves before anything that another thread changes after it.
+        with self.lock:
+            reply, buffers = self._session.answer(content)
+            if reply["kind"] == "hello":
+                reply["note"] = self._note
+            if reply["kind"] != "error" and reply.get("view"):
+                self._remember(str(reply["view"]))
+            self.send(reply, buffers)
+
+    def _remember(self, view: str) -> None:
+        """Keep the views that spoke last: a page that is loaded again never says goodbye."""
+        self._views.pop(view, None)
+        self._views[view] = None
+        while len(self._views) > MOST_VIEWS:
+            del self._views[next(iter(self._views))]
 
     def _follow(self, params: dict[str, Any], state: dict[str, Any], view: str) -> None:
         """The browser has changed something: the traits follow, and so do its other views."""
         self._take(params | state)
         if len(self._views) > 1:
             message = {"kind": "set", "rev": self._session.rev, "params": params, "state": state}
-            for other in self._views - {view}:
+            for other in [name for name in self._views if name != view]:
                 self.send({**message, "view": other})
 
     def _tell(self, message: dict[str, Any]) -> None:

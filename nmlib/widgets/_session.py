@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nmlib._checks import choice
 from nmlib.data.toy import POLYGON_VERTICES
 from nmlib.explorer import ENOUGH_STEPS, ToyLab
 from nmlib.widgets._controls import CONTROLS
+from nmlib.widgets._panel import Message, Reply, answered, between, whole
 
 __all__ = ["PROJECT", "Session", "page_link"]
 
@@ -31,8 +33,11 @@ MAP_SIZE = 50
 JSD_DRAWS = 16
 PAGE = "figures/explorer.html"
 ROOT = Path(__file__).resolve().parents[2]  # of a checkout
-
-Reply = tuple[dict[str, Any], list[bytes]]
+LAYERS = ("saw", "jsd", "seeds")
+# What a browser may ask for at most; Python may set more.
+LARGEST_PICTURE, MOST_POINTS = 512, 5_000
+_MOST = {"width": 4_096, "batch_size": 100_000}
+_LARGE, _STEPS = 1e9, 10**9
 
 
 def _plain(value: Any) -> Any:
@@ -95,6 +100,7 @@ class Session:
         self.on_browser = on_browser
         self._changed: dict[str, int] = {}
         self._names = (*(control.name for control in CONTROLS), "data_seed")
+        self._known = (*self._names, *self.state)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -126,29 +132,20 @@ class Session:
                 rows.append([round(float(a), 4), round(float(b), 4), int(label), test])
         return rows
 
-    def answer(self, request: Mapping[str, Any]) -> Reply:
+    def answer(self, request: object) -> Reply:
         """Answer one request; an error becomes a reply in the words of its message."""
-        head = {key: request[key] for key in ("id", "view", "gen") if key in request}
-        try:
-            with self.lock:
-                content, buffers = self._answer(request)
-        except Exception as error:  # whatever it is, the browser waits for a reply
-            known = isinstance(error, ValueError)
-            text = str(error) if known else f"{type(error).__name__}: {error}"
-            content, buffers = {"kind": "error", "message": text}, []
-        return {**content, **head, "rev": self.rev}, buffers
-
-    def _answer(self, request: Mapping[str, Any]) -> Reply:
-        kind = request.get("kind")
-        if kind == "hello":
-            return self._hello(), []
-        if kind == "tick":
-            return self._tick(request)
-        if kind == "ping":
-            return {"kind": "ping"}, []
-        if kind == "code":
-            return {"kind": "code", "code": self.lab.as_code(self.state["lane"])}, []
-        raise ValueError(f"unknown request kind {kind!r}; known are hello, tick, code, ping")
+        kinds: dict[str, Callable[[Message], Reply]] = {
+            "hello": lambda _: (self._hello(), []),
+            "tick": self._tick,
+            "ping": lambda _: ({"kind": "ping"}, []),
+            "code": lambda _: ({"kind": "code", "code": self.lab.as_code(self.state["lane"])}, []),
+        }
+        with self.lock:
+            reply = answered(
+                request, kinds, lambda text: {"kind": "error", "message": text}, only=True
+            )
+        assert reply is not None
+        return {**reply[0], "rev": self.rev}, reply[1]
 
     def _hello(self) -> dict[str, Any]:
         lab = self.lab
@@ -182,56 +179,88 @@ class Session:
         self.lab.regenerate(int(data_seed))
         return True
 
-    def _merge(self, request: Mapping[str, Any]) -> bool:
+    def _setting(self, name: str, value: Any) -> Any:
+        """Return a browser's value of a setting in the setting's own type; `Settings` has the rest.
+
+        Raises:
+            ValueError: If it is of another type, or so large that training would never end.
+        """
+        old = getattr(self.lab.settings, name)
+        if isinstance(old, str):
+            if not isinstance(value, str):
+                raise ValueError(f"{name} must be a name, got {value!r}")
+            return value
+        if isinstance(old, int):
+            return whole(name, value, 0, _MOST.get(name, 2**31 - 1))
+        return between(name, value, -_LARGE, _LARGE)
+
+    def _stateful(self, name: str, value: Any) -> Any:
+        """Return a browser's value of a part of the state.
+
+        Raises:
+            ValueError: For an unknown scheme, or a switch that is no bool.
+        """
+        if name == "lane":
+            choice("lane", value, self.lab.lanes)
+        elif not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false, got {value!r}")
+        return value
+
+    def _merge(self, request: Message) -> bool:
         """Take over what the browser has changed and has a right to; returns 'points changed'."""
-        seen, held = int(request.get("rev", 0)), set(request.get("held", ()))
+        seen, held = request.whole("rev", 0, 2**53), set(request.names("held", self._known))
         old = self.params
 
         def ours(name: str) -> bool:
             return self._changed.get(name, 0) > seen and name not in held
 
         params = {
-            name: type(old[name])(value)
-            for name, value in request.get("params", {}).items()
+            name: self._setting(name, value)
+            for name, value in request.table("params").items()
             if name in old and value is not None and not ours(name)
         }
         params = {name: value for name, value in params.items() if value != old[name]}
         state = {
-            name: value
-            for name, value in request.get("state", {}).items()
-            if name in self.state and self.state[name] != value and not ours(name)
+            name: self._stateful(name, value)
+            for name, value in request.table("state").items()
+            if name in self.state and value is not None and not ours(name)
         }
+        state = {name: value for name, value in state.items() if value != self.state[name]}
         points = self._set(params) if params else False
         self.state.update(state)
         if (params or state) and self.on_browser:
-            self.on_browser(params, state, str(request.get("view", "")))
+            self.on_browser(params, state, request.view)
         return points
 
-    def _tick(self, request: Mapping[str, Any]) -> Reply:
+    def _tick(self, request: Message) -> Reply:
         lab = self.lab
+        # All is read before anything is changed: what is refused leaves no half behind.
+        lanes = request.names("lanes", lab.lanes)
+        # A preview is measured only if that is asked for.
+        measure = request.names("measure", lab.lanes, () if "preview" in request else lanes)
+        layers = request.names("layers", LAYERS)
+        steps, size = request.whole("steps", 0, _STEPS), request.whole("size", 0, LARGEST_PICTURE)
+        ahead, shown = request.whole("preview", 0, _STEPS), request.whole("from", 0, _STEPS)
+        if "preview" in request and not lanes:
+            raise ValueError("a preview needs one scheme in lanes, got none")
+        rows = request.rows("points", 4, MOST_POINTS) if "points" in request else None
         new_points = self._merge(request)
-        if "points" in request:
-            rows = np.asarray(request["points"], dtype=np.float64).reshape(-1, 4)
-            lab.set_points(rows[:, :2], rows[:, 2].astype(np.int64), rows[:, 3].astype(bool))
-        elif request.get("restart"):
+        if rows is not None:
+            table = np.asarray(rows, dtype=np.float64).reshape(-1, 4)
+            lab.set_points(table[:, :2], table[:, 2].astype(np.int64), table[:, 3].astype(bool))
+        elif request.flag("restart"):
             lab.reset()
-        lanes: Sequence[str] = request.get("lanes", ())
-        unknown = [lane for lane in lanes if lane not in lab.lanes]
-        if unknown:
-            raise ValueError(f"unknown lane {unknown[0]!r}; lanes are {', '.join(lab.lanes)}")
         content: dict[str, Any] = {"kind": "frame", "total": lab.total_steps, "lanes": {}}
         if new_points:
             content["points"] = self.points()
-        steps, size = int(request.get("steps", 0)), int(request.get("size", 0))
         if "preview" in request:
-            step = min(int(request["preview"]) + steps, lab.total_steps)
-            return self._preview(content, lanes[0], step, size, request.get("measure", ()))
+            step = min(ahead + steps, lab.total_steps)
+            return self._preview(content, lanes[0], step, size, measure)
         start = time.perf_counter()
         trained = lab.step(steps) if steps > 0 else 0
         between = time.perf_counter()
         content |= {"step": lab.steps_done, "trained": trained}
-        measure = request.get("measure", lanes)
-        if lab.steps_done < int(request.get("from", 0)):
+        if lab.steps_done < shown:
             # Behind the preview that is on the screen: no picture, but the curves begin at 0.
             here = {lane: [[lab.steps_done, _plain(lab.metrics(lane))]] for lane in measure}
             content["past"], lanes = here, ()
@@ -242,7 +271,6 @@ class Session:
             names.append({"name": name, "lane": lane, "size": int(grid.shape[0])})
             buffers.append(np.ascontiguousarray(grid, dtype=np.uint8).tobytes())
 
-        layers = request.get("layers", ())
         for lane in lanes:
             content["lanes"][lane] = _plain(lab.metrics(lane)) if lane in measure else {}
             if size:
@@ -261,7 +289,7 @@ class Session:
         return content, buffers
 
     def _preview(
-        self, content: dict[str, Any], lane: str, step: int, size: int, measure: Sequence[str]
+        self, content: dict[str, Any], lane: str, step: int, size: int, measure: tuple[str, ...]
     ) -> Reply:
         """Answer with the picture of one scheme trained ahead of the others."""
         start = time.perf_counter()

@@ -21,7 +21,7 @@ from nmlib.reproduction.ablation_lab import LEVELS
 from nmlib.training import Budget
 from nmlib.widgets._lab_view import LETTERS, loss_svg, row_key, status_words, table_html
 from nmlib.widgets._mime import LiveWithStill, StillOnly
-from nmlib.widgets._panel import STATIC, script
+from nmlib.widgets._panel import STATIC, Message, Reply, answered, fitted, pong, script
 
 __all__ = ["AblationLabStill", "LabSession", "ablation_lab"]
 
@@ -52,6 +52,10 @@ CSS = "ablation_lab.css"
 
 def _css() -> str:
     return (Path(STATIC) / CSS).read_text(encoding="utf-8")
+
+
+def _refuse(text: str) -> dict[str, Any]:
+    return {"kind": "view", "error": text}
 
 
 class LabSession:
@@ -94,28 +98,40 @@ class LabSession:
         except ValueError as error:
             self._refused = str(error)
 
-    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer one question: settings in, everything that the page shows out."""
+    def answer(self, request: object) -> dict[str, Any] | None:
+        """Answer one question: settings in, everything that the page shows out.
+
+        None is the answer to a message that is not the lab's.
+        """
         with self._lock:
-            problem = ""
-            try:
-                self.settings = LabSettings(**request.get("settings", {}))
-            except (TypeError, ValueError) as error:
-                problem = str(error)
-            action = request.get("action")
-            if action == "train" and not problem:
-                self.train()
-            elif action == "stop":
-                self.lab.cancel()
-            reply = self.view(request.get("seen", {}))
-            if problem:
-                reply |= {"problem": problem, "code": "", "known": False}
-            return reply | {k: request[k] for k in ("view", "gen") if k in request}
+            reply = answered(request, {"ask": self._answer, "ping": pong}, _refuse)
+        return None if reply is None else reply[0]
+
+    def _answer(self, request: Message) -> Reply:
+        problem = ""
+        seen, settings = request.table("seen"), request.table("settings")
+        action = request.one_of("action", ("train", "stop"))
+        try:
+            self.settings = LabSettings(**settings)
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+        if action == "train" and not problem:
+            self.train()
+        elif action == "stop":
+            self.lab.cancel()
+        reply = self.view(seen)
+        if problem:
+            reply |= {"problem": problem, "code": "", "known": False}
+        return reply, []
 
     def view(self, seen: Mapping[str, Any]) -> dict[str, Any]:
         """Return what to show; table and curve only if they are not the ones `seen`."""
         settings, status, table = self.settings, self.lab.snapshot(), self.table()
         problem = settings.problem or (self._refused if not status.busy else "")
+        words = status_words(status, table)
+        trained = status.settings
+        if status.state == "done" and trained and trained.canonical != settings.canonical:
+            words = f"Trained last: {words}"
         reply: dict[str, Any] = {
             "kind": "view",
             "problem": problem,
@@ -129,7 +145,7 @@ class LabSession:
                 "busy": status.busy,
                 "job": status.job,
                 "share": round(status.share, 4),
-                "words": status_words(status, table),
+                "words": words,
             },
             "tableVersion": len(self.lab.results),
             "curveVersion": f"{status.job} {status.part} {len(status.losses)}",
@@ -269,9 +285,10 @@ def _live_class() -> Any:
             )
             self.on_msg(self._receive)
 
-        def _receive(self, _widget: Any, message: Any, _buffers: Any) -> None:
-            if message.get("kind") == "ask":
-                self.send(self._session.answer(message))
+        def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:
+            reply = self._session.answer(content)
+            if reply is not None:
+                self.send(reply)
 
     return LiveAblationLab
 
@@ -319,7 +336,11 @@ def _basic_class() -> Any:
             self._shown: dict[str, str] = {}
             row = ipywidgets.Layout(flex_flow="row wrap")
             controls = ipywidgets.VBox(
-                [*self._fields.values(), ipywidgets.HBox([self._train, self._stop]), self._clock]
+                [
+                    *fitted(*self._fields.values()),
+                    ipywidgets.HBox([self._train, self._stop]),
+                    self._clock,
+                ]
             )
             said = ipywidgets.VBox(
                 [self._words, self._curve],
@@ -340,10 +361,10 @@ def _basic_class() -> Any:
 
         def _refresh(self, action: str = "") -> None:
             values = {name: field.value for name, field in self._fields.items()}
-            request: dict[str, Any] = {"settings": values}
+            request: dict[str, Any] = {"kind": "ask", "settings": values}
             if action:
                 request["action"] = action
-            reply = self._session.answer(request)
+            reply = self._session.answer(request) or {}
             status = reply["status"]
             for control in SLIDERS:
                 self._fields[control["name"]].disabled = not values[control["needs"]]

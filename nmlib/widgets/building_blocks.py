@@ -27,7 +27,18 @@ from nmlib.plots.building_blocks.views import ViewsDisplay, operation_words
 from nmlib.rng import Rng
 from nmlib.views import AugMix, AugMixPlan
 from nmlib.widgets._mime import LiveWithStill, StillOnly
-from nmlib.widgets._panel import script
+from nmlib.widgets._panel import (
+    Message,
+    Reply,
+    answered,
+    between,
+    computing,
+    fitted,
+    framed,
+    pong,
+    script,
+    whole,
+)
 
 __all__ = ["BlocksStill", "Reading", "building_blocks", "steady_lam", "steady_plan"]
 
@@ -165,8 +176,9 @@ class Bench:
                 f"data must be an ImageData as nm.load returns it, got {type(data).__name__}"
             )
         self.data = data
-        self.defaults = {**DEFAULTS, "net": next(iter(self.models))}
         self.points = min(m.num_points for m in self.models.values())
+        point = min(DEFAULTS["point"], self.points - 1)
+        self.defaults = {**DEFAULTS, "point": point, "net": next(iter(self.models))}
 
     def checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return complete settings, or raise for an unknown name or a value out of range."""
@@ -180,14 +192,10 @@ class Bench:
         for control in CONTROLS:
             name, value = control["name"], full[control["name"]]
             top = min(control["max"], self.points - 1) if name == "point" else control["max"]
-            if not control["min"] <= value <= top:
-                raise ValueError(f"{name} must lie in [{control['min']}, {top}], got {value}")
-            full[name] = float(value) if control["digits"] else int(value)
+            number = between(name, value, control["min"], top)
+            full[name] = number if control["digits"] else int(number)
         for name in COUNTERS:
-            value = full[name]
-            if isinstance(value, bool) or int(value) != value or not 0 <= value < _STREAMS:
-                raise ValueError(f"{name} must be an integer 0 ... {_STREAMS - 1}, got {value}")
-            full[name] = int(value)
+            full[name] = whole(name, full[name], 0, _STREAMS - 1)
         return full
 
     def pair(self, number: int) -> Tensor:
@@ -265,7 +273,7 @@ def summary(reading: Reading) -> str:
     )
 
 
-def reply_to(reading: Reading) -> tuple[dict[str, Any], list[bytes]]:
+def reply_to(reading: Reading) -> Reply:
     """Return all that the front end draws: plain data, and the pictures as bytes.
 
     The buffers are the views (3, 2, H, W, 3) and the four states at the mix point: (4, h, w, 3)
@@ -302,6 +310,10 @@ def reply_to(reading: Reading) -> tuple[dict[str, Any], list[bytes]]:
         "coloured": coloured,
     }
     return content, [v.views.tobytes(), np.ascontiguousarray(states).tobytes()]
+
+
+def _refuse(text: str) -> dict[str, Any]:
+    return {"kind": "reading", "error": text}
 
 
 def picture(reading: Reading) -> bytes:
@@ -441,15 +453,19 @@ def _live_class() -> Any:
         def settings(self) -> dict[str, Any]:
             return {name: getattr(self, name) for name in self.bench.defaults}
 
-        def _answer(self, _widget: Any, message: Any, _buffers: Any) -> None:
-            if message.get("kind") != "read":
-                return
+        @traitlets.validate(*DEFAULTS, "net")
+        def _check(self, proposal: Any) -> Any:
+            name = proposal["trait"].name
+            return self.bench.checked({name: proposal["value"]})[name]
+
+        def _read(self, message: Message) -> Reply:
+            return reply_to(self.bench.read(message.table("params", needed=True)))
+
+        def _answer(self, _widget: Any, content: Any, _buffers: Any) -> None:
             with self._lock:
-                try:
-                    reply, buffers = reply_to(self.bench.read(message["params"]))
-                except (ValueError, TypeError) as error:
-                    reply, buffers = {"kind": "reading", "error": str(error)}, []
-            self.send(reply | {"gen": message.get("gen", 0)}, buffers)
+                reply = answered(content, {"read": self._read, "ping": pong}, _refuse)
+            if reply is not None:
+                self.send(*reply)
 
     return BuildingBlocks
 
@@ -464,7 +480,7 @@ def _basic(bench: Bench, settings: dict[str, Any]) -> Any:
     """Build the panel from core ipywidgets: controls above a picture."""
     import ipywidgets
 
-    image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%"))
+    image = framed(ipywidgets.Image(format="png"), 760)
     text = ipywidgets.HTML()
     wide = {"description_width": "84px"}
     controls: dict[str, Any] = {}
@@ -491,13 +507,14 @@ def _basic(bench: Bench, settings: dict[str, Any]) -> Any:
             return {name: control.value for name, control in controls.items()}
 
     rows = ipywidgets.Layout(flex_flow="row wrap")
-    panel = BasicBlocks([ipywidgets.Box(list(controls.values()), layout=rows), text, image])
+    panel = BasicBlocks([ipywidgets.Box(fitted(*controls.values()), layout=rows), text, image])
     panel.bench = bench
 
     def refresh(_change: Any = None) -> None:
-        reading = panel.reading
-        image.value = picture(reading)
-        text.value = f'<p role="status">{summary(reading)}</p>'
+        with computing(text, image):
+            reading = panel.reading
+            image.value = picture(reading)
+            text.value = f'<p role="status">{summary(reading)}</p>'
 
     for control in controls.values():
         control.observe(refresh, names="value")

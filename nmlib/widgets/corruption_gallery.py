@@ -19,6 +19,9 @@ from nmlib.plots.corruptions import (
     compare_strip,
     encode_jpeg,
 )
+from nmlib.widgets._mime import Bundle, LiveWithStill, widget_view
+from nmlib.widgets._panel import computing, fitted, framed
+from nmlib.widgets._transport import notebook_host
 
 __all__ = ["CorruptionGallery", "SequencePlayer"]
 
@@ -31,33 +34,39 @@ def _widgets() -> Any:
     return ipywidgets
 
 
+def _row(widgets: Any, *controls: Any) -> Any:
+    """Return controls side by side, one below the other where there is no room."""
+    return widgets.Box(fitted(*controls), layout=widgets.Layout(flex_flow="row wrap"))
+
+
 def _benchmark(image: Tensor) -> Literal["cifar", "imagenet"]:
     """Small images take CIFAR's parameters, larger ones ImageNet's."""
     return "cifar" if image.shape[0] <= 64 else "imagenet"
 
 
-class _Gallery:
-    """A widget with a picture and a sentence behind it."""
+class _Gallery(LiveWithStill):
+    """Controls around a picture and a sentence; without ipywidgets these two alone.
+
+    Attributes:
+        view: The widget that is shown; None without ipywidgets.
+    """
 
     view: Any = None
 
-    def still(self) -> tuple[str, bytes]:
+    def picture_and_words(self) -> tuple[str, bytes]:
+        """Return the current choice in words and as a JPEG."""
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        words, picture = self.still()
-        data: dict[str, Any] = {"text/plain": words, "image/jpeg": picture}
-        if self.view is not None:
-            if hasattr(self.view, "_repr_mimebundle_"):
-                view = self.view._repr_mimebundle_()
-                view = view[0] if isinstance(view, tuple) else view
-            else:  # ipywidgets 7
-                key = "application/vnd.jupyter.widget-view+json"
-                view = {
-                    key: {"version_major": 2, "version_minor": 0, "model_id": self.view.model_id}
-                }
-            data |= {k: v for k, v in view.items() if k != "text/plain"}
-        return data, {"image/jpeg": {"alt": words}}
+    def still(self) -> Bundle:
+        """Return picture and text for pages without a kernel, as MIME data and metadata."""
+        words, picture = self.picture_and_words()
+        return {"text/plain": words, "image/jpeg": picture}, {"image/jpeg": {"alt": words}}
+
+    def _live(self) -> Bundle:
+        # What a test stores is read without a kernel.
+        if self.view is None or notebook_host() == "nbval":
+            return {}, {}
+        return widget_view(self.view.model_id, getattr(self.view, "_repr_mimebundle_", None))
 
 
 class CorruptionGallery(_Gallery):
@@ -101,25 +110,24 @@ class CorruptionGallery(_Gallery):
         self.seed_control = widgets.BoundedIntText(
             value=seed, min=0, max=999_999, description="seed", style=wide
         )
-        words, picture = self.still()
-        self.picture = widgets.Image(value=picture, format="jpeg")
+        words, picture = self.picture_and_words()
+        self.picture = framed(widgets.Image(value=picture, format="jpeg"), 720, "50vh")
         self.words = widgets.HTML(value=words)
         controls = (
             self.image_control, self.name_control, self.severity_control, self.seed_control
         )  # fmt: skip
         for control in controls:
             control.observe(self._changed, names="value")
-        self.view = widgets.VBox([widgets.HBox(controls[:2]), widgets.HBox(controls[2:]),
-                                  self.picture, self.words])  # fmt: skip
+        self.view = widgets.VBox([_row(widgets, *controls), self.picture, self.words])
 
     def _changed(self, _: Any) -> None:
         self.choice = (
             self.image_control.value, self.name_control.value,
             self.severity_control.value, self.seed_control.value,
         )  # fmt: skip
-        words, picture = self.still()
-        self.picture.value = picture
-        self.words.value = words
+        with computing(self.words, self.picture):
+            words, picture = self.picture_and_words()
+            self.picture.value, self.words.value = picture, words
 
     def display(self) -> DifferenceDisplay:
         """Return the current choice as a figure."""
@@ -129,7 +137,7 @@ class CorruptionGallery(_Gallery):
             image, name, severity, benchmark=_benchmark(image), seed=seed, title=title
         )
 
-    def still(self) -> tuple[str, bytes]:
+    def picture_and_words(self) -> tuple[str, bytes]:
         """Return the current choice in words and as a JPEG."""
         shown = self.display()
         return shown.summary, encode_jpeg(compare_strip(shown.clean, shown.corrupted))
@@ -164,33 +172,37 @@ class SequencePlayer(_Gallery):
         self.play = widgets.Play(min=0, max=last, interval=120, description="play")
         self.frame_control = widgets.IntSlider(value=0, min=0, max=last, description="frame")
         widgets.jslink((self.play, "value"), (self.frame_control, "value"))
-        self.picture = widgets.Image(value=self._jpeg(0), format="jpeg")
+        self.picture = framed(widgets.Image(format="jpeg"), 480, "50vh")
+        self.words = widgets.HTML()
+        self._show()
         self.name_control.observe(self._renamed, names="value")
         self.frame_control.observe(self._stepped, names="value")
-        self.view = widgets.VBox(
-            [widgets.HBox([self.name_control, self.play, self.frame_control]), self.picture]
-        )
+        controls = _row(widgets, self.name_control, self.play, self.frame_control)
+        self.view = widgets.VBox([controls, self.picture, self.words])
 
     def _load(self, name: str) -> None:
         self.sequence = SequenceDisplay.from_image(
             self.image, name, benchmark=_benchmark(self.image), seed=self.seed, title=self.title
         )
 
-    def _jpeg(self, k: int) -> bytes:
-        return encode_jpeg(_enlarged(self.sequence.frames[k], 224))
+    def _show(self) -> None:
+        last = len(self.sequence.frames) - 1
+        self.picture.value = encode_jpeg(_enlarged(self.sequence.frames[self.frame], 448))
+        self.words.value = f"{self.name_control.value}, frame {self.frame} of {last}"
 
     def _renamed(self, change: Any) -> None:
-        self._load(change["new"])
-        last = len(self.sequence.frames) - 1
-        self.play.max = self.frame_control.max = last
-        self.frame = min(self.frame, last)
-        self.picture.value = self._jpeg(self.frame)
+        with computing(self.words, self.picture):
+            self._load(change["new"])
+            last = len(self.sequence.frames) - 1
+            self.play.max = self.frame_control.max = last
+            self.frame = min(self.frame, last)
+            self._show()
 
     def _stepped(self, change: Any) -> None:
         self.frame = min(change["new"], len(self.sequence.frames) - 1)
-        self.picture.value = self._jpeg(self.frame)
+        self._show()
 
-    def still(self) -> tuple[str, bytes]:
+    def picture_and_words(self) -> tuple[str, bytes]:
         """Return the sequence in words and a strip of its frames as a JPEG."""
         data, _ = self.sequence._repr_mimebundle_()
         return data["text/plain"], data["image/jpeg"]

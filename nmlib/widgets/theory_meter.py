@@ -8,7 +8,17 @@ from typing import Any
 
 from nmlib.theory import MeterReading, meter_reading
 from nmlib.widgets._mime import LiveWithStill, StillOnly
-from nmlib.widgets._panel import script
+from nmlib.widgets._panel import (
+    Message,
+    Reply,
+    answered,
+    between,
+    computing,
+    fitted,
+    framed,
+    pong,
+    script,
+)
 
 __all__ = ["MeterStill", "theory_meter"]
 
@@ -25,6 +35,29 @@ CONTROLS: tuple[dict[str, Any], ...] = tuple(
 DEFAULTS: dict[str, Any] = {
     "eps": 0.3, "alpha": 1.0, "sigma_add": 0.4, "sigma_mult": 0.2, "part": "nfm"
 }  # fmt: skip
+# What stands beside each term; the levels are part of its value.
+TERMS: dict[str, str] = {
+    "R1": "mixing, first order: how the loss changes along the way from a sample to its partners",
+    "R2": "mixing, second order, from the gradient of the network: large where it is steep",
+    "R3": "mixing, second order, from the curvature of the network",
+    "R2_add": "additive noise times the squared gradient: penalises steepness, never negative",
+    "R2_mult": "multiplicative noise times the gradient, scaled by the input: never negative",
+    "R3_add": "additive noise times the curvature of the network",
+    "R3_mult": "multiplicative noise times the curvature, scaled by the input",
+}
+_BY = {"mix": "mixing", "add": "additive noise", "mult": "multiplicative noise"}
+_PARTS = {
+    "grad": "the curvature of the network, weighted by the gradient of the divergence",
+    "diag": "each view moved by itself: a penalty on steepness where the views agree",
+    "cross": "two views moved together: takes away what they share; 0 for independent noise",
+}
+STABILITY_TERMS = {
+    "R1": "mixing, first order: how the divergence of the views changes along it"
+} | {
+    f"{by}_{part}": f"{_BY[by]}, second order: {words}"
+    for by in _BY
+    for part, words in _PARTS.items()
+}
 CURVE = tuple(k / 10 for k in range(11))
 
 
@@ -37,12 +70,8 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     if full["part"] not in ("nfm", "stability"):
         raise ValueError(f"part must be 'nfm' or 'stability', got {full['part']!r}")
     for control in CONTROLS:
-        value = full[control["name"]]
-        if not control["min"] <= value <= control["max"]:
-            raise ValueError(
-                f"{control['name']} must lie in [{control['min']}, {control['max']}], got {value}"
-            )
-        full[control["name"]] = float(value)
+        name = control["name"]
+        full[name] = between(name, full[name], control["min"], control["max"])
     return full
 
 
@@ -63,12 +92,21 @@ def reply_to(settings: dict[str, Any]) -> dict[str, Any]:
         "miss": min(reading.miss, 1e6),
         "parted": reading.parted,
         "terms": reading.terms,
+        "words": TERMS if settings["part"] == "nfm" else STABILITY_TERMS,
         "curve": {
             "eps": list(CURVE),
             "measured": [r.measured for r in curve],
             "expanded": [r.expanded for r in curve],
         },
     }
+
+
+def _read_reply(message: Message) -> Reply:
+    return reply_to(message.table("params", needed=True)), []
+
+
+def _refuse(text: str) -> dict[str, Any]:
+    return {"kind": "reading", "error": text}
 
 
 def summary(settings: dict[str, Any]) -> str:
@@ -178,15 +216,15 @@ def _live_class() -> Any:
             """The settings now."""
             return {name: getattr(self, name) for name in DEFAULTS}
 
-        def _answer(self, _widget: Any, message: Any, _buffers: Any) -> None:
-            if message.get("kind") != "read":
-                return
+        @traitlets.validate(*DEFAULTS)
+        def _check(self, proposal: Any) -> Any:
+            return _checked({proposal["trait"].name: proposal["value"]})[proposal["trait"].name]
+
+        def _answer(self, _widget: Any, content: Any, _buffers: Any) -> None:
             with self._lock:
-                try:
-                    reply = reply_to(message["params"])
-                except (ValueError, TypeError) as error:
-                    reply = {"kind": "reading", "error": str(error)}
-            self.send(reply | {"gen": message.get("gen", 0)})
+                reply = answered(content, {"read": _read_reply, "ping": pong}, _refuse)
+            if reply is not None:
+                self.send(reply[0])
 
     return TheoryMeter
 
@@ -195,7 +233,7 @@ def _basic(**settings: Any) -> Any:
     """Build the meter from core ipywidgets: sliders above a picture."""
     import ipywidgets
 
-    image = ipywidgets.Image(format="png")
+    image = framed(ipywidgets.Image(format="png"), 640)
     text = ipywidgets.HTML()
     sliders = {
         c["name"]: ipywidgets.FloatSlider(
@@ -214,11 +252,12 @@ def _basic(**settings: Any) -> Any:
             """The settings now."""
             return {k: s.value for k, s in sliders.items()} | {"part": part.value}
 
-    meter = BasicMeter([*sliders.values(), part, text, image])
+    meter = BasicMeter([*fitted(*sliders.values(), part), text, image])
 
     def refresh(_change: Any = None) -> None:
-        image.value = picture(meter.settings)
-        text.value = summary(meter.settings)
+        with computing(text, image):
+            image.value = picture(meter.settings)
+            text.value = summary(meter.settings)
 
     for control in (*sliders.values(), part):
         control.observe(refresh, names="value")

@@ -3,11 +3,13 @@
 import pytest
 from panel_page import panel_page
 
-from nmlib.widgets.theory_meter import CONTROLS, DEFAULTS, reply_to
+from nmlib.widgets._panel import answered
+from nmlib.widgets.theory_meter import CONTROLS, DEFAULTS, _read_reply, _refuse
 
 
 def answer(message):
-    return reply_to(message["params"]) | {"gen": message["gen"]}
+    reply, _ = answered(message, {"read": _read_reply}, _refuse)
+    return reply
 
 
 @pytest.fixture
@@ -69,3 +71,82 @@ def test_a_setting_from_python_moves_the_slider(page):
     settle(page)
     page.wait_for_selector(".nt-root[data-gen='2']", timeout=30_000)
     assert page.get_by_label("σ add, additive noise").input_value() == "0.8"
+
+
+# Answers wait until the test lets them go.
+HOLD = """() => {
+    const real = window.answer;
+    window.waiting = [];
+    window.answer = (text) => new Promise((done) => {
+        window.waiting.push(async () => done(await real(text)));
+    });
+}"""
+
+
+def shown(page):
+    return page.evaluate(
+        """() => {
+            const root = document.querySelector('.nt-root');
+            return {
+                state: root.dataset.answer, words: root.querySelector('.nt-verdict').textContent,
+                busy: root.querySelector('.nt-result').getAttribute('aria-busy'),
+                spoken: root.querySelector('[role=status]').textContent,
+            };
+        }"""
+    )
+
+
+def test_from_the_moment_a_choice_moves_nothing_old_looks_new(page):
+    old = shown(page)
+    assert (old["state"], old["busy"]) == ("ready", "false") and "They agree" in old["words"]
+    page.evaluate(HOLD)
+    page.get_by_label("ε, scale of everything").focus()
+    page.keyboard.press("End")
+    now = shown(page)
+    assert (now["state"], now["words"], now["busy"]) == ("computing", "Computing …", "true")
+    page.wait_for_function(
+        "() => Number(getComputedStyle(document.querySelector('.nt-result')).opacity) < 0.5"
+    )
+    # The answer to a choice that has moved on meanwhile is drawn, and not as if it were the last.
+    page.keyboard.press("Home")
+    page.evaluate("() => window.waiting.shift()()")
+    page.wait_for_function("() => window.waiting.length === 1")
+    assert shown(page)["words"] == "Computing …" and shown(page)["state"] == "computing"
+    page.evaluate("() => window.waiting.shift()()")
+    page.wait_for_function("() => document.querySelector('.nt-root').dataset.answer === 'ready'")
+    end = shown(page)
+    assert end["words"].startswith("✓ They agree") and end["words"] != old["words"]
+    assert end["spoken"] == end["words"]
+    assert page.locator("[role=status], [role=alert], [aria-live]").count() == 1
+
+
+def test_a_kernel_that_does_not_answer_is_said_to_be_busy_or_gone(page):
+    page.clock.install()
+    page.evaluate(HOLD)
+    page.get_by_label("ε, scale of everything").focus()
+    page.keyboard.press("End")
+    page.clock.fast_forward(5_000)
+    assert "the kernel answers after it" in shown(page)["words"]
+    page.clock.fast_forward(11_000)
+    assert shown(page)["state"] == "waiting" and "run this cell again" in shown(page)["words"]
+    # A late answer is welcome.
+    page.evaluate("() => window.waiting.shift()()")
+    page.wait_for_function("() => document.querySelector('.nt-root').dataset.answer === 'ready'")
+    assert "They part" in shown(page)["words"]
+
+
+def test_what_the_kernel_refuses_is_said_and_shows_no_numbers(page):
+    page.evaluate("() => { window.values.eps = 7; window.listeners['change'](); }")
+    page.wait_for_function("() => document.querySelector('.nt-root').dataset.answer === 'refused'")
+    assert "eps must lie in [0.0, 1.0], got 7" in shown(page)["words"]
+
+
+@pytest.mark.parametrize("part", ["nfm", "stability"])
+def test_every_term_is_explained_where_it_stands(page, part):
+    if part == "stability":
+        page.get_by_label("stability loss").check()
+        page.wait_for_selector("li[data-term=mix_cross]")
+    terms = page.locator("li[data-term]").all()
+    assert len(terms) >= 6
+    for term in terms:
+        assert len(term.locator("small").inner_text()) > 30

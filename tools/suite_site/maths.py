@@ -39,6 +39,15 @@ def styled(text: str, variant: str) -> str:
     )
 
 
+def without_source(element: str) -> str:
+    """Return a `<math>` element without its LaTeX: nothing draws it, but the search quotes it.
+
+    >>> without_source('<math><mi>x</mi><annotation encoding="tex">x</annotation></math>')
+    '<math><mi>x</mi></math>'
+    """
+    return re.sub(r"<annotation\b.*?</annotation>", "", element, flags=re.DOTALL)
+
+
 @cache
 def _katex() -> Any:
     import dukpy
@@ -72,7 +81,7 @@ def mathml(latex: str, display: bool = False) -> str:
     return re.sub(
         r'<(m\w+) mathvariant="([\w-]+)">([^<]*)<',
         lambda m: m[0] if m[2] not in _ALPHABETS else f"<{m[1]}>{styled(m[3], m[2])}<",
-        element[0],
+        without_source(element[0]),
     )
 
 

@@ -1,14 +1,13 @@
-// The ablation lab. Comes after panel.js in one module. The browser is the clock: one question in
-// flight; while something is being trained it asks again a moment later. Text and table are made
-// by the kernel.
+// The ablation lab. Comes after panel.js in one module. While something is being trained it asks
+// again a moment later. Text and table are made by the kernel.
 
-const PAUSE = 350, PATIENCE = 15000;
+const PAUSE = 350;
 
 function render({ model, el }) {
   const { switches, levels } = model.get("_controls");
   const settings = { ...model.get("_settings") };
   const uid = Math.random().toString(36).slice(2, 8);
-  const root = make("div", { class: "nt-root nl-root", role: "group", "aria-label": "Ablation lab" });
+  const root = makePanel("Ablation lab", "nl-root");
   const stopTheme = followTheme(root, el);
 
   const fieldset = make("fieldset", { class: "nt-controls" });
@@ -37,37 +36,36 @@ function render({ model, el }) {
   const train = make("button", { type: "button", class: "nl-train" }, "Train");
   const stop = make("button", { type: "button", class: "nl-stop" }, "Stop");
   stop.hidden = true;
-  train.addEventListener("click", () => { action = "train"; ask(); });
-  stop.addEventListener("click", () => { action = "stop"; ask(); });
+  train.addEventListener("click", () => { action = "train"; kernel.once(); });
+  stop.addEventListener("click", () => { action = "stop"; kernel.once(); });
   fieldset.append(
     make("div", { class: "nl-seed" }, make("label", { for: `nl-${uid}-seed` }, "seed"), seed),
     make("div", { class: "nl-buttons" }, train, stop));
 
-  const problem = make("p", { class: "nl-problem", role: "alert" });
+  const problem = make("p", { class: "nl-problem" });
   problem.hidden = true;
-  // Only what changes rarely is spoken; the running numbers are read off the bar.
   const say = make("p", { class: "nl-say" });
-  const spoken = make("p", { class: "nl-sr", role: "status" });
   const bar = make("progress", { max: 1, value: 0, "aria-label": "Training and measuring" });
   const curve = make("div");
-  const code = make("pre", { tabindex: 0 });
-  const note = make("p", { class: "nt-note" });
+  const code = make("pre", { class: "nt-result", tabindex: 0 });
+  const note = make("p", { class: "nt-note nt-result" });
   const placed = make("div", { class: "nl-placed" });
   placed.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-settings]");
     if (!button) return;
-    Object.assign(settings, JSON.parse(button.dataset.settings));
+    for (const [name, value] of Object.entries(JSON.parse(button.dataset.settings))) {
+      if (Object.hasOwn(settings, name)) settings[name] = value;
+    }
     show();
     changed();
   });
   root.append(make("div", { class: "nt-title" }, "Ablation lab"),
-    make("div", { class: "nt-body" }, fieldset, make("div", {}, problem, say, spoken, bar, curve, note,
+    make("div", { class: "nt-body" }, fieldset, make("div", {}, problem, say, bar, curve, note,
       make("details", { class: "nl-code" }, make("summary", {}, "The same in Python"), code))), placed);
   el.append(root);
 
-  let gen = 0, action = null, inflight = false, dirty = false, timer = 0, lost = 0, closed = false;
+  let action = null, key = "", fresh = "", saidState = "";
   const seen = { table: -1, curve: "" };
-  let key = "", fresh = "", saidState = "";
 
   function show() {
     for (const s of switches) boxes[s.name].checked = settings[s.name];
@@ -80,23 +78,19 @@ function render({ model, el }) {
       row.querySelector("input").disabled = off;
     }
   }
-  function changed() { gen++; idle(); ask(); }
-
+  // Marks, code and button of the choice before go at once; the training goes on as it is.
+  function changed() {
+    idle();
+    key = "";
+    mark();
+    train.textContent = "Train";
+    kernel.changed();
+  }
   function ask() {
-    clearTimeout(timer);
-    if (closed) return;
-    if (inflight) { dirty = true; return; }
-    inflight = true; dirty = false;
-    const message = { kind: "ask", view: uid, gen, settings: { ...settings }, seen: { ...seen } };
+    const message = { kind: "ask", settings: { ...settings }, seen: { ...seen } };
     if (action) message.action = action;
     action = null;
-    model.send(message);
-    clearTimeout(lost);
-    lost = setTimeout(() => {
-      inflight = false;
-      say.textContent = "No answer from the kernel. It is busy, or it was restarted: run the cell again.";
-      timer = setTimeout(ask, PATIENCE);
-    }, PATIENCE);
+    return message;
   }
 
   function mark() {
@@ -106,17 +100,16 @@ function render({ model, el }) {
     }
   }
 
-  const listen = (reply) => {
-    if (reply.kind !== "view" || reply.view !== uid) return;
-    clearTimeout(lost);
-    inflight = false;
+  function draw(reply, _, current) {
     const { status } = reply;
-    if (reply.gen === gen) {
+    if (current) {
       problem.hidden = !reply.problem;
-      if (problem.textContent !== reply.problem) problem.textContent = reply.problem;
+      problem.textContent = reply.problem;
       note.textContent = reply.note;
       code.textContent = reply.code;
       key = reply.key;
+      train.disabled = Boolean(reply.problem);
+      train.textContent = reply.known ? "Trained: show it" : "Train";
     }
     if (reply.table !== undefined) {
       const focused = placed.contains(document.activeElement) ? document.activeElement.closest("tr")?.dataset.key : null;
@@ -128,23 +121,24 @@ function render({ model, el }) {
     fresh = reply.fresh;
     mark();
     say.textContent = status.words;
-    if (saidState !== `${status.job} ${status.state}`) { spoken.textContent = status.words; saidState = `${status.job} ${status.state}`; }
     bar.value = status.share;
     bar.style.visibility = status.busy ? "visible" : "hidden";
     const had = document.activeElement === train || document.activeElement === stop;
     train.hidden = status.busy; stop.hidden = !status.busy;
     if (had) (status.busy ? stop : train).focus();
-    train.disabled = Boolean(reply.problem);
-    train.textContent = reply.known ? "Trained: show it" : "Train";
     Object.assign(root.dataset, { gen: reply.gen, state: status.state, job: status.job, trained: reply.tableVersion, key, fresh });
-    if (dirty || action) ask();
-    else if (status.busy) timer = setTimeout(ask, PAUSE);
-  };
-  model.on("msg:custom", listen);
+    // Only what changes rarely is spoken; the running numbers are read off the bar.
+    const sentence = reply.problem || `${status.job} ${status.state}`;
+    if (saidState === sentence) return "";
+    saidState = sentence;
+    return reply.problem || status.words;
+  }
+  const kernel = converse(model, { root, kind: "view", draw, ask, say: (text) => { say.textContent = text; },
+    pause: (reply) => (reply.status?.busy ? PAUSE : 0) });
   show();
   idle();
-  ask();
-  return () => { closed = true; clearTimeout(timer); clearTimeout(lost); stopTheme(); model.off("msg:custom", listen); };
+  kernel.changed();
+  return () => { stopTheme(); kernel.stop(); };
 }
 
 const initialize = () => addStyle("nt-panel-style", PANEL_STYLE);

@@ -38,7 +38,6 @@ const STYLE = `
 .nb-chains ul { margin: 0; padding-left: 16px; }
 .nb-density { fill: none; stroke: var(--nt-ink); stroke-width: 1.6; }
 .nb-lam { stroke: var(--nt-accent); stroke-width: 2.4; }
-.nb-hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 @container nt (max-width: 560px) {
   .nb-states { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .nb-views { grid-template-columns: repeat(3, minmax(0, 1fr)); }
@@ -58,14 +57,6 @@ const MAP_COLOURS = Array.from({ length: 256 }, (_, k) => {
   const part = k < 128 ? 1 - k / 128 : (k - 128) / 127;
   return zero.map((z, c) => Math.trunc(z + (ends[c] - z) * part));
 });
-
-const tag = (name, attributes, ...children) => {
-  const svg = ["svg", "path", "line", "rect"].includes(name);
-  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-  for (const [k, v] of Object.entries(attributes ?? {})) if (v !== null) node.setAttribute(k, v);
-  node.append(...children);
-  return node;
-};
 
 function paintPixels(canvas, bytes, height, width) {
   canvas.width = width; canvas.height = height;
@@ -95,58 +86,58 @@ function paintMaps(canvas, bytes, count, height, width) {
 }
 
 function picture(alt) {
-  const canvas = tag("canvas", { role: "img", "aria-label": alt, width: 32, height: 32 });
-  const caption = tag("figcaption", {}, alt);
-  return { canvas, caption, node: tag("figure", {}, canvas, caption) };
+  const canvas = make("canvas", { role: "img", "aria-label": alt, width: 32, height: 32 });
+  const caption = make("figcaption", {}, alt);
+  return { canvas, caption, node: make("figure", {}, canvas, caption) };
 }
 
 // Ten small bars; the name of the highest stands below.
 function probabilityBars(p, view) {
   const w = 100 / p.length;
-  return tag("svg", { viewBox: "0 0 100 56", preserveAspectRatio: "none", role: "img", "aria-label": `${VIEW_NAMES[view]}: probabilities` },
-    tag("line", { class: "nt-axis", x1: 0, x2: 100, y1: 55.5, y2: 55.5 }),
-    ...p.map((v, k) => tag("rect", { x: k * w + 0.12 * w, width: 0.76 * w, y: 55 - 54 * v, height: Math.max(54 * v, 0.4), fill: `var(--nb-${"abc"[view]})` })));
+  return make("svg", { viewBox: "0 0 100 56", preserveAspectRatio: "none", role: "img", "aria-label": `${VIEW_NAMES[view]}: probabilities` },
+    make("line", { class: "nt-axis", x1: 0, x2: 100, y1: 55.5, y2: 55.5 }),
+    ...p.map((v, k) => make("rect", { x: k * w + 0.12 * w, width: 0.76 * w, y: 55 - 54 * v, height: Math.max(54 * v, 0.4), fill: `var(--nb-${"abc"[view]})` })));
 }
 
 function render({ model, el }) {
   const controls = model.get("_controls"), nets = model.get("_nets");
   const names = [...controls.map((c) => c.name), "law", "net", "draw", "pair", "seed"];
   const params = Object.fromEntries(names.map((n) => [n, model.get(n)]));
-  const root = tag("div", { class: "nt-root nb-root", role: "group", "aria-label": "Building blocks" });
+  const root = makePanel("Building blocks", "nb-root");
   const uid = Math.random().toString(36).slice(2, 8);
   const stopTheme = followTheme(root, el);
   const save = (name) => { model.set(name, params[name]); model.save_changes(); };
   const update = (name, value, keep = true) => { params[name] = value; if (keep) save(name); kernel.changed(); };
-  const setters = {};
+  const setters = Object.create(null);
 
   // -- controls
-  const fieldset = tag("fieldset", { class: "nt-controls" });
+  const fieldset = make("fieldset", { class: "nt-controls" });
   const words = (c, v) => (c.name === "depth" && v === 0 ? "1–3, random" : v.toFixed(c.digits));
-  const select = tag("select", { id: `nb-${uid}-net` }, ...nets.map((n) => tag("option", { value: n }, n)));
+  const select = make("select", { id: `nb-${uid}-net` }, ...nets.map((n) => make("option", { value: n }, n)));
   select.value = params.net;
   select.addEventListener("change", () => update("net", select.value));
   setters.net = (v) => { select.value = v; };
-  fieldset.append(tag("label", { class: "nb-group", for: `nb-${uid}-net` }, "Network"), select);
+  fieldset.append(make("label", { class: "nb-group", for: `nb-${uid}-net` }, "Network"), select);
   const button = (text, name) => {
-    const node = tag("button", { type: "button", "data-counter": name }, text);
+    const node = make("button", { type: "button", "data-counter": name }, text);
     node.addEventListener("click", () => update(name, params[name] + 1));
     return node;
   };
   const extras = {
-    mixing: tag("div", { class: "nb-buttons" }, button("another pair", "pair"), button("new λ", "draw")),
-    noise: tag("div", { class: "nt-choice", role: "radiogroup", "aria-label": "Noise law" }),
-    views: tag("div", { class: "nb-buttons" }, button("new draws of everything", "seed")),
+    mixing: make("div", { class: "nb-buttons" }, button("another pair", "pair"), button("new λ", "draw")),
+    noise: make("div", { class: "nt-choice", role: "radiogroup", "aria-label": "Noise law" }),
+    views: make("div", { class: "nb-buttons" }, button("new draws of everything", "seed")),
   };
   const radios = {};
   for (const law of ["paper", "released"]) {
-    radios[law] = tag("input", { type: "radio", name: `nb-${uid}-law`, value: law });
+    radios[law] = make("input", { type: "radio", name: `nb-${uid}-law`, value: law });
     radios[law].checked = params.law === law;
     radios[law].addEventListener("change", () => update("law", law));
-    extras.noise.append(tag("label", {}, radios[law], ` ${law} law`));
+    extras.noise.append(make("label", {}, radios[law], ` ${law} law`));
   }
-  setters.law = (v) => { radios[v].checked = true; };
+  setters.law = (v) => { for (const [name, radio] of Object.entries(radios)) radio.checked = name === v; };
   for (const [group, title] of Object.entries(GROUPS)) {
-    fieldset.append(tag("p", { class: "nb-group" }, title));
+    fieldset.append(make("p", { class: "nb-group" }, title));
     if (group === "mixing") fieldset.append(extras[group]);
     for (const c of controls.filter((c) => c.group === group)) {
       const slider = makeSlider(uid, c, params[c.name], words, (v) => update(c.name, v, false), () => save(c.name));
@@ -158,39 +149,48 @@ function render({ model, el }) {
 
   // -- stage
   const first = picture("sample"), second = picture("partner");
-  const share = tag("div", { class: "nb-share", "aria-hidden": "true" }, tag("i"), tag("i"));
-  const labelWords = tag("div", {}), lamWords = tag("div", { class: "nt-note", style: "margin:0" });
-  const density = tag("svg", { viewBox: "0 0 132 52", role: "img", "aria-label": "density of lambda" });
-  const pairRow = tag("div", { class: "nb-pair" }, first.node, second.node,
-    tag("div", { class: "nb-label" },
-      tag("div", {}, tag("div", { class: "nt-note", style: "margin:0 0 2px" }, "mixed label"), share, labelWords),
-      tag("div", {}, density, lamWords)));
-  const stateHead = tag("p", { class: "nb-head" });
+  const share = make("div", { class: "nb-share", "aria-hidden": "true" }, make("i"), make("i"));
+  const labelWords = make("div", {}), lamWords = make("div", { class: "nt-note", style: "margin:0" });
+  const density = make("svg", { viewBox: "0 0 132 52", role: "img", "aria-label": "density of lambda" });
+  const pairRow = make("div", { class: "nb-pair" }, first.node, second.node,
+    make("div", { class: "nb-label" },
+      make("div", {}, make("div", { class: "nt-note", style: "margin:0 0 2px" }, "mixed label"), share, labelWords),
+      make("div", {}, density, lamWords)));
+  const stateHead = make("p", { class: "nb-head" });
   const states = ["sample", "partner", "mixture", "mixture with noise"].map(picture);
-  const stateRow = tag("div", { class: "nb-states" }, ...states.map((s) => s.node));
-  const viewHead = tag("p", { class: "nb-head" }, "Three views ",
-    tag("span", {}, "what the network says to each, and how far the answers are apart"));
-  const viewGrid = tag("div", { class: "nb-views" });
-  const chainHead = tag("p", { class: "nb-head" });
-  const chains = tag("div", { class: "nb-chains" });
-  const loss = tag("p", { class: "nb-loss", role: "status", "aria-live": "polite" }, "Computing ...");
-  root.append(tag("p", { class: "nt-title" }, "Building blocks of NoisyMix"),
-    tag("div", { class: "nt-body" }, fieldset,
-      tag("div", {}, pairRow, stateHead, stateRow, viewHead, viewGrid, chainHead, chains, loss)));
+  const stateRow = make("div", { class: "nb-states" }, ...states.map((s) => s.node));
+  const viewHead = make("p", { class: "nb-head" }, "Three views ",
+    make("span", {}, "what the network says to each, and how far the answers are apart"));
+  const viewGrid = make("div", { class: "nb-views" });
+  const chainHead = make("p", { class: "nb-head" });
+  const chains = make("div", { class: "nb-chains" });
+  const loss = make("p", { class: "nb-loss" });
+  const bar = (fill) => make("rect", { x: 3, y: 2, width: 20, height: 8, fill });
+  const hatched = (colour) => make("g", {}, make("rect", { x: 3, y: 2, width: 20, height: 8, fill: "none", stroke: colour }),
+    ...[6, 11, 16, 21].map((x) => make("line", { x1: x - 3, x2: x + 3, y1: 10, y2: 2, stroke: colour, "stroke-width": 1.6 })));
+  const legend = makeLegend([
+    [[bar("var(--nb-a)")], "share of the sample"], [[hatched("var(--nb-b)")], "share of the partner"],
+    [[make("path", { class: "nb-density", d: "M2,10C8,2 18,2 24,10" }), make("line", { class: "nb-lam", x1: 10, x2: 10, y1: 1, y2: 11 })], "law of λ, and the λ drawn"],
+    [[make("rect", { x: 1, y: 4, width: 6, height: 7, fill: "var(--nb-a)" }), make("rect", { x: 10, y: 1, width: 6, height: 10, fill: "var(--nb-b)" }), make("rect", { x: 19, y: 6, width: 6, height: 5, fill: "var(--nb-c)" })], "probability of each class: clean, view 1, view 2"],
+    [[bar("var(--nt-accent)")], "divergence of the views as they are"], [[hatched("var(--nt-accent)")], "the same after mixing and noise"],
+  ]);
+  root.append(make("p", { class: "nt-title" }, "Building blocks of NoisyMix"),
+    make("div", { class: "nt-body" }, fieldset,
+      make("div", {}, make("div", { class: "nt-result" }, pairRow, stateHead, stateRow, viewHead, viewGrid, chainHead, chains), loss, legend)));
   el.append(root);
 
   const tiles = [0, 1].map(() => VIEW_NAMES.map(picture));
-  const meters = [0, 1].map(() => tag("div", { class: "nb-jsd" }));
+  const meters = [0, 1].map(() => make("div", { class: "nb-jsd" }));
   const bars = tiles.map((row) => row.map((t) => {
-    const holder = tag("div", {});
+    const holder = make("div", {});
     t.node.className = "nb-tile";
     t.node.insertBefore(holder, t.caption);
     return holder;
   }));
   for (const b of [0, 1]) viewGrid.append(...tiles[b].map((t) => t.node), meters[b]);
 
-  const kernel = askOneAtATime(model, params, draw, "No answer from the kernel: run the cell again.",
-    (text) => { loss.textContent = text; });
+  const kernel = converse(model, { root, kind: "reading", draw, ask: () => ({ kind: "read", params: { ...params } }),
+    say: (text) => { loss.textContent = text; } });
   const follow = () => {
     let moved = false;
     for (const n of names) if (model.get(n) !== params[n]) { params[n] = model.get(n); setters[n]?.(params[n]); moved = true; }
@@ -205,9 +205,9 @@ function render({ model, el }) {
     lamWords.textContent = `λ = ${own.toFixed(2)} from Beta(${params.alpha.toFixed(1)}, ${params.alpha.toFixed(1)})`;
     const X = (k) => 2 + (128 * k) / (r.density.length - 1), Y = (v) => 50 - 11.5 * v;
     density.replaceChildren(
-      tag("line", { class: "nt-axis", x1: 2, x2: 130, y1: 50, y2: 50 }),
-      tag("line", { class: "nb-lam", x1: 2 + 128 * own, x2: 2 + 128 * own, y1: 6, y2: 50 }),
-      tag("path", { class: "nb-density", d: r.density.map((v, k) => `${k ? "L" : "M"}${X(k).toFixed(1)},${Y(v).toFixed(1)}`).join("") }));
+      make("line", { class: "nt-axis", x1: 2, x2: 130, y1: 50, y2: 50 }),
+      make("line", { class: "nb-lam", x1: 2 + 128 * own, x2: 2 + 128 * own, y1: 6, y2: 50 }),
+      make("path", { class: "nb-density", d: r.density.map((v, k) => `${k ? "L" : "M"}${X(k).toFixed(1)},${Y(v).toFixed(1)}`).join("") }));
   }
 
   function draw(r, buffers) {
@@ -226,7 +226,7 @@ function render({ model, el }) {
       if (r.coloured) paintMaps(s.canvas, part, shape[1], shape[2], shape[3]);
       else paintPixels(s.canvas, part, shape[1], shape[2]);
     });
-    stateHead.replaceChildren(`At mix point ${r.point} `, tag("span", {}, r.coloured
+    stateHead.replaceChildren(`At mix point ${r.point} `, make("span", {}, r.coloured
       ? `${shape[1]} of ${r.total_channels} feature maps of ${shape[2]} × ${shape[3]}; blue below zero, white zero, vermilion above`
       : "the normalised images; noise is cut off at black and white"));
     for (const b of [0, 1]) {
@@ -237,17 +237,18 @@ function render({ model, el }) {
         t.caption.textContent = `${VIEW_NAMES[v]}: ${r.classes[best]} ${p[best].toFixed(2)}`;
         t.canvas.setAttribute("aria-label", `${r.names[b]}, ${VIEW_NAMES[v]}`);
       });
-      const meter = (value, text, cls) => [tag("span", {}, text, tag("b", {}, value.toFixed(3))),
-        tag("div", { class: `nb-meter ${cls}`, "aria-hidden": "true" }, tag("i", { style: `width:${(100 * value) / r.top}%` }))];
+      const meter = (value, text, cls) => [make("span", {}, text, make("b", {}, value.toFixed(3))),
+        make("div", { class: `nb-meter ${cls}`, "aria-hidden": "true" }, make("i", { style: `width:${(100 * value) / r.top}%` }))];
       meters[b].replaceChildren(...meter(r.jsd[b], "JSD of the views ", ""), ...meter(r.step_jsd[b], "mixed, with noise ", "nb-step"));
     }
-    chainHead.replaceChildren("Chains ", tag("span", {}, `behind the two augmented views of the ${r.names[0]}, with their weights`));
-    chains.replaceChildren(...r.chains.map((lines, v) => tag("div", {},
+    chainHead.replaceChildren("Chains ", make("span", {}, `behind the two augmented views of the ${r.names[0]}, with their weights`));
+    chains.replaceChildren(...r.chains.map((lines, v) => make("div", {},
       `view ${v + 1}: ${(1 - r.mix[v]).toFixed(2)} image + ${r.mix[v].toFixed(2)} chains`,
-      tag("ul", {}, ...lines.map((line) => tag("li", {}, line))))));
+      make("ul", {}, ...lines.map((line) => make("li", {}, line))))));
     loss.textContent = `One step on this pair: cross-entropy ${r.ce.toFixed(2)} + ${r.stability} × JSD ${r.mean_jsd.toFixed(3)} = ${r.total.toFixed(2)}`;
     root.setAttribute("aria-description", r.words);
     Object.assign(root.dataset, { gen: r.gen, point: r.point, lam: r.lam, jsd: r.jsd[0], stepJsd: r.step_jsd[0], net: params.net });
+    return loss.textContent;
   }
 
   kernel.changed();

@@ -1021,7 +1021,7 @@ class Explorer {
         const value = spec.values[nearest(spec.values, Number(text))];
         if (value !== Number(text)) snapped.push(`${spec.symbol} = ${text} to ${value}`);
         this.params[name] = value;
-      } else if (name in this.params && String(this.params[name]) !== text) {
+      } else if (Object.hasOwn(this.params, name) && String(this.params[name]) !== text) {
         snapped.push(`${name} = ${text} to ${this.params[name]}`);
       }
     }

@@ -11,7 +11,14 @@ const STYLE = `
 .nt-dot { fill: var(--nt-bg); stroke: var(--nt-ink); stroke-width: 2; }
 .nt-square { fill: var(--nt-accent); }
 .nt-parted .nt-square { fill: var(--nt-amber); }
-.nt-terms { display: grid; grid-template-columns: auto 1fr auto; gap: 2px 8px; margin: 8px 0 0; font-size: 12px; align-items: center; }
+.nt-root:not([data-answer="ready"]) .nt-verdict { color: var(--nt-soft); background: transparent; border-color: var(--nt-line); border-style: solid; }
+.nt-terms { margin: 10px 0 0; }
+.nt-terms summary { font-size: 12px; font-weight: 650; cursor: pointer; }
+.nt-terms p { margin: 4px 0; font-size: 11.5px; color: var(--nt-soft); }
+.nt-terms ul { margin: 0; padding: 0; list-style: none; }
+.nt-terms li { display: grid; grid-template-columns: 5.5em minmax(0, 1fr) 5em; gap: 0 8px; align-items: center; font-size: 12px; padding: 2px 0; }
+.nt-terms li small { grid-column: 1 / -1; font-size: 11.5px; line-height: 1.3; color: var(--nt-soft); }
+.nt-terms li span:last-of-type { text-align: right; }
 .nt-bar { position: relative; height: 9px; background: linear-gradient(to right, transparent calc(50% - .5px), var(--nt-soft) 0 calc(50% + .5px), transparent 0); }
 .nt-bar i { position: absolute; top: 0; bottom: 0; background: var(--nt-accent); }
 .nt-bar i.nt-minus { background: repeating-linear-gradient(45deg, var(--nt-soft) 0 2px, transparent 2px 4px); border: 1px solid var(--nt-soft); }
@@ -21,7 +28,7 @@ const say = (x) => (Math.abs(x) >= 0.001 || x === 0 ? x.toFixed(4) : x.toExponen
 
 function render({ model, el }) {
   const controls = model.get("_controls");
-  const root = make("div", { class: "nt-root", role: "group", "aria-label": "Theory meter" });
+  const root = makePanel("Theory meter");
   const uid = Math.random().toString(36).slice(2, 8);
   const stopTheme = followTheme(root, el);
 
@@ -45,22 +52,30 @@ function render({ model, el }) {
   }
   fieldset.append(choice);
 
-  const verdict = make("p", { class: "nt-verdict", role: "status", "aria-live": "polite" }, "Measuring ...");
+  const verdict = make("p", { class: "nt-verdict" });
   const plot = make("svg", { viewBox: "0 0 440 210", role: "img" });
-  const terms = make("div", { class: "nt-terms" });
+  const line = (cls) => make("line", { class: cls, x1: 1, x2: 25, y1: 6, y2: 6 });
+  const legend = makeLegend([
+    [[line("nt-measured")], "measured loss: every pair and all noise summed, no sampling"],
+    [[line("nt-expanded")], "second-order expansion"],
+    [[make("circle", { class: "nt-dot", cx: 7, cy: 6, r: 4 }), make("rect", { class: "nt-square", x: 16, y: 2, width: 8, height: 8 })], "both at the chosen ε"],
+  ]);
+  const list = make("ul");
+  const terms = make("details", { class: "nt-terms", open: "" },
+    make("summary", {}, "Terms of the expansion at this ε"),
+    make("p", {}, "Plain bars to the right raise the loss, hatched ones to the left lower it; the longest fills its half."), list);
   const note = make("p", { class: "nt-note" },
-    "Solid: measured loss, every pair and all noise summed, no sampling. Dashed: second-order expansion. " +
-    "Amber and a dashed frame: they part by more than 10 % of the change of the loss.");
+    "Amber and a dashed frame: measured loss and expansion part by more than 10 % of the change that mixing and noise make.");
   root.append(make("p", { class: "nt-title" }, "Theory meter"), make("div", { class: "nt-body" }, fieldset,
-    make("div", {}, verdict, plot, terms)), note);
+    make("div", {}, verdict, make("div", { class: "nt-result" }, plot, legend, terms))), note);
   el.append(root);
 
-  const kernel = askOneAtATime(model, params, draw, "No answer from the kernel: run the cell again.",
-    (text) => { verdict.textContent = text; });
+  const kernel = converse(model, { root, kind: "reading", draw, ask: () => ({ kind: "read", params: { ...params } }),
+    say: (text) => { verdict.textContent = text; } });
   const follow = () => {
     let moved = false;
     for (const c of controls) if (model.get(c.name) !== params[c.name]) { params[c.name] = model.get(c.name); sliders[c.name].set(params[c.name]); moved = true; }
-    if (model.get("part") !== params.part) { params.part = model.get("part"); radios[params.part].checked = true; moved = true; }
+    if (model.get("part") !== params.part) { params.part = model.get("part"); for (const [name, radio] of Object.entries(radios)) radio.checked = name === params.part; moved = true; }
     if (moved) kernel.changed();
   };
   model.on("change", follow);
@@ -75,24 +90,26 @@ function render({ model, el }) {
     let low = Math.min(...all), high = Math.max(...all);
     const pad = (high - low || 1e-6) * 0.08; low -= pad; high += pad;
     const X = (e) => 58 + 366 * e, Y = (v) => 176 - (166 * (v - low)) / (high - low);
-    const line = (values, cls) => make("path", { class: cls, d: xs.map((e, i) => `${i ? "L" : "M"}${X(e).toFixed(1)},${Y(values[i]).toFixed(1)}`).join("") });
+    const path = (values, cls) => make("path", { class: cls, d: xs.map((e, i) => `${i ? "L" : "M"}${X(e).toFixed(1)},${Y(values[i]).toFixed(1)}`).join("") });
     plot.replaceChildren(
       make("line", { class: "nt-axis", x1: 58, x2: 424, y1: 176, y2: 176 }), make("line", { class: "nt-axis", x1: 58, x2: 58, y1: 10, y2: 176 }),
       ...[0, 0.25, 0.5, 0.75, 1].map((e) => make("text", { x: X(e), y: 191, "text-anchor": "middle" }, String(e))),
       make("text", { x: 241, y: 206, "text-anchor": "middle" }, "ε"),
       ...[low + pad, high - pad].map((v) => make("text", { x: 53, y: Y(v) + 4, "text-anchor": "end" }, say(v))),
       make("line", { class: "nt-axis", x1: X(r.eps), x2: X(r.eps), y1: 10, y2: 176, "stroke-dasharray": "2 3" }),
-      line(r.curve.measured, "nt-measured"), line(r.curve.expanded, "nt-expanded"),
+      path(r.curve.measured, "nt-measured"), path(r.curve.expanded, "nt-expanded"),
       make("rect", { class: "nt-square", x: X(r.eps) - 4.5, y: Y(r.expanded) - 4.5, width: 9, height: 9 }),
       make("circle", { class: "nt-dot", cx: X(r.eps), cy: Y(r.measured), r: 4.5 }));
     plot.setAttribute("aria-label", `Loss against epsilon. ${verdict.textContent}`);
     const shown = Object.entries(r.terms).filter(([, v]) => v !== 0);
     const top = Math.max(...shown.map(([, v]) => Math.abs(v)), 1e-300);
-    terms.replaceChildren(...shown.flatMap(([name, v]) => {
+    list.replaceChildren(...shown.map(([name, v]) => {
       const width = (50 * Math.abs(v)) / top;
       const bar = make("i", { class: v < 0 ? "nt-minus" : null, style: `width:${width}%;left:${v < 0 ? 50 - width : 50}%` });
-      return [make("span", {}, name), make("span", { class: "nt-bar", "aria-hidden": "true" }, bar), make("span", {}, (v < 0 ? "−" : "+") + Math.abs(v).toExponential(1))];
+      return make("li", { "data-term": name }, make("b", {}, name), make("span", { class: "nt-bar", "aria-hidden": "true" }, bar),
+        make("span", {}, (v < 0 ? "−" : "+") + Math.abs(v).toExponential(1)), make("small", {}, r.words[name]));
     }));
+    return verdict.textContent;
   }
 
   kernel.changed();
