@@ -73,6 +73,19 @@ def test_a_setting_from_python_moves_the_slider(page):
     assert page.get_by_label("σ add, additive noise").input_value() == "0.8"
 
 
+def test_a_setting_from_python_leaves_the_slider_under_the_finger(page):
+    """Its own trait lags behind until it is let go."""
+    page.evaluate(
+        """() => { const s = document.querySelector("[data-name='eps']");
+        s.value = 0.35; s.dispatchEvent(new Event("input"));
+        window.values.sigma_add = 0.8; window.listeners['change'](); }"""
+    )
+    settle(page)
+    assert page.get_by_label("σ add, additive noise").input_value() == "0.8"
+    assert page.get_by_label("ε, scale of everything").input_value() == "0.35"
+    assert float(page.locator(".nt-root").get_attribute("data-eps")) == pytest.approx(0.35)
+
+
 # Answers wait until the test lets them go.
 HOLD = """() => {
     const real = window.answer;

@@ -191,12 +191,12 @@ function render({ model, el }) {
 
   const kernel = converse(model, { root, kind: "reading", draw, ask: () => ({ kind: "read", params: { ...params } }),
     say: (text) => { loss.textContent = text; } });
-  const follow = () => {
-    let moved = false;
-    for (const n of names) if (model.get(n) !== params[n]) { params[n] = model.get(n); setters[n]?.(params[n]); moved = true; }
-    if (moved) kernel.changed();
-  };
-  model.on("change", follow);
+  const stopTraits = followTraits(model, names, (name, value) => {
+    if (params[name] === value) return;
+    params[name] = value;
+    setters[name]?.(value);
+    kernel.changed();
+  });
 
   function drawLabel(r) {
     const own = r.lam, [left, right] = share.children;
@@ -252,7 +252,7 @@ function render({ model, el }) {
   }
 
   kernel.changed();
-  return () => { stopTheme(); kernel.stop(); model.off("change", follow); };
+  return () => { stopTheme(); kernel.stop(); stopTraits(); };
 }
 
 const initialize = () => { addStyle("nt-panel-style", PANEL_STYLE); addStyle("nb-style", STYLE); };

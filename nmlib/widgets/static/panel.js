@@ -79,6 +79,20 @@ function followTheme(root, el) {
   return () => { watcher.disconnect(); media?.removeEventListener?.("change", theme); };
 }
 
+// Call `changed(name, value)` for each trait that changes; returns a function that stops. Only what
+// changed counts: a slider under the finger is ahead of its trait until it is let go.
+function followTraits(model, names, changed) {
+  const known = Object.fromEntries(names.map((n) => [n, model.get(n)]));
+  const follow = () => {
+    for (const n of names) {
+      const value = model.get(n);
+      if (value !== known[n]) { known[n] = value; changed(n, value); }
+    }
+  };
+  model.on("change", follow);
+  return () => model.off("change", follow);
+}
+
 // A labelled slider with its value. `moved` is called while it moves, `left` when it is let go.
 function makeSlider(uid, c, value, say, moved, left) {
   const id = `nt-${uid}-${c.name}`;

@@ -72,13 +72,13 @@ function render({ model, el }) {
 
   const kernel = converse(model, { root, kind: "reading", draw, ask: () => ({ kind: "read", params: { ...params } }),
     say: (text) => { verdict.textContent = text; } });
-  const follow = () => {
-    let moved = false;
-    for (const c of controls) if (model.get(c.name) !== params[c.name]) { params[c.name] = model.get(c.name); sliders[c.name].set(params[c.name]); moved = true; }
-    if (model.get("part") !== params.part) { params.part = model.get("part"); for (const [name, radio] of Object.entries(radios)) radio.checked = name === params.part; moved = true; }
-    if (moved) kernel.changed();
-  };
-  model.on("change", follow);
+  const stopTraits = followTraits(model, Object.keys(params), (name, value) => {
+    if (params[name] === value) return;
+    params[name] = value;
+    if (name === "part") for (const [part, radio] of Object.entries(radios)) radio.checked = part === value;
+    else sliders[name].set(value);
+    kernel.changed();
+  });
 
   function draw(r) {
     root.classList.toggle("nt-parted", r.parted);
@@ -113,7 +113,7 @@ function render({ model, el }) {
   }
 
   kernel.changed();
-  return () => { stopTheme(); kernel.stop(); model.off("change", follow); };
+  return () => { stopTheme(); kernel.stop(); stopTraits(); };
 }
 
 const initialize = () => { addStyle("nt-panel-style", PANEL_STYLE); addStyle("nt-style", STYLE); };
