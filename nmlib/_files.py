@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
+import hashlib
 import json
+import math
 import os
+import platform
 import re
 import secrets
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
 
 __all__ = [
     "NO_SPACE",
     "alone_in",
     "explained",
+    "file_digest",
     "file_name",
+    "open_array",
+    "path_option",
     "read_json",
     "rename_into",
     "sweep",
@@ -56,6 +67,14 @@ def user_path(path: str | os.PathLike[str]) -> Path:
         ) from None
 
 
+def path_option(text: str) -> Path:
+    """Return `user_path` of a word of the command line; argparse shows the reason if it is none."""
+    try:
+        return user_path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def file_name(what: str, value: str) -> str:
     """Return a text as the name of a file or folder, which leads nowhere else.
 
@@ -79,16 +98,20 @@ def rename_into(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Whatever interrupts the block, no half-written file stands under the final name. The file gets
     the permissions that the umask leaves to a new file.
+
+    Raises:
+        OSError: If it cannot be written; of a full disk the message names the file.
     """
     path = user_path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def sweep(folder: Path, names: str) -> None:
@@ -106,10 +129,12 @@ def explained(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_SPACE:
+        # NumPy says of a full disk only how much it wrote.
+        short = error.errno is None and re.search(r"requested and \d+ written", str(error))
+        if error.errno not in NO_SPACE and not short:
             raise
         raise OSError(
-            error.errno,
+            error.errno or errno.ENOSPC,
             "no space is left to write it. Free some and run the same again; what was written "
             "before stays",
             str(path),
@@ -123,7 +148,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
         OSError: If it cannot be written; one that was there before stays.
     """
     path = user_path(path)
-    with explained(path), rename_into(path) as temporary:
+    with rename_into(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
@@ -169,7 +194,9 @@ def read_json(
 
 
 @contextmanager
-def alone_in(folder: Path, doing: str, lock: str = ".lock") -> Iterator[None]:
+def alone_in(
+    folder: Path, doing: str, lock: str = ".lock", *, wait: bool = False
+) -> Iterator[None]:
     """Hold a folder while writing to it: two writers would spoil each other's files.
 
     The lock file stays. Were it removed, a third process could lock a new one while a second still
@@ -179,22 +206,112 @@ def alone_in(folder: Path, doing: str, lock: str = ".lock") -> Iterator[None]:
         folder: Must exist.
         doing: What the message says of the other process: "training", "writing corrupted sets".
         lock: Name of the lock file; writers of different files do not exclude each other.
+        wait: Wait for the other process instead of raising.
 
     Raises:
-        ValueError: If another process holds it.
+        ValueError: If another process holds it; names the process.
     """
     try:
         import fcntl
     except ImportError:  # Windows
         yield
         return
-    with (folder / lock).open("w") as file:
+    path = folder / lock
+    try:
+        with explained(path):
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        # Somebody else's file can be locked, too, and a folder where nothing can be written.
+        handle = os.open(path if path.exists() else folder, os.O_RDONLY)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
+            holder = ""
+            with suppress(OSError):  # a folder
+                holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
             raise ValueError(
-                f"another process is {doing} in {folder}; wait for it or use another folder"
+                f"another process is {doing} in {folder}{f' ({holder})' if holder else ''}; wait "
+                "for it or use another folder"
             ) from None
         except OSError:
             pass  # a file system without locks
+        with suppress(OSError):  # opened for reading only, or a full disk
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
         yield
+    finally:
+        os.close(handle)
+
+
+def file_digest(path: Path, kind: str) -> str:
+    """Return the checksum of a file, "md5" or "sha256", as hexadecimal digits."""
+    # Machines that forbid MD5 for secrets allow it for this.
+    digest = hashlib.new(kind, usedforsecurity=False)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: digest).hexdigest()
+
+
+# How files begin that people take for .npy files.
+_BEGINNINGS = {
+    b"PK": "a .npz or zip archive: save one array of it with np.save and give that",
+    b"\x1f\x8b": "compressed: unpack it first",
+    b"\x00\x05\x16\x07": "a record that macOS keeps of another file: remove it, and give the file "
+    "whose name has no '._' in front",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the file with `git lfs pull`",
+}
+
+
+def open_array(path: str | os.PathLike[str], remedy: str = "remove it") -> NDArray:
+    """Return the array of a .npy file as a read-only memory map.
+
+    The file's length must be what its header says. Nothing is allocated, nothing unpickled.
+
+    Args:
+        path: Of the file.
+        remedy: What to do about a damaged one.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is no .npy file, is truncated or too long, or holds Python objects; one
+            line that names the file.
+    """
+    path = user_path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give a .npy file")
+    with path.open("rb") as file:
+        begin = file.read(24)
+        for mark, kind in _BEGINNINGS.items():
+            if begin.startswith(mark):
+                raise ValueError(f"{path} is {kind}")
+        if not begin:
+            raise ValueError(f"{path} is empty; {remedy}")
+        file.seek(0)
+        try:
+            read = {
+                (1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0,
+            }[npy.read_magic(file)]  # fmt: skip
+            shape, fortran, dtype = read(file)
+        except Exception as error:  # whatever NumPy and Python's parser say of damaged headers
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ValueError(f"{path} is truncated or not an array ({reason}); {remedy}") from error
+        start = file.tell()
+    if dtype.hasobject or dtype.names:
+        raise ValueError(
+            f"{path} holds Python objects or records, which nmlib does not read; save an array of "
+            "numbers"
+        )
+    if any(side < 0 for side in shape) or math.prod(side or 1 for side in shape) >= 2**60:
+        raise ValueError(f"{path} has the impossible shape {shape}; {remedy}")
+    found, expected = path.stat().st_size, start + math.prod(shape) * dtype.itemsize
+    if found != expected:
+        raise ValueError(
+            f"{path} is {'truncated' if found < expected else 'too long'}: it has {found:,} bytes, "
+            f"an array of shape {shape} takes {expected:,}; {remedy}"
+        )
+    if not math.prod(shape):
+        return np.zeros(shape, dtype)  # nothing to map
+    order = "F" if fortran else "C"
+    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape, order=order)  # type: ignore[call-overload]

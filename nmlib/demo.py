@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from nmlib._files import rename_into
+from nmlib._files import path_option, rename_into
 from nmlib._progress import lasting_output
 from nmlib.explorer import ToyLab, one_class_words
 from nmlib.plots.decision import DecisionBoundaryDisplay
@@ -43,7 +43,9 @@ def main() -> int:
 
 def _run() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the figure")
+    parser.add_argument(
+        "--out", type=path_option, default=Path("out/demo"), help="folder of the figure"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     start = time.perf_counter()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from nmlib import _checks
+from nmlib._files import path_option
 
 __all__ = [
     "add_corruptions",
@@ -40,7 +40,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add where the data set comes from."""
-    parser.add_argument("--root", type=Path, help="folder that has the data set")
+    parser.add_argument("--root", type=path_option, help="folder that has the data set")
     parser.add_argument("--download", action="store_true", help="fetch the data set if missing")
 
 
@@ -67,7 +67,10 @@ def add_corruptions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--severities", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the corruptions")
     parser.add_argument(
-        "--frost", type=Path, metavar="FOLDER", help="folder with the benchmark's photographs"
+        "--frost",
+        type=path_option,
+        metavar="FOLDER",
+        help="folder with the benchmark's photographs",
     )
     parser.add_argument("--limit", type=at_least(1), help="only the first LIMIT images")
 
@@ -81,9 +84,8 @@ def corruption_names(wanted: Sequence[str] | None) -> list[str]:
     from nmlib.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS
 
     every = (*CORRUPTIONS, *EXTRA_CORRUPTIONS)
-    names = list(wanted or CORRUPTIONS)
-    if names == ["all"]:
-        names = list(every)
+    names = list(dict.fromkeys(wanted or CORRUPTIONS))
     for name in names:
-        _checks.choice("corruption", name, every)
-    return names
+        if name != "all":
+            _checks.choice("corruption", name, every)
+    return list(every) if "all" in names else names

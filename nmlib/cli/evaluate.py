@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from nmlib._files import path_option
 from nmlib.cli._options import (
     add_corruptions,
     add_data,
@@ -29,19 +30,22 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--checkpoint",
         required=True,
-        type=Path,
+        type=path_option,
         help="folder of `nmlib train --out`, one of its checkpoints, or a file with a state dict",
     )
     parser.add_argument(
         "--dataset", help="fashion-mini, cifar10 or cifar100; default: what the run was trained on"
     )
-    parser.add_argument("--out", required=True, type=Path, help="folder for the results")
+    parser.add_argument("--out", required=True, type=path_option, help="folder for the results")
     parser.add_argument("--model", help="network of a plain state dict, e.g. wrn28_4")
     parser.add_argument("--scheme", help="what to call the scheme; default: the run's")
     parser.add_argument("--split", default="test", choices=("train", "test"))
     add_corruptions(parser)
     parser.add_argument(
-        "--files", type=Path, metavar="FOLDER", help="official -C files, instead of making them"
+        "--files",
+        type=path_option,
+        metavar="FOLDER",
+        help="official -C files, instead of making them",
     )
     parser.add_argument(
         "--unverified", action="store_true", help="--files are not the official ones"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmlib._files import file_name
+from nmlib._files import file_name, path_option
 from nmlib.cli._options import add_device, add_label, at_least
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--epochs", type=at_least(1), help="default: the budget's")
     parser.add_argument("--seeds", type=at_least(1), help="how many; default: as the paper")
     parser.add_argument("--schemes", nargs="+", metavar="NAME", help="only these rows")
-    parser.add_argument("--out", type=Path, default=Path("results"), help="folder of all results")
+    parser.add_argument(
+        "--out", type=path_option, default=Path("results"), help="folder of all results"
+    )
     parser.add_argument("--dataset", help="another data set")
     parser.add_argument("--model", help="another network")
-    parser.add_argument("--root", type=Path, help="folder that has the data set")
+    parser.add_argument("--root", type=path_option, help="folder that has the data set")
     add_label(parser)
     parser.add_argument("--precision", default="fp32", help="fp32 or bf16 (by autocast)")
     parser.add_argument("--compile", action="store_true", help="train with torch.compile")
@@ -52,7 +54,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--gpus", type=_gpus, help="with --cluster: GPUs a cell takes, e.g. 1 or 0.25; default none"
     )
     parser.add_argument(
-        "--records", type=Path, metavar="FILE",
+        "--records", type=path_option, metavar="FILE",
         help="write every result of OUT at this budget too, a line each, as notebooks read them",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show what is left, and do nothing")

@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nmlib._files import path_option
 from nmlib.cli._options import add_data, add_device, add_label, add_quiet, at_least
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--dataset", default="fashion-mini", help="fashion-mini (the default), cifar10 or cifar100"
     )
     parser.add_argument("--scheme", required=True, help="e.g. noisymix; a row of nmlib.SCHEMES")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the run")
+    parser.add_argument("--out", required=True, type=path_option, help="folder of the run")
     parser.add_argument(
         "--budget",
         default="paper",

@@ -20,6 +20,7 @@ from nmlib.corruptions._draws import (
 from nmlib.corruptions._frost_textures import (
     FROST_PHOTOGRAPHS,
     draw_frost_textures,
+    frost_name,
     read_frost_photographs,
 )
 from nmlib.corruptions._perturbations import PERTURBATIONS, frame_count, perturbation_sequence
@@ -46,6 +47,7 @@ __all__ = [
     "draw_corruption",
     "draw_frost_textures",
     "frame_count",
+    "frost_name",
     "perturbation_sequence",
     "read_frost_photographs",
 ]

@@ -18,9 +18,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib._devices import sent
+from nmlib._files import file_digest, user_path
 from nmlib.rng import Rng
 
-__all__ = ["FROST_PHOTOGRAPHS", "draw_frost_textures", "frost_textures", "read_frost_photographs"]
+__all__ = [
+    "FROST_PHOTOGRAPHS",
+    "draw_frost_textures",
+    "frost_name",
+    "frost_textures",
+    "read_frost_photographs",
+]
 
 FROST_PHOTOGRAPHS: dict[str, str] = {
     "frost1.png": "ff9f907860bd7a835d459e32f9d588062b7f61ee267343cc7222b56753a14755",
@@ -114,19 +121,33 @@ def read_frost_photographs(folder: str | Path) -> tuple[NDArray, ...]:
     """
     from PIL import Image
 
+    folder = user_path(folder)
     photographs = []
     for name, digest in FROST_PHOTOGRAPHS.items():
-        path = Path(folder) / name
+        path = folder / name
         if not path.is_file():
             raise FileNotFoundError(
                 f"no {name} in {folder}; fetch_frost_photographs() downloads all five"
             )
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = file_digest(path, "sha256")
         if found != digest:
-            raise ValueError(f"{path} has SHA-256 {found}, the benchmark's file has {digest}")
+            raise ValueError(
+                f"{path} has SHA-256 {found}, the benchmark's file has {digest}; remove it, and "
+                "fetch_frost_photographs() downloads it"
+            )
         with Image.open(path) as image:
             photographs.append(np.asarray(image.convert("RGB")))
     return tuple(photographs)
+
+
+def frost_name(photographs: Sequence[NDArray] | None) -> str:
+    """Return what records call the source of frost: the same photographs, the same name."""
+    if photographs is None:
+        return "drawn textures"
+    digest = hashlib.sha256()
+    for photograph in photographs:
+        digest.update(np.ascontiguousarray(photograph).data)
+    return f"photographs {digest.hexdigest()[:16]}"
 
 
 def _enlarge(texture: NDArray, height: int, width: int) -> NDArray:

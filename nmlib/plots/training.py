@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nmlib._files import user_path
 from nmlib.plots.looks import looks_of, scheme_label
 from nmlib.plots.shown import Live, Shown
 from nmlib.plots.style import new_figure
@@ -43,7 +44,7 @@ class TrainingDisplay(Shown):
     @classmethod
     def from_folders(cls, *folders: str | Path) -> TrainingDisplay:
         """Read the metrics of runs' folders, also while they are trained elsewhere."""
-        names = tuple(Path(folder).name for folder in folders)
+        names = tuple(user_path(folder).name for folder in folders)
         return cls(names, tuple(tuple(read_rows(folder)) for folder in folders))
 
     @property

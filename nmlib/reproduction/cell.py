@@ -197,6 +197,7 @@ def run_cell(
     """
     done = finished(cell, out)
     if done is not None:
+        refuse_other_images({cell: done}, out)
         return done
     folder, budget = cell.folder(out), cell.size
     train, test, shown = _images(cell)

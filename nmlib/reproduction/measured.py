@@ -137,4 +137,4 @@ def store(records: Iterable[Mapping[str, Any]], path: str | Path) -> None:
         json.dumps({k: v for k, v in record.items() if k != "settings"}, separators=(",", ":"))
         for record in ordered
     ]
-    write_text(Path(path), "".join(line + "\n" for line in lines))
+    write_text(path, "".join(line + "\n" for line in lines))

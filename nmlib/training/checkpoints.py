@@ -124,7 +124,7 @@ def _checked(stored: Any, path: Path) -> dict[str, Any]:
 
 def newest_path(folder: str | Path) -> Path | None:
     """Return the newest checkpoint of a folder, without looking into it."""
-    paths = sorted(p for p in Path(folder).glob("checkpoint-*.pt") if _NAME.fullmatch(p.name))
+    paths = sorted(p for p in user_path(folder).glob("checkpoint-*.pt") if _NAME.fullmatch(p.name))
     return paths[-1] if paths else None
 
 

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from nmlib._files import write_text
+from nmlib._files import path_option, write_text
 from nmlib.explorer import Settings, ToyLab
 from nmlib.provenance import provenance
 from nmlib.widgets._controls import CONTROLS
@@ -348,7 +348,7 @@ def read_page(text: str) -> Atlas:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page; see the module's first lines."""
     parser = argparse.ArgumentParser(prog="python -m nmlib.widgets.atlas", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("figures/explorer.html"))
+    parser.add_argument("--out", type=path_option, default=Path("figures/explorer.html"))
     parser.add_argument(
         "--page-only", action="store_true", help="keep the pictures of the page that exists"
     )
