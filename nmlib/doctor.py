@@ -34,7 +34,7 @@ TESTED: dict[str, Range] = {
     "numpy": Range("1.26", "2.4.6"),
     "matplotlib": Range("3.8", "3.11.2", "plots"),
     "plotly": Range("5.24", "7.1.0", "plots"),
-    "pooch": Range("1.8", "1.9.0", "data"),
+    "requests": Range("2.31", "2.34.2", "data"),
     "tqdm": Range("4.66", "4.70.1", "data"),
     "pillow": Range("10.3", "13.0.0", "data"),
     "scipy": Range("1.11", "1.17.1", "data"),

@@ -106,8 +106,8 @@ def test_one_version():
 
 
 BLOCKED = (
-    "matplotlib", "plotly", "ipywidgets", "anywidget", "sklearn", "scipy", "PIL", "pooch", "tqdm",
-    "IPython", "yaml", "pandas",
+    "matplotlib", "plotly", "ipywidgets", "anywidget", "sklearn", "scipy", "PIL", "requests",
+    "tqdm", "IPython", "yaml", "pandas",
 )  # fmt: skip
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from nmlib import _checks
-from nmlib._files import rename_into
+from nmlib._files import alone_in, explained, file_digest, open_array, rename_into, sweep, user_path
 from nmlib.corruptions import FROST_PHOTOGRAPHS
 from nmlib.data.cache import data_folder
 
@@ -64,74 +66,143 @@ REMOTE: dict[str, RemoteFile] = {
 }
 
 
-@contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Wait until no other process holds this lock; where there are no locks, do not wait."""
+def _agent() -> str:
     try:
-        import fcntl
-
-        file = path.open("w")
-    except (ImportError, OSError):  # Windows; a folder that may only be read
-        yield
-        return
-    with file:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        version = metadata.version("nmlib")
+    except metadata.PackageNotFoundError:
+        version = "source"
+    return f"nmlib/{version}"
 
 
-class _Resuming:
-    """A pooch downloader that keeps what it has and asks for the rest.
+def _reason(error: BaseException) -> str:
+    """Return the innermost reason of a broken connection in a line."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return str(error).partition("\n")[0] or type(error).__name__
 
-    Args:
-        part: Where the bytes gather; left in place when the transfer breaks off.
-        progress: Show a progress bar.
-    """
 
-    def __init__(self, part: Path, progress: bool) -> None:
-        self.part = part
-        self.progress = progress
+def _fits(path: Path, remote: RemoteFile) -> bool:
+    kind, _, digest = remote.hash.partition(":")
+    return path.is_file() and file_digest(path, kind) == digest.lower()
 
-    def __call__(self, url: str, output_file: Any, pooch: Any, **_: Any) -> None:
+
+@dataclass(frozen=True)
+class _Download:
+    """A transfer that keeps what has arrived when it breaks off, and then asks for the rest."""
+
+    path: Path
+    remote: RemoteFile
+    progress: bool
+
+    @property
+    def part(self) -> Path:
+        """Where the bytes gather."""
+        return self.path.with_name(f".{self.path.name}.part")
+
+    @property
+    def have(self) -> int:
+        """Bytes that are there."""
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    @property
+    def by_hand(self) -> str:
+        """What a person can do where no program gets through."""
+        wrong = ", in place of what is there with another checksum" if self.path.exists() else ""
+        return (
+            f"fetch {self.path.name} by hand, in a browser or from a mirror, and put it at "
+            f"{self.path}{wrong}: its address is {self.remote.url}, its checksum {self.remote.hash}"
+        )
+
+    def check_room(self) -> None:
+        """Raise OSError if the rest has no room; drop what is too long to be a part."""
+        if self.remote.size and self.have > self.remote.size:
+            self.part.unlink()
+        rest = self.remote.size - self.have
+        free = shutil.disk_usage(self.path.parent).free
+        if free < rest:
+            raise OSError(
+                f"{self.path.name} needs {rest:,} bytes and {self.path.parent} has {free:,} free; "
+                "make room or set NMLIB_DATA"
+            )
+
+    @contextmanager
+    def _answer(self) -> Iterator[Any]:
+        """Yield the server's answer to the question for what is missing.
+
+        Raises:
+            OSError: If there is none, or none that is a file.
+        """
         import requests
 
-        have = self.part.stat().st_size if self.part.exists() else 0
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        with requests.get(url, headers=headers, stream=True, timeout=30) as response:
-            if response.status_code == 416:  # nothing is left to send
-                have_all = True
-            else:
-                response.raise_for_status()
-                have_all = False
-            if not have_all:
-                resumed = response.status_code == 206
-                if not resumed:
-                    have = 0
-                left = int(response.headers.get("Content-Length", 0))
-                with self.part.open("ab" if resumed else "wb") as file:
-                    self._copy(response, file, have, left)
-                if left and self.part.stat().st_size < have + left:
-                    raise OSError(
-                        f"{url} broke off after {self.part.stat().st_size} of {have + left} "
-                        "bytes; call again to go on from there"
-                    )
-        os.replace(self.part, output_file)
+        url = self.remote.url
+        # The bytes of the file itself, not a compressed version of them.
+        headers = {"Accept-Encoding": "identity", "User-Agent": _agent()}
+        if self.have:
+            headers["Range"] = f"bytes={self.have}-"
+        try:
+            response = requests.get(url, headers=headers, stream=True, timeout=30)
+        except requests.RequestException as error:
+            raise OSError(f"no connection to {url} ({_reason(error)}); {self.by_hand}") from error
+        with response:
+            code, kind = response.status_code, response.headers.get("Content-Type", "")
+            later = "try again later, or " if code == 429 or code >= 500 else ""
+            if code not in (200, 206, 416):
+                raise OSError(f"{url} answers {code} {response.reason}; {later}{self.by_hand}")
+            if code == 200 and kind.startswith("text/html"):
+                raise OSError(f"{url} answers with a web page, {response.url}; {self.by_hand}")
+            yield response
 
-    def _copy(self, response: Any, file: Any, have: int, left: int) -> None:
+    def run(self) -> None:
+        """Add what is missing.
+
+        Raises:
+            OSError: If the connection breaks off or the disk is full; what has arrived stays.
+        """
+        with self._answer() as response:
+            if response.status_code == 416:  # nothing is left to send
+                return
+            going_on = response.status_code == 206
+            start = f"bytes {self.have}-"
+            if going_on and not response.headers.get("Content-Range", start).startswith(start):
+                raise OSError(f"{self.remote.url} sends another piece than asked; {self.by_hand}")
+            length = int(response.headers.get("Content-Length") or 0)
+            whole = length + self.have * going_on if length else 0
+            with self.part.open("ab" if going_on else "wb") as file:
+                self._copy(response.raw, file, whole)
+        if self.have < min(whole, self.remote.size or whole):
+            raise self._broken("the connection was closed")
+
+    def _broken(self, reason: str) -> OSError:
+        return OSError(
+            f"{self.remote.url} broke off after {self.have:,} bytes ({reason}); the same call "
+            f"goes on from there. If it always breaks off, {self.by_hand}"
+        )
+
+    def _copy(self, raw: Any, file: Any, whole: int) -> None:
+        """Write the bytes as they come, undecoded."""
+        from urllib3.exceptions import HTTPError
+
         bar = None
         if self.progress:
             from tqdm.auto import tqdm
 
             bar = tqdm(
-                total=have + left or None, initial=have, unit="B", unit_scale=True,
-                desc=self.part.name.strip(".").removesuffix(".part"),
+                total=whole or None, initial=self.have, unit="B", unit_scale=True,
+                desc=self.path.name,
             )  # fmt: skip
+        # Not a full block but what has arrived: a break loses nothing of that.
+        read, size = (raw.read1, 1 << 16) if hasattr(raw, "read1") else (raw.read, 1 << 13)
         try:
-            for block in response.iter_content(1 << 18):
-                file.write(block)
+            while True:
+                try:
+                    block = read(size, decode_content=False)
+                except (HTTPError, OSError) as error:
+                    raise self._broken(_reason(error)) from error
+                if not block or 0 < self.remote.size < self.have:
+                    return
+                with explained(self.path):
+                    file.write(block)
+                    file.flush()
                 if bar is not None:
                     bar.update(len(block))
         finally:
@@ -159,53 +230,43 @@ def fetch(
         progress: Show a progress bar (TQDM_DISABLE=1 also silences it).
 
     Raises:
-        ValueError: For an unknown name, or if the checksum is wrong (the file is removed).
-        OSError: If there is no connection, no room or no permission.
+        ValueError: For an unknown name, or if the checksum of what the server sends is wrong (it
+            is not kept).
+        OSError: If there is no connection, no such file, no room or no permission; the message
+            says how to get the file by hand.
     """
     if remote is None:
         _checks.choice("file", name, REMOTE)
         remote = REMOTE[name]
-    try:
-        import pooch
-    except ImportError as error:
-        raise ImportError('downloads need pooch: pip install "nmlib[data]"') from error
-    folder = Path(folder) if folder is not None else data_folder()
+    folder = user_path(folder) if folder is not None else data_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"cannot create {folder}: {error.strerror}; set NMLIB_DATA") from error
-    if not os.access(folder, os.W_OK) and not (folder / name).exists():
+    path = folder / name
+    if not os.access(folder, os.W_OK) and not path.exists():
         raise PermissionError(f"no permission to write in {folder}; set NMLIB_DATA")
-    with _one_at_a_time(folder / f".{name}.lock"):
-        part = folder / f".{name}.part"
-        have = part.stat().st_size if part.exists() else 0
-        if remote.size and not (folder / name).exists():
-            free = shutil.disk_usage(folder).free
-            if free < remote.size - have:
-                raise OSError(
-                    f"{name} needs {remote.size - have:,} bytes and {folder} has {free:,} free; "
-                    "make room or set NMLIB_DATA"
-                )
-        logger = pooch.get_logger()
-        level = logger.level
-        logger.setLevel("WARNING")
-        try:
-            path = pooch.retrieve(
-                remote.url,
-                known_hash=remote.hash,
-                fname=name,
-                path=folder,
-                downloader=_Resuming(part, progress),
-            )
-        except ValueError as error:
-            part.unlink(missing_ok=True)
+    with alone_in(folder, "downloading", lock=f".{name}.lock", wait=True):
+        if _fits(path, remote):
+            return path
+        if find_spec("requests") is None:
+            raise ImportError('downloads need requests: pip install "nmlib[data]"')
+        download = _Download(path, remote, progress)
+        download.check_room()
+        begun = download.have > 0
+        download.run()
+        if begun and not _fits(download.part, remote):  # the beginning was of something else
+            download.part.unlink()
+            download.run()
+        if not _fits(download.part, remote):
+            download.part.unlink()
             raise ValueError(
-                f"{name} from {remote.url} does not have checksum {remote.hash}; it was removed, "
-                "try again"
-            ) from error
-        finally:
-            logger.setLevel(level)
-    return Path(path)
+                f"what {remote.url} sends does not have the checksum of {name} and was removed: "
+                "the file there has changed, or something on the way alters it; "
+                f"{download.by_hand}"
+            )
+        download.part.replace(path)
+    return path
 
 
 def fetch_cifar_c(dataset: str = "cifar10", folder: str | Path | None = None) -> Path:
@@ -215,22 +276,44 @@ def fetch_cifar_c(dataset: str = "cifar10", folder: str | Path | None = None) ->
         dataset: "cifar10" or "cifar100".
         folder: Where archive and folder shall lie; by default `data_folder()`.
     """
+    from nmlib.data.cifar import CIFAR_C_MD5
+
     _checks.choice("data set", dataset, ("cifar10", "cifar100"))
     stem = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C"}[dataset]
-    folder = Path(folder) if folder is not None else data_folder()
+    folder = user_path(folder) if folder is not None else data_folder()
     target = folder / stem
-    if (target / "labels.npy").exists() and len(list(target.glob("*.npy"))) >= 20:
+    if not _missing(target, CIFAR_C_MD5):
         return target
     archive = fetch(f"{stem}.tar", folder)
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            name = Path(member.name).name
-            if member.isfile() and name.endswith(".npy") and not (target / name).exists():
-                source = tar.extractfile(member)
-                assert source is not None
-                with rename_into(target / name) as temporary, temporary.open("wb") as file:
-                    shutil.copyfileobj(source, file, 1 << 20)
+    target.mkdir(exist_ok=True)
+    with alone_in(target, "unpacking", wait=True):
+        sweep(target, "*")
+        missing = _missing(target, CIFAR_C_MD5)  # another process may have unpacked meanwhile
+        try:
+            with tarfile.open(archive, "r:") as tar:
+                for member in tar:
+                    name = Path(member.name).name
+                    if member.isfile() and name in missing:
+                        source = tar.extractfile(member)
+                        assert source is not None
+                        with rename_into(target / name) as temporary, temporary.open("wb") as file:
+                            shutil.copyfileobj(source, file, 1 << 20)
+        except tarfile.TarError as error:
+            raise ValueError(f"{archive} is damaged ({error}); remove it") from error
+    if missing := _missing(target, CIFAR_C_MD5):
+        raise ValueError(f"{archive} holds no whole {', '.join(missing)}; remove it")
     return target
+
+
+def _missing(folder: Path, names: Iterable[str]) -> list[str]:
+    """Return the files of a folder that are not there or not whole; readers check their MD5."""
+    missing = []
+    for name in names:
+        try:
+            open_array(folder / f"{name}.npy")
+        except (OSError, ValueError):
+            missing.append(f"{name}.npy")
+    return missing
 
 
 def fetch_frost_photographs(folder: str | Path | None = None) -> Path:
@@ -242,7 +325,7 @@ def fetch_frost_photographs(folder: str | Path | None = None) -> Path:
     Args:
         folder: Where they shall lie; by default the folder frost in `data_folder()`.
     """
-    folder = Path(folder) if folder is not None else data_folder() / "frost"
+    folder = user_path(folder) if folder is not None else data_folder() / "frost"
     for name in FROST_PHOTOGRAPHS:
         fetch(name, folder, progress=False)
     return folder
