@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
+from typing import Any
 
+from nmlib._files import open_array, path_option, user_path
 from nmlib.cli._options import add_corruptions, add_data, add_device, add_quiet, corruption_names
 
 
@@ -21,7 +23,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         required=True,
         help="cifar10, cifar100 or fashion-mini, or a .npy file of uint8 images (N, H, W, 3)",
     )
-    parser.add_argument("--out", required=True, type=Path, help="folder for the files")
+    parser.add_argument(
+        "--labels", type=path_option, metavar="FILE",
+        help="a .npy file with the labels of such images, written beside the sets",
+    )  # fmt: skip
+    parser.add_argument("--out", required=True, type=path_option, help="folder for the files")
     parser.add_argument("--split", default="test", choices=("train", "test"))
     add_data(parser)
     parser.add_argument("--benchmark", default="cifar", choices=("cifar", "imagenet"))
@@ -32,34 +38,23 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    import numpy as np
-
     from nmlib import _checks
     from nmlib._progress import reporter
     from nmlib.corruptions import read_frost_photographs
     from nmlib.data.corrupted import write_corrupted_set
-    from nmlib.data.images import DATASETS, load
 
     names = corruption_names(options.corruptions)
-    for severity in options.severities:
+    severities = _checks.as_tuple(options.severities)
+    for severity in severities:
         if severity not in (1, 2, 3, 4, 5):
             raise ValueError(f"severity must be an integer from 1 to 5, got {severity}")
-    labels = None
-    if options.dataset.endswith(".npy"):
-        images = np.load(options.dataset, mmap_mode="r", allow_pickle=False)
-        source = f"{Path(options.dataset).name} {images.shape}"
-    else:
-        _checks.choice("data set", options.dataset, DATASETS)
-        data = load(options.dataset, options.split, root=options.root, download=options.download)
-        images, labels, source = data.images, data.labels, f"{data.label} {data.fingerprint}"
+    images, labels, source = _images(options)
     if options.limit is not None:
-        if options.limit < 1:
-            raise ValueError(f"--limit must be at least 1, got {options.limit}")
         images = images[: options.limit]
         labels = labels[: options.limit] if labels is not None else None
         source += f" first {options.limit}"
     frost = read_frost_photographs(options.frost) if options.frost else None
-    total = len(names) * len(options.severities) * len(images)
+    total = len(names) * len(severities) * len(images)
     report, close = reporter(not options.quiet, total)
     try:
         write_corrupted_set(
@@ -67,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
             labels,
             options.out,
             names=names,
-            severities=options.severities,
+            severities=severities,
             benchmark=options.benchmark,
             seed=options.seed,
             frost=frost,
@@ -79,3 +74,22 @@ def _run(options: argparse.Namespace) -> int:
         close()
     print(f"{len(names)} corruptions of {source} in {options.out}")
     return 0
+
+
+def _images(options: argparse.Namespace) -> tuple[Any, Any, str]:
+    """Return images, labels or None, and what to call them: of a data set or of a file."""
+    from nmlib import _checks
+    from nmlib.data.images import DATASETS, load
+
+    path = user_path(options.dataset)
+    is_file = path.suffix or os.sep in options.dataset or path.is_file()
+    if options.dataset in DATASETS or not is_file:
+        _checks.choice("data set", options.dataset, DATASETS)
+        if options.labels is not None:
+            raise ValueError(f"{options.dataset} has labels of its own; leave out --labels")
+        data = load(options.dataset, options.split, root=options.root, download=options.download)
+        return data.images, data.labels, f"{data.label} {data.fingerprint}"
+    remedy = "write it anew with numpy.save"
+    images = open_array(path, remedy)
+    labels = None if options.labels is None else open_array(options.labels, remedy)
+    return images, labels, f"{path.name} {images.shape}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
-import json
+import hashlib
+import io
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +19,105 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib._files import rename_into, write_json
-from nmlib.corruptions import CORRUPTIONS, corrupt
+from nmlib import _checks
+from nmlib._files import (
+    alone_in,
+    explained,
+    open_array,
+    read_json,
+    rename_into,
+    sweep,
+    user_path,
+    write_json,
+)
+from nmlib.corruptions import CORRUPTIONS, corrupt, frost_name
 
-__all__ = ["write_corrupted_set"]
+__all__ = ["RECORD", "bytes_of", "write_corrupted_set"]
 
-_SETTINGS = "nmlib-corrupt.json"
+RECORD = "nmlib-corrupt.json"
+"""Says beside the files what they were made from."""
+
 _PART_IMAGES = 1000
 
+# What decides the files. A record has the last two once there are labels, or frost.
+_ALWAYS = ("benchmark", "seed", "severities", "images", "fingerprint", "names")
+_SOMETIMES = ("labels", "frost")
+_CONTENT = {"fingerprint": "content of the images", "labels": "content of the labels"}
 
-def _header(shape: tuple[int, ...], file: Any) -> None:
+
+def bytes_of(values: NDArray, what: str) -> NDArray[np.uint8]:
+    """Return whole numbers from 0 to 255 as bytes; uint8 as it is.
+
+    Raises:
+        TypeError: For other kinds of numbers.
+        ValueError: For a number that does not fit.
+
+    >>> bytes_of(np.array([0, 255]), "labels")
+    array([  0, 255], dtype=uint8)
+    """
+    if values.dtype.kind not in "iu":
+        # Floats hold [0, 1] or [0, 255]; which, only their owner can say.
+        raise TypeError(
+            f"{what} must be uint8 (whole numbers 0 ... 255), got {values.dtype}; of floats in "
+            "[0, 1] use (255 * x).round().astype('uint8')"
+        )
+    if values.dtype != np.uint8 and values.size:
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 255:
+            raise ValueError(
+                f"{what} must lie in 0 ... 255, got {low if low < 0 else high}: the files of this "
+                "layout hold a byte each"
+            )
+    return values.astype(np.uint8, copy=False)
+
+
+def _rows(images: Tensor | NDArray, first: int, last: int) -> Tensor:
+    """Return a copy of some images, (n, H, W, 3) uint8."""
+    part = images[first:last]
+    if not isinstance(part, Tensor) or part.dtype != torch.uint8:
+        array = part.cpu().numpy() if isinstance(part, Tensor) else np.asarray(part)
+        # A copy: a memory map can be read only.
+        part = torch.from_numpy(np.array(bytes_of(array, "images"), order="C"))
+    channels_first = part.ndim == 4 and part.shape[3] != 3 and part.shape[1] == 3
+    return part.permute(0, 2, 3, 1) if channels_first else part
+
+
+def _fingerprint(images: Tensor | NDArray) -> str:
+    """Return 16 hexadecimal digits that change when a pixel does; reads a part at a time."""
+    digest = hashlib.sha256()
+    for first in range(0, len(images), _PART_IMAGES):
+        digest.update(_rows(images, first, first + _PART_IMAGES).cpu().contiguous().numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _label_bytes(labels: Any, count: int) -> NDArray[np.uint8]:
+    """Return labels as bytes, one an image, or raise."""
+    found = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if found.shape != (count,):
+        raise ValueError(
+            f"{count} images need as many labels in a row, got labels of shape {found.shape}"
+        )
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got {found.dtype}")
+    return bytes_of(found, "labels")
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
     npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue()
 
 
 def _complete(path: Path, shape: tuple[int, ...]) -> bool:
-    if not path.exists():
-        return False
+    """Tell whether a file is there, of this shape and not a byte longer or shorter."""
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError):
+        found = open_array(path)
+    except (OSError, ValueError):
         return False
-    return found.shape == shape and found.dtype == np.uint8
+    return found.shape == shape and found.dtype == np.uint8 and found.flags.c_contiguous
 
 
-def _check_folder(out: Path, settings: dict[str, Any]) -> None:
-    """Make the folder and record what goes into it, or refuse to mix two sets."""
+def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -49,26 +126,98 @@ def _check_folder(out: Path, settings: dict[str, Any]) -> None:
         raise PermissionError(
             errno.EACCES, f"no permission to write in {out}; choose another --out"
         )
-    record = out / _SETTINGS
-    if record.exists():
-        before = json.loads(record.read_text(encoding="utf-8"))
-        changed = [k for k in settings if before.get(k) != settings[k]]
-        if changed:
-            told = ", ".join(f"{k} {before.get(k)!r} -> {settings[k]!r}" for k in changed)
-            raise ValueError(
-                f"{out} was begun with other settings ({told}); choose another folder or empty it"
-            )
-    else:
-        write_json(record, settings)
+
+
+def _part(final: Path) -> Path:
+    """Return where a file grows."""
+    return final.with_name(f".{final.name}.part")
+
+
+def _begin(out: Path, settings: dict[str, Any]) -> None:
+    """Record what goes into a folder, or refuse to mix two sets."""
+    path = out / RECORD
+    before: dict[str, Any] = {"names": []}
+    if path.exists():
+        remedy = f"choose another folder, or empty {out}"
+        before = read_json(path, "the record of corrupted sets", needs=_ALWAYS, remedy=remedy)
+    changed = [
+        f"{_CONTENT.get(k, k)} {before[k]!r} -> {settings[k]!r}"
+        for k in (*_ALWAYS[:-1], *_SOMETIMES)
+        if k in before and k in settings and before[k] != settings[k]
+    ]
+    if changed:
+        raise ValueError(
+            f"{out} was begun with other settings ({', '.join(changed)}); choose another folder "
+            "or empty it"
+        )
+    new = [name for name in settings["names"] if name not in before["names"]]
+    files = [out / f"{name}.npy" for name in new]
+    foreign = [p.name for file in files for p in (file, _part(file)) if p.exists()]
+    if foreign:
+        raise ValueError(
+            f"{out} holds {', '.join(foreign)}, but no {RECORD} that says what they were made "
+            "from; choose another folder, or remove them"
+        )
+    after = {**settings, **before, **settings, "names": [*before["names"], *new]}
+    if after != before:
+        write_json(path, after)
+
+
+def _write_labels(path: Path, table: NDArray[np.uint8]) -> None:
+    if _complete(path, table.shape) and np.array_equal(open_array(path), table):
+        return
+    with rename_into(path) as temporary:
+        temporary.write_bytes(_header(table.shape) + table.tobytes())
+
+
+def _grow(
+    final: Path,
+    shape: tuple[int, ...],
+    count: int,
+    make: Callable[[int, int], NDArray[np.uint8]],
+    told: Callable[[int], None],
+) -> None:
+    """Write a file a part at a time, going on where an earlier process stopped.
+
+    Args:
+        final: The file; it grows under a hidden name.
+        shape: (severities * count, H, W, 3).
+        count: Images a severity.
+        make: (severity's place, first image) -> the next images, a part of them.
+        told: Called with the number of images done.
+    """
+    part, header = _part(final), _header(shape)
+    row = int(np.prod(shape[1:]))
+    part.touch()
+    with part.open("r+b") as file:
+        if file.read(len(header)) != header:
+            file.seek(0)
+            file.truncate()
+            file.write(header)
+        # A part that was cut off in the middle is dropped, whole parts are kept.
+        done = min((file.seek(0, os.SEEK_END) - len(header)) // row, shape[0])
+        done -= done % count % _PART_IMAGES
+        file.truncate(len(header) + done * row)
+        file.seek(0, os.SEEK_END)
+        while done < shape[0]:
+            block = make(*divmod(done, count))
+            with explained(final):
+                file.write(block.data)
+                file.flush()
+            done += len(block)
+            told(done)
+        with explained(final):
+            os.fsync(file.fileno())
+    part.replace(final)
 
 
 def write_corrupted_set(
     images: Tensor | NDArray,
-    labels: Tensor | NDArray | None,
+    labels: Tensor | NDArray | Sequence[int] | None,
     out: str | Path,
     *,
-    names: Sequence[str] = CORRUPTIONS,
-    severities: Sequence[int] = (1, 2, 3, 4, 5),
+    names: str | Sequence[str] = CORRUPTIONS,
+    severities: int | Sequence[int] = (1, 2, 3, 4, 5),
     benchmark: str = "cifar",
     seed: int = 0,
     frost: Sequence[NDArray] | None = None,
@@ -80,10 +229,12 @@ def write_corrupted_set(
 
     Each file stacks the severities, (len(severities) * N, H, W, 3) uint8. It grows under a hidden
     name and gets its own when complete, so an interrupted run goes on where it stopped and leaves
-    nothing half-written behind. Nothing is kept in memory but 1,000 images.
+    nothing half-written behind. Nothing is kept in memory but 1,000 images. A record beside the
+    files says what they were made from, by content; `read_cifar_c` obeys it.
 
     Args:
-        images: (N, H, W, 3) uint8; a memory map is fine.
+        images: (N, H, W, 3) or (N, 3, H, W), uint8 or other integers in 0 ... 255; a memory map is
+            fine.
         labels: (N,) integers below 256, or None.
         out: Folder; made if missing.
         names: Corruptions.
@@ -91,7 +242,7 @@ def write_corrupted_set(
         benchmark: "cifar" or "imagenet".
         seed: Seed.
         frost: Photographs for frost.
-        source: What the images are, for the record (a fingerprint).
+        source: What to call the images in the record.
         device: Where to compute.
         progress: Called with (name, images done, images in all) after each part.
 
@@ -100,75 +251,86 @@ def write_corrupted_set(
 
     Raises:
         OSError: If the folder cannot be written or the disk is too small; what is done stays.
-        ValueError: If the folder holds a set made with other settings.
+        TypeError: For images or labels that are not integers.
+        ValueError: If the folder holds a set made from other images or labels or with other
+            settings, or files of unknown origin; if another process writes to it; for images,
+            labels, names or severities that do not exist or do not fit. Then nothing is written.
     """
-    out = Path(out)
+    out = user_path(out)
+    kept, levels = _checks.as_tuple(names), _checks.as_tuple(severities)
     count = len(images)
-    shape = (len(severities) * count, *images.shape[1:])
-    _check_folder(
-        out,
-        {
-            "benchmark": benchmark,
-            "seed": seed,
-            "severities": list(severities),
-            "images": list(images.shape),
-            "source": source,
-            "frost": "drawn textures" if frost is None else "photographs",
-        },
-    )
-    row = int(np.prod(images.shape[1:]))
-    pending = [n for n in names if not _complete(out / f"{n}.npy", shape)]
-    begun = sum(p.stat().st_size for p in (out / f".{n}.npy.part" for n in pending) if p.exists())
-    needed = len(pending) * shape[0] * row - begun
-    free = shutil.disk_usage(out).free
+    if not (kept and levels and count):
+        missing = "images" if not count else "corruptions" if not kept else "severities"
+        raise ValueError(f"there are no {missing}; give at least one")
+
+    def make(name: str, severity: int, first: int, last: int) -> Tensor:
+        return corrupt(
+            _rows(images, first, last).to(device),
+            name,
+            severity,
+            benchmark=benchmark,  # type: ignore[arg-type]
+            seed=seed,
+            first_index=first,
+            frost=frost,
+        )
+
+    # Anything that cannot work shows before there is a folder.
+    for name, severity in itertools.chain(
+        itertools.product(kept, levels[:1]), itertools.product(kept[:1], levels[1:])
+    ):
+        size = make(name, severity, 0, 1).shape[1:]
+    levels = tuple(int(level) for level in levels)
+    shape = (len(levels) * count, *size)
+    settings: dict[str, Any] = {
+        "benchmark": benchmark,
+        "seed": int(seed),
+        "severities": list(levels),
+        "images": [count, *size],
+        "fingerprint": _fingerprint(images),
+        "names": list(kept),
+        "source": source,
+    }
+    if labels is not None:
+        table = _label_bytes(labels, count)
+        settings["names"] += ["labels"]
+        settings["labels"] = hashlib.sha256(table.tobytes()).hexdigest()[:16]
+    if "frost" in kept:
+        settings["frost"] = frost_name(frost)
+
+    _make_folder(out)
+    with alone_in(out, "writing corrupted sets"):
+        sweep(out, "*")
+        _begin(out, settings)
+        finals = {name: out / f"{name}.npy" for name in kept}
+        pending = [name for name, final in finals.items() if not _complete(final, shape)]
+        _check_room(out, [finals[name] for name in pending], int(np.prod(shape)))
+        if labels is not None:
+            _write_labels(out / "labels.npy", np.tile(table, len(levels)))
+        for name, final in finals.items():
+
+            def told(done: int, name: str = name) -> None:
+                if progress is not None:
+                    progress(name, done, shape[0])
+
+            def piece(place: int, first: int, name: str = name) -> NDArray[np.uint8]:
+                last = min(first + _PART_IMAGES, count)
+                return make(name, levels[place], first, last).cpu().contiguous().numpy()
+
+            if name in pending:
+                _grow(final, shape, count, piece, told)
+            else:
+                told(shape[0])
+    return list(finals.values())
+
+
+def _check_room(out: Path, pending: Sequence[Path], size: int) -> None:
+    """Raise OSError if the disk has no room for what is missing."""
+    begun = 0
+    for final in pending:
+        with suppress(FileNotFoundError):
+            begun += _part(final).stat().st_size
+    needed, free = len(pending) * size - begun, shutil.disk_usage(out).free
     if needed > free:
         raise OSError(
             errno.ENOSPC, f"{out} has {free:,} bytes free, the sets still need {needed:,}"
         )
-    if labels is not None:
-        table = np.tile(np.asarray(labels), len(severities)).astype(np.uint8)
-        if not _complete(out / "labels.npy", table.shape):
-            with rename_into(out / "labels.npy") as temporary, temporary.open("wb") as file:
-                np.save(file, table)
-    for name in names:
-        final = out / f"{name}.npy"
-        if name not in pending:
-            if progress is not None:
-                progress(name, shape[0], shape[0])
-            continue
-        part = out / f".{name}.npy.part"
-        with part.open("ab") as file:
-            if file.tell() == 0:
-                _header(shape, file)
-                file.flush()
-            with part.open("rb") as start:
-                npy.read_magic(start)
-                npy.read_array_header_1_0(start)
-                header = start.tell()
-            # A part that was cut off in the middle is dropped, whole parts are kept.
-            done = (file.tell() - header) // row
-            done -= done % count % _PART_IMAGES
-            file.truncate(header + done * row)
-            file.seek(0, os.SEEK_END)
-            while done < shape[0]:
-                level, first = divmod(done, count)
-                block = images[first : min(first + _PART_IMAGES, count)]
-                if not isinstance(block, Tensor):
-                    block = torch.from_numpy(np.array(block))
-                corrupted = corrupt(
-                    block.to(device),
-                    name,
-                    severities[level],
-                    benchmark=benchmark,  # type: ignore[arg-type]
-                    seed=seed,
-                    first_index=first,
-                    frost=frost,
-                )
-                file.write(corrupted.cpu().contiguous().numpy().data)
-                file.flush()
-                done += len(block)
-                if progress is not None:
-                    progress(name, done, shape[0])
-            os.fsync(file.fileno())
-        part.replace(final)
-    return [out / f"{n}.npy" for n in names]

@@ -27,11 +27,17 @@ def read_fashion_mini(split: str) -> tuple[Tensor, Tensor, tuple[str, ...]]:
 
     Args:
         split: "train" or "test".
+
+    Raises:
+        ValueError: If the installed file is damaged.
     """
     path = resources.files("nmlib.data") / "fashion_mini" / f"{split}.npz"
-    with path.open("rb") as file, np.load(file) as stored:
-        images = torch.from_numpy(stored["images"])
-        labels = torch.from_numpy(stored["labels"].astype(np.int64))
+    try:
+        with path.open("rb") as file, np.load(file) as stored:
+            images = torch.from_numpy(stored["images"])
+            labels = torch.from_numpy(stored["labels"].astype(np.int64))
+    except Exception as error:  # zipfile, NumPy and zlib each have their own
+        raise ValueError(f"{path} is missing or damaged ({error}); install nmlib again") from error
     images = F.pad(images, (2, 2, 2, 2))
     return images[..., None].expand(-1, -1, -1, 3).contiguous(), labels, FASHION_CLASSES
 

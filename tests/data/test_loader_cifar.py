@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import nmlib as nm
-from nmlib.data import cifar, fetch
+from nmlib._files import file_digest
+from nmlib.data import fetch
 from nmlib.data.loader import Batches
 
 NAMES = [f"class number {k}" for k in range(10)]
@@ -50,7 +51,7 @@ def test_an_archive_with_another_checksum_is_read_when_its_folder_is_named(tmp_p
 def test_the_official_archive_needs_no_word(tmp_path, monkeypatch):
     path = make_archive(tmp_path / "data")
     monkeypatch.setenv("NMLIB_DATA", str(path.parent))
-    known = fetch.RemoteFile("https://example.org", f"sha256:{cifar._sha256(path)}")
+    known = fetch.RemoteFile("https://example.org", f"sha256:{file_digest(path, 'sha256')}")
     monkeypatch.setitem(fetch.REMOTE, path.name, known)
     assert nm.load("cifar10").label == "cifar10"
 
