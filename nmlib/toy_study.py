@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from nmlib._files import path_option
 from nmlib.boundary import grid_points, measure_boundary
 from nmlib.data import make_polygon_band, signed_distance
 from nmlib.ensemble import SEED_BLOCK, Ensemble
@@ -319,18 +320,18 @@ FINAL: dict[str, StudySetting] = {
 
 
 def _run(settings: Iterable[tuple[str, StudySetting]], seeds: range, out: Path) -> None:
-    """Append one JSON line a setting to `out`; settings already there are skipped."""
+    """Append one JSON line a setting to `out`; settings there with these seeds are skipped."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
-    done = [line["setting"] for line in lines]
+    keys = ("setting", "seeds", "first_seed")
+    done = [[line[key] for key in keys] for line in _stored(out)]
     for label, setting in settings:
         record: dict[str, Any] = {"label": label, "setting": asdict(setting)}
-        if record["setting"] in done:
+        record |= {"data": "polygon band (appendix A)", "seeds": len(seeds)}
+        record |= {"first_seed": seeds[0]}
+        if [record[key] for key in keys] in done:
             continue
         summary = summarise(run_setting(setting, seeds))
-        record |= {"data": "polygon band (appendix A)", "seeds": len(seeds)}
-        record |= {"first_seed": seeds[0], "summary": summary}
-        record |= provenance()
+        record |= {"summary": summary} | provenance()
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
@@ -341,13 +342,32 @@ def _run(settings: Iterable[tuple[str, StudySetting]], seeds: range, out: Path) 
         )
 
 
+def _stored(out: Path) -> list[dict[str, Any]]:
+    """Return the records of a file; a last line that a killed process left is cut off."""
+    if not out.exists():
+        return []
+    whole, _, torn = out.read_bytes().rpartition(b"\n")
+    try:
+        json.loads(torn or b"{}")
+    except ValueError:
+        os.truncate(out, len(whole) + bool(whole))
+    else:
+        if torn:
+            whole = (whole + b"\n" if whole else b"") + torn
+            out.write_bytes(whole + b"\n")
+    try:
+        return [json.loads(line) for line in whole.splitlines()]
+    except ValueError as error:
+        raise ValueError(f"{out} is damaged ({error}); remove it") from error
+
+
 def main() -> None:
     """Run a stage of the study."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", choices=["screen", "targeted", "final"])
     parser.add_argument("--seeds", type=int, help="default: 48 for screen, 1000 for final")
     parser.add_argument("--count", type=int, default=64, help="settings of the screen")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=path_option, required=True)
     arguments = parser.parse_args()
     if arguments.stage == "final":
         # Seeds that no setting was chosen on.

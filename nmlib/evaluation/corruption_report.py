@@ -271,6 +271,13 @@ class CorruptionReport(Report):
                     f"the reports are on different pixels: {setting} is {pair[0]!r} in one and "
                     f"{pair[1]!r} in the other"
                 )
+        files, others = (dict(r.provenance.get("files") or {}) for r in (self, other))
+        for name in files.keys() & others.keys():
+            if files[name] != others[name]:
+                raise ValueError(
+                    f"the reports are on different pixels: {name}.npy has MD5 {files[name]} in one "
+                    f"and {others[name]} in the other"
+                )
         mine, theirs = ({(s.corruption, s.severity) for s in r._chosen()} for r in (self, other))
         if mine != theirs:
             raise ValueError(f"the reports have different sets: {self.coverage}; {other.coverage}")
@@ -379,11 +386,18 @@ class CorruptionReport(Report):
 
         Raises:
             FileNotFoundError: If the folder has none.
-            ValueError: If a file is damaged.
+            ValueError: If a file is damaged, or the two are of different images.
         """
         folder = user_path(folder)
         record = read_record(folder / RECORD, CorruptedSet.from_record)
-        return cls.from_record(Predictions.read(folder / CLEAN), record, list(record["sets"]))
+        clean = Predictions.read(folder / CLEAN)
+        known = record["settings"].get("data_fingerprint")
+        if known and clean.fingerprint and known != clean.fingerprint:
+            raise ValueError(
+                f"{folder / CLEAN} and {folder / RECORD} are of different images "
+                f"({clean.fingerprint}, {known}); remove both and evaluate again"
+            )
+        return cls.from_record(clean, record, list(record["sets"]))
 
     @classmethod
     def from_record(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -16,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
-from nmlib._files import user_path
+from nmlib._files import sweep, user_path
 from nmlib._progress import Progress
-from nmlib.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, Benchmark, corrupt
-from nmlib.data.cifar import read_cifar_c
+from nmlib.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, Benchmark, corrupt, frost_name
+from nmlib.data.cifar import CorruptionFile, open_cifar_c
 from nmlib.data.images import ImageData
 from nmlib.evaluation.chunks import chunk_images, generated, predicted
 from nmlib.evaluation.corruption_report import CLEAN, RECORD, CorruptedSet, CorruptionReport
@@ -32,7 +31,7 @@ from nmlib.evaluation.predictions import (
     model_fingerprint,
 )
 from nmlib.evaluation.report import row_key
-from nmlib.evaluation.storage import Tell, complete, opened, stamp, write_record
+from nmlib.evaluation.storage import Tell, complete, note_file, opened, stamp, write_record
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_corruptions"]
@@ -142,7 +141,7 @@ def evaluate_corruptions(
         "benchmark": benchmark,
         "precision": precision,
         "source": "generated" if folder is None else ("official files" if verify else "own files"),
-        "frost": _frost_name(frost),
+        "frost": frost_name(frost),
     }
     path = None if out is None else user_path(out) / RECORD
     with (
@@ -150,6 +149,11 @@ def evaluate_corruptions(
         # A wrong setting or a foreign folder should not cost a whole evaluation first.
         opened(path, settings, row_key(model, data, key), CorruptedSet.from_record) as record,
     ):
+        if path is not None:
+            sweep(path.parent, CLEAN)
+        if folder is not None:
+            folder = user_path(folder)
+            _check_files(folder, sets, data, record)
         now = provenance(device=str(where))["provenance"]
         clean = _clean(run, data, path, record, now)
         images = data.images.to(where)
@@ -158,7 +162,9 @@ def evaluate_corruptions(
         @functools.lru_cache(maxsize=1)  # all levels are in one file, which is checked once
         def stored(name: str) -> Callable[[int, int], Iterator[Tensor]]:
             assert folder is not None
-            return _stored(folder, name, data, verify)
+            file = open_cifar_c(folder, name, dataset=_official(data), verify=verify)
+            note_file(record, file.path, file.md5)
+            return _stored(file, data)
 
         def parts(name: str, level: int) -> Iterator[Tensor]:
             if folder is not None:
@@ -234,38 +240,42 @@ def _made(
     return found
 
 
-def _stored(
-    folder: str | Path, name: str, data: ImageData, verify: bool
-) -> Callable[[int, int], Iterator[Tensor]]:
-    """Return a reader (severity, chunk) -> parts of an official file, checked against `data`."""
-    dataset = data.name if data.name in ("cifar10", "cifar100") else "cifar10"
-    images, labels = read_cifar_c(folder, name, dataset=dataset, verify=verify)
-    share = len(images) // 5
-    if share < len(data) or images.shape[1:] != tuple(data.images.shape[1:]):
+def _official(data: ImageData) -> str | None:
+    """Return whose checksums corrupted versions of these images have, if that is known."""
+    return data.name if data.name in ("cifar10", "cifar100") else None
+
+
+def _check_files(
+    folder: Path, sets: Mapping[str, tuple[str, int]], data: ImageData, record: dict[str, Any]
+) -> None:
+    """Raise for files that lack a set that is wanted, or are others than those evaluated before."""
+    for name in dict.fromkeys(name for name, _ in sets.values()):
+        path = folder / f"{name}.npy"
+        if path.exists() and any(s.rpartition("-")[0] == name for s in record["sets"]):
+            note_file(record, path)
+    for name, level in (pair for label, pair in sets.items() if label not in record["sets"]):
+        file = open_cifar_c(folder, name, verify=False)
+        file.at(level)
+        _stored(file, data)
+
+
+def _stored(file: CorruptionFile, data: ImageData) -> Callable[[int, int], Iterator[Tensor]]:
+    """Return a reader (severity, chunk) -> parts of a file, checked against `data`."""
+    if file.share < len(data) or file.images.shape[1:] != tuple(data.images.shape[1:]):
         raise ValueError(
-            f"{name}.npy in {folder} has {share} images of {images.shape[1:]} a severity, the "
+            f"{file.path} has {file.share} images of {file.images.shape[1:]} a severity, the "
             f"clean data {len(data)} of {tuple(data.images.shape[1:])}"
         )
-    if not np.array_equal(labels[: len(data)], data.labels.cpu().numpy()):
+    if not np.array_equal(file.labels[: len(data)], data.labels.cpu().numpy()):
         raise ValueError(
-            f"labels.npy in {folder} and the labels of {data.label} differ: the images are "
-            "others, or in another order"
+            f"labels.npy in {file.path.parent} and the labels of {data.label} differ: the images "
+            "are others, or in another order"
         )
 
     def parts(severity: int, chunk: int) -> Iterator[Tensor]:
-        begin = (severity - 1) * share
-        for first in range(begin, begin + len(data), chunk):
-            last = min(first + chunk, begin + len(data))
+        images = file.at(severity)
+        for first in range(0, len(data), chunk):
             # A copy: the file is mapped read-only.
-            yield torch.from_numpy(np.array(images[first:last]))
+            yield torch.from_numpy(np.array(images[first : min(first + chunk, len(data))]))
 
     return parts
-
-
-def _frost_name(frost: Sequence[NDArray] | None) -> str:
-    if frost is None:
-        return "drawn textures"
-    digest = hashlib.sha256()
-    for photograph in frost:
-        digest.update(np.ascontiguousarray(photograph).data)
-    return f"photographs {digest.hexdigest()[:16]}"

@@ -38,7 +38,9 @@ class PerturbedSet:
 
     @classmethod
     def of(cls, perturbation: str, predicted: Tensor, stride: int = 1) -> PerturbedSet:
-        """Count the flips of predicted classes (N, F)."""
+        """Count the flips of predicted classes (N, F), F <= 256: counts are stored as bytes."""
+        if predicted.shape[1] > 256:
+            raise ValueError(f"sequences have at most 256 frames, got {predicted.shape[1]}")
         seen = predicted.numpy()
         base = seen[:, :1] if "noise" in perturbation else seen[:, :-stride]
         flipped = seen[:, 1 if "noise" in perturbation else stride :] != base

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
@@ -21,7 +22,7 @@ from nmlib.evaluation.chunks import chunk_images, generated, predicted
 from nmlib.evaluation.perturbation_report import RECORD, PerturbationReport, PerturbedSet
 from nmlib.evaluation.predictions import Precision, as_data, forward, model_fingerprint
 from nmlib.evaluation.report import row_key
-from nmlib.evaluation.storage import Tell, complete, opened
+from nmlib.evaluation.storage import Tell, complete, note_file, opened
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_perturbations"]
@@ -108,14 +109,27 @@ def evaluate_perturbations(
         forward(model, batch_size=batch_size, device=device, precision=precision) as (run, where),
         opened(path, settings, row_key(model, data, key), PerturbedSet.from_record) as record,
     ):
+        if folder is not None:
+            folder = user_path(folder)
+            for name in names:
+                if name not in record["sets"]:
+                    _frames(folder, name, data, difficulty)
+                elif (folder / f"{name}.npy").exists():
+                    note_file(record, folder / f"{name}.npy")
         now = provenance(device=str(where))["provenance"]
         images = data.images.to(where)
 
         def parts(name: str) -> Iterator[Tensor]:
             row = images[0].numel() * frame_count(name, benchmark)
             chunk = chunk_images(row, 1, _CHUNK_BYTES)
-            if folder is not None:
-                return _stored(folder, name, data, chunk)
+            if isinstance(folder, Path):
+                note_file(record, folder / f"{name}.npy")
+                frames = _frames(folder, name, data, difficulty)
+                # A copy: the file is mapped read-only.
+                return (
+                    torch.from_numpy(np.array(frames[first : min(first + chunk, len(data))]))
+                    for first in range(0, len(data), chunk)
+                )
             make = partial(
                 perturbation_sequence, name=name, benchmark=benchmark, seed=seed,
                 difficulty=difficulty if "noise" in name else 1, crop=crop,
@@ -133,13 +147,17 @@ def evaluate_perturbations(
     return PerturbationReport.from_record(record, names)
 
 
-def _stored(folder: str | Path, name: str, data: ImageData, chunk: int) -> Iterator[Tensor]:
+def _frames(folder: Path, name: str, data: ImageData, difficulty: int) -> NDArray:
+    """Return the frames of a file, or raise if they do not belong to the images."""
     frames = read_cifar_p(folder, name)
     if len(frames) < len(data) or frames.shape[2:] != tuple(data.images.shape[1:]):
         raise ValueError(
             f"{name}.npy in {folder} has {len(frames)} sequences of {frames.shape[2:]}, the data "
             f"{len(data)} images of {tuple(data.images.shape[1:])}"
         )
-    for first in range(0, len(data), chunk):
-        # A copy: the file is mapped read-only.
-        yield torch.from_numpy(np.array(frames[first : min(first + chunk, len(data))]))
+    if frames.shape[1] <= difficulty:
+        raise ValueError(
+            f"{name}.npy in {folder} has {frames.shape[1]} frames, too few for difficulty "
+            f"{difficulty}"
+        )
+    return frames

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
-from nmlib._files import rename_into
+from nmlib._files import rename_into, user_path
 from nmlib._memory import lacks_memory, reused_memory
 from nmlib.data.images import ImageData
 from nmlib.metrics import (
@@ -108,6 +109,7 @@ class Predictions:
 
     def save(self, path: str | Path) -> Path:
         """Write an .npz file under a temporary name, then rename it."""
+        path = user_path(path)
         with rename_into(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -116,7 +118,7 @@ class Predictions:
                 data=self.data,
                 fingerprint=self.fingerprint,
             )
-        return Path(path)
+        return path
 
     @classmethod
     def read(cls, path: str | Path) -> Predictions:
@@ -126,7 +128,11 @@ class Predictions:
             FileNotFoundError: If there is no such file.
             ValueError: If it is damaged or something else.
         """
+        path = user_path(path)
         try:
+            with zipfile.ZipFile(path) as packed:
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in packed.infolist()):
+                    raise ValueError("it is compressed, as no file of nmlib is")
             with np.load(path, allow_pickle=False) as stored:
                 return cls(
                     torch.from_numpy(stored["probabilities"]),

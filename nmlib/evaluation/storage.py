@@ -13,11 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nmlib._files import alone_in, read_json, sweep, write_text
+from nmlib._files import alone_in, file_digest, read_json, sweep, write_text
 from nmlib._progress import Progress, reporter
 from nmlib.provenance import combined
 
-__all__ = ["complete", "made", "opened", "pack", "shares", "stamp", "unpack", "write_record"]
+__all__ = [
+    "complete",
+    "made",
+    "note_file",
+    "opened",
+    "pack",
+    "shares",
+    "stamp",
+    "unpack",
+    "write_record",
+]
 
 Tell = Callable[[int, int], None]
 
@@ -124,6 +134,26 @@ def _stored(
             "or remove it"
         )
     return record
+
+
+def note_file(record: dict[str, Any], file: Path, md5: str = "") -> None:
+    """Note the checksum of a file that sets are measured on.
+
+    Args:
+        record: Gets it, among the settings.
+        file: The file.
+        md5: Its checksum, if it is known.
+
+    Raises:
+        ValueError: If sets of the record were measured on other content of that name.
+    """
+    found = md5 or file_digest(file, "md5")
+    before = record["settings"].setdefault("files", {}).setdefault(file.stem, found)
+    if before != found:
+        raise ValueError(
+            f"{file} has changed since it was evaluated (MD5 {before} -> {found}); choose another "
+            "folder for the results, or remove them"
+        )
 
 
 def stamp(record: dict[str, Any], provenance: Mapping[str, Any]) -> int:

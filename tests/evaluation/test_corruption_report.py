@@ -1,11 +1,13 @@
 """`evaluate_corruptions`: whole sets made and predicted by hand, resumption, official files."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -15,10 +17,13 @@ from evaluation.nets import Colours
 import nmlib as nm
 from nmlib import metrics
 from nmlib.cli import main
+from nmlib.data import cifar
+from nmlib.data.corrupted import write_corrupted_set
 from nmlib.evaluation import (
     CorruptionReport,
     evaluate,
     evaluate_corruptions,
+    evaluate_perturbations,
     predict,
 )
 from nmlib.evaluation import (
@@ -457,3 +462,108 @@ def test_one_process_writes_a_record_and_sweeps_what_another_left(data, tmp_path
 
     report = evaluate_corruptions(Colours(), few, progress=meanwhile, **settings)
     assert len(report.rows) == 2 and not left.exists()
+
+
+def own_files(folder, data, seed):
+    return write_corrupted_set(
+        data.images, data.labels, folder, names=["fog", "contrast"], severities=(3, 1), seed=seed
+    )
+
+
+def test_severities_of_files_are_those_of_their_record(data, tmp_path):
+    small = data.first(20)
+    own_files(tmp_path, small, 0)
+    options = dict(corruptions=["fog", "contrast"], severities=[1, 3])
+    made = evaluate_corruptions(Colours(), small, **options)
+    stored = evaluate_corruptions(Colours(), small, folder=tmp_path, verify=False, **options)
+    assert stored.rows == made.rows
+    seen = []
+    with pytest.raises(ValueError, match=r"fog\.npy holds severity 3, 1, not 2"):
+        evaluate_corruptions(
+            Colours(), small, corruptions="fog", folder=tmp_path, verify=False,
+            progress=lambda *told: seen.append(told),
+        )  # fmt: skip
+    assert not seen, "refused before anything was measured"
+
+
+def test_files_with_other_content_are_not_taken_for_those_evaluated(data, tmp_path):
+    small = data.first(20)
+    for seed in (0, 1):
+        own_files(tmp_path / str(seed), small, seed)
+    options = dict(corruptions="fog", severities=[1, 3], verify=False)
+    first = evaluate_corruptions(
+        Colours(), small, folder=tmp_path / "0", out=tmp_path / "out", **options
+    )
+    # The same files elsewhere are the same; so is a part of them that is gone.
+    (tmp_path / "0").rename(tmp_path / "moved")
+    options |= dict(out=tmp_path / "out")
+    again = evaluate_corruptions(Colours(), small, folder=tmp_path / "moved", **options)
+    assert again.rows == first.rows
+    with pytest.raises(ValueError, match=r"1/fog\.npy has changed since it was evaluated"):
+        evaluate_corruptions(Colours(), small, folder=tmp_path / "1", **options)
+    CorruptionReport.read(tmp_path / "out").save(tmp_path / "saved")
+    options["out"] = tmp_path / "saved"
+    with pytest.raises(ValueError, match="has changed since"):
+        evaluate_corruptions(Colours(), small, folder=tmp_path / "1", **options)
+    more = options | dict(corruptions=["fog", "contrast"])
+    assert len(evaluate_corruptions(Colours(), small, folder=tmp_path / "moved", **more).sets) == 4
+    options["out"] = None
+    other = evaluate_corruptions(Colours(), small, folder=tmp_path / "1", **options)
+    with pytest.raises(ValueError, match=r"different pixels: fog\.npy has MD5"):
+        first.minus(other)
+
+
+def test_official_files_are_found_out_for_images_of_ones_own(data, tmp_path, monkeypatch):
+    small = data.first(20)
+    write_corrupted_set(small.images, small.labels, tmp_path, names="fog")
+    for name in ("fog", "labels"):
+        digest = hashlib.md5((tmp_path / f"{name}.npy").read_bytes()).hexdigest()
+        known = (cifar.CIFAR_C_MD5[name][0], digest)
+        monkeypatch.setitem(cifar.CIFAR_C_MD5, name, known)
+    pair = (small.images, small.labels)
+    found = evaluate_corruptions(Colours(), pair, corruptions="fog", folder=tmp_path)
+    assert found.provenance["files"]["fog"] == cifar.CIFAR_C_MD5["fog"][1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locks")
+def test_two_evaluations_into_one_folder(data, tmp_path):
+    small = data.first(20)
+    options = dict(severities=[1], out=tmp_path)
+
+    def second(images, severity, first_index):
+        with pytest.raises(ValueError, match="another process is evaluating in"):
+            evaluate_corruptions(Colours(), small, corruptions="fog", **options)
+        evaluate_perturbations(Colours(), small, perturbations="tilt", out=tmp_path)
+        return images
+
+    evaluate_corruptions(Colours(), small, corruptions={"mine": second}, **options)
+    # What killed processes left is gone on the next start.
+    for name in (".clean.npz.0a.tmp", ".corruptions.json.0a.tmp"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / ".other.0a.tmp").write_bytes(b"")
+    evaluate_corruptions(Colours(), small, corruptions={"mine": lambda *_, **__: None}, **options)
+    assert [p.name for p in tmp_path.glob("*.tmp")] == [".other.0a.tmp"]
+
+
+def test_predictions_of_other_images_are_not_read(data, tmp_path):
+    options = dict(corruptions="fog", severities=[1])
+    for count in (20, 21):
+        small = data.first(count)
+        evaluate_corruptions(Colours(), small, out=tmp_path / str(count), **options)
+    (tmp_path / "20" / "clean.npz").replace(tmp_path / "21" / "clean.npz")
+    with pytest.raises(ValueError, match=r"clean\.npz and .*json are of different images"):
+        CorruptionReport.read(tmp_path / "21")
+    with zipfile.ZipFile(tmp_path / "21" / "clean.npz", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("probabilities.npy", b"\0" * 1_000_000)
+    with pytest.raises(ValueError, match=r"clean\.npz holds no predictions \(it is compressed"):
+        CorruptionReport.read(tmp_path / "21")
+
+
+def test_a_disk_that_fills_up_names_the_predictions(data, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nmlib.evaluation.predictions.np.savez", full)
+    with pytest.raises(OSError, match=r"no space is left to write it.*clean\.npz'"):
+        evaluate_corruptions(Colours(), data.first(4), corruptions="fog", out=tmp_path)
+    assert not (tmp_path / "clean.npz").exists()

@@ -14,6 +14,7 @@ from nmlib.evaluation import (
 from nmlib.evaluation import (
     perturbations as module,
 )
+from nmlib.evaluation.perturbation_report import PerturbedSet
 
 NAMES = ("shot_noise", "translate", "brightness")
 
@@ -138,3 +139,25 @@ def test_one_name_may_stand_alone_and_a_report_be_saved_later(data, tmp_path):
     read = PerturbationReport.read(found.save(tmp_path / "new"))
     assert read.rows == found.rows
     assert read.provenance == found.provenance
+
+
+def test_files_with_other_content_are_not_taken_for_those_evaluated(data, tmp_path):
+    small = data.first(4)
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+        for name in ("tilt", "shot_noise"):
+            frames = nm.perturbation_sequence(small.images, name, seed=seed)
+            np.save(tmp_path / str(seed) / f"{name}.npy", frames.numpy())
+    options = dict(perturbations=["tilt", "shot_noise"], out=tmp_path / "out")
+    first = evaluate_perturbations(Colours(), small, folder=tmp_path / "0", **options)
+    again = evaluate_perturbations(Colours(), small, folder=tmp_path / "0", **options)
+    assert again.rows == first.rows
+    with pytest.raises(ValueError, match=r"shot_noise\.npy has changed since it was evaluated"):
+        evaluate_perturbations(Colours(), small, folder=tmp_path / "1", **options)
+    options["out"] = tmp_path / "new"
+    np.save(tmp_path / "1" / "shot_noise.npy", np.zeros((4, 300, 32, 32, 3), np.uint8))
+    with pytest.raises(ValueError, match="300 frames"):
+        evaluate_perturbations(Colours(), small, folder=tmp_path / "1", **options)
+    assert not list((tmp_path / "new").glob("*.json")), "refused before anything was measured"
+    with pytest.raises(ValueError, match="256 frames"):
+        PerturbedSet.of("tilt", torch.zeros(1, 300))
