@@ -22,11 +22,14 @@ from nmlib.corruptions._api import Images, check_images
 from nmlib.corruptions._draws import FieldDraw
 from nmlib.corruptions._severities import BENCHMARKS, Benchmark
 from nmlib.corruptions._streams import Stream, image_stream
-from nmlib.ops import from_columns, separable_columns, to_bytes, to_columns, zoom_map
+from nmlib.ops import to_bytes
 
 __all__ = ["PERTURBATIONS", "frame_count", "perturbation_sequence"]
 
 _FRAMES = 31
+
+# These see the whole picture; ImageNet-P makes the others from the middle crop.
+_BEFORE_THE_CROP = ("zoom_blur", "translate", "rotate", "tilt", "scale")
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,12 @@ def _same(x: Tensor, degrees: float) -> Tensor:
 
 
 def _zoom_frames(x: Tensor) -> list[Tensor]:
-    _, h, w, c = x.shape
-    columns = to_columns(x)
-    total = columns.clone()
+    # In single precision and truncated without a guard, as the generators average.
+    total = x.to(torch.float32) / 255
     frames = [x]
     for i in range(1, _FRAMES):
-        factor = 1 + 0.004 * i
-        total += separable_columns(columns, zoom_map, (h, factor), (w, factor))
-        frames.append(from_columns(to_bytes(total / (i + 1)), c))
+        total += _warp(x, _scaling(1 + 0.004 * i, *x.shape[1:3]), "pillow").to(torch.float32) / 255
+        frames.append((total / (i + 1) * 255).to(torch.uint8))
     return frames
 
 
@@ -158,10 +159,15 @@ def _about_centre(matrix: NDArray[np.float64], h: int, w: int) -> NDArray[np.flo
 
 
 def _rotation(degrees: float, h: int, w: int) -> NDArray[np.float64]:
-    """Counter-clockwise rotation about the centre: output to input positions."""
+    """Clockwise rotation about the centre: output to input positions."""
     t = math.radians(degrees)
-    turn = np.array([[math.cos(t), -math.sin(t), 0], [math.sin(t), math.cos(t), 0], [0, 0, 1]])
+    turn = np.array([[math.cos(t), math.sin(t), 0], [-math.sin(t), math.cos(t), 0], [0, 0, 1]])
     return _about_centre(turn, h, w)
+
+
+def _scaling(factor: float, h: int, w: int) -> NDArray[np.float64]:
+    """Magnification about the centre: output to input positions."""
+    return _about_centre(np.diag([1 / factor, 1 / factor, 1.0]), h, w)
 
 
 def _tilt(degrees: float, h: int, w: int) -> NDArray[np.float64]:
@@ -199,8 +205,7 @@ def _geometric(x: Tensor, name: str, which: int) -> list[Tensor]:
         start, step = _SETTING.scale[which]
 
         def make(i: int) -> tuple[Any, str]:
-            share = start + step * i
-            return _about_centre(np.diag([1 / share, 1 / share, 1.0]), h, w), "pillow"
+            return _scaling(start + step * i, h, w), "pillow"
     else:
 
         def make(i: int) -> tuple[Any, str]:
@@ -228,8 +233,9 @@ def perturbation_sequence(
         seed: Non-negative integer (noise and snow are random).
         difficulty: 1, 2 or 3, for the two kinds of noise; always 1 in published results.
         first_index: Index of images[0] in its data set, when a data set is streamed in parts.
-        crop: Cut the middle crop x crop pixels out of every frame at the end. ImageNet-P does so
-            with 224 on images of 256 pixels, to hide the black rims.
+        crop: Return the middle crop x crop pixels. ImageNet-P does so with 224 on images of 256
+            pixels: frames that move pixels are cut at the end, which hides the black rims; noise,
+            motion blur, snow and brightness are made from the crop.
 
     Returns:
         uint8 (N, frames, H, W, 3) or (N, frames, 3, H, W), on the same device.
@@ -240,7 +246,9 @@ def perturbation_sequence(
 
     Source: Hendrycks & Dietterich (2019), the sequences of the paper's Tables 1, 12, 13 and 14.
     Differs: published frames of ImageNet-P went through a video codec; these did not. `translate`
-        moves the picture to the right as the frame number grows.
+        moves the picture to the right and `rotate` turns it clockwise as the frame number grows.
+        Zooms and turns are about the centre, as torchvision does today; the release that made the
+        published files took a point half a pixel further right and down.
 
     >>> x = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
     >>> perturbation_sequence(x, "translate").shape
@@ -260,12 +268,15 @@ def perturbation_sequence(
         raise ValueError(f"crop must lie in 1 ... {min(h, w)}, got {crop}")
     which = BENCHMARKS.index(benchmark)
     size: tuple[int, int] = (h, w) if crop is None else (crop, crop)
-    top, left = (h - size[0]) // 2, (w - size[1]) // 2
+    # Half a pixel is rounded to even, as torchvision does.
+    top, left = round((h - size[0]) / 2), round((w - size[1]) / 2)
+    middle = (slice(None), slice(top, top + size[0]), slice(left, left + size[1]))
     out = torch.empty((n, count, *size, 3), dtype=torch.uint8, device=view.device)
     step = max(1, 32 * 1024 // (h * w)) if view.device.type == "cpu" else max(1, n)
 
     def piece(start: int) -> None:
-        part = view[start : start + step].contiguous()
+        part = view[start : start + step]
+        part = (part if name in _BEFORE_THE_CROP else part[middle]).contiguous()
         stream = image_stream(
             seed, ("perturb", name, difficulty), first_index + start, len(part), part.device
         )
@@ -284,7 +295,7 @@ def perturbation_sequence(
         else:
             frames = _geometric(part, name, which)
         for i, frame in enumerate(frames):
-            out[start : start + step, i] = frame[:, top : top + size[0], left : left + size[1]]
+            out[start : start + step, i] = frame[middle] if name in _BEFORE_THE_CROP else frame
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")

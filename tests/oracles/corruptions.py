@@ -200,3 +200,64 @@ def saturate(x, params):
     hsv = rgb2hsv(x / 255.0)
     hsv[..., 1] = np.clip(hsv[..., 1] * params[0] + params[1], 0, 1)
     return cut(hsv2rgb(hsv))
+
+
+def moved(x, matrix):
+    """Pillow's affine map of an image, bilinear, outside black; the map is from output to input."""
+    size = (x.shape[1], x.shape[0])
+    return np.asarray(
+        Image.fromarray(x).transform(
+            size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+        )
+    )
+
+
+def scaled(x, factor):
+    """Magnified about the centre."""
+    h, w = x.shape[:2]
+    inverse = 1 / factor
+    return moved(x, (inverse, 0, w / 2 * (1 - inverse), 0, inverse, h / 2 * (1 - inverse)))
+
+
+def turned(x, degrees):
+    """Turned clockwise: the point (a, b) right of and below the centre comes from R^-1 (a, b)."""
+    h, w = x.shape[:2]
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    a, b = w / 2, h / 2
+    return moved(x, (c, s, a - c * a - s * b, -s, c, b + s * a - c * b))
+
+
+def shifted(x, pixels):
+    """Moved to the right by whole pixels."""
+    return moved(x, (1, 0, -pixels, 0, 1, 0))
+
+
+def zoom_sequence(x, count=31):
+    """Frame i averages the first i + 1 of the image and its magnifications by 1 + 0.004 j."""
+    total = np.float32(x) / np.float32(255)
+    frames = [x]
+    for i in range(1, count):
+        total = total + np.float32(scaled(x, 1 + 0.004 * i)) / np.float32(255)
+        frames.append((total / np.float32(i + 1) * np.float32(255)).astype(np.uint8))
+    return np.stack(frames)
+
+
+def sequence(x, name, benchmark):
+    """Every frame of a sequence that nothing random is in, but `tilt`."""
+    large = benchmark == "imagenet"
+    if name == "motion_blur":
+        radius, sigma, step, last = (10, 3.0, 4, 30) if large else (6, 1.8, 9, 20)
+        frames = [motion(x, radius, sigma, step * (i - last)) for i in range(last + 1)]
+    elif name == "zoom_blur":
+        frames = zoom_sequence(x)
+    elif name == "brightness":
+        frames = [brightness(x, (0.02 if large else 0.015) * (i - 15)) for i in range(31)]
+    elif name == "translate":
+        frames = [shifted(x, k) for k in (range(-20, 21) if large else range(-7, 9))]
+    elif name == "rotate":
+        frames = [turned(x, i - 15) for i in range(31)]
+    else:
+        assert name == "scale"
+        percent = (2.5 * i + 40 if large else 2 * i + 70 for i in range(31))
+        frames = [scaled(x, p / 100) for p in percent]
+    return np.stack([np.asarray(frame, np.uint8) for frame in frames])
