@@ -23,7 +23,13 @@ from nmlib.corruptions._frost_textures import (
     frost_name,
     read_frost_photographs,
 )
-from nmlib.corruptions._perturbations import PERTURBATIONS, frame_count, perturbation_sequence
+from nmlib.corruptions._perturbations import (
+    PERTURBATIONS,
+    SEQUENCES,
+    frame_count,
+    outdated,
+    perturbation_sequence,
+)
 from nmlib.corruptions._severities import FAMILIES, SEVERITIES, Benchmark
 
 __all__ = [
@@ -32,6 +38,7 @@ __all__ = [
     "FAMILIES",
     "FROST_PHOTOGRAPHS",
     "PERTURBATIONS",
+    "SEQUENCES",
     "SEVERITIES",
     "SMALLEST_SIDE",
     "AngleDraw",
@@ -48,6 +55,7 @@ __all__ = [
     "draw_frost_textures",
     "frame_count",
     "frost_name",
+    "outdated",
     "perturbation_sequence",
     "read_frost_photographs",
 ]

@@ -24,7 +24,7 @@ from nmlib.corruptions._severities import BENCHMARKS, Benchmark
 from nmlib.corruptions._streams import Stream, image_stream
 from nmlib.ops import to_bytes
 
-__all__ = ["PERTURBATIONS", "frame_count", "perturbation_sequence"]
+__all__ = ["PERTURBATIONS", "SEQUENCES", "frame_count", "outdated", "perturbation_sequence"]
 
 _FRAMES = 31
 
@@ -62,6 +62,22 @@ PERTURBATIONS: tuple[str, ...] = (
     "brightness", "translate", "rotate", "tilt", "scale",
 )  # fmt: skip
 """The ten sequences, in official order."""
+
+SEQUENCES = 2
+"""Version of what the sequences are, written beside whatever is measured along them.
+
+In version 1, which was not written down, `zoom_blur` used the zoom of CIFAR-C and `rotate` turned
+the other way, from the last frame to the first; with `crop`, every frame was cut at the end.
+"""
+
+
+def outdated(version: int) -> tuple[str, ...]:
+    """Return the sequences along which flip probabilities of a version are not today's.
+
+    >>> outdated(1), outdated(SEQUENCES)
+    (('zoom_blur',), ())
+    """
+    return ("zoom_blur",) if version < 2 else ()
 
 
 def frame_count(name: str, benchmark: Benchmark = "cifar") -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib._files import user_path
+from nmlib.corruptions import SEQUENCES, outdated
 from nmlib.evaluation.report import Report, mean_with_error
 from nmlib.evaluation.storage import made, pack, read_record, shares, unpack, write_record
 
@@ -160,9 +162,21 @@ class PerturbationReport(Report):
 
         Raises:
             FileNotFoundError: If the folder has none.
-            ValueError: If the file is damaged.
+            ValueError: If the file is damaged, or holds nothing that is made alike today.
+
+        Warns:
+            UserWarning: For sets along sequences that are made otherwise today; they are left out.
         """
-        record = read_record(user_path(folder) / RECORD, PerturbedSet.from_record)
+        path = user_path(folder) / RECORD
+        stored = read_record(path, PerturbedSet.from_record)
+        record = renewed(stored)
+        left_out = [name for name in stored["sets"] if name not in record["sets"]]
+        if left_out:
+            said = f"{', '.join(left_out)} of {path} was measured along sequences of an older kind"
+            remedy = "evaluate again into the same folder"
+            if not record["sets"]:
+                raise ValueError(f"{said}; {remedy}")
+            warnings.warn(f"{said} and is left out; {remedy} to measure it", stacklevel=2)
         return cls.from_record(record, list(record["sets"]))
 
     @classmethod
@@ -171,3 +185,19 @@ class PerturbationReport(Report):
         sets = tuple(PerturbedSet.from_record(name, record["sets"][name]) for name in names)
         known = record["settings"] | made(record, list(names))
         return cls(sets, record["key"], known)
+
+
+def renewed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored record without the sets that are made otherwise today; see `SEQUENCES`."""
+    settings, sets = record["settings"], dict(record["sets"])
+    version = settings.get("sequences", 1)
+    if settings.get("source") != "generated" or version not in range(1, SEQUENCES):
+        return dict(record)
+    if settings.get("crop") is not None:
+        sets = {}
+    for name in outdated(version):
+        sets.pop(name, None)
+    if "rotate" in sets:
+        # The same frames the other way round.
+        sets["rotate"] = sets["rotate"] | {"curve": sets["rotate"]["curve"][::-1]}
+    return {**record, "settings": {**settings, "sequences": SEQUENCES}, "sets": sets}

@@ -15,11 +15,22 @@ from torch import Tensor, nn
 from nmlib import _checks
 from nmlib._files import user_path
 from nmlib._progress import Progress
-from nmlib.corruptions import PERTURBATIONS, Benchmark, frame_count, perturbation_sequence
+from nmlib.corruptions import (
+    PERTURBATIONS,
+    SEQUENCES,
+    Benchmark,
+    frame_count,
+    perturbation_sequence,
+)
 from nmlib.data.cifar import read_cifar_p
 from nmlib.data.images import ImageData
 from nmlib.evaluation.chunks import chunk_images, generated, predicted
-from nmlib.evaluation.perturbation_report import RECORD, PerturbationReport, PerturbedSet
+from nmlib.evaluation.perturbation_report import (
+    RECORD,
+    PerturbationReport,
+    PerturbedSet,
+    renewed,
+)
 from nmlib.evaluation.predictions import Precision, as_data, forward, model_fingerprint
 from nmlib.evaluation.report import row_key
 from nmlib.evaluation.storage import Tell, complete, note_file, opened
@@ -104,10 +115,13 @@ def evaluate_perturbations(
         "precision": precision,
         "source": "generated" if folder is None else "files",
     }
+    if folder is None:
+        settings["sequences"] = SEQUENCES
     path = None if out is None else user_path(out) / RECORD
+    parse = PerturbedSet.from_record
     with (
         forward(model, batch_size=batch_size, device=device, precision=precision) as (run, where),
-        opened(path, settings, row_key(model, data, key), PerturbedSet.from_record) as record,
+        opened(path, settings, row_key(model, data, key), parse, renewed) as record,
     ):
         if folder is not None:
             folder = user_path(folder)

@@ -94,11 +94,22 @@ def shares(name: str, values: Any, most: float = 1) -> NDArray[np.float64]:
 
 @contextmanager
 def opened(
-    path: Path | None, settings: Mapping[str, Any], key: Mapping[str, Any], parse: Parse
+    path: Path | None,
+    settings: Mapping[str, Any],
+    key: Mapping[str, Any],
+    parse: Parse,
+    renewed: Callable[[dict[str, Any]], dict[str, Any]] = dict,
 ) -> Iterator[dict[str, Any]]:
     """Yield the record to add to: the stored one if it was made alike, else a new one.
 
     No other process writes to the same record meanwhile.
+
+    Args:
+        path: Of the record, or None.
+        settings: What decides the numbers.
+        key: What rows are keyed by.
+        parse: As for `read_record`.
+        renewed: Takes from a stored record what an older version of this package made otherwise.
 
     Raises:
         ValueError: If the stored one has other settings, whose numbers must not be mixed with
@@ -112,15 +123,19 @@ def opened(
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone_in(path.parent, "evaluating", f".{path.stem}.lock"):
         sweep(path.parent, path.name)
-        yield _stored(path, settings, key, parse)
+        yield _stored(path, settings, key, parse, renewed)
 
 
 def _stored(
-    path: Path, settings: dict[str, Any], key: dict[str, Any], parse: Parse
+    path: Path,
+    settings: dict[str, Any],
+    key: dict[str, Any],
+    parse: Parse,
+    renewed: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> dict[str, Any]:
     if not path.exists():
         return {"settings": settings, "key": key, "made": [], "sets": {}}
-    record = read_record(path, parse)
+    record = renewed(read_record(path, parse))
     stored = {**record["settings"], **record["key"]}
     wanted = {**settings, **key}
     changed = [

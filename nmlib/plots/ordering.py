@@ -79,7 +79,8 @@ class OrderingDisplay(Shown):
             right = figure.subplots()
         self._pairs(right)
         text = (
-            f"ours: {o.conditions}\n{o.uncertainty}; each pair by itself"
+            f"ours: {o.conditions}{f', {o.note}' if o.note else ''}"
+            f"\n{o.uncertainty}; each pair by itself"
             f"\npaper: Table {o.table}, {o.dataset}, {SPECS[o.table].network}"
         )
         if any(p.copied for p in o.paper.values()):

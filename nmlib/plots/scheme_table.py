@@ -12,7 +12,7 @@ import numpy as np
 from nmlib import _checks
 from nmlib.plots.looks import scheme_label
 from nmlib.plots.tables import Column, TableDisplay
-from nmlib.reproduction.compared import conditions
+from nmlib.reproduction.compared import comparable, conditions, flips_note
 from nmlib.reproduction.ordering import ORDERED, Published, published, tables_for
 from nmlib.schemes import SCHEMES
 
@@ -94,6 +94,7 @@ class SchemeTableDisplay:
         conditions: What ours were measured on.
         source: Which tables the paper's numbers are from.
         copied: Schemes whose number the paper took from elsewhere.
+        flips: Which sequences our flips leave out and the paper's do not; "" if none.
 
     Source: paper Tables 2, 3, 13 and 14.
     """
@@ -105,6 +106,7 @@ class SchemeTableDisplay:
     conditions: str
     source: str
     copied: tuple[str, ...] = ()
+    flips: str = ""
 
     @classmethod
     def from_records(
@@ -138,7 +140,7 @@ class SchemeTableDisplay:
         text = conditions(kept)
         ours: dict[str, dict[str, Spread]] = {name: {} for name in names}
         for name in names:
-            own = [_values(r, calibration) for r in kept if r["scheme"] == name]
+            own = [_values(r, calibration) for r in comparable(kept) if r["scheme"] == name]
             for metric in _HEADINGS:
                 found = [v[metric] for v in own if metric in v]
                 if found:
@@ -161,7 +163,7 @@ class SchemeTableDisplay:
             names.sort(key=lambda n: sign * ours[n].get(sort_by, math.inf * sign))
         return cls(
             tuple(names), ours, paper, calibration, text, _source(sorted(tables), kept),
-            tuple(n for n in names if n in copied),
+            tuple(n for n in names if n in copied), flips_note(kept),
         )  # fmt: skip
 
     @property
@@ -197,6 +199,8 @@ class SchemeTableDisplay:
         words = [f"Ours: {self.conditions}{'; mean (lowest / highest seed)' if several else ''}."]
         if set(self.metrics) & set(_CALIBRATION):
             words.append(f"Calibration: {which}.")
+        if self.flips:
+            words.append(f"Flips: ours over {self.flips}; the paper's over all.")
         if self.source:
             words.append(f"Paper: {self.source}.")
         if self.copied:

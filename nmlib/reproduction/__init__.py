@@ -3,6 +3,7 @@
 from nmlib.reproduction.ablation_lab import AblationLab, LabResult, LabSettings, LabStatus
 from nmlib.reproduction.cell import Cell, finished, run_cell
 from nmlib.reproduction.cluster import run_on_cluster
+from nmlib.reproduction.compared import comparable, flips_note
 from nmlib.reproduction.experiments import EXPERIMENTS, Experiment, cells
 from nmlib.reproduction.grid import collect, run_grid
 from nmlib.reproduction.measured import (
@@ -34,7 +35,9 @@ __all__ = [
     "ablation_cells",
     "cells",
     "collect",
+    "comparable",
     "finished",
+    "flips_note",
     "lab_table",
     "measured",
     "result_words",

@@ -13,6 +13,7 @@ import numpy as np
 
 from nmlib import _checks
 from nmlib._files import file_name, read_json, user_path, write_json
+from nmlib.corruptions import SEQUENCES
 from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
 from nmlib.evaluation.storage import shares
@@ -137,7 +138,10 @@ def finished(cell: Cell, out: str | Path) -> dict[str, Any] | None:
         raise ValueError(
             f"{path} is the result of other settings; choose another folder, or remove it"
         )
-    if cell.perturbations and result.get("flip_probability") is None:
+    if cell.perturbations and (
+        result.get("flip_probability") is None or (result.get("sequences") or 1) < SEQUENCES
+    ):
+        # Training and evaluation stand in the folder; only what is lacking is measured.
         return None
     return result
 
@@ -241,6 +245,7 @@ def run_cell(
         **_measured(report),
         "flip_probability": flips,
         "sequence_images": None if flips is None else len(few),
+        "sequences": None if flips is None else SEQUENCES,
         "train_images": len(train),
         "test_images": len(shown),
         "train_fingerprint": train.fingerprint,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nmlib import _checks
+from nmlib.corruptions import PERTURBATIONS, outdated
 from nmlib.effects import Cells
 from nmlib.metrics import CORRUPTION_FAMILIES
 from nmlib.reproduction.measured import seeds_complete
@@ -17,9 +18,12 @@ __all__ = [
     "PAPER_NAMES",
     "Conditions",
     "by_corruption",
+    "comparable",
     "conditions",
+    "flips_note",
     "scheme_cells",
     "scheme_values",
+    "sequences_left_out",
 ]
 
 Record = Mapping[str, Any]
@@ -117,6 +121,61 @@ def conditions(records: Sequence[Record]) -> Conditions:
     return Conditions(", ".join(parts), str(first["dataset"]), str(first["budget"]))
 
 
+def sequences_left_out(records: Iterable[Record]) -> tuple[str, ...]:
+    """Return the sequences that records have but cannot put beside the paper's, in its order.
+
+    A record says by its number "sequences" along which version of the sequences it was measured;
+    records without one are of version 1, see `nmlib.corruptions.SEQUENCES`.
+    """
+    found = {
+        name
+        for record in records
+        for name in outdated(record.get("sequences") or 1)
+        if name in (record.get("flip_probability") or {})
+    }
+    return tuple(name for name in PERTURBATIONS if name in found)
+
+
+def comparable(records: Iterable[Record]) -> list[Record]:
+    """Return records with those flip probabilities alone that can stand beside the paper's.
+
+    What one record cannot compare is left out of all: a mean over nine sequences and one over ten
+    are two measures.
+
+    >>> row = {"flip_probability": {"zoom_blur": 0.1, "tilt": 0.2}}
+    >>> [r["flip_probability"] for r in comparable([row])]
+    [{'tilt': 0.2}]
+    >>> comparable([row | {"sequences": 2}])[0]["flip_probability"]
+    {'zoom_blur': 0.1, 'tilt': 0.2}
+    """
+    records = list(records)
+    gone = sequences_left_out(records)
+    if not gone:
+        return records
+    kept = []
+    for record in records:
+        flips = record.get("flip_probability")
+        left = flips and {name: p for name, p in flips.items() if name not in gone}
+        kept.append({**record, "flip_probability": left})
+    return kept
+
+
+def flips_note(records: Iterable[Record]) -> str:
+    """Say which sequences our mean flip probability leaves out; "" if none.
+
+    >>> flips_note([{"flip_probability": dict.fromkeys(PERTURBATIONS, 0.1)}])
+    '9 of 10 sequences, zoom_blur left out (measured with another zoom)'
+    """
+    gone = sequences_left_out(records)
+    if not gone:
+        return ""
+    every = len(PERTURBATIONS)
+    names = ", ".join(gone)
+    return (
+        f"{every - len(gone)} of {every} sequences, {names} left out (measured with another zoom)"
+    )
+
+
 def _value(record: Record, metric: str) -> float:
     """Return one metric in percent; nan where it was not measured."""
     if metric == "flip_probability":
@@ -133,7 +192,7 @@ def scheme_values(records: Iterable[Record], metric: str) -> dict[str, np.ndarra
     Args:
         records: As from `measured`.
         metric: A key of `METRICS`. A flip probability is the mean over the sequences, as the
-            paper's column mFR.
+            paper's column mFR, without those of `flips_note`.
 
     >>> rows = [{"scheme": "mixup", "seed": s, "clean_accuracy": 0.5 + s / 10} for s in (1, 0)]
     >>> scheme_values(rows, "clean_accuracy")["mixup"].round(1).tolist()
@@ -141,7 +200,7 @@ def scheme_values(records: Iterable[Record], metric: str) -> dict[str, np.ndarra
     """
     _checks.choice("metric", metric, METRICS)
     found: dict[str, dict[int, float]] = {}
-    for record in records:
+    for record in comparable(records):
         found.setdefault(record["scheme"], {})[record["seed"]] = _value(record, metric)
     return {
         name: np.array([by_seed[s] for s in sorted(by_seed)]) for name, by_seed in found.items()

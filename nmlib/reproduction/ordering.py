@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from nmlib import _checks
 from nmlib.effects import Agreement, Cells, agreement, seed_scatter, student_t_quantile
 from nmlib.paper._tables import known, numbers
-from nmlib.reproduction.compared import PAPER_NAMES, conditions, scheme_cells, scheme_values
+from nmlib.reproduction.compared import (
+    PAPER_NAMES,
+    conditions,
+    flips_note,
+    scheme_cells,
+    scheme_values,
+)
 from nmlib.reproduction.measured import seeds_complete
 from nmlib.rng import Rng
 from nmlib.schemes import SCHEMES
@@ -322,6 +328,7 @@ class Ordering:
         table: The paper's table.
         dataset: Its test set, as printed.
         conditions: What ours were measured on.
+        note: What our numbers leave out and the paper's do not; "" if nothing.
     """
 
     metric: str
@@ -338,6 +345,7 @@ class Ordering:
     table: int
     dataset: str
     conditions: str
+    note: str = ""
 
     def __repr__(self) -> str:
         return self.summary
@@ -374,11 +382,12 @@ class Ordering:
         n, a = self.counts, self.agreement
         clear = len(self.pairs) - n["tied"]
         interval = "" if math.isnan(a.low) else f" ({a.low:.2f} to {a.high:.2f})"
+        note = f" (ours over {self.note}; the paper's over all)" if self.note else ""
         return (
-            f"Order of {len(self.schemes)} schemes by {_WORDS[self.metric]}: rank correlation with "
-            f"Table {self.table} {a.rho:.2f}{interval}. Of the {clear} pairs that the paper tells "
-            f"apart, same order here: {n['holds']}, opposite: {n['reversed']}, cannot be told: "
-            f"{n['open']}. Not told apart in the paper: {n['tied']}. "
+            f"Order of {len(self.schemes)} schemes by {_WORDS[self.metric]}{note}: rank "
+            f"correlation with Table {self.table} {a.rho:.2f}{interval}. Of the {clear} pairs that "
+            f"the paper tells apart, same order here: {n['holds']}, opposite: {n['reversed']}, "
+            f"cannot be told: {n['open']}. Not told apart in the paper: {n['tied']}. "
             f"{self.uncertainty[0].upper()}{self.uncertainty[1:]}."
         )
 
@@ -476,6 +485,7 @@ def paper_ordering(
         np.array([[paper[s].value] for s in shared]),
     )  # fmt: skip
     kept = seeds_complete([r for r in records if not flips or r.get("flip_probability")])
+    used = [r for r in records if r["seed"] in kept]
     return Ordering(
         metric=metric,
         schemes=tuple(shared),
@@ -492,5 +502,6 @@ def paper_ordering(
         pooled=scatter is not None,
         table=table,
         dataset=dataset,
-        conditions=conditions([r for r in records if r["seed"] in kept]),
+        conditions=conditions(used),
+        note=flips_note(used) if flips else "",
     )

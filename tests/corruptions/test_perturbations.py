@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from oracles import corruptions as oracle
-from PIL import Image
 
 from nmlib import load
 from nmlib.corruptions import PERTURBATIONS, frame_count, perturbation_sequence

@@ -1,5 +1,7 @@
 """`evaluate_perturbations`: whole sequences by hand, resumption, files, bad requests."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -107,6 +109,57 @@ def test_stored_resumed_and_read_again(data, report, tmp_path, monkeypatch):
     assert stored.rows == report.rows and len(stored.frame()) == 3
     with pytest.raises(ValueError, match=r"other settings .*perturbation_seed 4 -> 5"):
         evaluate_perturbations(Colours(), data, **options | {"seed": 5})
+
+
+def made_by_an_older_version(folder, **settings):
+    """Take the version out of a stored evaluation, and turn rotate round."""
+    path = folder / "perturbations.json"
+    record = json.loads(path.read_text())
+    del record["settings"]["sequences"]
+    record["settings"] |= settings
+    if "rotate" in record["sets"]:
+        record["sets"]["rotate"]["curve"] = record["sets"]["rotate"]["curve"][::-1]
+    path.write_text(json.dumps(record))
+
+
+def test_sequences_of_an_older_kind_are_measured_again(data, tmp_path, monkeypatch):
+    names = ("zoom_blur", "rotate", "tilt")
+    options = dict(perturbations=names, seed=4, out=tmp_path)
+    whole = evaluate_perturbations(Colours(), data, **options)
+    assert whole.provenance["sequences"] == 2
+    made_by_an_older_version(tmp_path)
+    with pytest.warns(UserWarning, match="zoom_blur of .* is left out; evaluate again into the"):
+        old = PerturbationReport.read(tmp_path)
+    assert list(old.flip_probabilities) == ["rotate", "tilt"]
+    np.testing.assert_array_equal(old.curves["rotate"], whole.curves["rotate"])
+    make, measured = module.perturbation_sequence, []
+
+    def noted(images, name, **options):
+        measured.append(name)
+        return make(images, name, **options)
+
+    monkeypatch.setattr(module, "perturbation_sequence", noted)
+    again = evaluate_perturbations(Colours(), data, **options)
+    assert set(measured) == {"zoom_blur"} and again.rows == whole.rows
+    assert PerturbationReport.read(tmp_path).flip_probabilities == whole.flip_probabilities
+
+
+def test_crops_of_an_older_kind_are_not_read(data, tmp_path):
+    options = dict(perturbations="tilt", benchmark="imagenet", crop=32, out=tmp_path)
+    whole = evaluate_perturbations(Colours(), data, **options)
+    made_by_an_older_version(tmp_path)
+    with pytest.raises(ValueError, match=r"tilt of .* evaluate again into the same folder"):
+        PerturbationReport.read(tmp_path)
+    assert evaluate_perturbations(Colours(), data, **options).rows == whole.rows
+    assert PerturbationReport.read(tmp_path).rows == whole.rows
+
+
+def test_official_files_have_no_version(data, tmp_path):
+    np.save(tmp_path / "zoom_blur.npy", nm.perturbation_sequence(data.images, "zoom_blur"))
+    options = dict(perturbations="zoom_blur", folder=tmp_path, out=tmp_path)
+    found = evaluate_perturbations(Colours(), data, **options)
+    assert PerturbationReport.read(tmp_path).rows == found.rows
+    assert "sequences" not in found.provenance
 
 
 def test_files_instead_of_generated_frames(data, report, tmp_path):

@@ -43,6 +43,7 @@ def record(scheme, seed, *, images=100, **changes):
         "flip_probability": {"gaussian_noise": 0.3 - 0.1 * skill, "tilt": 0.1} if scheme in SCHEMES
         else None,
         "sequence_images": 10,
+        "sequences": 2,
         "train_images": 1000,
         "test_images": images,
         "train_fingerprint": "a",

@@ -195,6 +195,44 @@ def test_flip_bars_of_records(records):
     assert names[:5] == [scheme_label(s) for s in SCHEMES] and names.count("in the paper") == 3
 
 
+def test_flips_of_an_older_kind_are_marked(records):
+    """Ours without zoom_blur, the paper's with it, and the small print says so."""
+    old = [{k: v for k, v in r.items() if k != "sequences"} for r in records]
+    said = "9 of 10 sequences, zoom_blur left out (measured with another zoom)"
+    nine = [n for n in PERTURBATIONS if n != "zoom_blur"]
+    own = [100 * np.mean([flips("nfm", k)[n] for n in nine]) for k in range(3)]
+    paper = paper_table(13).query("method == 'NFM'").set_index("corruption")["value"]
+
+    table = SchemeTableDisplay.from_records(old)
+    assert float(table.ours["nfm"]["flip_probability"]) == pytest.approx(np.mean(own))
+    assert float(table.paper["nfm"]["flip_probability"]) == paper["mean"]
+    assert f"Flips: ours over {said}; the paper's over all." in table.table().caption
+    assert said not in SchemeTableDisplay.from_records(records).table().caption
+
+    bars = FlipBarsDisplay.from_records(old, paper=13)
+    assert bars.groups == (*PERTURBATIONS, "mean") and said in bars.conditions
+    (m,) = (m for m in bars.measured if m.scheme == "nfm")
+    assert "zoom_blur" not in m.values
+    np.testing.assert_allclose(m.values["mean"], own)
+    np.testing.assert_allclose(bars.paper["nfm"][3], paper["zoom_blur"])
+    np.testing.assert_allclose(bars.paper["nfm"][-1], paper[list(PERTURBATIONS)].mean())
+    assert "nan" not in bars.summary and "zoom blur" not in bars.summary
+    (ax,) = drawn(bars.plot())
+    heights = [c[3].get_height() for c in ax.containers if hasattr(c, "patches")]
+    assert np.isnan(heights).all()
+    assert len(bars.plotly().data[0].y) == 11
+    alone = FlipBarsDisplay.from_records(old)
+    assert alone.groups == (*nine, "mean") and said in alone.conditions
+
+    order = OrderingDisplay.from_records(old, "flip_probability", resamples=2)
+    assert said in order.summary and order.ordering.note == said
+    assert order.ordering.ours["nfm"] == pytest.approx(own)
+    figure = order.plot()
+    assert "zoom_blur left out" in figure.get_supxlabel().replace("\n", " ")
+    new = OrderingDisplay.from_records(records, "flip_probability", resamples=2)
+    assert new.ordering.note == "" and "left out" not in new.summary
+
+
 def test_a_number_of_the_paper_beyond_the_axis_is_written_at_its_edge(records):
     ours = FlipBarsDisplay.from_records(records)
     highest = max(

@@ -8,7 +8,9 @@ from nmlib import paper
 from nmlib.reproduction.compared import (
     PAPER_NAMES,
     by_corruption,
+    comparable,
     conditions,
+    flips_note,
     scheme_cells,
     scheme_values,
 )
@@ -42,6 +44,24 @@ def test_records_of_two_kinds_are_refused(key):
 def test_no_records():
     with pytest.raises(ValueError, match="no records"):
         conditions([])
+
+
+def test_sequences_of_an_older_kind_are_left_out_of_all():
+    flips = {"gaussian_noise": 0.3, "zoom_blur": 0.9, "tilt": 0.1}
+    new = [record("mixup", k, flip_probability=flips) for k in range(2)]
+    old = [{k: v for k, v in r.items() if k != "sequences"} for r in new]
+    assert scheme_values(new, "flip_probability")["mixup"] == pytest.approx([130 / 3] * 2)
+    assert flips_note(new) == "" and comparable(new) == new
+    for rows in (old, [old[0], new[1]], [old[0] | {"sequences": None}, new[1]]):
+        assert scheme_values(rows, "flip_probability")["mixup"] == pytest.approx([20, 20])
+        assert flips_note(rows) == (
+            "9 of 10 sequences, zoom_blur left out (measured with another zoom)"
+        )
+    # The records stay as they are, and one without flips is none of an older kind.
+    assert all(r["flip_probability"] == flips for r in old)
+    without = record("mixup", 0, flip_probability=None, sequences=None)
+    assert comparable([without, *new]) == [without, *new]
+    assert flips_note([{"flip_probability": {"tilt": 0.1}}]) == ""
 
 
 def test_values_by_seed():

@@ -309,8 +309,15 @@ def test_a_real_cell(tmp_path, monkeypatch):
     assert result["corrupted"]["rms_calibration_error_reference"] is None  # of 8 images
     path = Path(cell.folder(tmp_path), "result.json")
     before = path.stat().st_mtime_ns
-    assert run_cell(cell, tmp_path, device="cpu") == json.loads(path.read_text())
+    stored = json.loads(path.read_text())
+    assert run_cell(cell, tmp_path, device="cpu") == stored and stored["sequences"] == 2
     assert path.stat().st_mtime_ns == before
+    # Flips along sequences of an older kind are measured again, nothing else is.
+    write_json(path, {k: v for k, v in stored.items() if k != "sequences"})
+    assert finished(cell, tmp_path) is None
+    assert finished(dataclasses.replace(cell, perturbations=False), tmp_path) is not None
+    again = run_cell(cell, tmp_path, device="cpu")
+    assert again["sequences"] == 2 and again["flip_probability"] == stored["flip_probability"]
 
 
 def test_precision_and_compiling_reach_training_and_evaluation(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,9 +20,11 @@ from nmlib.plots.robustness.rows import (
     conditions_of_rows,
     gather,
     paper_rows,
+    rows_of_records,
 )
 from nmlib.plots.robustness.words import PAPER_COLOUR, short_name, small_print, spaced, wrapped
 from nmlib.plots.style import PAPER_STYLE, new_figure
+from nmlib.reproduction.compared import flips_note, sequences_left_out
 
 __all__ = [
     "FamilyBarsDisplay",
@@ -66,7 +69,8 @@ class _BarsDisplay(MeasuredDisplay):
         parts = []
         for m in self.measured:
             means = m.means(self.groups)
-            numbers = (f"{spaced(g)} {v:.1f}" for g, v in zip(self.groups, means, strict=True))
+            there = zip(self.groups, means, strict=True)
+            numbers = (f"{spaced(g)} {v:.1f}" for g, v in there if not np.isnan(v))
             parts.append(f"{scheme_label(m.scheme)}: {', '.join(numbers)}")
         return f"{self._words} " + "; ".join(parts) + "."
 
@@ -228,7 +232,7 @@ class FlipBarsDisplay(_BarsDisplay):
     Attributes:
         measured: One entry a scheme; columns are the groups.
         paper: Scheme -> (groups,) percent, the paper's numbers, or nothing.
-        groups: Perturbations, and "mean" of them all.
+        groups: Perturbations, and "mean": of ours those with bars, of the paper's all.
         conditions: Small print: data, network, seeds.
 
     Source: paper Tables 13 and 14.
@@ -242,22 +246,26 @@ class FlipBarsDisplay(_BarsDisplay):
     _height = 3.3
 
     @classmethod
-    def from_rows(cls, rows: Rows, *, paper: Paper | None = None) -> FlipBarsDisplay:
+    def from_rows(
+        cls, rows: Rows, *, paper: Paper | None = None, left_out: Sequence[str] = ()
+    ) -> FlipBarsDisplay:
         """Draw a tidy table, such as a measured one.
 
         Args:
             rows: With dataset, model, scheme, seed, perturbation, images and flip_probability in
                 [0, 1].
             paper: Scheme -> perturbation -> percent, from the paper's Tables 13 and 14.
+            left_out: Perturbations of the paper's that get no bars and are not in our mean.
         """
-        rows = list(rows)
+        rows = [row for row in rows if row["perturbation"] not in left_out]
         single = gather(rows, "perturbation", "flip_probability")
-        names = [n for n in PERTURBATIONS if any(n in m.values for m in single)]
+        ours = [n for n in PERTURBATIONS if any(n in m.values for m in single)]
+        names = [n for n in PERTURBATIONS if n in ours or (paper and n in left_out)]
         grouped = []
         for m in single:
             # A mean over fewer perturbations would be another number.
-            mean = [m.values[n] for n in names if n in m.values]
-            whole = {"mean": np.mean(mean, axis=0)} if len(mean) == len(names) else {}
+            mean = [m.values[n] for n in ours if n in m.values]
+            whole = {"mean": np.mean(mean, axis=0)} if len(mean) == len(ours) else {}
             grouped.append(Measured(m.scheme, dict(m.values) | whole))
         means = {
             scheme: {**values, "mean": float(np.mean([values[n] for n in names]))}
@@ -273,4 +281,12 @@ class FlipBarsDisplay(_BarsDisplay):
     @classmethod
     def _of_records(cls, records: Records) -> str:
         counts = sorted({int(r["sequence_images"]) for r in records})
-        return f", {' or '.join(map(str, counts))} sequences a perturbation"
+        note = flips_note(records)
+        return f", {' or '.join(map(str, counts))} sequences a perturbation" + (
+            f"; mean of {note}; the paper's mean is of all" if note else ""
+        )
+
+    @classmethod
+    def _from_records(cls, records: Records, paper: Paper | None) -> FlipBarsDisplay:
+        rows = rows_of_records(records, cls._value)
+        return cls.from_rows(rows, paper=paper, left_out=sequences_left_out(records))

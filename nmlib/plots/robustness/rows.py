@@ -14,7 +14,7 @@ from nmlib import _checks
 from nmlib.evaluation import CorruptionReport, PerturbationReport
 from nmlib.paper._tables import SPECS
 from nmlib.plots.shown import Shown
-from nmlib.reproduction.compared import conditions
+from nmlib.reproduction.compared import comparable, conditions
 from nmlib.reproduction.ordering import published_by_corruption
 
 __all__ = [
@@ -111,14 +111,15 @@ def rows_of_records(
     Args:
         records: As from `nmlib.reproduction.measured`.
         value: "accuracy" (a row for each corruption and severity, and one for clean images) or
-            "flip_probability" (a row for each perturbation; records without any are left out).
+            "flip_probability" (a row for each perturbation that can stand beside the paper's, see
+            `nmlib.reproduction.comparable`; records without any are left out).
 
     Returns:
         Rows keyed (dataset, model, scheme, seed, corruption, severity) or (..., perturbation).
     """
     _checks.choice("value", value, ("accuracy", "flip_probability"))
     rows = []
-    for record in records:
+    for record in comparable(records):
         key = {k: record[k] for k in ("dataset", "model", "scheme", "seed")}
         if value == "flip_probability":
             images = {"images": record.get("sequence_images")}
@@ -246,9 +247,14 @@ class MeasuredDisplay(Shown):
         """
         kept = [r for r in chosen(records, schemes) if r.get(cls._value)]
         numbers, source = published(paper, (r["scheme"] for r in kept), clean=cls._clean)
-        display = cls.from_rows(rows_of_records(kept, cls._value), paper=numbers)
+        display = cls._from_records(kept, numbers)
         text = f"ours: {conditions(kept)}{cls._of_records(kept)}{display._marks}{source}"
         return replace(display, conditions=text)
+
+    @classmethod
+    def _from_records(cls, records: Records, paper: Paper | None) -> Self:
+        """Return the display of records that have the value."""
+        return cls.from_rows(rows_of_records(records, cls._value), paper=paper)
 
     @classmethod
     def _of_records(cls, records: Records) -> str:
