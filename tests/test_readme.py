@@ -12,7 +12,15 @@ from nmlib import BUDGETS, SCHEMES, cli, get_scheme
 from nmlib.effects import effects
 from nmlib.paper import SWITCHES, ablation
 from nmlib.plots.scheme_table import SchemeTableDisplay
-from nmlib.reproduction import LENGTHS, SHORT, ablation_cells, cells, measured, seeds_complete
+from nmlib.reproduction import (
+    LENGTHS,
+    SHORT,
+    ablation_cells,
+    cells,
+    flips_note,
+    measured,
+    seeds_complete,
+)
 from nmlib.reproduction.ordering import compare_schemes, paper_ordering, published
 from nmlib.rng import Rng
 
@@ -77,6 +85,7 @@ def test_the_counts_of_pairs(records):
     assert commits == {"fdde22a"} and "commit fdde22a" in WORDS
     flips = paper_ordering(records, "flip_probability", resamples=2).counts
     assert flips["reversed"] == 1
+    assert f"Flips of ours are means over {flips_note(records)}; the paper's are over" in WORDS
     assert f"{flips['holds']} of {sum(flips.values())} pairs hold and one is reversed" in WORDS
 
 

@@ -278,6 +278,14 @@ class FlipBarsDisplay(_BarsDisplay):
         schemes = [m.scheme for m in grouped]
         return cls(tuple(grouped), paper_rows(means, kept, schemes), kept, conditions=text)
 
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        bars = {name for m in self.measured for name in m.values}
+        gone = [spaced(g) for g in self.groups if g not in bars]
+        note = f" Not measured by us, and not in our mean: {', '.join(gone)}." if gone else ""
+        return super().summary + note
+
     @classmethod
     def _of_records(cls, records: Records) -> str:
         counts = sorted({int(r["sequence_images"]) for r in records})

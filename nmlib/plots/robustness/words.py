@@ -23,7 +23,7 @@ _SHORT = {
 
 def wrapped(text: str, width: float) -> str:
     """Break small print into lines of a figure `width` inches wide."""
-    lines = (textwrap.wrap(part, int(19 * width)) for part in text.split("\n"))
+    lines = (textwrap.wrap(part, int(18 * width)) for part in text.split("\n"))
     return "\n".join(line for part in lines for line in part)
 
 
