@@ -109,6 +109,34 @@ def test_confidences_on_a_border_belong_to_the_lower_bin():
     assert reliability_curve(over, [0], bins=5).count.tolist() == [0, 0, 0, 0, 1]
 
 
+KINDS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("bins", [4, 5, 10, 15, 20, 49])
+def test_borders_are_those_of_the_type(kind, bins):
+    """Each multiple of 1 / bins ends its bin, and the next number of the type begins another."""
+    k = torch.arange(bins // 2 + 1, bins)
+    border = (k.double() / bins).to(kind)
+    for value, bin_ in ((border, k - 1), (torch.nextafter(border, torch.ones_like(border)), k)):
+        if kind == torch.float64 and bin_ is k:
+            value = value + 2**-50  # beyond the roundings of a border in double precision
+        p = torch.stack([value, 1 - value], 1)
+        for given in (p, p.numpy()) if kind != torch.bfloat16 else (p,):
+            found = reliability_curve(given, torch.zeros(len(k), dtype=int), bins=bins)
+            assert found.count.tolist() == np.bincount(bin_, minlength=bins).tolist()
+    # The error is that of the same bins.
+    error = expected_calibration_error(p, torch.zeros(len(k), dtype=int), bins=bins, norm="max")
+    assert error == pytest.approx(float(1 - p[:, 0].double().min()))
+
+
+def test_six_tenths_is_in_the_same_bin_in_every_type():
+    for kind in KINDS:
+        p = torch.tensor([[0.6, 0.4]], dtype=kind)
+        assert reliability_curve(p, [0], bins=15).count.argmax() == 8
+    assert reliability_curve([[0.6, 0.4]], [0], bins=15).count.argmax() == 8
+
+
 def test_aurra_of_ties_is_the_mean_over_their_orders():
     confidence = [0.9, 0.7, 0.7, 0.7, 0.6]
     right = [1, 1, 0, 1, 0]

@@ -36,7 +36,7 @@ def _tensor(values: Any) -> Tensor:
 
 
 def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
-    """Return probabilities (N, K) float64 and labels (N,) int64 on the CPU, or raise."""
+    """Return probabilities (N, K) in their own type and labels (N,) int64 on the CPU, or raise."""
     if labels is None:
         if not hasattr(probabilities, "probabilities"):
             raise TypeError("labels are missing; pass probabilities and labels, or predictions")
@@ -62,14 +62,24 @@ def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
         )
     _checks.probabilities("probabilities", p, "logits need torch.softmax(logits, -1) first")
     _checks.class_labels(y, p.shape[1])
-    return p.to(torch.float64), y.to(torch.int64)
+    return p, y.to(torch.int64)
 
 
-def _confidence(probabilities: Given, labels: Labels) -> tuple[NDArray, NDArray]:
-    """Return the highest probability and whether that class is right, as float64 arrays."""
+def _confidence(probabilities: Given, labels: Labels) -> tuple[Tensor, NDArray]:
+    """Return the highest probability, in its own type, and whether that class is right."""
     p, y = _checked(probabilities, labels)
     confidence, predicted = p.max(1)
-    return confidence.numpy(), (predicted == y).to(torch.float64).numpy()
+    return confidence, (predicted == y).to(torch.float64).numpy()
+
+
+def _borders(bins: int, kind: torch.dtype) -> NDArray[np.float64]:
+    """Return the (bins + 1,) multiples of 1 / bins as numbers of a type hold them.
+
+    0.6 in single precision is above 9/15 in double precision, so each type has borders of its own.
+    Of the two ways to compute a border the larger one, as bins are closed above.
+    """
+    exact = np.maximum(np.linspace(0, 1, bins + 1), np.arange(bins + 1) / bins)
+    return torch.from_numpy(exact).to(kind).to(torch.float64).numpy()
 
 
 def _whole(name: str, value: Any) -> int:
@@ -140,7 +150,8 @@ def reliability_curve(
     r"""Sort predictions into bins of equal width by confidence; return accuracy in each.
 
     The confidence is $\max_k p_k$. Bins are open below and closed above, so a confidence of
-    exactly 1 is in the last one.
+    exactly 1 is in the last one. Borders are rounded to the type of the probabilities: 0.6 of any
+    type ends the ninth of 15 bins.
 
     Args:
         probabilities: (N, K), rows sum to 1; or an object with `probabilities` and `labels`, such
@@ -157,13 +168,14 @@ def reliability_curve(
     ([0, 3], [nan, 0.767], [nan, 0.667])
     """
     bins = _whole("bins", bins)
-    confidence, correct = _confidence(probabilities, labels)
-    edges = np.linspace(0, 1, bins + 1)
+    given, correct = _confidence(probabilities, labels)
+    confidence, borders = given.to(torch.float64).numpy(), _borders(bins, given.dtype)
     # Rounding may carry a sum of float32 probabilities above 1.
-    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    place = np.clip(np.searchsorted(borders, confidence, side="left") - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
     sums = (np.bincount(place, values, minlength=bins) for values in (confidence, correct))
-    return ReliabilityCurve(edges, count, *(_ratio(total, count) for total in sums))
+    means = (_ratio(total, count) for total in sums)
+    return ReliabilityCurve(np.linspace(0, 1, bins + 1), count, *means)
 
 
 def expected_calibration_error(
@@ -236,7 +248,8 @@ def rms_calibration_error(
     0.247487
     """
     bin_size = _whole("bin_size", bin_size)
-    confidence, correct = _confidence(probabilities, labels)
+    given, correct = _confidence(probabilities, labels)
+    confidence = given.to(torch.float64).numpy()
     total = len(confidence)
     if reference_compatible and total < 2 * bin_size:
         raise ValueError(
@@ -275,7 +288,8 @@ def aurra(probabilities: Given, labels: Labels = None) -> float:
     >>> aurra([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6]], [0, 1, 1])  # (1 + 1/2 + 2/3) / 3
     0.7222222222222222
     """
-    confidence, correct = _confidence(probabilities, labels)
+    given, correct = _confidence(probabilities, labels)
+    confidence = given.to(torch.float64).numpy()
     _, group, size = np.unique(-confidence, return_inverse=True, return_counts=True)
     share = np.bincount(group, correct) / size
     right = np.cumsum(np.repeat(share, size))
@@ -300,6 +314,7 @@ def brier_score(probabilities: Given, labels: Labels = None) -> float:
     0.37
     """
     p, y = _checked(probabilities, labels)
+    p = p.to(torch.float64)
     right = p.gather(1, y[:, None])[:, 0]
     return float((p.square().sum(1) - 2 * right + 1).mean())
 
@@ -320,5 +335,5 @@ def negative_log_likelihood(probabilities: Given, labels: Labels = None) -> floa
     1.0397
     """
     p, y = _checked(probabilities, labels)
-    right = p.gather(1, y[:, None]).clamp(min=torch.finfo(torch.float32).tiny)
+    right = p.to(torch.float64).gather(1, y[:, None]).clamp(min=torch.finfo(torch.float32).tiny)
     return float(-right.log().mean())
