@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -92,6 +93,8 @@ class Scheme:
             equal and the divergence 0 (see `READINGS`).
         divergence: "jsd", or "kl": the Kullback-Leibler divergence of view 0 from the others, as
             in stability training.
+        origin: The scheme of `SCHEMES` that this one began as, "" for one of your own; `suited`
+            goes by it. It survives `dataclasses.replace` and is no part of equality.
 
     Raises:
         ValueError: For a combination without meaning; the message says what to change.
@@ -114,20 +117,21 @@ class Scheme:
     stability: float = 0.0
     pairing: Literal["shared", "independent", "unmixed"] = "shared"
     divergence: Literal["jsd", "kl"] = "jsd"
+    origin: str = field(default="", repr=False, compare=False)
 
     def __post_init__(self) -> None:
         def fail(message: str) -> None:
             raise ValueError(f"scheme {self.name!r}: {message}")
 
-        for field, kind, examples in (
+        for part, kind, examples in (
             ("views", ViewMaker, "Plain(1) or AugMix()"),
             ("mix", Mixer | None, "None or Mixup(1.0)"),
             ("noise", Noise | None, "None or Noise(0.5, 0.5)"),
         ):
-            value = getattr(self, field)
+            value = getattr(self, part)
             if isinstance(value, type) or not isinstance(value, kind):
                 raise TypeError(
-                    f"scheme {self.name!r}: {field} must be e.g. {examples}, got {value!r}"
+                    f"scheme {self.name!r}: {part} must be e.g. {examples}, got {value!r}"
                 )
         _checks.non_negative("stability", self.stability)
         _checks.choice("pairing", self.pairing, PAIRINGS)
@@ -281,7 +285,7 @@ FIG4: tuple[str, ...] = tuple(fig4_schemes())
 
 
 SCHEMES: dict[str, Scheme] = {
-    scheme.name: scheme
+    scheme.name: replace(scheme, origin=scheme.name)
     for scheme in (
         Scheme("baseline"),
         Scheme("noise_injection", noise=Noise(0.2, law="released")),
@@ -315,7 +319,7 @@ r"""Every scheme of the paper's CIFAR tables, with the settings that its authors
   authors average a binary cross-entropy over the classes, here it is the cross-entropy of all.
 - cutmix: on half of the batches. puzzlemix: see `PuzzleMix`.
 - nfm: the authors' PreActResNet-18 levels 0.4 and 0.2, released law; for Wide-ResNets they take
-  1.0 and 0.5, see `suited`.
+  1.0 and 0.5 and mix at points 0 to 2, see `suited`.
 - augmix: three views, divergence times 12. augmix_no_jsd: one augmented view, cross-entropy.
 - augmax: ten steps of the adversary, divergence times 10; for CIFAR-100 its author takes 1, see
   `suited`. Its networks have dual normalisation (`build_model(..., norm="dubin")`); others train
@@ -382,27 +386,49 @@ def get_scheme(name: str) -> Scheme:
     return known[name]
 
 
+# Scheme -> what its authors change, and for which data set and network (wide or not).
+_CHANGES: dict[str, tuple[Callable[[str, bool], bool], dict[str, Any]]] = {
+    "nfm": (
+        lambda dataset, wide: wide,
+        {"noise": Noise(1.0, 0.5, law="released"), "points": (0, 1, 2)},
+    ),
+    "augmax": (lambda dataset, wide: dataset == "cifar100" and not wide, {"stability": 1.0}),
+}
+
+
 def suited(scheme: Scheme, dataset: str, model: str) -> Scheme:
     """Return a scheme with what its authors change for a data set and a network.
 
-    NFM's noise is 1.0 and 0.5 in Wide-ResNets; AugMax's divergence is weighted 1 on CIFAR-100 in
-    other networks than those. Everything else, and a scheme of your own, comes back as it is.
+    In Wide-ResNets NFM's noise is 1.0 and 0.5, and it mixes at points 0 to 2; AugMax's divergence
+    is weighted 1 on CIFAR-100 in other networks than those. That holds for copies under another
+    name or with other settings, too: what you set yourself stays, as do all other schemes.
 
     Args:
-        scheme: E.g. `SCHEMES["nfm"]`.
+        scheme: E.g. `SCHEMES["nfm"]`, or `dataclasses.replace` of it.
         dataset: As for `nmlib.load`.
         model: As for `build_model`.
 
     Source: the NFM and AugMax repositories.
+    Differs: the paper does not say whether NFM's row of Table 3 has the levels and the points that
+        NFM's authors take for Wide-ResNets; NoisyMix mixes at points 0 to 3 in both networks.
 
     >>> suited(SCHEMES["augmax"], "cifar100", "preact_resnet18").stability
     1.0
+    >>> suited(SCHEMES["nfm"], "cifar10", "wrn28_4").points
+    (0, 1, 2)
     >>> suited(SCHEMES["noisymix"], "cifar100", "wrn28_4") == SCHEMES["noisymix"]
     True
     """
-    wide = model.startswith("wrn")
-    if wide and scheme == SCHEMES["nfm"]:
-        return replace(scheme, noise=Noise(1.0, 0.5, law="released"))
-    if not wide and dataset == "cifar100" and scheme == SCHEMES["augmax"]:
-        return replace(scheme, stability=1.0)
-    return scheme
+    alike = (name for name in _CHANGES if replace(scheme, name=name) == SCHEMES[name])
+    origin = scheme.origin or next(alike, "")
+    if origin not in _CHANGES:
+        return scheme
+    applies, changes = _CHANGES[origin]
+    if not applies(dataset, model.startswith("wrn")):
+        return scheme
+    untouched = {
+        part: value
+        for part, value in changes.items()
+        if getattr(scheme, part) == getattr(SCHEMES[origin], part)
+    }
+    return replace(scheme, **untouched)

@@ -1,5 +1,6 @@
 """Schemes as values: of Fig. 4, by name, of the ablation; nonsense; every one against an oracle."""
 
+import pickle
 from dataclasses import FrozenInstanceError, fields, replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from nmlib import (
     build_model,
     fig4_schemes,
     get_scheme,
+    suited,
 )
 from nmlib.models.norm import DualBatchNorm2d, Normalise
 from nmlib.objective import draw_batch
@@ -252,6 +254,42 @@ def test_published_settings():
     assert s["manifold_mixup"].points == (0, 1, 2)
     assert (s["augmax"].views, s["augmax"].stability) == (AugMax(steps=10), 10)
     assert s["augmix"].views == s["noisymix"].views == AugMix(3, 3, -1, 1, 2)
+
+
+def test_what_the_authors_change_for_a_network_reaches_copies():
+    nfm, augmax = SCHEMES["nfm"], SCHEMES["augmax"]
+    wide = replace(nfm, noise=Noise(1.0, 0.5, law="released"), points=(0, 1, 2))
+    by_hand = Scheme("nfm", Plain(1), Mixup(1.0), Noise(0.4, 0.2, law="released"), (0, 1, 2, 3))
+    assert suited(nfm, "cifar10", "wrn28_4") == suited(by_hand, "cifar10", "wrn28_2") == wide
+    assert suited(nfm, "cifar10", "preact_resnet18") is nfm
+    # Under another name, with other settings, and again; what was set otherwise stays.
+    mine = replace(nfm, name="mine")
+    assert suited(mine, "cifar10", "wrn28_4") == replace(wide, name="mine")
+    assert suited(replace(by_hand, name="h"), "cifar10", "wrn28_4") == replace(wide, name="h")
+    sharper = replace(mine, mix=Mixup(2.0))
+    assert suited(sharper, "cifar10", "wrn28_4") == replace(
+        sharper, noise=wide.noise, points=(0, 1, 2)
+    )
+    louder = replace(nfm, noise=Noise(0.7))
+    assert suited(louder, "cifar10", "wrn28_4") == replace(louder, points=(0, 1, 2))
+    early = replace(nfm, points=(0, 1))
+    assert suited(early, "cifar10", "wrn28_4") == replace(early, noise=wide.noise)
+    assert suited(wide, "cifar10", "wrn28_4") == wide
+    assert suited(replace(augmax, name="a"), "cifar100", "preact_resnet18").stability == 1
+    assert suited(replace(augmax, stability=3.0), "cifar100", "preact_resnet18").stability == 3
+    assert suited(augmax, "cifar10", "preact_resnet18") is augmax
+    assert suited(augmax, "cifar100", "wrn28_4") is augmax
+    # A scheme of one's own is nobody's, whatever it is called.
+    own = Scheme("nfm", mix=Mixup(0.3), noise=Noise(0.4, 0.2, law="released"), points=(0, 1, 2, 3))
+    assert suited(own, "cifar10", "wrn28_4") is own
+
+
+def test_where_a_scheme_began_is_no_part_of_it():
+    """Stored runs go by `repr`, comparisons by value."""
+    nfm = SCHEMES["nfm"]
+    bare = Scheme("nfm", nfm.views, nfm.mix, nfm.noise, nfm.points)
+    assert bare == nfm and hash(bare) == hash(nfm) and repr(bare) == repr(nfm)
+    assert pickle.loads(pickle.dumps(nfm)).origin == "nfm"
 
 
 def test_rows_of_table_4_have_its_ticks():
