@@ -294,10 +294,17 @@ def test_values_that_do_not_belong_to_the_images_are_refused():
 # -- differences ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("df", [1, 2, 3, 9, 40, 300])
-@pytest.mark.parametrize("p", [0.6, 0.9, 0.975, 0.9995, 0.025])
+@pytest.mark.parametrize("df", [1, 2, 3, 9, 40, 300, 10**5, 10**7, 10**9, 10**15, 1e18])
+@pytest.mark.parametrize("p", [0.6, 0.9, 0.975, 0.9995, 0.025, 1e-12, 1e-40])
 def test_student_quantiles_equal_scipy(p, df):
-    assert student_t_quantile(p, df) == pytest.approx(stats.t.ppf(p, df), rel=1e-6)
+    assert student_t_quantile(p, df) == pytest.approx(stats.t.ppf(p, df), rel=1e-8)
+
+
+def test_student_quantiles_of_odd_arguments():
+    assert student_t_quantile(0.5, 3) == pytest.approx(0, abs=1e-12)
+    for p, df in ((0, 3), (1, 3), (0.5, 0), (0.5, np.inf), (np.nan, 3), (0.5, np.nan)):
+        with pytest.raises(ValueError, match="needs 0 < p < 1"):
+            student_t_quantile(p, df)
 
 
 def test_paired_differences_equal_scipy():
@@ -389,7 +396,12 @@ def test_spearman_equals_scipy_with_ties(seed):
     np.testing.assert_allclose(spearman(many, b), expected)
 
 
-def test_spearman_of_a_constant_is_nan():
+def test_spearman_of_a_constant_or_a_nan_is_nan():
+    assert np.isnan(spearman([1, 2, np.nan], [1, 2, 3])) and np.isnan(spearman([1, 2], [np.nan, 2]))
+    many = spearman([[1, 2, 3], [1, np.nan, 3], [3, 2, 1]], [1, 2, 3])
+    np.testing.assert_equal(many, [1, np.nan, -1])
+    long = np.random.default_rng(0).random(999)
+    assert abs(spearman(long, 3 * long)) <= 1
     assert np.isnan(spearman([1, 1, 1], [1, 2, 3]))
     with pytest.raises(ValueError, match="equally long"):
         spearman([1, 2], [1, 2, 3])

@@ -141,6 +141,15 @@ def test_beta_quantile_equals_scipy(alpha):
     assert np.abs(stats.beta(alpha, alpha).cdf(symmetric_beta_quantile(u, alpha)) - u).max() < 1e-5
 
 
+@pytest.mark.parametrize("alpha", [0.1, 0.3, 1.0, 1 + 1e-7, 1.1, 3.0, 50.0, 600.0, 1e4, 1e9])
+def test_beta_quantile_at_the_ends(alpha):
+    stats = pytest.importorskip("scipy.stats")
+    u = np.concatenate([[0, 1e-15, 1e-9, 1e-6], np.linspace(1e-4, 0.5, 999), [1 - 1e-9, 1]])
+    found = symmetric_beta_quantile(u, alpha)
+    np.testing.assert_allclose(found, stats.beta.ppf(u, alpha, alpha), rtol=0, atol=2e-6)
+    assert (np.diff(found) >= 0).all() and found[0] == 0 and found[-1] == 1
+
+
 def test_inputs_are_not_changed():
     X, y = make_polygon_band(100, random_state=0)
     before = X.copy(), y.copy()

@@ -27,7 +27,7 @@ def spearman(a: ArrayLike, b: ArrayLike) -> Floats:
         b: (..., n), broadcast against a.
 
     Returns:
-        (...) in [-1, 1]; nan where one of the two is constant.
+        (...) in [-1, 1]; nan where one of the two is constant or has a nan.
 
     >>> float(spearman([1, 2, 3, 4], [10, 20, 40, 30]))
     0.8
@@ -35,12 +35,14 @@ def spearman(a: ArrayLike, b: ArrayLike) -> Floats:
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if x.shape[-1] != y.shape[-1] or x.shape[-1] < 2:
         raise ValueError(f"needs two equally long lists of 2 or more, got {x.shape} and {y.shape}")
+    unknown = np.isnan(x).any(-1) | np.isnan(y).any(-1)
     x, y = _ranks(x), _ranks(y)
     x = x - x.mean(-1, keepdims=True)
     y = y - y.mean(-1, keepdims=True)
     size = np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
     top = np.asarray((x * y).sum(-1), dtype=np.float64)
-    return np.divide(top, size, out=np.full(np.shape(size), np.nan), where=size > 0)
+    rho = np.divide(top, size, out=np.full(np.shape(size), np.nan), where=(size > 0) & ~unknown)
+    return np.clip(rho, -1, 1)
 
 
 @dataclass(frozen=True)

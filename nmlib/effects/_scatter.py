@@ -12,33 +12,45 @@ from nmlib.effects._cells import Floats
 
 
 @cache
-def student_t_quantile(p: float, df: int) -> float:
-    """Return the quantile of Student's t distribution, by quadrature and bisection.
+def student_t_quantile(p: float, df: float) -> float:
+    r"""Return the quantile of Student's t distribution, by quadrature and bisection.
+
+    $t = \sqrt\nu \sinh w$ turns the tail into $\int_w^\infty \cosh^{-\nu}$, which falls
+    off exponentially for any $\nu$; it is kept as a logarithm, so that neither many degrees of
+    freedom nor small probabilities lose digits.
 
     Args:
         p: Probability in (0, 1).
         df: Degrees of freedom, 1 or more.
 
-    >>> round(student_t_quantile(0.975, 2), 3)
-    4.303
+    >>> round(student_t_quantile(0.975, 2), 3), round(student_t_quantile(0.975, 10**12), 5)
+    (4.303, 1.95996)
     """
-    if not 0 < p < 1 or df < 1:
-        raise ValueError(f"needs 0 < p < 1 and df >= 1, got p={p}, df={df}")
-    if p < 0.5:
-        return -student_t_quantile(1 - p, df)
-    # t = sqrt(df) tan(a) turns the density into cos(a)^(df - 1) on a finite interval.
-    nodes, weights = np.polynomial.legendre.leggauss(200)
+    if not 0 < p < 1 or not 1 <= df < math.inf:
+        raise ValueError(f"needs 0 < p < 1 and finite df >= 1, got p={p}, df={df}")
+    share = min(p, 1 - p)
+    nodes, weights = np.polynomial.legendre.leggauss(400)
 
-    def mass(angle: float) -> float:
-        at = angle * (nodes + 1) / 2
-        return float((weights * np.cos(at) ** (df - 1)).sum() * angle / 2)
+    def log_cosh(w: float | Floats) -> Floats:
+        return np.logaddexp(w, -w) - math.log(2) if np.max(w) > 1 else np.log1p(np.sinh(w) ** 2) / 2
 
-    whole = 2 * mass(math.pi / 2)
-    low, high = 0.0, math.pi / 2
+    def log_tail(w: float) -> float:
+        # Up to where the integrand has fallen to e^-50 of its largest value, at w.
+        top = float(log_cosh(w))
+        grown = 2 * (top + 50 / df)
+        end = math.asinh(math.sqrt(math.expm1(grown))) if grown < 500 else grown / 2 + math.log(2)
+        at = w + (end - w) * (nodes + 1) / 2
+        integral = (weights * np.exp(-df * (log_cosh(at) - top))).sum() * (end - w) / 2
+        return math.log(float(integral)) - df * top
+
+    wanted = log_tail(0.0) + math.log(2 * share)
+    low, high = 0.0, 1 / math.sqrt(df)
+    while log_tail(high) > wanted:
+        low, high = high, 2 * high
     for _ in range(200):
         middle = (low + high) / 2
-        low, high = (middle, high) if 0.5 + mass(middle) / whole < p else (low, middle)
-    return math.sqrt(df) * math.tan(low)
+        low, high = (middle, high) if log_tail(middle) > wanted else (low, middle)
+    return math.copysign(math.sqrt(df) * math.sinh(low), p - 0.5)
 
 
 def seed_scatter(values: ArrayLike) -> tuple[float, int]:

@@ -24,13 +24,14 @@ MAX_VIEWS = 4
 
 
 def symmetric_beta_quantile(u: ArrayLike, alpha: float) -> NDArray[np.float64]:
-    r"""Quantile function of $Beta(\alpha, \alpha)$, to about 1e-6.
+    r"""Quantile function of $Beta(\alpha, \alpha)$, to about 1e-6 from $\alpha = 0.1$ on.
 
     A draw as a function of a uniform number changes smoothly with $\alpha$: a slider that moves
     $\alpha$ moves every $\lambda$ a little instead of drawing new ones.
 
     For $\alpha < 1$ the substitution $t = \tfrac12 v^{1/\alpha}$ turns the lower half of the
-    integral into $\int_0^v (1 - \tfrac12 w^{1/\alpha})^{\alpha-1} dw$, without a singularity.
+    integral into $\int_0^v (1 - \tfrac12 w^{1/\alpha})^{\alpha-1} dw$, without a singularity;
+    above, $t = 1/(1+e^{-s})$ makes it $\int_{-\infty}^s \cosh^{-2\alpha}(r/2)\,dr$, narrow or not.
 
     Args:
         u: Probabilities in [0, 1].
@@ -42,18 +43,22 @@ def symmetric_beta_quantile(u: ArrayLike, alpha: float) -> NDArray[np.float64]:
     _checks.positive("alpha", alpha)
     grid, cumulative = _beta_table(float(alpha))
     u = np.asarray(u, dtype=np.float64)
-    v = np.interp(2 * np.minimum(u, 1 - u), cumulative, grid)
-    half = 0.5 * v ** (1 / min(alpha, 1))
+    mass = 2 * np.minimum(u, 1 - u)
+    v = np.interp(mass, cumulative, grid)
+    half = 0.5 * v ** (1 / alpha) if alpha <= 1 else (mass > 0) / (1 + np.exp(-v))
     return np.where(u < 0.5, half, 1 - half)
 
 
 @lru_cache(maxsize=256)
 def _beta_table(alpha: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    grid = np.linspace(0, 1, 4097)
-    t = 0.5 * grid ** (1 / min(alpha, 1))
-    density = (1 - t) ** (alpha - 1)
-    if alpha > 1:
-        density *= t ** (alpha - 1)
+    if alpha <= 1:
+        grid = np.linspace(0, 1, 4097)
+        density = (1 - 0.5 * grid ** (1 / alpha)) ** (alpha - 1)
+    else:
+        # From where the density is e^-60 of its largest value.
+        start = -2 * np.arcsinh(np.sqrt(np.expm1(60 / alpha)))
+        grid = np.linspace(start, 0, 16385)
+        density = np.exp(-alpha * np.log1p(np.sinh(grid / 2) ** 2))
     cumulative = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)])
     return grid, cumulative / cumulative[-1]
 

@@ -196,10 +196,10 @@ def _largest_curvature(f: Network, x: Tensor) -> float:
         eye = torch.eye(d, dtype=x.dtype, device=x.device)
         pairs = [eye[a] + eye[b] for a, b in itertools.combinations_with_replacement(range(d), 2)]
     else:
-        # Any non-zero quadratic form shows on some of 32 random sign vectors.
+        # Gaussian directions show any non-zero quadratic form. Sign vectors would not: of a
+        # diagonal one they see the trace alone.
         generator = torch.Generator().manual_seed(0)
-        signs = torch.randint(0, 2, (32, d), generator=generator)
-        pairs = list((2 * signs - 1).to(x))
+        pairs = list(torch.randn((32, d), generator=generator, dtype=x.dtype).to(x.device))
     worst = 0.0
     for u in pairs:
         along = u.expand(n, d).reshape(x.shape)

@@ -156,17 +156,20 @@ def _spread(weight: Tensor, z: Tensor) -> Tensor:
 def _settled(value_at: Callable[[int], float], orders: tuple[int, ...], what: str) -> float:
     """Raise the order until the value settles; warn if it never does."""
     values = [value_at(order) for order in orders[:2]]
-    change = abs(values[1] - values[0])
     for order in orders[2:]:
         values.append(value_at(order))
-        previous, change = change, abs(values[-1] - values[-2])
-        # Convergence is geometric, so the error left is about change^2 / previous.
-        ratio = min(1.0, max(change / previous, 0.03)) if previous > 0 else 1.0
-        if change * ratio <= 3e-11 * abs(values[-1]) + 1e-16:
+        changes = [abs(after - before) for before, after in itertools.pairwise(values[-4:])]
+        # Convergence is geometric, so the next change is smaller by about the same ratio; the
+        # worse of two, as a single small change may be chance.
+        ratios = [b / a if a > 0 else 1.0 for a, b in itertools.pairwise(changes)]
+        ratio = min(1.0, max(*ratios, 0.03))
+        if changes[-1] * ratio <= 3e-11 * abs(values[-1]) + 1e-16:
             return values[-1]
-    if change > 1e-10 * abs(values[-1]) + 1e-13:
+    # Far from settled the values swing: the last change alone may be small by chance.
+    left = max(abs(values[-1] - value) for value in values[-4:-1])
+    if left > 1e-10 * abs(values[-1]) + 1e-13:
         warnings.warn(
-            f"{what} settled to {change:.1g} only, not to 1e-10: f is rough on the scale of the "
+            f"{what} settled to {left:.1g} only, not to 1e-10: f is rough on the scale of the "
             "noise (a kink, or a steep net). Use a smaller eps or noise level, or "
             "nfm_loss_monte_carlo / stability_loss_monte_carlo, which give a standard error",
             AccuracyWarning,

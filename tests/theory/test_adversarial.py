@@ -162,6 +162,34 @@ def test_a_ball_that_reaches_a_kink_is_noticed():
     assert smooth["flat"].holds is False and smooth["homogeneous"].holds is False
 
 
+def form(name):
+    """Quadratic forms whose trace, diagonal or leading entries are 0."""
+
+    def curved(x):
+        if name == "trace":
+            return 3 * (x[:, 0] ** 2 - x[:, 1] ** 2)
+        if name == "product":
+            return x[:, 2] * x[:, -1]
+        if name == "last":
+            return 0.01 * x[:, -1] ** 2
+        return (x**2 * torch.linspace(-1, 1, x.shape[1], dtype=x.dtype)).sum(1)
+
+    return curved
+
+
+@pytest.mark.parametrize("d", [2, 16, 17, 18, 33, 400])
+@pytest.mark.parametrize("name", ["trace", "product", "last", "antisymmetric"])
+def test_every_quadratic_form_is_seen_in_any_dimension(name, d):
+    d = max(d, 3)
+    w = torch.linspace(0.5, 1.5, d, dtype=torch.float64)
+    x = torch.randn(4, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    curved, y = form(name), (x @ w > 0).long()
+    flat = adversarial_bound(lambda z: z @ w, x, y, eps=0.1, **SETTINGS)["flat"]
+    bent = adversarial_bound(lambda z: z @ w + curved(z), x, y, eps=0.1, **SETTINGS)["flat"]
+    assert flat.holds is True and bent.holds is False
+    assert bent.value > 1e-3 / d
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match="one scalar logit"):
         adversarial_bound(torch_net((2, 6, 5, 3)), X, side(linear), eps=0.1, **SETTINGS)

@@ -1,5 +1,6 @@
 """What the theory functions refuse or warn about, and their smaller laws."""
 
+import re
 import warnings
 
 import numpy as np
@@ -21,6 +22,7 @@ from nmlib.theory import (
     stability_expansion,
     stability_loss_exact,
 )
+from nmlib.theory.exact import _settled
 from nmlib.theory.quadrature import beta_rule, gauss_rule, partner_share_rule
 
 S = dict(alpha=1.0, sigma_add=0.4, sigma_mult=0.3)
@@ -113,6 +115,60 @@ def test_quadrature_over_kinks_says_so():
     relu = torch_net((2, 5, 4, 1), activation=torch.relu)
     with pytest.warns(AccuracyWarning, match="smaller eps"):
         nfm_loss_exact(relu, X[:3], Y[:3], eps=1.0, alpha=None, sigma_add=0.4, sigma_mult=0.3)
+
+
+def two_views_by_trapezoid(f, views, eps, add, mult):
+    """Two views of scalar samples without mixing: the joint law of their noises, point by point.
+
+    The trapezoidal rule converges exponentially on a Gaussian.
+    """
+    at = torch.linspace(-8, 8, 401, dtype=torch.float64)
+    weight = torch.exp(-(at**2) / 2)
+    weight /= weight.sum()
+
+    def entropy(p):
+        return -(torch.xlogy(p, p) + torch.xlogy(1 - p, 1 - p))
+
+    total = 0.0
+    for pair in views.unbind(1):
+        level = eps * (add**2 + (mult * pair) ** 2).sqrt()
+        a, b = (
+            torch.sigmoid(f((z + s * at).unsqueeze(-1))) for z, s in zip(pair, level, strict=True)
+        )
+        mixture = entropy((a[:, None] + b) / 2)
+        total += float(weight @ mixture @ weight - weight @ (entropy(a) + entropy(b)) / 2)
+    return total / views.shape[1]
+
+
+@pytest.mark.parametrize("eps", [0.5, 1.0])
+@pytest.mark.parametrize("steepness", [1.0, 2.0, 3.0, 4.0, 6.0, 8.0])
+def test_what_is_left_of_a_steep_net_is_not_understated(steepness, eps):
+    views = torch.tensor([[[0.8], [-0.4], [0.3]], [[0.74], [-0.22], [0.34]]], dtype=torch.float64)
+
+    def steep(x):
+        return 3 * torch.tanh(steepness * x).sum(-1)
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        found = stability_loss_exact(
+            steep, views, eps=eps, alpha=None, sigma_add=0.4, sigma_mult=0.2
+        )
+    error = abs(found - two_views_by_trapezoid(steep, views[..., 0], eps, 0.4, 0.2))
+    said = [float(re.search(r"settled to (\S+) only", str(w.message))[1]) for w in seen]
+    # Printed to one digit.
+    assert error <= 1.1 * max(said, default=1e-10 * found)
+    assert steepness < 4 or said
+
+
+@pytest.mark.parametrize("values", [
+    [1.0, 1.5, 1.2, 1.4, 1.33, 1.3301], [1.0, 2.0, 1.0, 2.0, 1.0, 1.0 + 1e-9],
+])  # fmt: skip
+def test_a_small_last_change_is_no_proof(values):
+    """The largest distance of the last value to the three before it is what is said."""
+    with pytest.warns(AccuracyWarning, match="settled to") as seen:
+        assert _settled(values.__getitem__, tuple(range(len(values))), "it") == values[-1]
+    said = float(re.search(r"settled to (\S+) only", str(seen[0].message))[1])
+    assert said == pytest.approx(max(abs(values[-1] - v) for v in values[-4:-1]), rel=0.1)
 
 
 def test_settings_that_do_not_fit():
