@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 import nmlib as nm
+from nmlib import load
 from nmlib.views import (
     OPERATIONS,
     AugMax,
@@ -155,6 +156,29 @@ def test_the_way_of_an_accelerator_agrees(monkeypatch):
     there = run_chains(x, plan).int()
     assert (here - there).abs().max() <= 1
     assert (here != there).float().mean() < 0.001
+
+
+@pytest.mark.parametrize("depth", [1, -1])
+def test_how_much_of_a_chain_is_not_pillows(depth):
+    """The shares that `AugMix` states, with room for chance."""
+    images = np.concatenate([photographs(80), load("fashion-mini", "test").images[:40].numpy()])
+    plan = AugMix(severity=3, depth=depth).draw(len(images), nm.Rng(1))
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    ours = run_chains(pixels, plan).permute(0, 2, 3, 1).numpy().astype(int)
+    theirs = [
+        np.asarray(
+            oracle.run_chain(
+                Image.fromarray(images[place[1]]), plan.operation[place], plan.level[place],
+                plan.sign[place],
+            )
+        )
+        for place in np.ndindex(2, len(images), 3)
+    ]  # fmt: skip
+    apart = np.abs(ours - np.stack(theirs))
+    if depth == 1:
+        assert apart.max() <= 1 and (apart > 0).mean() < 2 / 3000
+    else:
+        assert (apart > 0).mean() < 2 / 1500 and (apart > 1).mean() < 3 / 30000
 
 
 def test_views_equal_a_loop_over_pillow_images():

@@ -263,8 +263,8 @@ def perturbation_sequence(
     Source: Hendrycks & Dietterich (2019), the sequences of the paper's Tables 1, 12, 13 and 14.
     Differs: published frames of ImageNet-P went through a video codec; these did not. `translate`
         moves the picture to the right and `rotate` turns it clockwise as the frame number grows.
-        Zooms and turns are about the centre, as torchvision does today; the release that made the
-        published files took a point half a pixel further right and down.
+        Zooms and turns are about the centre, as torchvision does today; its early releases took a
+        point half a pixel further right and down, so the published files may do so.
 
     >>> x = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
     >>> perturbation_sequence(x, "translate").shape

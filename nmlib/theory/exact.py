@@ -169,7 +169,7 @@ def _settled(value_at: Callable[[int], float], orders: tuple[int, ...], what: st
     left = max(abs(values[-1] - value) for value in values[-4:-1])
     if left > 1e-10 * abs(values[-1]) + 1e-13:
         warnings.warn(
-            f"{what} settled to {left:.1g} only, not to 1e-10: f is rough on the scale of the "
+            f"{what} settled to {left:.2g} only, not to 1e-10: f is rough on the scale of the "
             "noise (a kink, or a steep net). Use a smaller eps or noise level, or "
             "nfm_loss_monte_carlo / stability_loss_monte_carlo, which give a standard error",
             AccuracyWarning,
