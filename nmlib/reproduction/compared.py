@@ -152,7 +152,7 @@ def comparable(records: Iterable[Record]) -> list[Record]:
     gone = sequences_left_out(records)
     if not gone:
         return records
-    kept = []
+    kept: list[Record] = []
     for record in records:
         flips = record.get("flip_probability")
         left = flips and {name: p for name, p in flips.items() if name not in gone}
