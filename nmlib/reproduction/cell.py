@@ -13,7 +13,7 @@ import numpy as np
 
 from nmlib import _checks
 from nmlib._files import file_name, read_json, user_path, write_json
-from nmlib.corruptions import SEQUENCES
+from nmlib.corruptions import SEQUENCES, outdated
 from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
 from nmlib.evaluation.storage import shares
@@ -138,8 +138,9 @@ def finished(cell: Cell, out: str | Path) -> dict[str, Any] | None:
         raise ValueError(
             f"{path} is the result of other settings; choose another folder, or remove it"
         )
+    flips = result.get("flip_probability")
     if cell.perturbations and (
-        result.get("flip_probability") is None or (result.get("sequences") or 1) < SEQUENCES
+        flips is None or set(outdated(result.get("sequences") or 1)) & set(flips)
     ):
         # Training and evaluation stand in the folder; only what is lacking is measured.
         return None
