@@ -78,7 +78,7 @@ def integer(name: str, value: Any, least: int | None = None, most: int | None = 
     if type(found) is not int:
         raise WrongNumber(f"{name} must be an integer{limits}, got {shown(value)}")
     if (least is not None and found < least) or (most is not None and found > most):
-        raise ValueError(f"{name} must be an integer{limits}, got {shown(found)}")
+        raise ValueError(f"{name} must be an integer{limits}, got {shown(value)}")
     return found
 
 
