@@ -72,7 +72,7 @@ class Predictions:
                 f"{tuple(given.shape)} and {tuple(labels.shape)}"
             )
         labels = _checks.class_labels(labels, given.shape[1])
-        kind = torch.promote_types(given.dtype, torch.float32)
+        kind = given.dtype if given.is_floating_point() else torch.float32
         object.__setattr__(self, "probabilities", given.to("cpu", kind, copy=True))
         object.__setattr__(self, "labels", labels.to("cpu", copy=True))
 
