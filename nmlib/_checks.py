@@ -1,64 +1,319 @@
-"""Argument checks: each error names the bad value and the remedy."""
+"""What people give, turned into what the code expects; each error names the bad value and a remedy.
+
+Numbers, classes, arrays and images come in many kinds: of Python, NumPy, PyTorch, pandas, Pillow.
+Every public function takes them through here, and keeps plain numbers and ordinary tensors.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-
-def finite_tensor(name: str, value: Tensor) -> None:
-    """Raise ValueError if a tensor holds NaN or infinity."""
-    if not bool(torch.isfinite(value).all()):
-        bad = int((~torch.isfinite(value)).sum())
-        raise ValueError(
-            f"{name} holds {bad} NaN or infinite value(s) of {value.numel()}; lower the learning "
-            "rate or check the inputs (validate=False skips this test)"
-        )
+# -- numbers ------------------------------------------------------------------------------------
 
 
-def _is_finite(name: str, value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+class WrongNumber(TypeError, ValueError):
+    """A value of the wrong kind where a number is meant; it answers to both names."""
 
 
-def non_negative(name: str, value: float) -> None:
-    if not (_is_finite(name, value) and value >= 0):
-        raise ValueError(f"{name} must be a finite number >= 0, got {value}")
+def plain(value: Any) -> Any:
+    """Return a scalar of NumPy or PyTorch as a Python value, and everything else as it is.
+
+    A float32 becomes the shortest decimal that rounds to it: 0.1 was meant, not 0.100000001490116,
+    and NumPy calls the two equal. So settings written either way are the same settings.
+
+    >>> plain(np.float32(0.1)), plain(torch.tensor(3)), plain(np.bool_(True)), plain("fog")
+    (0.1, 3, True, 'fog')
+    """
+    if type(value) in (int, float, bool, str):
+        return value
+    if isinstance(value, (Tensor, np.ndarray)) and value.ndim:
+        return value
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        value = value.float() if value.dtype == torch.bfloat16 else value
+    if isinstance(value, (Tensor, np.ndarray)):
+        value = np.asarray(value)[()]
+    if isinstance(value, np.floating):
+        return float(str(value))
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Real):
+        return int(value) if isinstance(value, Integral) else float(value)
+    return value
 
 
-def positive(name: str, value: float, remedy: str = "") -> None:
-    if not (_is_finite(name, value) and value > 0):
-        raise ValueError(
-            f"{name} must be a finite number > 0, got {value}" + (f"; {remedy}" if remedy else "")
-        )
+def shown(value: Any) -> str:
+    """Return what a message says of a value: one short line."""
+    text = " ".join(repr(plain(value)).split())
+    return text if len(text) <= 80 else f"{text[:76]} ..."
 
 
-def choice(name: str, value: str, allowed: Iterable[str]) -> None:
-    """Raise ValueError for a value outside `allowed`, suggesting the nearest."""
-    allowed = list(allowed)
-    if value not in allowed:
+def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
+    """Return a whole number as an int, or raise.
+
+    3.0 counts: a column of a table with a gap in it and a slider make such. True does not.
+
+    >>> integer("epochs", np.int64(10), 1), integer("seed", 3.0)
+    (10, 3)
+    >>> integer("seed", 1.5, 0)
+    Traceback (most recent call last):
+    nmlib._checks.WrongNumber: seed must be an integer >= 0, got 1.5
+    """
+    found = plain(value)
+    if type(found) is float and found.is_integer():
+        found = int(found)
+    limits = f" >= {least}" if most is None else f" from {least} to {most}"
+    limits = "" if least is None else limits
+    if type(found) is not int:
+        raise WrongNumber(f"{name} must be an integer{limits}, got {shown(value)}")
+    if (least is not None and found < least) or (most is not None and found > most):
+        raise ValueError(f"{name} must be an integer{limits}, got {shown(value)}")
+    return found
+
+
+def integers(
+    name: str, values: Any, least: int | None = None, most: int | None = None
+) -> tuple[int, ...]:
+    """Return one whole number or several as a tuple, or raise; see `integer`.
+
+    >>> integers("points", np.arange(2)), integers("points", [3.0, 3]), integers("points", 1)
+    ((0, 1), (3, 3), (1,))
+    """
+    return _each(name, values, lambda value: integer(name, value, least, most))
+
+
+def _each(name: str, values: Any, check: Callable[[Any], Any]) -> tuple[Any, ...]:
+    values = plain(values)
+    several = values if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
+    found = tuple(check(value) for value in several)
+    if not found:
+        raise ValueError(f"no {name} was given; give at least one number")
+    return found
+
+
+def number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    ends: str = "[]",
+    remedy: str = "",
+) -> float:
+    """Return a finite number between two limits as a Python number, or raise.
+
+    Args:
+        name: For the message.
+        value: What was given.
+        low: Lower limit.
+        high: Upper limit.
+        ends: "(" and ")" leave a limit itself out.
+        remedy: For the message.
+
+    >>> number("prob", np.float32(0.5), 0, 1), number("gamma", 12)
+    (0.5, 12)
+    >>> number("sparsity", 1, 0, 1, ends="[)", remedy="use noise=None")
+    Traceback (most recent call last):
+    ValueError: sparsity must lie in [0, 1), got 1; use noise=None
+    """
+    found = plain(value)
+    if type(found) not in (int, float):
+        raise WrongNumber(f"{name} must be a number, got {shown(value)}")
+    above = found > low if ends[0] == "(" else found >= low
+    below = found < high if ends[1] == ")" else found <= high
+    # Written so that NaN fails; an int may be too large for a float.
+    if above and below and abs(found) <= sys.float_info.max:
+        return found
+    if high == math.inf:
+        sign = ">" if ends[0] == "(" else ">="
+        wanted = "be a finite number" + (f" {sign} {low}" if low > -math.inf else "")
+    else:
+        wanted = f"lie in {ends[0]}{low}, {high}{ends[1]}"
+    raise ValueError(
+        f"{name} must {wanted}, got {shown(found)}" + (f"; {remedy}" if remedy else "")
+    )
+
+
+def numbers(name: str, values: Any, *limits: float, **more: Any) -> tuple[float, ...]:
+    """Return one number or several as a tuple, or raise; the rest as for `number`."""
+    return _each(name, values, lambda value: number(name, value, *limits, **more))
+
+
+def non_negative(name: str, value: Any) -> float:
+    return number(name, value, 0)
+
+
+def positive(name: str, value: Any, remedy: str = "") -> float:
+    return number(name, value, 0, ends="(]", remedy=remedy)
+
+
+def truth(name: str, value: Any) -> bool:
+    """Return True or False as a bool, or raise TypeError."""
+    found = plain(value)
+    if type(found) is not bool:
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+    return found
+
+
+def keep(record: Any, check: Callable[..., Any], *names: str, **limits: Any) -> None:
+    """Put fields of a frozen record through a check and keep what it returns."""
+    for name in names:
+        object.__setattr__(record, name, check(name, getattr(record, name), **limits))
+
+
+def choice(name: str, value: str, allowed: Iterable[str]) -> str:
+    """Return one of the allowed values, or raise ValueError, suggesting the nearest."""
+    value, allowed = plain(value), list(allowed)
+    if isinstance(value, (Tensor, np.ndarray)) or value not in allowed:
         by_lower = {option.lower(): option for option in allowed}
         near = difflib.get_close_matches(str(value).lower(), by_lower, n=1)
         hint = f"; did you mean {by_lower[near[0]]!r}?" if near else "."
-        raise ValueError(f"unknown {name} {value!r}{hint} Choose from: {', '.join(allowed)}")
+        raise ValueError(f"unknown {name} {shown(value)}{hint} Choose from: {', '.join(allowed)}")
+    return value
 
 
 def as_tuple(values: Any) -> tuple[Any, ...]:
     """Return several values without repeats as a tuple, and a single one as a tuple of one.
 
-    >>> as_tuple("fog"), as_tuple(3), as_tuple(["fog", "snow", "fog"])
-    (('fog',), (3,), ('fog', 'snow'))
+    >>> as_tuple("fog"), as_tuple(3), as_tuple(["fog", "snow", "fog"]), as_tuple(np.arange(2))
+    (('fog',), (3,), ('fog', 'snow'), (0, 1))
     """
+    values = plain(values)
     if isinstance(values, str) or not isinstance(values, Iterable):
         return (values,)
-    return tuple(dict.fromkeys(values))
+    return tuple(dict.fromkeys(map(plain, values)))
+
+
+def storable(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON gives them back: plain numbers, lists for tuples and arrays."""
+
+    def convert(value: Any) -> Any:
+        found = plain(value)
+        if found is value:
+            if not isinstance(value, (Tensor, np.ndarray)):
+                raise TypeError
+            return value.tolist()
+        return found
+
+    kept = {}
+    for key, value in values.items():
+        try:
+            kept[str(key)] = json.loads(json.dumps(value, default=convert, allow_nan=False))
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{name}[{key!r}] = {shown(value)} cannot be stored; give text, a finite number or "
+                "a list of them"
+            ) from None
+    return kept
+
+
+# -- arrays and classes -------------------------------------------------------------------------
+
+
+_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+
+
+def tensor(name: str, values: Any) -> Tensor:
+    """Return numbers as a tensor: tensors as they are, arrays without a copy where PyTorch can.
+
+    Lists, ranges, arrays in any order and byte order, series of pandas, images of Pillow and lists
+    of any of these will do.
+
+    Raises:
+        TypeError: If they are no numbers.
+        ValueError: If lists in a list differ in length.
+    """
+    if isinstance(values, Tensor):
+        if values.is_complex():
+            raise TypeError(f"{name} must be real numbers, got {values.dtype}")
+        # PyTorch computes little with the wide unsigned types.
+        return values.long() if values.dtype in _UNSIGNED else values
+    if isinstance(values, (list, tuple)) and any(isinstance(v, Tensor) for v in values):
+        values = [v.detach().cpu().numpy() if isinstance(v, Tensor) else v for v in values]
+    try:
+        array = np.asarray(values)
+        if array.dtype == object:  # as pandas holds integers with gaps, and Python large ones
+            array = np.array(array.tolist())
+    except (ValueError, TypeError, RuntimeError, OverflowError):
+        raise ValueError(
+            f"{name} must be numbers in lists of one shape, got {shown(values)}"
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be numbers, got {shown(values)}")
+    if array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    # PyTorch takes neither swapped bytes nor negative strides, and warns about read-only memory.
+    usable = array.dtype.isnative and array.flags.writeable and min(array.strides, default=0) >= 0
+    array = array if usable else array.astype(array.dtype.newbyteorder("="))
+    return tensor(name, torch.from_numpy(array))
+
+
+def array(name: str, values: Any) -> NDArray[np.float64]:
+    """Return numbers as a new float64 array on the host; see `tensor`."""
+    return tensor(name, values).detach().cpu().to(torch.float64, copy=True).numpy()
+
+
+def class_labels(
+    y: Any, num_classes: int | None = None, *, name: str = "labels", validate: bool = True
+) -> Tensor:
+    """Return integer labels of any kind as int64, or raise unless they lie in [0, num_classes).
+
+    Args:
+        y: Labels of any shape.
+        num_classes: K; None leaves the upper end open.
+        name: For the message.
+        validate: Look at the values (costs a synchronisation on a GPU).
+    """
+    labels = tensor(name, y)
+    if not labels.numel():
+        return labels.long()
+    if labels.dtype == torch.bool or labels.is_floating_point():
+        remedy = "use torch.as_tensor(y).long()"
+        if bool((labels != labels.long()).any()):
+            remedy = "these are not all whole numbers"
+        raise TypeError(f"{name} must be integers, got dtype {labels.dtype}; {remedy}")
+    labels = labels.long()
+    if validate:
+        low, high = (int(v) for v in labels.aminmax())
+        if num_classes is None and low < 0:
+            raise ValueError(f"label {low} is negative; labels count from 0")
+        if num_classes is not None and (low < 0 or high >= num_classes):
+            raise ValueError(
+                f"label {low if low < 0 else high} is out of range for {num_classes} classes; "
+                f"labels count from 0 to {num_classes - 1}"
+            )
+    return labels
+
+
+def on_host_within(name: str, values: Tensor, low: float, high: float) -> None:
+    """Raise ValueError unless the values of a tensor lie in [low, high].
+
+    On the CPU only: elsewhere a look at the values would wait for the device.
+    """
+    if values.device.type == "cpu" and values.numel():
+        for end in values.detach().aminmax():
+            if not low <= end.item() <= high:
+                number(name, end, low, high)
+
+
+def finite_tensor(name: str, value: Tensor, remedy: str = "check the inputs") -> None:
+    """Raise ValueError if a tensor holds NaN or infinity."""
+    if not bool(torch.isfinite(value).all()):
+        bad = int((~torch.isfinite(value)).sum())
+        raise ValueError(
+            f"{name} holds {bad} NaN or infinite value(s) of {value.numel()}; {remedy}"
+        )
 
 
 def probabilities(name: str, value: Tensor, remedy: str) -> None:
@@ -76,13 +331,121 @@ def probabilities(name: str, value: Tensor, remedy: str) -> None:
         raise ValueError(f"{name} must sum to 1 over the last axis, off by {off:.3g}; {remedy}")
 
 
-def class_labels(y: Tensor, num_classes: int) -> None:
-    """Raise unless y holds integers in [0, num_classes)."""
-    if y.is_floating_point() or y.dtype == torch.bool:
-        raise TypeError(f"labels must be integers, got dtype {y.dtype}; use y.long()")
-    if y.numel() and (int(y.min()) < 0 or int(y.max()) >= num_classes):
-        bad = int(y.min()) if int(y.min()) < 0 else int(y.max())
+# -- images -------------------------------------------------------------------------------------
+
+# Values this close to [0, 1] were rounded on the way; so much does not change a byte.
+ROUNDING = 1e-4
+
+
+def byte_images(given: Any, *, grey: bool = False) -> tuple[Tensor, bool]:
+    """Return images as an (N, H, W, 3) uint8 view, and whether their channels came first.
+
+    Args:
+        given: uint8 (N, H, W, 3) or (N, 3, H, W): a tensor, an array or a list of images.
+        grey: Also take (N, H, W), (N, H, W, 1) and (N, 1, H, W); the channel is repeated.
+
+    Raises:
+        TypeError: For another dtype; says how to come to bytes from these values.
+        ValueError: For another shape; says how to come to three channels.
+    """
+    images = tensor("images", given)
+    if isinstance(given, (list, tuple)) and images.ndim < 3:
+        raise TypeError(f"images must be a tensor or an array, got {type(given).__name__}")
+    if images.dtype != torch.uint8:
+        kind = getattr(given, "dtype", images.dtype)
+        raise TypeError(f"images must be uint8 (0 ... 255), got {kind}; {_to_bytes(given, images)}")
+    shape = tuple(images.shape)
+    if images.ndim == 3 and 3 not in (shape[0], shape[2]):
+        channels, axis = 1, 3
+    elif images.ndim == 4:
+        axis = next((a for a in (3, 1) if shape[a] == 3), 1 if shape[1] in (1, 4) else 3)
+        channels = shape[axis]
+    else:
+        batch = f"; add a batch axis with {_word(given)}[None]" if images.ndim == 3 else ""
         raise ValueError(
-            f"label {bad} is out of range for {num_classes} classes; labels count from 0 to "
-            f"{num_classes - 1}"
+            f"images must have four axes, (N, H, W, 3) or (N, 3, H, W), got {shape}{batch}"
         )
+    if channels == 1 and grey:
+        images = images if images.ndim == 4 else images.unsqueeze(3)
+        images = images.expand(*(3 if a == axis else -1 for a in range(4)))
+    elif channels != 3:
+        remedy = ""
+        if channels == 1:
+            join = "torch.cat" if isinstance(given, Tensor) else "np.concatenate"
+            join = join if images.ndim == 4 else f"{join.split('.')[0]}.stack"
+            remedy = f"; repeat the grey channel with {join}([images] * 3, {axis})"
+        elif channels == 4:
+            rest = f"{_word(given)}[..., :3]" if axis == 3 else f"{_word(given)}[:, :3]"
+            remedy = f"; leave out the fourth channel (alpha) with {rest}"
+        raise ValueError(
+            f"uint8 images must have shape (N, H, W, 3) or (N, 3, H, W), 3 channels, got {shape}"
+            + remedy
+        )
+    return (images, False) if axis == 3 else (images.permute(0, 2, 3, 1), True)
+
+
+def _word(given: Any) -> str:
+    """Return code for what was given as something that can be computed with."""
+    return "images" if isinstance(given, (Tensor, np.ndarray)) else "np.asarray(images)"
+
+
+def _to_bytes(given: Any, images: Tensor) -> str:
+    """Return how to make bytes of these values, or what keeps them from it."""
+    word = _word(given)
+    cast = "to(torch.uint8)" if isinstance(given, Tensor) else "astype(np.uint8)"
+    if images.dtype == torch.bool:
+        return f"use ({word} * 255).{cast}"
+    values = images.detach()
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        return f"{bad} of the {values.numel()} values are NaN or infinite"
+    low, high = (float(v) for v in values.aminmax()) if values.numel() else (0.0, 1.0)
+    if images.is_floating_point() and low >= -ROUNDING and high <= 1 + ROUNDING:
+        return f"for floats in [0, 1] use ({word} * 255).round().{cast}"
+    if low >= 0 and high <= 255:
+        return f"use {word}.round().{cast}" if images.is_floating_point() else f"use {word}.{cast}"
+    return f"the values go from {low:.6g} to {high:.6g}; bring them to 0 ... 255 first"
+
+
+def image_axes(name: str, x: Any) -> Tensor:
+    """Return floating-point images (B, C, H, W) as a tensor, or raise for another shape or type."""
+    x = tensor(name, x)
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(
+            f"{name} must be images in [0, 1] of shape (B, C, H, W), got {x.dtype} of shape "
+            f"{tuple(x.shape)}; bytes are divided by 255 first"
+        )
+    if x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4):
+        raise ValueError(
+            f"{name} has its channels last, shape {tuple(x.shape)}; use {name}.permute(0, 3, 1, 2)"
+        )
+    if not (x.shape[1] and x.shape[2] and x.shape[3]):
+        raise ValueError(f"{name} holds images without pixels, shape {tuple(x.shape)}")
+    return x
+
+
+def unit_range(name: str, x: Tensor) -> None:
+    """Raise ValueError unless all values lie in [0, 1], up to rounding; tells causes apart.
+
+    Costs a synchronisation on a GPU.
+    """
+    if not x.numel():
+        return
+    low, high = (float(v) for v in torch.aminmax(x.detach()))
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise ValueError(f"{name} must lie in [0, 1], {range_fault(name, x, low, high)}")
+
+
+def range_fault(name: str, x: Tensor, low: float, high: float) -> str:
+    """Return in words what is wrong with images that leave [0, 1], and the remedy."""
+    bad = int((~torch.isfinite(x)).sum())
+    if bad:
+        return f"got {bad} NaN or infinite value(s) of {x.numel()}; look for them where it is made"
+    got = f"got {low:.8g} ... {high:.8g}"
+    if low >= 0 and 2 < high <= 255:
+        return f"{got}; divide grey levels by 255"
+    if low >= 0 and high > 255:
+        return f"{got}; divide by the largest grey level there can be (65535 for 16 bits)"
+    if low >= -0.25 and high <= (1.25 if low < 0 else 2):  # resizing and adding noise overshoot
+        return f"{got}; use {name}.clamp(0, 1) if values may overshoot"
+    return f"{got}; leave the normalisation to the model: images come before the normalisation"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmlib import _checks
+
 __all__ = ["BoundaryMeasures", "grid_points", "measure_boundary"]
 
 
@@ -22,8 +24,7 @@ def grid_points(extent: float, size: int) -> NDArray[np.float32]:
     >>> grid_points(1.0, 2).tolist()
     [[-0.5, 0.5], [0.5, 0.5], [-0.5, -0.5], [0.5, -0.5]]
     """
-    if extent <= 0 or size < 2:
-        raise ValueError(f"extent must be > 0 and size >= 2, got {extent} and {size}")
+    extent, size = _checks.positive("extent", extent), _checks.integer("size", size, 2)
     line = (np.arange(size) + 0.5) / size * 2 * extent - extent
     x, y = np.meshgrid(line, -line)
     return np.stack([x.ravel(), y.ravel()], 1).astype(np.float32)
@@ -66,10 +67,13 @@ def measure_boundary(values: ArrayLike, *, extent: float) -> BoundaryMeasures:
     >>> circle.length.round(2).tolist(), circle.steepness.round(2).tolist()   # 2 pi and 1
     ([6.28], [1.0])
     """
-    v = np.asarray(values, dtype=np.float64)
+    extent = _checks.positive("extent", extent)
+    v = _checks.array("values", values)
     v = v[None] if v.ndim == 2 else v
     if v.ndim != 3 or v.shape[1] != v.shape[2] or v.shape[1] < 2:
         raise ValueError(f"values must have shape (M, G, G) with G >= 2, got {v.shape}")
+    if not np.isfinite(v).all():
+        raise ValueError(f"values hold {(~np.isfinite(v)).sum()} NaN or infinite of {v.size}")
     step = 2 * extent / v.shape[1]
     a, b, c, d = v[:, :-1, :-1], v[:, :-1, 1:], v[:, 1:, 1:], v[:, 1:, :-1]
 

@@ -113,14 +113,11 @@ class Settings:
     epochs: int = 100
 
     def __post_init__(self) -> None:
-        _checks.positive("alpha", self.alpha)
-        _checks.positive("learning_rate", self.learning_rate)
-        for name in ("sigma_add", "sigma_mult", "stability", "seed", "data_seed"):
-            _checks.non_negative(name, getattr(self, name))
-        for name in ("batch_size", "width", "epochs"):
-            if int(getattr(self, name)) != getattr(self, name) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {getattr(self, name)}")
-        _checks.choice("reading", self.reading, READINGS)
+        _checks.keep(self, _checks.positive, "alpha", "learning_rate")
+        _checks.keep(self, _checks.non_negative, "sigma_add", "sigma_mult", "stability")
+        _checks.keep(self, _checks.integer, "seed", "data_seed", least=0)
+        _checks.keep(self, _checks.integer, "batch_size", "width", "epochs", least=1)
+        _checks.keep(self, _checks.choice, "reading", allowed=READINGS)
         _checks.choice("noise law", self.law, ("paper", "released"))
 
     def schemes(self) -> dict[str, Scheme]:
@@ -191,14 +188,15 @@ class ToyLab:
         Raises:
             ValueError: For shapes that do not fit, or without a training point of each class.
         """
-        X, y = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.int64)
-        test = np.asarray(is_test, dtype=bool)
+        # Copies: the lab's data do not change with the caller's arrays.
+        X, test = _checks.array("X", X), _checks.array("is_test", is_test).astype(bool)
+        y = _checks.class_labels(y, 2).numpy().copy()
         if X.ndim != 2 or X.shape[1] != 2 or y.shape != (len(X),) or test.shape != (len(X),):
             raise ValueError(
                 f"points must be (n, 2), classes (n,), is_test (n,), got {X.shape}, {y.shape}, "
                 f"{test.shape}"
             )
-        if not np.isfinite(X).all() or not np.isin(y, (0, 1)).all():
+        if not np.isfinite(X).all():
             raise ValueError("points must be finite and classes 0 or 1")
         if set(y[~test].tolist()) != {0, 1} or not test.any():
             raise ValueError("keep at least one training point of each class and one test point")
@@ -208,8 +206,8 @@ class ToyLab:
 
     def regenerate(self, data_seed: int) -> None:
         """Draw new data (points that were added by hand go)."""
-        self._points = None
         self.settings = replace(self.settings, data_seed=data_seed)
+        self._points = None
         self._make_data()
         self._restart()
 

@@ -23,6 +23,8 @@ __all__ = [
 
 Weights = Sequence[float] | Tensor | None
 
+_DIVERGED = "lower the learning rate or check the inputs (validate=False skips this test)"
+
 
 @dataclass(frozen=True)
 class LossParts:
@@ -57,12 +59,17 @@ def _log_softmax(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits, -1).clamp(min=torch.finfo(logits.dtype).min / 4)
 
 
-def _checked_views(probs: Tensor, from_logits: bool, validate: bool) -> Tensor:
+def _checked_views(probs: Tensor, from_logits: bool, validate: bool, least: int) -> Tensor:
     """Return distributions or logits in the precision they are compared in, or raise."""
+    probs = _checks.tensor("probs", probs)
+    if probs.ndim < 2 or probs.shape[0] < least or not probs.shape[-1]:
+        raise ValueError(
+            f"probs must have shape (V, ..., K), got {tuple(probs.shape)}; V >= {least}, K >= 1"
+        )
     if not probs.is_floating_point():
         raise TypeError(f"probs must be floating point, got {probs.dtype}")
     if validate:
-        _checks.finite_tensor("logits" if from_logits else "probs", probs)
+        _checks.finite_tensor("logits" if from_logits else "probs", probs, _DIVERGED)
         if not from_logits:
             remedy = "apply softmax, or pass from_logits=True for logits"
             _checks.probabilities("probs", probs, remedy)
@@ -75,11 +82,9 @@ def _view_weights(weights: Weights, like: Tensor, validate: bool, first: int = 0
     Those that are given on an accelerator are looked at with `validate` only.
     """
     views = like.shape[0]
-    if views == 0:
-        raise ValueError(f"probs holds no distributions, got shape {tuple(like.shape)}")
     if weights is None:
         return like.new_full((views - first,), 1.0 / views)
-    w = torch.as_tensor(weights, dtype=like.dtype)
+    w = _checks.tensor("weights", weights).to(like.dtype)
     if w.ndim != 1 or w.shape[0] != views:
         raise ValueError(
             f"weights must be {views} numbers, one for each view, got shape {tuple(w.shape)}"
@@ -134,9 +139,7 @@ def jensen_shannon_divergence(
     >>> float(jensen_shannon_divergence(torch.zeros(3, 5), from_logits=True))
     0.0
     """
-    if probs.ndim < 2:
-        raise ValueError(f"probs must have shape (V, ..., K), got {tuple(probs.shape)}")
-    probs = _checked_views(probs, from_logits, validate)
+    probs = _checked_views(probs, from_logits, validate, 1)
     w = _view_weights(weights, probs, validate).reshape(-1, *[1] * (probs.ndim - 1))
     if from_logits:
         log_p = _log_softmax(probs)
@@ -183,9 +186,7 @@ def kullback_leibler_divergence(
     >>> round(float(kullback_leibler_divergence(p)), 6)         # log(2 / sqrt 3)
     0.143841
     """
-    if probs.ndim < 2 or probs.shape[0] < 2:
-        raise ValueError(f"probs must have shape (V >= 2, ..., K), got {tuple(probs.shape)}")
-    probs = _checked_views(probs, from_logits, validate)
+    probs = _checked_views(probs, from_logits, validate, 2)
     w = _view_weights(weights, probs, validate, first=1)
     w = (w / w.sum()).reshape(-1, *[1] * (probs.ndim - 2))
     if from_logits:
@@ -228,19 +229,25 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, *, validate: bool = True)
     >>> soft_cross_entropy(torch.zeros(1, 4), torch.tensor([2])).exp()
     tensor([4.])
     """
+    logits, target = _checks.tensor("logits", logits), _checks.tensor("target", target)
+    if not logits.is_floating_point():
+        raise TypeError(f"logits must be floating point, got {logits.dtype}")
+    if not logits.ndim or not logits.shape[-1]:
+        raise ValueError(f"logits must have shape (..., K), K >= 1, got {tuple(logits.shape)}")
     if validate:
-        _checks.finite_tensor("logits", logits)
+        _checks.finite_tensor("logits", logits, _DIVERGED)
     log_p = _log_softmax(_widened(logits))
     if target.shape == logits.shape[:-1]:
-        if validate:
-            _checks.class_labels(target, logits.shape[-1])
-        return -log_p.gather(-1, target.long().unsqueeze(-1)).squeeze(-1)
+        target = _checks.class_labels(target, logits.shape[-1], validate=validate)
+        return -log_p.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     if target.shape != logits.shape:
         raise ValueError(
             f"target must have shape {tuple(logits.shape[:-1])} (classes) or "
             f"{tuple(logits.shape)} (distributions), got {tuple(target.shape)}"
         )
-    if validate and target.is_floating_point():
+    if not target.is_floating_point():  # one-hot
+        target = target.to(log_p.dtype)
+    if validate:
         _checks.probabilities("target", target, "divide each row by its sum, or pass classes")
     return -(target.to(log_p.dtype) * log_p).sum(-1)
 
@@ -281,17 +288,20 @@ def noisymix_loss(
     >>> round(float(parts.total), 4), float(parts.jsd)
     (0.6931, 0.0)
     """
-    if not isinstance(logits, Tensor):
+    if isinstance(logits, (list, tuple)):
         raise TypeError(
             f"logits must be one tensor (V, B, K), got {type(logits).__name__}; put the views "
             "together with torch.stack"
         )
+    logits = _checks.tensor("logits", logits)
+    if logits.ndim == 3 and not logits.numel():
+        raise ValueError(f"logits are empty, (V, B, K) = {tuple(logits.shape)}; give a sample")
     if logits.ndim != 3:
         raise ValueError(
             f"logits must have shape (V, B, K), got {tuple(logits.shape)}; for views one after the "
             "other in the batch use logits.unflatten(0, (V, -1))"
         )
-    _checks.non_negative("stability", stability)
+    stability = _checks.non_negative("stability", stability)
     if stability and logits.shape[0] < 2:
         raise ValueError(
             f"stability={stability} compares views but there is 1; use stability=0 or more views"

@@ -22,6 +22,7 @@ class Pair:
 
     $h \mapsto w\,h + (1-w)\,h_{partner}$ and $y \mapsto \lambda\,y + (1-\lambda)\,y_{partner}$.
     PuzzleMix also rearranges both images first: $h \mapsto w\,T(h) + (1-w)\,T'(h_{partner})$.
+    Tensors are kept, not copied; on a CPU their values are checked.
 
     Attributes:
         partner: (B,) index of each sample's partner.
@@ -41,24 +42,34 @@ class Pair:
     partner_source: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.partner.ndim != 1 or self.partner.is_floating_point():
+        partner = _checks.tensor("partner", self.partner)
+        batch = len(partner) if partner.ndim else 0
+        if partner.ndim != 1 or partner.is_floating_point() or partner.dtype == torch.bool:
             raise ValueError(
-                f"partner must be a 1-d integer tensor, got {self.partner.dtype} of shape "
-                f"{tuple(self.partner.shape)}"
+                f"partner must be a 1-d integer tensor, got {partner.dtype} of shape "
+                f"{tuple(partner.shape)}"
             )
-        for name, value in (("weight", self.weight), ("lam", self.lam)):
-            if not isinstance(value, Tensor) and not 0 <= value <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {value}")
-        for name, index in (("source", self.source), ("partner_source", self.partner_source)):
-            if index is not None and (
-                index.ndim != 3
-                or index.is_floating_point()
-                or index.shape[0] != self.partner.shape[0]
-            ):
+        object.__setattr__(self, "partner", partner.long())
+        _checks.on_host_within("partner", self.partner, 0, batch - 1)
+        for name in ("weight", "lam"):
+            if isinstance(getattr(self, name), (Tensor, np.ndarray, list, tuple)):
+                _checks.keep(self, _checks.tensor, name)
+                _checks.on_host_within(name, getattr(self, name), 0, 1)
+            else:
+                _checks.keep(self, _checks.number, name, low=0, high=1)
+        if isinstance(self.lam, Tensor) and self.lam.shape not in ((), (batch,)):
+            raise ValueError(f"lam must be a number or ({batch},), got {tuple(self.lam.shape)}")
+        for name in ("source", "partner_source"):
+            if getattr(self, name) is None:
+                continue
+            _checks.keep(self, _checks.tensor, name)
+            index = getattr(self, name)
+            if index.ndim != 3 or index.is_floating_point() or len(index) != batch:
                 raise ValueError(
-                    f"{name} must be an integer tensor (B, H, W) with B = {self.partner.shape[0]}, "
-                    f"got {index.dtype} of shape {tuple(index.shape)}"
+                    f"{name} must be an integer tensor (B, H, W) with B = {batch}, got "
+                    f"{index.dtype} of shape {tuple(index.shape)}"
                 )
+            _checks.on_host_within(name, index, 0, index.shape[1] * index.shape[2] - 1)
 
     @classmethod
     def identity(cls, batch: int, device: torch.device | str = "cpu") -> Pair:
@@ -102,17 +113,26 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
     >>> mix(torch.tensor([[0.0], [4.0]]), pair).flatten().tolist()
     [1.0, 3.0]
     """
+    h = _checks.tensor("h", h)
+    if not h.is_floating_point():
+        raise TypeError(f"only floating-point numbers are mixed, got {h.dtype}; use h.float()")
+    if not 0 <= dim < h.ndim:
+        raise ValueError(f"dim must be an axis of h, got {dim} for shape {tuple(h.shape)}")
     if pair.partner.shape[0] != h.shape[dim]:
         raise ValueError(
             f"partner has {pair.partner.shape[0]} entries but the batch has {h.shape[dim]}; draw "
             "the pair for this batch"
         )
     # A (B,) weight would line up with the last axis of h, silently if that has B entries.
-    if isinstance(pair.weight, Tensor) and pair.weight.ndim not in (0, h.ndim - dim):
+    shape = pair.weight.shape if isinstance(pair.weight, Tensor) else ()
+    if len(shape) not in (0, h.ndim - dim) or any(
+        w not in (1, n) for w, n in zip(shape, h.shape[dim:], strict=False)
+    ):
         raise ValueError(
-            f"weight has shape {tuple(pair.weight.shape)} but a sample batch has "
+            f"weight has shape {tuple(shape)} but a sample batch has "
             f"{tuple(h.shape[dim:])}; give it {h.ndim - dim} axes, e.g. "
-            "weight.reshape(-1, 1, 1, 1) for one number an image"
+            f"weight.reshape({', '.join(['-1'] + ['1'] * (h.ndim - dim - 1))}) for one number a "
+            "sample"
         )
     own = _rearranged(h, pair.source)
     if not isinstance(pair.weight, Tensor):
@@ -157,15 +177,17 @@ def mix_labels(
     >>> mix_labels(torch.tensor([0, 1]), Pair(torch.tensor([1, 0]), 0.75, 0.75), 2).tolist()
     [[0.75, 0.25], [0.25, 0.75]]
     """
-    if pair.partner.shape[0] != y.shape[0]:
+    y = _checks.tensor("y", y)
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y must be classes (B,) or distributions (B, K), got {tuple(y.shape)}")
+    if len(pair.partner) != len(y):
         raise ValueError(
-            f"partner has {pair.partner.shape[0]} entries but there are {y.shape[0]} labels; draw "
-            "the pair for this batch"
+            f"partner has {len(pair.partner)} entries but there are {len(y)} labels; draw the pair "
+            "for this batch"
         )
     if y.ndim == 1:
-        if validate:
-            _checks.class_labels(y, num_classes)
-        y = torch.nn.functional.one_hot(y.long(), num_classes).to(dtype)
+        y = _checks.class_labels(y, num_classes, validate=validate)
+        y = torch.nn.functional.one_hot(y, num_classes).to(dtype)
     lam = pair.lam.unsqueeze(-1) if isinstance(pair.lam, Tensor) else pair.lam
     return lam * y + (1 - lam) * y.index_select(0, pair.partner)
 
@@ -205,9 +227,8 @@ class Mixup:
 
     def __post_init__(self) -> None:
         remedy = "for no mixing use mix=None"
-        _checks.positive("alpha", self.alpha, remedy)
-        if self.beta is not None:
-            _checks.positive("beta", self.beta, remedy)
+        both = ("alpha",) if self.beta is None else ("alpha", "beta")
+        _checks.keep(self, _checks.positive, *both, remedy=remedy)
 
     def draw(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Pair:
         """Draw the pairing of a batch x of shape (B, ...)."""
@@ -234,13 +255,12 @@ class CutMix:
     spatial = True
 
     def __post_init__(self) -> None:
-        _checks.positive("alpha", self.alpha, "for no mixing use mix=None")
-        if not 0 <= self.prob <= 1:
-            raise ValueError(f"prob must lie in [0, 1], got {self.prob}")
+        _checks.keep(self, _checks.positive, "alpha", remedy="for no mixing use mix=None")
+        _checks.keep(self, _checks.number, "prob", low=0, high=1)
 
     def draw(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Pair:
         """Draw box and pairing of a batch x of shape (B, C, H, W)."""
-        if x.ndim != 4:
+        if x.ndim != 4 or not x.shape[2] * x.shape[3]:
             raise ValueError(f"CutMix needs images (B, C, H, W), got shape {tuple(x.shape)}")
         height, width = x.shape[-2:]
         choose = rng.fold("box").numpy()

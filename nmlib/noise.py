@@ -23,7 +23,7 @@ _SCALE_SECOND_MOMENT = 2 * 3 / (7 * 8)
 
 @dataclass(frozen=True)
 class NoiseDraw:
-    """Noise fields, levels included; None stands for zero.
+    """Noise fields, levels included; None stands for zero. Tensors are kept, not copied.
 
     Attributes:
         additive: (V, B, ...) tensor added to the activations.
@@ -32,6 +32,11 @@ class NoiseDraw:
 
     additive: Tensor | None = None
     multiplicative: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("additive", "multiplicative"):
+            if getattr(self, name) is not None:
+                _checks.keep(self, _checks.tensor, name)
 
 
 @dataclass(frozen=True)
@@ -68,15 +73,13 @@ class Noise:
     law: Literal["paper", "released"] = "paper"
 
     def __post_init__(self) -> None:
-        _checks.non_negative("additive", self.additive)
-        _checks.non_negative("multiplicative", self.multiplicative)
-        _checks.non_negative("view_gain", self.view_gain)
-        _checks.non_negative("clean_views", self.clean_views)
-        if not 0 <= self.sparsity < 1:
-            raise ValueError(
-                f"sparsity must lie in [0, 1), got {self.sparsity}; for no noise use noise=None"
-            )
-        _checks.choice("noise law", self.law, ("paper", "released"))
+        _checks.keep(self, _checks.non_negative, "additive", "multiplicative", "view_gain")
+        _checks.keep(self, _checks.integer, "clean_views", least=0)
+        _checks.keep(
+            self, _checks.number, "sparsity", high=1, low=0, ends="[)",
+            remedy="for no noise use noise=None",
+        )  # fmt: skip
+        _checks.keep(self, _checks.choice, "law", allowed=("paper", "released"))
 
     @classmethod
     def released(cls, additive: float = 0.5, multiplicative: float = 0.5) -> Noise:
@@ -89,7 +92,7 @@ class Noise:
         Released law: $\sigma_{add,v}^2 = (1+gv)^2 \ell_a^2 \frac{3}{28}(1-s)$ and
         $\sigma_{mult}^2 = \ell_m^2 \frac{3}{28}\,\frac13 (1-s)$.
         """
-        if view < self.clean_views:
+        if _checks.integer("view", view, 0) < self.clean_views:
             return 0.0, 0.0
         add = self.additive * (1 + self.view_gain * view)
         keep = math.sqrt(1 - self.sparsity)
@@ -100,6 +103,7 @@ class Noise:
 
     def draw(self, like: Tensor, rng: Rng) -> NoiseDraw:
         """Draw fields for activations `like` of shape (V, B, ...), independent in every entry."""
+        like = _checks.tensor("like", like)
         if like.ndim < 2:
             raise ValueError(f"noise needs activations (V, B, ...), got shape {tuple(like.shape)}")
         if not like.is_floating_point():
@@ -222,6 +226,7 @@ def inject(h: Tensor, noise: NoiseDraw | Noise | None, rng: Rng | None = None) -
     >>> inject(h, NoiseDraw(additive=0.5 * h)).unique().tolist()
     [1.5]
     """
+    h = _checks.tensor("h", h)
     if noise is None:
         return h
     fresh = isinstance(noise, Noise)

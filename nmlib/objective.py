@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from nmlib import _checks
 from nmlib.losses import LossParts, noisymix_loss
 from nmlib.mixing import Pair, mix, mix_labels
 from nmlib.models.norm import adversarial_norm, dropout_stream
@@ -173,7 +174,8 @@ def batch_loss(
 
     Args:
         model: A staged model $f = f_k \circ g_k$.
-        batch: x of shape (B, ...) and y: classes (B,), or distributions over them (B, K).
+        batch: x of shape (B, ...) and y: classes (B,), or distributions over them (B, K), one-hot
+            integers among them.
         scheme: What to do.
         rng: The stream of this step, e.g. `Rng(seed).fold(epoch, step)`.
         validate: Check values (costs a synchronisation on a GPU).
@@ -195,7 +197,7 @@ def batch_loss(
     >>> bool(parts.total == parts.ce + parts.stability * parts.jsd)
     True
     """
-    x, y = batch
+    x, y = (_checks.tensor(name, part) for name, part in zip(("x", "y"), batch, strict=True))
     check_scheme(model, scheme)
     if not isinstance(rng, Rng):
         raise TypeError(
@@ -203,15 +205,19 @@ def batch_loss(
         )
     if x.dtype == torch.uint8:
         raise TypeError("x holds bytes (uint8); models take images in [0, 1]: x.float() / 255")
-    mixed = y.ndim == 2 and y.is_floating_point() and y.shape[1] > 1
-    if not (y.ndim == 1 or mixed) or x.shape[0] != y.shape[0]:
+    mixed = y.ndim == 2 and y.shape[1] > 1
+    samples = len(x) if x.ndim else 0
+    if not (y.ndim == 1 or mixed) or samples != len(y):
         raise ValueError(
-            f"y must have shape ({x.shape[0]},), one class for each sample of x, or "
-            f"({x.shape[0]}, K), a distribution for each, got {tuple(y.shape)}"
+            f"y must have shape ({samples},), one class for each sample of x, or "
+            f"({samples}, K), a distribution for each, got {tuple(y.shape)}"
         )
-    if not x.shape[0]:
+    if not y.is_floating_point():
+        # One-hot integers are distributions.
+        y = y.float() if mixed else _checks.class_labels(y, validate=False)
+    if not samples:
         raise ValueError("the batch is empty; batch_loss needs at least one sample")
-    draws = draw_batch(model, batch, scheme, rng, validate=validate)
+    draws = draw_batch(model, (x, y), scheme, rng, validate=validate)
     return apply_draws(
         model,
         y,

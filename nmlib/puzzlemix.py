@@ -48,7 +48,7 @@ def saliency(x: Tensor, y: Tensor, model: Model) -> Tensor:
 
     Args:
         x: (B, C, H, W) images in [0, 1].
-        y: (B,) classes.
+        y: (B,) classes, or (B, K) distributions over them.
         model: Images -> logits.
 
     Returns:
@@ -60,7 +60,8 @@ def saliency(x: Tensor, y: Tensor, model: Model) -> Tensor:
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         leaf = x.detach().clone().requires_grad_()
         logits = model(leaf)
-        _checks.class_labels(y, logits.shape[-1])
+        if y.ndim == 1:
+            y = _checks.class_labels(y, logits.shape[-1])
         # A network that has diverged is the trainer's to report, with step and checkpoint.
         loss = soft_cross_entropy(logits, y, validate=False).sum()
         (gradient,) = torch.autograd.grad(loss, leaf)
@@ -395,24 +396,20 @@ class PuzzleMix:
     spatial = True
 
     def __post_init__(self) -> None:
-        _checks.positive("alpha", self.alpha, "for no mixing use mix=None")
-        for name in ("beta", "eta", "t_eps"):
-            _checks.non_negative(name, getattr(self, name))
-        for name in ("gamma", "prob"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        for name, least in (("n_labels", 2), ("neigh_size", 1), ("t_size", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be >= {least}, got {getattr(self, name)}")
-        if not self.blocks or min(self.blocks) < 2:
-            raise ValueError(f"blocks must be numbers >= 2, got {self.blocks}")
+        _checks.keep(self, _checks.positive, "alpha", remedy="for no mixing use mix=None")
+        _checks.keep(self, _checks.non_negative, "beta", "eta", "t_eps")
+        _checks.keep(self, _checks.number, "gamma", "prob", low=0, high=1)
+        _checks.keep(self, _checks.integer, "n_labels", least=2)
+        _checks.keep(self, _checks.integer, "neigh_size", "t_size", least=1)
+        _checks.keep(self, _checks.integers, "blocks", least=2)
+        _checks.keep(self, _checks.truth, "transport")
 
     def draw(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Pair:
         """Draw the pairing of a batch, with masks and moves.
 
         Args:
             x: (B, C, H, H) images in [0, 1].
-            y: (B,) classes.
+            y: (B,) classes, or (B, K) distributions over them.
             model: Images -> logits; its gradient says what is salient.
             rng: The stream.
 
@@ -491,7 +488,8 @@ class PuzzleMix:
         return _pixel_sources(own, patches, size), _pixel_sources(other, patches, size)
 
     def _check(self, x: Tensor, y: Tensor | None, model: Model | None) -> int:
-        if x.ndim != 4 or x.shape[-1] != x.shape[-2]:
+        _checks.image_axes("x", x)
+        if x.shape[-1] != x.shape[-2]:
             raise ValueError(
                 f"PuzzleMix needs square images (B, C, H, H), got shape {tuple(x.shape)}"
             )
@@ -500,10 +498,10 @@ class PuzzleMix:
             raise ValueError(
                 f"PuzzleMix needs {missing}: the gradient of the loss says what is salient"
             )
-        low, high = (float(v) for v in torch.aminmax(x)) if x.numel() else (0.0, 0.0)
-        if not (low >= 0 and high <= 1):
+        if y.ndim not in (1, 2) or len(y) != len(x):
             raise ValueError(
-                f"PuzzleMix needs images in [0, 1], got {low:.4g} ... {high:.4g}; pairs are drawn "
-                "before the normalisation, which is the model's first step"
+                f"y must have shape ({len(x)},), classes, or ({len(x)}, K), distributions, got "
+                f"{tuple(y.shape)}"
             )
+        _checks.unit_range("x", x)
         return x.shape[-1]

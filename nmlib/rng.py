@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from nmlib import _checks
 from nmlib._memory import lacks_memory
 
 __all__ = ["Rng", "default_device", "named_device", "usable_device"]
@@ -71,11 +72,10 @@ def _has_doubles(device: torch.device) -> bool:
 
 
 def _plain(purpose: str | int) -> str | int:
-    if isinstance(purpose, str):
-        return str(purpose)
-    if isinstance(purpose, (int, np.integer)) and not isinstance(purpose, bool):
-        return int(purpose)
-    raise TypeError(f"a stream is named by strings and integers, got {purpose!r}; use str() of it")
+    found = _checks.plain(purpose)
+    if type(found) in (str, int):
+        return found
+    raise TypeError(f"a stream is named by strings and integers, got {_checks.shown(purpose)}")
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,10 @@ class Rng:
     path: tuple[str | int, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)):
-            raise TypeError(f"seed must be an integer, got {self.seed!r}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be >= 0, got {self.seed}")
         # NumPy integers print differently from one NumPy version to the next: fold plain ones.
-        object.__setattr__(self, "seed", int(self.seed))
+        # Every fold comes by here, so an int is not looked at twice.
+        if type(self.seed) is not int or self.seed < 0:
+            _checks.keep(self, _checks.integer, "seed", least=0)
         object.__setattr__(self, "path", tuple(_plain(p) for p in self.path))
 
     def fold(self, *purpose: str | int) -> Rng:

@@ -133,10 +133,12 @@ class Scheme:
                 raise TypeError(
                     f"scheme {self.name!r}: {part} must be e.g. {examples}, got {value!r}"
                 )
-        _checks.non_negative("stability", self.stability)
-        _checks.choice("pairing", self.pairing, PAIRINGS)
-        _checks.choice("divergence", self.divergence, DIVERGENCES)
-        if not self.points or any(p < 0 or int(p) != p for p in self.points):
+        _checks.keep(self, _checks.non_negative, "stability")
+        _checks.keep(self, _checks.choice, "pairing", allowed=PAIRINGS)
+        _checks.keep(self, _checks.choice, "divergence", allowed=DIVERGENCES)
+        try:
+            _checks.keep(self, _checks.integers, "points", least=0)
+        except ValueError:
             fail(f"points must be mix points >= 0, got {self.points}; (0,) is the input")
         if self.stability and self.views.count < 2:
             fail(
@@ -252,7 +254,9 @@ def fig4_schemes(
     ['baseline', 'noise_injection', 'manifold_mixup', 'nfm', 'manifold_mixup_jsd', 'noisymix']
     """
     _checks.choice("reading", reading, READINGS)
-    copies = copies or (2 if reading == "unmixed" else 3)
+    stability = _checks.non_negative("stability", stability)
+    if copies is None:
+        copies = 2 if reading == "unmixed" else 3
     views = Plain(copies if stability else 1)
     mixup = Mixup(alpha)
     if law == "released":

@@ -471,7 +471,7 @@ def test_inputs_are_left_alone():
 
 def test_level_must_be_a_probability():
     for call in (effects, gains, shapley, differences):
-        with pytest.raises(ValueError, match="level must be in"):
+        with pytest.raises(ValueError, match="level must lie in"):
             call(ablation(), Rng(0), level=95)
 
 
@@ -484,7 +484,7 @@ def test_range_to_deviation_has_the_constants_of_control_charts(n, d):
 
 
 def test_range_needs_two_values():
-    with pytest.raises(ValueError, match="n=1"):
+    with pytest.raises(ValueError, match="n must be an integer >= 2, got 1"):
         deviation_from_range(0, 1, 1)
 
 

@@ -163,7 +163,7 @@ def test_own_points():
     ("X", "y", "test", "message"),
     [
         ([[0, 0]], [0, 1], [False], "must be"),
-        ([[0, 0], [1, 1]], [0, 2], [False, True], "classes 0 or 1"),
+        ([[0, 0], [1, 1]], [0, 2], [False, True], "label 2 is out of range for 2 classes"),
         ([[0, 0], [1, 1]], [0, 1], [False, True], "training point of each class"),
         ([[0, 0], [np.nan, 1]], [0, 1], [False, True], "finite"),
     ],

@@ -372,7 +372,10 @@ def test_kullback_leibler_laws():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: kullback_leibler_divergence(torch.ones(1, 3) / 3), r"\(V >= 2, ..., K\), got"),
+        (
+            lambda: kullback_leibler_divergence(torch.ones(1, 3) / 3),
+            r"got \(1, 3\); V >= 2",
+        ),
         (lambda: kullback_leibler_divergence(torch.ones(2, 3)), "apply softmax, or pass"),
         (lambda: kullback_leibler_divergence(torch.ones(2, 2) / 2, [1, 0]), "use weights=None"),
         (
@@ -412,7 +415,7 @@ WRONG = [
     (lambda: jensen_shannon_divergence(half, [math.inf, 0.0]), r"weights must.*inf"),
     (lambda: jensen_shannon_divergence(half, [0.5, 0.3, 0.2]), r"must be 2 numbers.*\(3,\)"),
     (lambda: jensen_shannon_divergence(half, torch.ones(2, 1) / 2), r"2 numbers.*\(2, 1\)"),
-    (lambda: jensen_shannon_divergence(torch.zeros(0, 2)), r"no distributions.*\(0, 2\)"),
+    (lambda: jensen_shannon_divergence(torch.zeros(0, 2)), r"shape \(V, .*got \(0, 2\); V >= 1"),
     (lambda: jensen_shannon_divergence(torch.zeros(2)), r"shape \(V, ..., K\), got \(2,\)"),
     (lambda: jensen_shannon_divergence(nan), r"probs holds 12 NaN.*of 12; "),
     (lambda: jensen_shannon_divergence(nan, from_logits=True), r"logits holds 12 NaN"),

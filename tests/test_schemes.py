@@ -147,7 +147,7 @@ plain3 = Plain(3)
         (lambda: fig4_schemes(alpha=0), "alpha must .* got 0; for no mixing use mix=None"),
         (lambda: fig4_schemes(additive=-1), "additive must .* got -1"),
         (lambda: fig4_schemes(law="relased"), "'relased'"),
-        (lambda: Plain(0), "copies must be >= 1, got 0"),
+        (lambda: Plain(0), "copies must be an integer >= 1, got 0"),
     ],
 )
 def test_nonsense_is_refused_with_a_remedy(call, message):

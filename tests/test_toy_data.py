@@ -163,9 +163,9 @@ def test_vertices_are_not_changed_and_may_be_any_sequence():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (dict(n_samples=1), ValueError, "n_samples must be >= 2, got 1"),
-        (dict(n_samples=10.5), TypeError, "n_samples must be an integer, got 10.5"),
-        (dict(n_samples="10"), TypeError, "n_samples must be an integer, got '10'"),
+        (dict(n_samples=1), ValueError, "n_samples must be an integer >= 2, got 1"),
+        (dict(n_samples=10.5), TypeError, "n_samples must be an integer >= 2, got 10.5"),
+        (dict(n_samples="10"), TypeError, "n_samples must be an integer >= 2, got '10'"),
         (dict(factor=1.0), ValueError, r"factor must lie in \(0, 1\), got 1.0"),
         (dict(factor=0), ValueError, r"factor must lie in \(0, 1\), got 0"),
         (dict(noise=-0.1), ValueError, "noise must .* got -0.1"),
@@ -175,7 +175,7 @@ def test_vertices_are_not_changed_and_may_be_any_sequence():
         (dict(vertices=[(0, 0), (1, 1)]), ValueError, r"shape \(m, 2\) with m >= 3, got \(2, 2\)"),
         (dict(random_state="0"), TypeError, "random_state must be None, an int, .* got '0'"),
         (dict(random_state=1.5), TypeError, "got 1.5"),
-        (dict(random_state=-1), ValueError, "random_state must be >= 0, got -1"),
+        (dict(random_state=-1), ValueError, "random_state must be an integer >= 0, got -1"),
     ],
 )
 def test_wrong_input_is_named(change, error, message):

@@ -265,10 +265,10 @@ def test_other_types_and_channels(dtype):
 def test_bad_arguments_are_named():
     for bad, message in (
         ({"severity": 11}, r"severity must lie in \[0.1, 10\], got 11"),
-        ({"width": 0}, "width must be >= 1, got 0"),
+        ({"width": 0}, "width must be an integer >= 1, got 0"),
         ({"depth": 0}, "depth must be >= 1, or -1 .* got 0"),
         ({"alpha": 0}, "alpha must be a finite number > 0, got 0"),
-        ({"copies": 0}, "copies must be >= 1, got 0; use Plain"),
+        ({"copies": 0}, "copies must be an integer >= 1, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             AugMix(**bad)
@@ -461,8 +461,8 @@ def test_samples_take_the_adversarial_route_meanwhile():
 def test_bad_arguments_of_augmax_are_named(easy):
     model, x, y = easy
     for bad, message in (
-        ({"steps": -1}, "steps must be >= 0, got -1"),
-        ({"extra_steps": -2}, "extra_steps must be >= 0, got -2"),
+        ({"steps": -1}, "steps must be an integer >= 0, got -1"),
+        ({"extra_steps": -2}, "extra_steps must be an integer >= 0, got -2"),
         ({"step_size": 0}, "step_size must be a finite number > 0"),
         ({"severity": 0}, "severity must lie in"),
     ):

@@ -44,34 +44,7 @@ Images = TypeVar("Images", Tensor, NDArray)
 
 def check_images(images: Any) -> tuple[Tensor, bool]:
     """Return the images as an (N, H, W, 3) tensor view, and whether channels came first."""
-    if isinstance(images, np.ndarray):
-        if images.dtype != np.uint8:
-            raise TypeError(_dtype_message(str(images.dtype), images))
-        if not images.flags.writeable or any(s < 0 for s in images.strides):
-            images = images.copy()
-        images = torch.from_numpy(images)
-    if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a tensor or an array, got {type(images).__name__}")
-    if images.dtype != torch.uint8:
-        raise TypeError(_dtype_message(str(images.dtype), images))
-    if images.ndim == 3:
-        raise ValueError(
-            f"images must have four axes, got shape {tuple(images.shape)}; add a batch axis with "
-            "images[None]"
-        )
-    if images.ndim != 4:
-        raise ValueError(
-            f"images must have shape (N, H, W, 3) or (N, 3, H, W), got {tuple(images.shape)}"
-        )
-    if images.shape[3] == 3:
-        channels_first, view = False, images
-    elif images.shape[1] == 3:
-        channels_first, view = True, images.permute(0, 2, 3, 1)
-    else:
-        raise ValueError(
-            f"images must have 3 channels, got shape {tuple(images.shape)}; repeat a single "
-            "channel three times, e.g. images.repeat(1, 3, 1, 1)"
-        )
+    view, channels_first = _checks.byte_images(images)
     if min(view.shape[1:3]) < SMALLEST_SIDE:
         raise ValueError(
             f"images of {view.shape[1]} x {view.shape[2]} pixels are too small; the corruptions "
@@ -80,22 +53,11 @@ def check_images(images: Any) -> tuple[Tensor, bool]:
     return view, channels_first
 
 
-def _dtype_message(dtype: str, images: Any) -> str:
-    cast = "astype(np.uint8)" if isinstance(images, np.ndarray) else "to(torch.uint8)"
-    return (
-        f"images must be uint8 (0 ... 255), got {dtype}; for floats in [0, 1] use "
-        f"(images * 255).round().{cast}"
-    )
-
-
-def check_request(name: str, severity: int, benchmark: str) -> Corruption:
-    """Return the corruption, or raise for a name, severity or benchmark that does not exist."""
+def check_request(name: str, severity: int, benchmark: str) -> tuple[Corruption, int]:
+    """Return corruption and severity, or raise for a name, level or benchmark there is not."""
     _checks.choice("corruption", name, REGISTRY)
     _checks.choice("benchmark", benchmark, BENCHMARKS)
-    integral = isinstance(severity, (int, np.integer)) and not isinstance(severity, bool)
-    if not integral or not 1 <= severity <= 5:
-        raise ValueError(f"severity must be an integer from 1 to 5, got {severity!r}")
-    return REGISTRY[name]
+    return REGISTRY[name], _checks.integer("severity", severity, 1, 5)
 
 
 def _textures(
@@ -134,7 +96,8 @@ def corrupt(
     result up to rounding: a few values may differ by one grey level.
 
     Args:
-        images: uint8 tensor or array, (N, H, W, 3) or (N, 3, H, W), sides of 32 pixels or more.
+        images: uint8 tensor, array or list of images, (N, H, W, 3) or (N, 3, H, W), sides of 32
+            pixels or more.
         name: One of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`.
         severity: 1 to 5.
         benchmark: "cifar" or "imagenet": whose parameters.
@@ -164,9 +127,8 @@ def corrupt(
     True
     """
     view, channels_first = check_images(images)
-    corruption = check_request(name, severity, benchmark)
-    if first_index < 0:
-        raise ValueError(f"first_index must be >= 0, got {first_index}")
+    corruption, severity = check_request(name, severity, benchmark)
+    first_index = _checks.integer("first_index", first_index, 0)
     n, h, w, _ = view.shape
     out = torch.empty_like(view, memory_format=torch.preserve_format)
     params = corruption.parameters(benchmark, severity, min(h, w))
@@ -191,7 +153,7 @@ def corrupt(
                 piece(start)
     if channels_first:
         out = out.permute(0, 3, 1, 2)
-    if isinstance(images, np.ndarray):
+    if not isinstance(images, Tensor):
         return np.ascontiguousarray(out.numpy())
     return out.contiguous() if images.is_contiguous() else out
 
@@ -223,7 +185,7 @@ def draw_corruption(
     torch.Size([2])
     """
     view, _ = check_images(images)
-    corruption = check_request(name, severity, benchmark)
+    corruption, severity = check_request(name, severity, benchmark)
     params = corruption.parameters(benchmark, severity, min(view.shape[1:3]))
     stream = image_stream(seed, ("corrupt", name, severity), first_index, len(view), view.device)
     textures = _textures(corruption, benchmark, view, frost)
@@ -257,7 +219,7 @@ def apply_corruption(
     True
     """
     view, channels_first = check_images(images)
-    corruption = check_request(name, severity, benchmark)
+    corruption, severity = check_request(name, severity, benchmark)
     if corruption.draw is not None and draw is None:
         raise ValueError(f"{name} is random; pass the record that draw_corruption returns")
     params = corruption.parameters(benchmark, severity, min(view.shape[1:3]))
@@ -267,6 +229,6 @@ def apply_corruption(
         out = apply_to(corruption, view.contiguous(), params, draw, textures)
     if channels_first:
         out = out.permute(0, 3, 1, 2)
-    if isinstance(images, np.ndarray):
+    if not isinstance(images, Tensor):
         return np.ascontiguousarray(out.numpy())
     return out.contiguous()

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmlib import _checks
 from nmlib._devices import sent
 from nmlib._files import file_digest, user_path
 from nmlib.rng import Rng
@@ -178,11 +179,14 @@ def frost_textures(
         need = (step * (height + 8), step * (width + 8))
         photographs = draw_frost_textures(max(_HEIGHT, need[0]), max(_WIDTH, need[1]))
     textures = []
-    for photograph in photographs:
+    for given in photographs:
+        photograph = _checks.byte_images([given], grey=True)[0][0].numpy()
         if step > 1:
             size = [round(0.2 * s) for s in photograph.shape[:2]]
             photograph = photograph[2::5, 2::5][: size[0], : size[1]]
         if photograph.shape[0] <= height or photograph.shape[1] <= width:
             photograph = _enlarge(photograph, height, width)
         textures.append(sent(photograph.copy(), device))
+    if not textures:
+        raise ValueError("frost holds no photograph; use frost=None for drawn textures")
     return textures

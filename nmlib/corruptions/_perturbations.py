@@ -272,16 +272,15 @@ def perturbation_sequence(
     """
     view, channels_first = check_images(images)
     count = frame_count(name, benchmark)
-    if difficulty not in (1, 2, 3):
-        raise ValueError(f"difficulty must be 1, 2 or 3, got {difficulty!r}")
+    difficulty = _checks.integer("difficulty", difficulty, 1, 3)
+    first_index = _checks.integer("first_index", first_index, 0)
     if difficulty > 1 and name not in _SETTING.noise:
         raise ValueError(
             f"difficulty {difficulty} has frames of its own for noise only; for {name} compare "
             f"frames {difficulty} apart: flip_probability(..., stride={difficulty})"
         )
     n, h, w, _ = view.shape
-    if crop is not None and not 1 <= crop <= min(h, w):
-        raise ValueError(f"crop must lie in 1 ... {min(h, w)}, got {crop}")
+    crop = None if crop is None else _checks.integer("crop", crop, 1, min(h, w))
     which = BENCHMARKS.index(benchmark)
     size: tuple[int, int] = (h, w) if crop is None else (crop, crop)
     # Half a pixel is rounded to even, as torchvision does.
@@ -320,4 +319,4 @@ def perturbation_sequence(
         else:
             piece(0)
     result = out.permute(0, 1, 4, 2, 3).contiguous() if channels_first else out
-    return result.numpy() if isinstance(images, np.ndarray) else result
+    return result if isinstance(images, Tensor) else result.numpy()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,9 @@ class ImageData:
         fingerprint: First 16 hexadecimal digits of the SHA-256 of images and labels; computed if
             empty. Results are kept under it.
 
+    Pixels and labels are copies: whatever becomes of the arrays it is made from, the data and their
+    fingerprint stay as they are.
+
     Raises:
         TypeError: For images that are not uint8, or labels that are not integers.
         ValueError: For other shapes.
@@ -48,19 +52,17 @@ class ImageData:
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
-        if self.images.dtype != torch.uint8:
-            raise TypeError(
-                f"images must be uint8 (0 ... 255), got {self.images.dtype}; for floats in [0, 1] "
-                "use (images * 255).round().to(torch.uint8)"
-            )
-        if self.images.ndim != 4:
-            raise ValueError(f"images must be (N, H, W, 3), got {tuple(self.images.shape)}")
-        if self.labels.dtype != torch.int64:
-            raise TypeError(f"labels must be int64, got {self.labels.dtype}; use labels.long()")
-        if self.labels.shape != self.images.shape[:1]:
-            raise ValueError(
-                f"{len(self.images)} images, but labels of shape {tuple(self.labels.shape)}"
-            )
+        images = _checks.tensor("images", self.images).detach()
+        if images.dtype != torch.uint8:
+            _checks.byte_images(images)  # refuses them, with the remedy
+        if images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"images must be (N, H, W, 3), got {tuple(images.shape)}")
+        labels = _checks.class_labels(self.labels, validate=False)
+        if labels.shape != images.shape[:1]:
+            raise ValueError(f"{len(images)} images, but labels of shape {tuple(labels.shape)}")
+        object.__setattr__(self, "images", images.clone(memory_format=torch.contiguous_format))
+        object.__setattr__(self, "labels", labels.clone())
+        object.__setattr__(self, "classes", tuple(self.classes))
         if not self.fingerprint:
             object.__setattr__(self, "fingerprint", fingerprint(self.images, self.labels))
 
@@ -77,7 +79,8 @@ class ImageData:
         """Return images and labels of one's own as data to train and to evaluate on.
 
         Args:
-            images: uint8 tensor or array, (N, H, W, 3) or (N, 3, H, W).
+            images: uint8 tensor, array or list of images, (N, H, W, 3) or (N, 3, H, W). Grey ones,
+                (N, H, W), (N, H, W, 1) or (N, 1, H, W), get three equal channels.
             labels: (N,) integers, counted from 0.
             split: "train" or "test"; `fit` refuses test images.
             label: What figures and tables call them.
@@ -91,23 +94,14 @@ class ImageData:
         ImageData(squares, train, 2 images of 32 x 32, 2 classes, fingerprint ...)
         """
         _checks.choice("split", split, ("train", "test"))
-        pixels, numbers = torch.as_tensor(images), torch.as_tensor(labels)
-        if pixels.dtype == torch.uint8 and (pixels.ndim != 4 or 3 not in pixels.shape[1::2]):
-            raise ValueError(
-                f"images must be (N, H, W, 3) or (N, 3, H, W), got {tuple(pixels.shape)}"
-            )
-        if pixels.ndim == 4 and pixels.shape[3] != 3:
-            pixels = pixels.permute(0, 2, 3, 1).contiguous()
-        if numbers.is_floating_point() or numbers.dtype == torch.bool:
-            raise TypeError(f"labels must be integers, got {numbers.dtype}; use labels.long()")
-        numbers = numbers.to(torch.int64)
+        numbers = _checks.class_labels(labels)
         if not numbers.numel():
             raise ValueError("there are no images; give at least one")
-        if int(numbers.min()) < 0:
-            raise ValueError(f"label {int(numbers.min())} is negative; labels count from 0")
-        names = tuple(classes) or tuple(str(k) for k in range(int(numbers.max()) + 1))
-        if int(numbers.max()) >= len(names):
-            raise ValueError(f"label {int(numbers.max())} has no name among {len(names)} classes")
+        pixels, _ = _checks.byte_images(images, grey=True)
+        highest = int(numbers.max())
+        names = tuple(str(name) for name in classes) or tuple(str(k) for k in range(highest + 1))
+        if highest >= len(names):
+            raise ValueError(f"label {highest} has no name among {len(names)} classes")
         return cls("own", split, pixels, numbers, names, label)
 
     def __len__(self) -> int:
@@ -120,20 +114,29 @@ class ImageData:
             f"{len(self.classes)} classes, fingerprint {self.fingerprint})"
         )
 
+    def _with(self, images: Tensor, labels: Tensor, mark: str = "") -> ImageData:
+        """Return the same record with pixels and labels of its own, which are not copied again."""
+        other = copy.copy(self)
+        values = {"images": images, "labels": labels}
+        for name, value in (values | {"fingerprint": mark or fingerprint(**values)}).items():
+            object.__setattr__(other, name, value)
+        return other
+
     def to(self, device: torch.device | str) -> ImageData:
         """Return the same data with images and labels on a device."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+        return self._with(self.images.to(device), self.labels.to(device), self.fingerprint)
 
     def first(self, count: int) -> ImageData:
         """Return the first `count` images as a data set with a fingerprint of its own."""
+        count = _checks.integer("count", count)
         if not 1 <= count <= len(self):
             raise ValueError(f"count must lie in 1 ... {len(self)}, got {count}")
-        return replace(self, images=self.images[:count], labels=self.labels[:count], fingerprint="")
+        return self._with(self.images[:count], self.labels[:count])
 
     def take(self, rows: Sequence[int] | NDArray[np.int64] | Tensor) -> ImageData:
         """Return the images of some rows as a data set with a fingerprint of its own."""
         chosen = torch.from_numpy(row_numbers(rows, len(self))).to(self.images.device)
-        return replace(self, images=self.images[chosen], labels=self.labels[chosen], fingerprint="")
+        return self._with(self.images[chosen], self.labels[chosen])
 
 
 def row_numbers(rows: Sequence[int] | NDArray[np.int64] | Tensor, count: int) -> NDArray[np.int64]:
@@ -145,7 +148,7 @@ def row_numbers(rows: Sequence[int] | NDArray[np.int64] | Tensor, count: int) ->
     >>> row_numbers(range(3), 5)
     array([0, 1, 2])
     """
-    chosen = np.asarray(rows.cpu() if isinstance(rows, Tensor) else rows)
+    chosen = _checks.tensor("rows", rows).cpu().numpy()
     if not chosen.size:
         raise ValueError("the subset holds no row; name at least one")
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu":

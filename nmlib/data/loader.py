@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from nmlib import _checks
 from nmlib._devices import sent
 from nmlib.data.images import ImageData, row_numbers
 from nmlib.rng import Rng
@@ -112,14 +113,10 @@ class Batches:
         world_size: int = 1,
     ) -> None:
         rows = row_numbers(range(len(data)) if subset is None else subset, len(data))
-        if batch_size < 1 or padding < 0:
-            raise ValueError(
-                f"batch_size must be >= 1 and padding >= 0, got {batch_size} and {padding}"
-            )
-        if not 0 <= rank < world_size:
-            raise ValueError(
-                f"rank must lie in 0 ... world_size - 1 = {world_size - 1}, got {rank}"
-            )
+        batch_size = _checks.integer("batch_size", batch_size, 1)
+        padding = _checks.integer("padding", padding, 0)
+        world_size = _checks.integer("world_size", world_size, 1)
+        rank = _checks.integer("rank", rank, 0, world_size - 1)
         if batch_size % world_size:
             raise ValueError(
                 f"batch_size={batch_size} does not divide among {world_size} processes; use a "
@@ -168,10 +165,8 @@ class Batches:
             epoch: >= 0.
             step: 0 to len(self) - 1.
         """
-        if epoch < 0 or not 0 <= step < len(self):
-            raise ValueError(
-                f"epoch must be >= 0 and step lie in 0 ... {len(self) - 1}, got {epoch} and {step}"
-            )
+        epoch = _checks.integer("epoch", epoch, 0)
+        step = _checks.integer("step", step, 0, len(self) - 1)
         at = step * self.batch_size
         index = self._epoch_order(epoch)[at : at + self.batch_size]
         # Drawn for the whole batch, then shared out: so the shares do not depend on their number.

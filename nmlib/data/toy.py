@@ -37,12 +37,14 @@ def signed_distance(
     >>> signed_distance([[0.5, 0.5], [2.0, 0.5]], [(0, 0), (1, 0), (1, 1), (0, 1)]).tolist()
     [0.5, -1.0]
     """
-    p = np.asarray(points, dtype=np.float64)
-    a = np.asarray(vertices, dtype=np.float64)
+    p, a = _checks.array("points", points), _checks.array("vertices", vertices)
     if p.ndim != 2 or p.shape[1] != 2:
         raise ValueError(f"points must have shape (n, 2), got {p.shape}")
     if a.ndim != 2 or a.shape[1] != 2 or len(a) < 3:
         raise ValueError(f"vertices must have shape (m, 2) with m >= 3, got {a.shape}")
+    for name, given in (("points", p), ("vertices", a)):
+        if not np.isfinite(given).all():
+            raise ValueError(f"{name} hold {(~np.isfinite(given)).sum()} NaN or infinite numbers")
     b = np.roll(a, -1, axis=0)
     edge = b - a
     to_point = p[:, None] - a
@@ -62,10 +64,9 @@ def signed_distance(
 def _random_state(random_state: Any) -> np.random.Generator | np.random.RandomState:
     if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
         return random_state
-    if random_state is None or isinstance(random_state, (int, np.integer)):
-        if random_state is not None and random_state < 0:
-            raise ValueError(f"random_state must be >= 0, got {random_state}")
-        return np.random.default_rng(random_state)
+    if random_state is None or isinstance(_checks.plain(random_state), (int, float)):
+        seed = None if random_state is None else _checks.integer("random_state", random_state, 0)
+        return np.random.default_rng(seed)
     raise TypeError(
         f"random_state must be None, an int, a Generator or a RandomState, got {random_state!r}"
     )
@@ -111,16 +112,10 @@ def make_polygon_band(
     >>> X.shape, sorted(set(y.tolist()))
     ((500, 2), [0, 1])
     """
-    if isinstance(n_samples, bool) or not isinstance(n_samples, (int, np.integer)):
-        raise TypeError(f"n_samples must be an integer, got {n_samples!r}")
-    if n_samples < 2:
-        raise ValueError(f"n_samples must be >= 2, got {n_samples}")
-    if not 0 < factor < 1:
-        raise ValueError(f"factor must lie in (0, 1), got {factor}")
-    _checks.non_negative("noise", noise)
-    _checks.non_negative("band", band)
-    if not 0 <= p_band <= 1:
-        raise ValueError(f"p_band must lie in [0, 1], got {p_band}")
+    n_samples = _checks.integer("n_samples", n_samples, 2)
+    factor = _checks.number("factor", factor, 0, 1, ends="()")
+    noise, band = _checks.non_negative("noise", noise), _checks.non_negative("band", band)
+    p_band = _checks.number("p_band", p_band, 0, 1)
     rng = _random_state(random_state)
     outer = n_samples // 2
     radius = np.repeat([1.0, factor], [outer, n_samples - outer])
@@ -131,7 +126,7 @@ def make_polygon_band(
     if shuffle:
         points = points[rng.permutation(n_samples)]
     points = points + rng.normal(scale=noise, size=points.shape)
-    distance = signed_distance(points, np.asarray(vertices, dtype=np.float64))
+    distance = signed_distance(points, vertices)
     coin = rng.uniform(size=n_samples) < p_band
     labels = np.where(np.abs(distance) <= band, coin, distance > 0)
     return points, labels.astype(np.int64)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from nmlib import _checks
+
 Floats = NDArray[np.float64]
 
 
@@ -39,8 +41,9 @@ class Cells:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "switches", tuple(self.switches))
-        on = np.asarray(self.on, dtype=bool)
-        values = np.asarray(self.values, dtype=np.float64)
+        # Copies, so that no later change of the caller's arrays changes results.
+        on = _checks.array("on", self.on).astype(bool)
+        values = _checks.array("values", self.values)
         k = len(self.switches)
         if on.ndim != 2 or on.shape[1] != k:
             raise ValueError(f"on must have shape (rows, {k}), got {on.shape}")
@@ -57,7 +60,7 @@ class Cells:
             if seen.count(row) > 1:
                 raise ValueError(f"the row {row_ticks(row)} is given {seen.count(row)} times")
         if self.correct is not None:
-            correct = np.asarray(self.correct, dtype=np.float32)
+            correct = _checks.array("correct", self.correct).astype(np.float32)
             if correct.ndim != 3 or correct.shape[:2] != values.shape:
                 raise ValueError(
                     f"correct must have shape {values.shape} + (images,), got {correct.shape}"
@@ -71,7 +74,7 @@ class Cells:
         cls, switches: Sequence[str], on: ArrayLike, correct: ArrayLike, *, scale: float = 100.0
     ) -> Cells:
         """Make cells whose values are `scale` times the mean over test images."""
-        right: Any = np.asarray(correct, dtype=np.float32)
+        right: Any = _checks.array("correct", correct).astype(np.float32)
         values = scale * right.mean(-1, dtype=np.float64)
         return cls(tuple(switches), np.asarray(on), values, right)
 

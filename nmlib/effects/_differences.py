@@ -148,7 +148,8 @@ class Precision:
         1.96
         """
         check_level(level)
-        _checks.positive("seeds", seeds)
+        seeds = _checks.integer("seeds", seeds, 1)
+        images = None if images is None else _checks.integer("images", images, 1)
         share = self.images / images if images else 1.0
         parts = [self.seed_deviation**2 / seeds, self.image_deviation**2 * share]
         z = student_t_quantile((1 + level) / 2, 10**6)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nmlib import _checks
 from nmlib.effects._cells import Cells, Floats
 from nmlib.effects._resampling import Over, check_level, interval, resample
 from nmlib.rng import Rng
@@ -32,8 +33,8 @@ def spearman(a: ArrayLike, b: ArrayLike) -> Floats:
     >>> float(spearman([1, 2, 3, 4], [10, 20, 40, 30]))
     0.8
     """
-    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if x.shape[-1] != y.shape[-1] or x.shape[-1] < 2:
+    x, y = _checks.array("a", a), _checks.array("b", b)
+    if not (x.ndim and y.ndim) or x.shape[-1] != y.shape[-1] or x.shape[-1] < 2:
         raise ValueError(f"needs two equally long lists of 2 or more, got {x.shape} and {y.shape}")
     unknown = np.isnan(x).any(-1) | np.isnan(y).any(-1)
     x, y = _ranks(x), _ranks(y)

@@ -39,7 +39,7 @@ def resample(cells: Cells, rng: Rng, *, resamples: int = 2000, over: Over | None
     >>> (draws[:, 1] - draws[:, 0]).tolist()  # paired: the difference is always 1
     [1.0, 1.0, 1.0, 1.0]
     """
-    _checks.positive("resamples", resamples)
+    resamples = _checks.integer("resamples", resamples, 1)
     if over is None:
         over = "seeds" if cells.correct is None else "both"
     _checks.choice("over", over, ("seeds", "images", "both"))
@@ -91,5 +91,4 @@ def interval(cells: Cells, draws: Floats, level: float) -> tuple[Floats, Floats]
 
 
 def check_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level}; 0.95 is usual")
+    _checks.number("level", level, 0, 1, ends="()", remedy="0.95 is usual")

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nmlib import _checks
 from nmlib.effects._cells import Floats
 
 
@@ -81,7 +82,7 @@ def seed_scatter(values: ArrayLike) -> tuple[float, int]:
     >>> seed_scatter([[1.0, 2.0, 3.0], [2.0, 3.5, 3.5]])[1]
     2
     """
-    x = np.asarray(values, dtype=np.float64)
+    x = _checks.array("values", values)
     if x.ndim != 2 or min(x.shape) < 2:
         raise ValueError(f"needs (rows, seeds) with at least two of each, got shape {x.shape}")
     row, seed = np.nonzero(np.isfinite(x))
@@ -121,7 +122,6 @@ def deviation_from_range(low: ArrayLike, high: ArrayLike, n: int) -> Floats:
     >>> float(deviation_from_range(0.0, 2.326, 5).round(3))
     1.0
     """
-    if n < 2:
-        raise ValueError(f"a range needs two values or more, got n={n}")
-    spread = np.asarray(high, dtype=np.float64) - np.asarray(low, dtype=np.float64)
+    n = _checks.integer("n", n, 2)
+    spread = _checks.array("high", high) - _checks.array("low", low)
     return np.asarray(spread / _mean_range(n))

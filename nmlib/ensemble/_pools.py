@@ -40,9 +40,9 @@ def symmetric_beta_quantile(u: ArrayLike, alpha: float) -> NDArray[np.float64]:
     >>> symmetric_beta_quantile([0.1, 0.5, 0.9], 1.0).round(6).tolist()
     [0.1, 0.5, 0.9]
     """
-    _checks.positive("alpha", alpha)
-    grid, cumulative = _beta_table(float(alpha))
-    u = np.asarray(u, dtype=np.float64)
+    alpha = float(_checks.positive("alpha", alpha))
+    grid, cumulative = _beta_table(alpha)
+    u = _checks.array("u", u)
     mass = 2 * np.minimum(u, 1 - u)
     v = np.interp(mass, cumulative, grid)
     half = 0.5 * v ** (1 / alpha) if alpha <= 1 else (mass > 0) / (1 + np.exp(-v))

@@ -26,13 +26,6 @@ from nmlib.views import Plain
 _GROUP_ROWS = 4800
 
 
-def _here(values: ArrayLike | Tensor) -> Tensor:
-    """Return data as a tensor on the CPU, where ensembles are trained."""
-    if isinstance(values, Tensor):
-        return values.detach().cpu()
-    return torch.as_tensor(np.asarray(values))
-
-
 class Ensemble:
     r"""C schemes x S seeds of one small network, trained at once with Adam.
 
@@ -74,18 +67,16 @@ class Ensemble:
         activation: Activation = "relu",
     ) -> None:
         self.schemes = tuple(schemes)
-        self.seeds = tuple(int(s) for s in seeds)
-        self.sizes = tuple(int(s) for s in sizes)
-        if not self.schemes or not self.seeds:
+        self.seeds = _checks.integers("seeds", seeds, 0)
+        self.sizes = _checks.integers("sizes", sizes, 1)
+        if not self.schemes:
             raise ValueError("an ensemble needs at least one scheme and one seed")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must differ, got {self.seeds}")
         _checks.choice("activation", activation, ("relu", "tanh"))
         self.activation = activation
         self.x, self.y = self._data(x, y)
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be >= 1, got {batch_size}")
-        self.batch_size = min(batch_size, self.x.shape[1])
+        self.batch_size = min(_checks.integer("batch_size", batch_size, 1), self.x.shape[1])
         self.steps_per_epoch = self.x.shape[1] // self.batch_size
         self.steps_done = 0
         self._configure(learning_rate)
@@ -94,7 +85,8 @@ class Ensemble:
     # -- set-up ---------------------------------------------------------------------------------
 
     def _data(self, x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
-        x, y = _here(x).to(torch.float32), _here(y).long()
+        x = _checks.tensor("x", x).detach().to("cpu", torch.float32, copy=True)
+        y = _checks.class_labels(y, self.sizes[-1]).to("cpu", copy=True)
         x = x.unsqueeze(0) if x.ndim == 2 else x
         y = y.unsqueeze(0) if y.ndim == 1 else y
         seeds = len(self.seeds)
@@ -106,14 +98,16 @@ class Ensemble:
         if x.shape[2] != self.sizes[0]:
             raise ValueError(f"x has {x.shape[2]} features but sizes begins with {self.sizes[0]}")
         _checks.finite_tensor("x", x)
-        _checks.class_labels(y, self.sizes[-1])
         return x, y
 
     def _configure(self, learning_rate: float | Sequence[float]) -> None:
-        rates = np.broadcast_to(np.asarray(learning_rate, dtype=np.float64), (len(self.schemes),))
-        for rate in rates:
-            _checks.positive("learning_rate", float(rate))
-        self.learning_rates = tuple(float(r) for r in rates)
+        rates = _checks.numbers("learning_rate", learning_rate, 0, ends="(]")
+        if len(rates) not in (1, len(self.schemes)):
+            raise ValueError(
+                f"learning_rate must be a number or {len(self.schemes)}, one for each scheme, got "
+                f"{len(rates)}"
+            )
+        self.learning_rates = tuple(map(float, rates)) * (len(self.schemes) // len(rates))
         points = {s.points for s in self.schemes if s.mix is not None or s.noise is not None}
         if len(points) > 1:
             raise ValueError(f"all schemes of an ensemble need the same points, got {points}")
@@ -189,6 +183,7 @@ class Ensemble:
 
     def step(self, n: int = 1) -> None:
         """Take n optimiser steps with every member."""
+        n = _checks.integer("n", n, 0)
         start, self.steps_done = self.steps_done, self.steps_done + n
         groups = [group for *_, group in self._groups]
         workers = min(torch.get_num_threads(), len(groups))
@@ -221,7 +216,7 @@ class Ensemble:
         self, x: ArrayLike | Tensor, *, schemes: slice = slice(None), seeds: slice = slice(None)
     ) -> Tensor:
         """Return (C, S, N, K) logits at x of shape (N, d) or (S, N, d)."""
-        x = _here(x).to(torch.float32)
+        x = _checks.tensor("x", x).detach().to("cpu", torch.float32)
         parameters = self._parameters[schemes, seeds]
         members = parameters.shape[:2]
         h = x.expand(*members, *x.shape[-2:]).reshape(-1, *x.shape[-2:])

@@ -44,20 +44,6 @@ OwnCorruption = Callable[..., Tensor]
 """(images uint8 (n, H, W, 3), severity, first_index=number of the first image) -> the same shape"""
 
 
-def _whole_numbers(name: str, values: Any, allowed: Sequence[int]) -> tuple[int, ...]:
-    """Return integers without repeats, or raise for one outside `allowed`."""
-    kept = []
-    for value in _checks.as_tuple(values):
-        if isinstance(value, bool) or value not in allowed:
-            raise ValueError(
-                f"{name} must be an integer from {allowed[0]} to {allowed[-1]}, got {value!r}"
-            )
-        kept.append(int(value))
-    if not kept:
-        raise ValueError(f"no {name} was given")
-    return tuple(dict.fromkeys(kept))
-
-
 def evaluate_corruptions(
     model: nn.Module,
     data: ImageData | tuple[Any, Any],
@@ -131,7 +117,8 @@ def evaluate_corruptions(
     """
     data = as_data(data)
     names, own = _named_corruptions(corruptions, folder)
-    levels = _whole_numbers("severity", severities, range(1, 6))
+    levels = tuple(dict.fromkeys(_checks.integers("severity", severities, 1, 5)))
+    seed = _checks.integer("seed", seed, 0)
     sets = {f"{name}-{level}": (name, level) for name in names for level in levels}
     settings = {
         "data": data.label,
@@ -231,6 +218,8 @@ def _made(
     function: OwnCorruption, name: str, level: int, images: Tensor, *, first_index: int
 ) -> Tensor:
     found = function(images, level, first_index=first_index)
+    if isinstance(found, np.ndarray):
+        found = _checks.tensor(name, found).to(images.device)
     if not isinstance(found, Tensor) or found.dtype != torch.uint8 or found.shape != images.shape:
         got = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else f"{found!r}"
         raise ValueError(

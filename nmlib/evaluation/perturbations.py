@@ -100,8 +100,9 @@ def evaluate_perturbations(
         raise ValueError("no perturbation was given")
     for name in names:
         frame_count(name, benchmark)
-    if difficulty not in (1, 2, 3):
-        raise ValueError(f"difficulty must be 1, 2 or 3, got {difficulty!r}")
+    seed = _checks.integer("seed", seed, 0)
+    difficulty = _checks.integer("difficulty", difficulty, 1, 3)
+    crop = None if crop is None else _checks.integer("crop", crop, 1)
     if folder is not None and difficulty > 1 and any("noise" in name for name in names):
         raise ValueError("the files of CIFAR-10-P hold noise of difficulty 1 only")
     settings = {

@@ -51,6 +51,8 @@ class Predictions:
         data: What figures and tables call the data.
         fingerprint: Of the data, see `nmlib.ImageData`.
 
+    Both are copies of what it is made from.
+
     >>> p = Predictions(torch.tensor([[0.9, 0.1], [0.4, 0.6]]), torch.tensor([0, 0]))
     >>> p.accuracy, p.predicted.tolist()
     (0.5, [0, 1])
@@ -60,6 +62,19 @@ class Predictions:
     labels: Tensor
     data: str = ""
     fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        given = _checks.tensor("probabilities", self.probabilities).detach()
+        labels = _checks.tensor("labels", self.labels)
+        if given.ndim != 2 or labels.shape != given.shape[:1]:
+            raise ValueError(
+                "probabilities must be (N, K) and labels (N,), got "
+                f"{tuple(given.shape)} and {tuple(labels.shape)}"
+            )
+        labels = _checks.class_labels(labels, given.shape[1])
+        kind = given.dtype if given.is_floating_point() else torch.float32
+        object.__setattr__(self, "probabilities", given.to("cpu", kind, copy=True))
+        object.__setattr__(self, "labels", labels.to("cpu", copy=True))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -190,33 +205,31 @@ def _same_device(wanted: torch.device, present: torch.device) -> bool:
     return wanted.type == present.type and wanted.index in (None, present.index)
 
 
-def _pixels(images: Any) -> Tensor:
-    """Return images as an (N, C, H, W) view, uint8 or floats in [0, 1]."""
+def _batches(images: Any, size: int) -> Iterator[Tensor]:
+    """Yield images as (n, C, H, W) views, uint8 or floats in [0, 1]."""
     if isinstance(images, ImageData):
         images = images.images
-    if isinstance(images, np.ndarray):
-        images = torch.from_numpy(np.ascontiguousarray(images))
-    if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a tensor or an array, got {type(images).__name__}")
-    if images.ndim != 4 or len(images) == 0:
+    if isinstance(images, np.ndarray) and len(images.shape) == 4:
+        # A file that is mapped need not fit into memory.
+        parts = [images[first : first + size] for first in range(0, len(images), size)]
+        yield from (_pixels(part) for part in parts or [images])
+    else:
+        yield from _pixels(images).split(size)
+
+
+def _pixels(given: Any) -> Tensor:
+    images = _checks.tensor("images", given).detach()
+    if isinstance(given, (list, tuple)) and images.ndim < 3:
+        raise TypeError(f"images must be a tensor or an array, got {type(given).__name__}")
+    if images.dtype == torch.uint8 and images.numel():
+        return _checks.byte_images(given, grey=True)[0].permute(0, 3, 1, 2)
+    if images.ndim != 4 or not images.numel():
         raise ValueError(f"images must be a batch with four axes, got {tuple(images.shape)}")
-    if images.dtype == torch.uint8:
-        if images.shape[3] == 3:
-            return images.permute(0, 3, 1, 2)
-        if images.shape[1] != 3:
-            raise ValueError(
-                f"uint8 images must have shape (N, H, W, 3) or (N, 3, H, W), got "
-                f"{tuple(images.shape)}"
-            )
-        return images
     if not images.is_floating_point():
         raise TypeError(f"images must be uint8 or floats in [0, 1], got {images.dtype}")
-    low, high = images.aminmax()
-    if not (float(low) >= 0 and float(high) <= 1):
-        raise ValueError(
-            f"float images must lie in [0, 1], got {float(low):.8g} ... {float(high):.8g}; divide "
-            "grey levels by 255, and leave the normalisation to the model"
-        )
+    if images.shape[3] == 3 and images.shape[1] != 3:
+        images = images.permute(0, 3, 1, 2)
+    _checks.unit_range("images", images)
     return images
 
 
@@ -241,8 +254,7 @@ def forward(
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch module, got {type(model).__name__}")
     _checks.choice("precision", precision, _PRECISIONS)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be an integer >= 1, got {batch_size!r}")
+    batch_size = _checks.integer("batch_size", batch_size, 1)
     weights = (p.dtype for p in model.parameters() if p.is_floating_point())
     kind = next(weights, torch.float32)
     tensors = itertools.chain(model.parameters(), model.buffers())
@@ -272,9 +284,8 @@ def forward(
         return torch.softmax(logits, 1)
 
     def probabilities_of(images: Any) -> Tensor:
-        parts = _pixels(images).split(batch_size)
         with torch.inference_mode():
-            found = torch.cat([one_batch(part) for part in parts])
+            found = torch.cat([one_batch(part) for part in _batches(images, batch_size)])
         if not bool(torch.isfinite(found).all()):
             bad = int((~torch.isfinite(found)).any(1).sum())
             raise ValueError(
@@ -312,7 +323,8 @@ def predict(
 
     Args:
         model: Any module that maps (B, 3, H, W) in [0, 1] to logits (B, K).
-        images: uint8 (N, H, W, 3) or (N, 3, H, W), or floats (N, C, H, W) in [0, 1].
+        images: uint8 (N, H, W, 3) or (N, 3, H, W), grey ones as for `ImageData.of`; or floats
+            (N, C, H, W) or (N, H, W, 3) in [0, 1].
         batch_size: Images at a time, >= 1.
         device: Where to compute; by default where the model is.
         precision: "fp32", or "bf16" or "fp16" by autocast. The softmax is float32.
@@ -371,6 +383,5 @@ def evaluate(
 
 def labelled(found: Tensor, data: ImageData, labels: Tensor | None = None) -> Predictions:
     """Return probabilities and labels as one record, or raise if a label has no class."""
-    labels = (data.labels if labels is None else labels).cpu().to(torch.int64)
-    _checks.class_labels(labels, found.shape[1])
+    labels = _checks.class_labels(data.labels if labels is None else labels, found.shape[1]).cpu()
     return Predictions(found.cpu(), labels, data.label, data.fingerprint)

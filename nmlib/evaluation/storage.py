@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nmlib import _checks
 from nmlib._files import alone_in, file_digest, read_json, sweep, write_text
 from nmlib._progress import Progress, reporter
 from nmlib.provenance import combined
@@ -116,7 +117,7 @@ def opened(
             these, or if another process adds to it.
     """
     # As they will be read again: tuples become lists.
-    settings, key = _plain("settings", settings), _plain("key", key)
+    settings, key = _checks.storable("settings", settings), _checks.storable("key", key)
     if path is None:
         yield {"settings": settings, "key": key, "made": [], "sets": {}}
         return
@@ -218,26 +219,6 @@ def complete(
             tell(name, images, images)
     finally:
         close()
-
-
-def _plain(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as JSON gives them back; NumPy's numbers become Python's."""
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, np.generic):
-            return value.item()
-        raise TypeError
-
-    for key, value in values.items():
-        try:
-            json.dumps(value, default=convert, allow_nan=False)
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"{name}[{key!r}] = {value!r} cannot be stored; give text, a finite number or a "
-                "list of them"
-            ) from None
-    plain: dict[str, Any] = json.loads(json.dumps(dict(values), default=convert))
-    return plain
 
 
 def write_record(path: Path | None, record: Mapping[str, Any]) -> None:

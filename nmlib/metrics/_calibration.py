@@ -28,13 +28,6 @@ Given = ArrayLike | Tensor | Predicted
 Labels = ArrayLike | Tensor | None
 
 
-def _tensor(values: Any) -> Tensor:
-    if isinstance(values, Tensor):
-        return values.detach().cpu()
-    # A copy: torch warns about arrays that it may not write to.
-    return torch.from_numpy(np.array(values))
-
-
 def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
     """Return probabilities (N, K) in their own type and labels (N,) int64 on the CPU, or raise."""
     if labels is None:
@@ -44,8 +37,9 @@ def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
         probabilities, labels = given.probabilities, given.labels
     elif hasattr(probabilities, "probabilities"):
         raise TypeError("predictions hold their own labels; leave the argument labels out")
-    p, y = _tensor(probabilities), _tensor(labels)
-    if p.ndim != 2 or p.shape[0] == 0:
+    p = _checks.tensor("probabilities", probabilities).detach().cpu()
+    y = _checks.tensor("labels", labels).detach().cpu()
+    if p.ndim != 2 or not p.numel():
         raise ValueError(f"probabilities must have shape (N, classes), got {tuple(p.shape)}")
     if y.shape != p.shape[:1]:
         raise ValueError(
@@ -61,8 +55,7 @@ def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
             "diverged or the images hold NaN"
         )
     _checks.probabilities("probabilities", p, "logits need torch.softmax(logits, -1) first")
-    _checks.class_labels(y, p.shape[1])
-    return p, y.to(torch.int64)
+    return p, _checks.class_labels(y, p.shape[1])
 
 
 def _confidence(probabilities: Given, labels: Labels) -> tuple[Tensor, NDArray]:
@@ -82,12 +75,6 @@ def _borders(bins: int, kind: torch.dtype) -> NDArray[np.float64]:
     return torch.from_numpy(exact).to(kind).to(torch.float64).numpy()
 
 
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-    return int(value)
-
-
 @dataclass(frozen=True)
 class ReliabilityCurve:
     """Accuracy by confidence, in bins of equal width: what a reliability diagram shows.
@@ -103,6 +90,10 @@ class ReliabilityCurve:
     count: NDArray[np.int64]
     confidence: NDArray[np.float64]
     accuracy: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        _checks.keep(self, _checks.array, "edges", "count", "confidence", "accuracy")
+        object.__setattr__(self, "count", self.count.astype(np.int64))
 
     @property
     def gap(self) -> NDArray[np.float64]:
@@ -167,7 +158,7 @@ def reliability_curve(
     >>> curve.count.tolist(), curve.confidence.round(3).tolist(), curve.accuracy.round(3).tolist()
     ([0, 3], [nan, 0.767], [nan, 0.667])
     """
-    bins = _whole("bins", bins)
+    bins = _checks.integer("bins", bins, 1)
     given, correct = _confidence(probabilities, labels)
     confidence, borders = given.to(torch.float64).numpy(), _borders(bins, given.dtype)
     # Rounding may carry a sum of float32 probabilities above 1.
@@ -247,7 +238,7 @@ def rms_calibration_error(
     >>> round(rms_calibration_error(p, [0, 1, 0, 1], bin_size=2, reference_compatible=True), 6)
     0.247487
     """
-    bin_size = _whole("bin_size", bin_size)
+    bin_size = _checks.integer("bin_size", bin_size, 1)
     given, correct = _confidence(probabilities, labels)
     confidence = given.to(torch.float64).numpy()
     total = len(confidence)

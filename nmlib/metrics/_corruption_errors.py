@@ -42,9 +42,8 @@ ALEXNET_CLEAN_ERROR = 0.43478
 Errors = Mapping[str, float | ArrayLike]
 
 
-def _is_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie in [0, 1], got {value}; divide percent by 100")
+def _share(name: str, value: float) -> float:
+    return _checks.number(name, value, 0, 1, remedy="divide percent by 100")
 
 
 def _mean_errors(errors: Errors, without: Iterable[str] = ()) -> dict[str, float]:
@@ -59,7 +58,7 @@ def _mean_errors(errors: Errors, without: Iterable[str] = ()) -> dict[str, float
         for name in names:
             if name not in errors:
                 raise ValueError(f"no error for {name!r}; all corruptions of the mean are needed")
-            value = np.asarray(errors[name], dtype=np.float64)
+            value = _checks.array(f"errors[{name!r}]", errors[name])
             if value.shape not in ((), (5,)):
                 raise ValueError(
                     f"errors[{name!r}] must be one mean (a number) or five severities, got shape "
@@ -71,7 +70,20 @@ def _mean_errors(errors: Errors, without: Iterable[str] = ()) -> dict[str, float
                     "by 100"
                 )
             means[name] = float(value.mean())
+    if not means:
+        raise ValueError(f"without={without} leaves no family to average over")
     return means
+
+
+def _ratios(own: dict[str, float], reference: dict[str, float]) -> float:
+    """Return the mean of the ratios, or raise where the reference is 0."""
+    for name, value in reference.items():
+        if not value:
+            raise ValueError(
+                f"the reference's error under {name} is 0 or does not grow, so nothing can be "
+                "counted in units of it; use unnormalised_corruption_error"
+            )
+    return float(np.mean([own[name] / reference[name] for name in own]))
 
 
 def mean_corruption_error(
@@ -98,7 +110,7 @@ def mean_corruption_error(
     1.0
     """
     own, other = _mean_errors(errors, without), _mean_errors(reference, without)
-    return float(np.mean([own[name] / other[name] for name in own]))
+    return _ratios(own, other)
 
 
 def relative_mean_corruption_error(
@@ -129,12 +141,10 @@ def relative_mean_corruption_error(
     >>> round(relative_mean_corruption_error(ALEXNET_ERRORS, ALEXNET_CLEAN_ERROR), 12)
     1.0
     """
-    _is_share("clean_error", clean_error)
-    _is_share("reference_clean_error", reference_clean_error)
+    clean = _share("clean_error", clean_error)
+    base = _share("reference_clean_error", reference_clean_error)
     own, other = _mean_errors(errors, without), _mean_errors(reference, without)
-    return float(
-        np.mean([(own[n] - clean_error) / (other[n] - reference_clean_error) for n in own])
-    )
+    return _ratios({n: own[n] - clean for n in own}, {n: other[n] - base for n in other})
 
 
 def unnormalised_corruption_error(errors: Errors, *, without: Iterable[str] = ()) -> float:

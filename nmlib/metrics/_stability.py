@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from nmlib import _checks
@@ -30,14 +30,14 @@ with the published flip rates of other networks to within rounding."""
 Reference = Literal["previous", "first"]
 
 
-def _check_sequence(frames: int, reference: str, stride: int) -> None:
+def _check_sequence(frames: int, reference: str, stride: int) -> int:
     _checks.choice("reference", reference, ("previous", "first"))
-    if stride < 1 or (reference == "first" and stride != 1):
-        raise ValueError(
-            f"stride must be >= 1, and 1 when frames are compared with the first, got {stride}"
-        )
+    stride = _checks.integer("stride", stride, 1)
+    if reference == "first" and stride != 1:
+        raise ValueError(f"stride must be 1 when frames are compared with the first, got {stride}")
     if frames <= stride:
         raise ValueError(f"{frames} frame(s) are too few to compare frames {stride} apart")
+    return stride
 
 
 def flip_probability(
@@ -66,21 +66,18 @@ def flip_probability(
     >>> flip_probability([[0, 0, 1, 1], [2, 2, 2, 2]], reference="first")
     0.3333333333333333
     """
-    seen: NDArray
-    if isinstance(predictions, Tensor):
-        seen = predictions.detach().cpu().numpy()
-    else:
-        seen = np.asarray(predictions)
+    seen = _checks.tensor("predictions", predictions).detach().cpu()
     if seen.ndim != 2 or seen.shape[0] == 0:
-        raise ValueError(f"predictions must have shape (n, frames), got {seen.shape}")
-    if seen.dtype.kind not in "iub":
+        raise ValueError(f"predictions must have shape (n, frames), got {tuple(seen.shape)}")
+    if seen.is_floating_point() or seen.is_complex():
         raise TypeError(
             f"predictions must be classes (integers), got {seen.dtype}; of scores (n, frames, K) "
             "take argmax over the last axis"
         )
-    _check_sequence(seen.shape[1], reference, stride)
+    stride = _check_sequence(seen.shape[1], reference, stride)
+    seen = seen.long()
     base = seen[:, :1] if reference == "first" else seen[:, :-stride]
-    return float((seen[:, stride:] != base).mean())
+    return float((seen[:, stride:] != base).double().mean())
 
 
 def flip_rate(
@@ -97,14 +94,14 @@ def flip_rate(
     >>> flip_rate({"snow": 0.1193})
     {'snow': 1.0}
     """
+    rates = {}
     for name, value in probabilities.items():
         _checks.choice("perturbation", name, reference)
-        if not 0 <= value <= 1:
-            raise ValueError(
-                f"the flip probability of {name} must lie in [0, 1], got {value}; divide percent "
-                "by 100"
-            )
-    return {name: float(p) / reference[name] for name, p in probabilities.items()}
+        whose = f"the flip probability of {name}"
+        share = _checks.number(whose, value, 0, 1, remedy="divide percent by 100")
+        unit = _checks.number(f"{whose} in reference", reference[name], 0, 1, ends="(]")
+        rates[name] = share / unit
+    return rates
 
 
 def mean_flip_rate(
@@ -130,6 +127,8 @@ def mean_flip_rate(
     missing = [n for n in names if n not in probabilities]
     if missing:
         raise ValueError(f"no flip probability for {', '.join(missing)}")
+    if not names:
+        raise ValueError(f"without={left_out} leaves no sequence to average over")
     rates = flip_rate({n: probabilities[n] for n in names}, reference=reference)
     return float(np.mean(list(rates.values())))
 
@@ -156,15 +155,15 @@ def top5_distance(
     >>> top5_distance(torch.stack([a, a])[None]), top5_distance(torch.stack([a, b])[None])
     (0.0, 14.0)
     """
-    scores = torch.as_tensor(scores)
+    scores = _checks.tensor("scores", scores).detach()
     if scores.ndim != 3 or scores.shape[0] == 0:
         raise ValueError(f"scores must have shape (n, frames, classes), got {tuple(scores.shape)}")
     if scores.shape[2] < 5:
         raise ValueError(f"top-5 distance needs at least 5 classes, got {scores.shape[2]}")
-    _check_sequence(scores.shape[1], reference, stride)
+    stride = _check_sequence(scores.shape[1], reference, stride)
     if bool(scores.isnan().any()):
         raise ValueError(f"scores hold {int(scores.isnan().sum())} NaN; they have no order")
-    order = torch.argsort(scores.detach(), dim=2, descending=True, stable=True)
+    order = torch.argsort(scores, dim=2, descending=True, stable=True)
     rank = torch.empty_like(order)
     places = torch.arange(scores.shape[2], device=scores.device)
     rank.scatter_(2, order, places.expand_as(order))

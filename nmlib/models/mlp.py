@@ -59,8 +59,8 @@ def mlp(
     >>> mlp((2, 8, 2)).num_points
     2
     """
-    sizes = tuple(sizes)
-    if len(sizes) < 2 or min(sizes) < 1:
+    sizes = _checks.integers("sizes", sizes, 1)
+    if len(sizes) < 2:
         raise ValueError(f"sizes must hold at least two numbers >= 1, got {sizes}")
     _checks.choice("activation", activation, ("relu", "tanh"))
     values = torch.from_numpy(mlp_initial_values(sizes, seed)).float()

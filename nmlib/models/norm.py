@@ -44,7 +44,7 @@ class Normalise(nn.Module):
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         super().__init__()
         for name, value in (("mean", mean), ("std", std)):
-            numbers = torch.as_tensor(value, dtype=torch.float32).flatten()
+            numbers = _checks.tensor(name, value).detach().to(torch.float32).flatten()
             positive = name == "mean" or bool((numbers > 0).all())
             if not positive or not bool(torch.isfinite(numbers).all()):
                 law = "finite" if name == "mean" else "finite and > 0"
@@ -187,9 +187,7 @@ class StreamDropout(nn.Module):
 
     def __init__(self, p: float, rng: Rng | None = None) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {p}")
-        self.p = p
+        self.p = _checks.number("dropout", p, 0, 1, ends="[)")
         self.generator: torch.Generator | None = None
         self.own = rng
         # A list, which the replicas of DataParallel share.

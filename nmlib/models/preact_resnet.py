@@ -101,11 +101,11 @@ def preact_resnet(
     2
     """
     _checks.choice("skip", skip, ("released", "standard"))
-    widths, blocks = tuple(widths), tuple(blocks)
-    if num_classes < 2 or len(widths) != len(blocks) or min((*widths, *blocks), default=0) < 1:
+    num_classes = _checks.integer("num_classes", num_classes, 2)
+    widths, blocks = _checks.integers("widths", widths, 1), _checks.integers("blocks", blocks, 1)
+    if len(widths) != len(blocks):
         raise ValueError(
-            "num_classes must be >= 2 and widths and blocks equally many numbers >= 1, got "
-            f"num_classes={num_classes}, widths={widths}, blocks={blocks}"
+            f"widths and blocks must be equally many, got widths={widths}, blocks={blocks}"
         )
     make = norm_maker(norm)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from nmlib import _checks
 from nmlib.models.initial import built
 from nmlib.models.norm import (
     DualBatchNorm2d,
@@ -102,14 +103,11 @@ def wide_resnet(
     >>> wide_resnet(depth=10, widen=1).num_points
     4
     """
+    depth, widen = _checks.integer("depth", depth), _checks.integer("widen", widen, 1)
+    num_classes = _checks.integer("num_classes", num_classes, 2)
     if depth < 10 or (depth - 4) % 6:
         raise ValueError(f"depth must be 6n + 4 with n >= 1 (10, 16, 22, 28, ...), got {depth}")
-    if widen < 1 or num_classes < 2:
-        raise ValueError(
-            f"widen must be >= 1 and num_classes >= 2, got widen={widen}, num_classes={num_classes}"
-        )
-    if not 0 < last_momentum <= 1:
-        raise ValueError(f"last_momentum must lie in (0, 1], got {last_momentum}")
+    last_momentum = _checks.number("last_momentum", last_momentum, 0, 1, ends="(]")
     make = norm_maker(norm)
     widths = (16, 16 * widen, 32 * widen, 64 * widen)
 

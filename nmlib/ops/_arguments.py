@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmlib import _checks
+
 # Parameters come one a sample or one for all.
 Parameter = float | Sequence[float] | NDArray | Tensor
 
@@ -27,7 +29,7 @@ def for_each(name: str, value: Parameter, x: Tensor) -> Tensor:
         # On an accelerator as it is: a look at the values would wait for the device.
         values = value.to(torch.float64) if value.device.type == "cpu" else value
     else:
-        values = torch.from_numpy(np.array(value, dtype=np.float64))
+        values = torch.from_numpy(_checks.array(name, value))
     if values.shape not in ((), (len(x),)):
         raise ValueError(
             f"{name} must be one number or one for each of the {len(x)} images, got shape "

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nmlib import _checks
 from nmlib.metrics import CORRUPTION_FAMILIES
 
 if TYPE_CHECKING:
@@ -181,9 +182,10 @@ def load_pandas() -> Any:
 
 def known(n: int) -> int:
     """Return n as an int if the paper has such a table."""
-    if isinstance(n, bool) or n not in SPECS:
+    found = _checks.plain(n)
+    if type(found) not in (int, float) or found not in SPECS:
         raise ValueError(f"the paper has tables 1 to 14, got {n!r}; tables() lists them")
-    return int(n)
+    return int(found)
 
 
 @cache

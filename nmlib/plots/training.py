@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nmlib import _checks
 from nmlib._files import user_path
 from nmlib.plots.looks import looks_of, scheme_label
 from nmlib.plots.shown import Live, Shown
@@ -157,9 +158,7 @@ class LivePlot:
     """
 
     def __init__(self, every: int = 1) -> None:
-        if every < 1:
-            raise ValueError(f"every must be at least 1, got {every}")
-        self.every = every
+        self.every = _checks.integer("every", every, 1)
         self._handle: Any = None
 
     def __call__(self, run: Run) -> None:

@@ -71,17 +71,11 @@ class LabSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in Switches._fields:
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        _checks.keep(self, _checks.truth, *Switches._fields)
         for name, (low, high) in LEVELS.items():
-            value = getattr(self, name)
-            _checks.non_negative(name, value)
-            if not low <= value <= high:
-                raise ValueError(f"{name} must lie in [{low}, {high}], got {value}")
+            value = _checks.number(name, getattr(self, name), low, high)
             object.__setattr__(self, name, float(value))
-        if isinstance(self.seed, bool) or self.seed not in range(SEEDS):
-            raise ValueError(f"seed must be an integer 0 ... {SEEDS - 1}, got {self.seed!r}")
+        _checks.keep(self, _checks.integer, "seed", least=0, most=SEEDS - 1)
 
     @property
     def switches(self) -> Switches:
@@ -301,10 +295,10 @@ class AblationLab:
         if isinstance(budget, str):
             _checks.choice("budget", budget, BUDGETS)
             budget = BUDGETS[budget]
-        if isinstance(test_images, bool) or not isinstance(test_images, int) or test_images < 2:
-            raise ValueError(f"test_images must be an integer >= 2, got {test_images!r}")
+        test_images = _checks.integer("test_images", test_images, 2)
         self.budget, self.dataset, self.device = budget, dataset, device
-        self.test_images, self.severities = test_images, tuple(severities)
+        self.test_images = test_images
+        self.severities = _checks.integers("severity", severities, 1, 5)
         self.results: dict[LabSettings, LabResult] = {}
         self.status = LabStatus()
         self._data: tuple[ImageData, ImageData] | None = None

@@ -78,6 +78,9 @@ class Cell:
         _checks.choice("model", self.model, MODELS)
         _checks.choice("budget", self.budget, BUDGETS)
         _checks.choice("precision", self.precision, ("fp32", "bf16"))
+        _checks.keep(self, _checks.integer, "seed", least=0)
+        if self.epochs is not None:
+            _checks.keep(self, _checks.integer, "epochs", least=1)
         self.size.recipe()  # refuses a wrong number of epochs
         self.folder(".")  # refuses names that name no folder
 

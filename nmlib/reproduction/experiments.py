@@ -124,16 +124,12 @@ def cells(
         if wanted is not None:
             for name in wanted:
                 _checks.choice("scheme", name, experiment.schemes)
-        numbers = experiment.seeds if seeds is None else seeds
-        if isinstance(numbers, int):
-            if numbers < 1:
-                raise ValueError(f"seeds must be at least 1, got {numbers}")
-            numbers = range(numbers)
+        numbers = experiment.seeds if seeds is None else _checks.plain(seeds)
+        if not isinstance(numbers, Iterable):
+            numbers = range(_checks.integer("seeds", numbers, 1))
         data = dataset or ("fashion-mini" if budget == "smoke" else experiment.dataset)
         network = model or (experiment.model if budget == "paper" else size.model)
-        for seed in numbers:
-            if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-                raise ValueError(f"seeds must be integers >= 0, got {seed!r}")
+        for seed in _checks.integers("seeds", numbers, 0):
             for name, scheme in experiment.schemes.items():
                 if wanted is None or name in wanted:
                     found[data, network, name, seed] = Cell(

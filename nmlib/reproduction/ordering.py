@@ -208,9 +208,9 @@ def paired_interval(
     >>> round(i.difference, 2), round(i.high, 2)
     (2.0, 4.48)
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must be in (0, 1), got {level}; 0.95 is usual")
-    parts = [np.asarray(d, dtype=np.float64) for d in (by_seed, by_image) if d is not None]
+    level = _checks.number("level", level, 0, 1, ends="()", remedy="0.95 is usual")
+    given = {"by_seed": by_seed, "by_image": by_image}
+    parts = [_checks.array(name, d) for name, d in given.items() if d is not None]
     mean = float(parts[0].mean())
     found = [(float(d.var(ddof=1)) / len(d), len(d) - 1) for d in parts if len(d) > 1]
     if scatter is not None and len(parts[0]) > 1:

@@ -280,8 +280,7 @@ def adversarial_bound(
     size, norm = points.norm(dim=1), g.norm(dim=1)
     inner = (g * points).sum(1)
     smallest = float(size.min()) / d**0.5
-    c = smallest if c_x is None else c_x
-    _checks.non_negative("c_x", c)
+    c = smallest if c_x is None else _checks.non_negative("c_x", c_x)
     p = torch.sigmoid(logit)
     curvature = p * (1 - p)
     safe = torch.where(norm > 0, norm, torch.ones_like(norm))

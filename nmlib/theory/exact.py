@@ -193,8 +193,7 @@ def _orders(law: _Law, dimension: int, rows: int, *, shared: bool = False) -> tu
 
 def _law(law: str, sparsity: float, *, shared: bool = False, plain: bool = False) -> _Law:
     _checks.choice("noise law", law, NOISE_LAWS)
-    if not 0 <= sparsity < 1:
-        raise ValueError(f"sparsity must lie in [0, 1), got {sparsity}")
+    sparsity = _checks.number("sparsity", sparsity, 0, 1, ends="[)")
     if sparsity and law != "released":
         raise ValueError(
             f"sparsity={sparsity} belongs to law='released'; for law={law!r} use levels times "
@@ -485,10 +484,7 @@ def _check_views(
             "clean samples and their views along the first axis"
         )
     count = data.shape[0]
-    if weights is None:
-        pi = [1.0 / count] * count
-    else:
-        pi = [float(w) for w in torch.as_tensor(weights, dtype=torch.float64).flatten()]
+    pi = [1.0 / count] * count if weights is None else list(_checks.numbers("weights", weights))
     # The divergence itself checks length, sign and sum, with its own message.
     jensen_shannon_divergence(torch.full((count, 2), 0.5, dtype=torch.float64), pi)
     levels = (as_levels("sigma_add", sigma_add, count), as_levels("sigma_mult", sigma_mult, count))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
+from nmlib import _checks
 from nmlib._devices import sent
 from nmlib.losses import Weights, jensen_shannon_divergence, soft_cross_entropy
 from nmlib.rng import Rng
@@ -232,8 +233,7 @@ def _partner_directions(x: Tensor, axis: int, partners: int | None, rng: Rng | N
                 f"{n} samples have {n * n} pairs; pass partners=16 (and rng) to sample partners"
             )
         return _Directions(n, lambda j: x.roll(-j, axis) - x, True)
-    if partners < 2:
-        raise ValueError(f"partners must be >= 2, got {partners}")
+    partners = _checks.integer("partners", partners, 2)
     stream = _need(rng, "partners")
 
     def draw(j: int) -> Tensor:
@@ -266,8 +266,7 @@ def _unit_directions(x: Tensor, lead: int, probes: int | None, rng: Rng | None) 
             return e.reshape(features).expand_as(x)
 
         return _Directions(size, unit, True, add_up=True)
-    if probes < 2:
-        raise ValueError(f"probes must be >= 2, got {probes}")
+    probes = _checks.integer("probes", probes, 2)
     stream = _need(rng, "probes")
 
     def probe(j: int) -> Tensor:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -42,7 +40,7 @@ class AccuracyWarning(UserWarning):
 
 def as_data(name: str, value: Data, dtype: torch.dtype | None = torch.float64) -> Tensor:
     """Return finite data as a tensor of the given type, on the device it is on."""
-    x = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
+    x = _checks.tensor(name, value)
     if dtype is not None:
         x = x.to(dtype)
     elif not x.is_floating_point():
@@ -87,7 +85,7 @@ def as_network(f: Network, dtype: torch.dtype) -> Network:
 
 def as_labels(y: Data, n: int, num_classes: int, scalar: bool, like: Tensor) -> Tensor:
     """Return labels as (n, K) distributions, or raise."""
-    t = (y if isinstance(y, Tensor) else torch.as_tensor(np.asarray(y))).detach().to(like.device)
+    t = _checks.tensor("y", y).detach().to(like.device)
     if t.ndim == 1:
         if t.shape[0] != n:
             raise ValueError(f"y must have {n} labels, one for each sample, got {t.shape[0]}")
@@ -127,24 +125,21 @@ def probe_network(f: Network, x: Tensor) -> tuple[int, bool]:
 
 def as_levels(name: str, value: Levels, views: int) -> tuple[float, ...]:
     """Return one level for each view."""
-    levels = [float(v) for v in np.atleast_1d(np.asarray(value, dtype=np.float64))]
+    levels = tuple(float(level) for level in _checks.numbers(name, value, 0))
     if len(levels) == 1:
         levels *= views
     if len(levels) != views:
         raise ValueError(f"{name} must be one number or {views}, one for each view, got {value}")
-    for level in levels:
-        _checks.non_negative(name, level)
-    return tuple(levels)
+    return levels
 
 
 def check_eps(eps: float) -> float:
     """Return eps, or raise unless it lies in [0, 1]."""
-    if not (math.isfinite(eps) and 0 <= eps <= 1):
-        raise ValueError(
-            f"eps must lie in [0, 1], got {eps}; eps = 1 is the loss of training, and stronger "
-            "mixing or noise is set by alpha, beta, sigma_add and sigma_mult"
-        )
-    return float(eps)
+    remedy = (
+        "eps = 1 is the loss of training, and stronger mixing or noise is set by alpha, beta, "
+        "sigma_add and sigma_mult"
+    )
+    return float(_checks.number("eps", eps, 0, 1, remedy=remedy))
 
 
 def effective_levels(

@@ -73,9 +73,8 @@ def _estimate(
     remainder: bool,
 ) -> MonteCarloLoss:
     """Average `loss`, (V, n, ...) to (n,), over draws."""
-    ladder = tuple(check_eps(e) for e in ([eps] if isinstance(eps, (int, float)) else eps))
-    if draws < 2:
-        raise ValueError(f"draws must be >= 2 for a standard error, got {draws}")
+    ladder = tuple(check_eps(e) for e in _checks.numbers("eps", eps))
+    draws = _checks.integer("draws", draws, 2)
     _checks.choice("noise law", law, ("gaussian", "released"))
     unit = Noise(1.0, 1.0, sparsity, law="released" if law == "released" else "paper")
     mixing_moments(alpha, beta)  # checks alpha and beta

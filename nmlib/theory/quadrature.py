@@ -37,16 +37,15 @@ def mixing_moments(alpha: float | None, beta: float | None = None) -> tuple[floa
     """
     if alpha is None:
         return 0.0, 0.0
-    beta = alpha if beta is None else beta
-    _check_beta(alpha, beta)
+    alpha, beta = _check_beta(alpha, alpha if beta is None else beta)
     total = alpha + beta
     m2 = alpha * beta / (total * (total + 1))
     return 2 * m2, m2
 
 
-def _check_beta(alpha: float, beta: float) -> None:
-    _checks.positive("alpha", alpha, "for no mixing (lam = 1) use alpha=None")
-    _checks.positive("beta", beta, "for no mixing (lam = 1) use alpha=None")
+def _check_beta(alpha: float, beta: float) -> tuple[float, float]:
+    remedy = "for no mixing (lam = 1) use alpha=None"
+    return _checks.positive("alpha", alpha, remedy), _checks.positive("beta", beta, remedy)
 
 
 def beta_rule(a: float, b: float, nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -66,7 +65,8 @@ def beta_rule(a: float, b: float, nodes: int) -> tuple[NDArray[np.float64], NDAr
     >>> round(float(w @ x**2), 12) == round(3 / 28, 12)
     True
     """
-    _check_beta(a, b)
+    a, b = _check_beta(a, b)
+    nodes = _checks.integer("nodes", nodes, 1)
     # Golub-Welsch: the Jacobi matrix of the weight (1-x)^p (1+x)^q on [-1, 1].
     p, q = b - 1, a - 1
     k = np.arange(nodes, dtype=np.float64)
@@ -104,6 +104,7 @@ def gauss_rule(values: Tensor, weights: Tensor, nodes: int) -> tuple[Tensor, Ten
     >>> [round(float((w * x**k).sum()), 9) for k in (1, 2, 3)]          # 6/4, 14/4, 36/4
     [1.5, 3.5, 9.0]
     """
+    nodes = _checks.integer("nodes", nodes, 1)
     weights = weights.to(values.dtype).expand_as(values)
     mean = (weights * values).sum(-1, keepdim=True)
     centred = values - mean
@@ -153,8 +154,7 @@ def partner_share_rule(
     """
     if alpha is None:
         return (0.0,), (1.0,)
-    beta = alpha if beta is None else beta
-    _check_beta(alpha, beta)
+    alpha, beta = _check_beta(alpha, alpha if beta is None else beta)
     # The share of the partner is 1 - lam: Beta(beta, alpha + 1) and Beta(alpha, beta + 1).
     each = 2 * nodes if merged else nodes
     x1, w1 = beta_rule(beta, alpha + 1, each)
@@ -180,6 +180,7 @@ def unit_noise_rule(law: str, nodes: int) -> tuple[tuple[float, ...], tuple[floa
     3.0
     """
     _checks.choice("noise law", law, ("gaussian", "uniform"))
+    nodes = _checks.integer("nodes", nodes, 1)
     if law == "gaussian":
         x, w = np.polynomial.hermite_e.hermegauss(nodes)
         w = w / math.sqrt(2 * math.pi)

@@ -53,6 +53,11 @@ def describe(value: Any) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
+def _whole(text: str) -> str:
+    """Write whole numbers without ".0": Mixup(1) and Mixup(1.0) are one setting."""
+    return re.sub(r"(?<![\w.])(\d+)\.0(?![\w.])", r"\1", text)
+
+
 def _digest(content: Mapping[str, Any]) -> str:
     """Return a checksum of nested tensors, numbers and texts, keys in their order."""
     digest = hashlib.blake2b(digest_size=16)
@@ -241,7 +246,7 @@ class CheckpointFolder:
         lines = [
             f"  {key}: {stored.get(key, 'nothing')}\n  {'now':>{len(key)}}: {mine}"
             for key, mine in self.identity.items()
-            if stored.get(key) != mine
+            if _whole(stored.get(key, "nothing")) != _whole(mine)
         ]
         if lines:
             raise CheckpointMismatch(

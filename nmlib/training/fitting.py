@@ -131,9 +131,12 @@ def fit(
     model, compiled = without_wrappers(model)
     compile = compile or compiled
     check_arguments(model, train, scheme, recipe)
-    if isinstance(log_every, bool) or not isinstance(log_every, int) or log_every < 1:
-        raise ValueError(f"log_every must be an integer >= 1, got {log_every!r}")
-    _checks.non_negative("checkpoint_seconds", checkpoint_seconds)
+    seed = _checks.integer("seed", seed, 0)
+    log_every = _checks.integer("log_every", log_every, 1)
+    compile = _checks.truth("compile", compile)
+    channels_last = _checks.truth("channels_last", channels_last)
+    deterministic = _checks.truth("deterministic", deterministic)
+    checkpoint_seconds = _checks.non_negative("checkpoint_seconds", checkpoint_seconds)
     shared = workers(device, accelerator)
     check_device(shared.device)
     rows, held_out = hold_out(train, recipe.validation, seed)
@@ -157,7 +160,7 @@ def fit(
         data={"label": train.label, "fingerprint": train.fingerprint, "images": len(train)},
         steps=recipe.epochs * len(batches),
         out=None if out is None else user_path(out),
-        details=dict(details or {}),
+        details=_checks.storable("details", details or {}),
     )
     now = provenance(
         device=_device_name(shared.device), workers=shared.count, compile=compile,

@@ -15,11 +15,6 @@ from nmlib.data import ImageData
 __all__ = ["BUDGETS", "Budget", "Recipe"]
 
 
-def _count(name: str, value: int, least: int = 1) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
-
-
 @dataclass(frozen=True)
 class Recipe:
     r"""Optimiser settings; the defaults are the paper's.
@@ -76,16 +71,13 @@ class Recipe:
     validation: int = 0
 
     def __post_init__(self) -> None:
-        _count("epochs", self.epochs)
-        _count("batch_size", self.batch_size)
-        _count("parts", self.parts)
-        _count("validation", self.validation, 0)
-        _checks.positive("learning_rate", self.learning_rate)
-        _checks.non_negative("final_learning_rate", self.final_learning_rate)
-        _checks.non_negative("weight_decay", self.weight_decay)
-        _checks.choice("precision", self.precision, ("fp32", "bf16"))
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
+        _checks.keep(self, _checks.integer, "epochs", "batch_size", "parts", least=1)
+        _checks.keep(self, _checks.integer, "validation", least=0)
+        _checks.keep(self, _checks.positive, "learning_rate")
+        _checks.keep(self, _checks.non_negative, "final_learning_rate", "weight_decay")
+        _checks.keep(self, _checks.number, "momentum", low=0, high=1, ends="[)")
+        _checks.keep(self, _checks.truth, "nesterov", "decay_all", "augment", "drop_last")
+        _checks.keep(self, _checks.choice, "precision", allowed=("fp32", "bf16"))
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs momentum > 0; set nesterov=False or momentum=0.9")
         if self.final_learning_rate > self.learning_rate:
@@ -154,6 +146,10 @@ class Budget:
     epochs: int
     subset: int | None
     batch_size: int
+
+    def __post_init__(self) -> None:
+        sizes = ("epochs", "batch_size") + (() if self.subset is None else ("subset",))
+        _checks.keep(self, _checks.integer, *sizes, least=1)
 
     def recipe(self, **changes: Any) -> Recipe:
         """Return the paper's recipe at this budget, with `changes`."""

@@ -215,7 +215,8 @@ def load_model(folder: str | Path) -> StagedModel:
     path, details = user_path(folder) / RECORD, record["details"]
     if not {"model", "num_classes"} <= set(details):
         raise ValueError(
-            f"{path} does not name the model; build it yourself and use load_weights({folder!s})"
+            f"{path} does not name the model; build it yourself and use "
+            f"load_weights({str(folder)!r})"
         )
     model = build_model(details["model"], details["num_classes"], **details.get("options", {}))
     if "input" in record and record["input"] != _input_scale(model):

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nmlib import _checks
 from nmlib._devices import sent
+from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model
 from nmlib.models.modes import evaluating
 from nmlib.models.norm import adversarial_norm
@@ -84,11 +84,11 @@ class AugMax:
     extra_steps: int = 1
 
     def __post_init__(self) -> None:
-        self.augmix  # noqa: B018 (checks its four fields)
-        for name in ("steps", "extra_steps"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
-        _checks.positive("step_size", self.step_size)
+        checked = self.augmix
+        for name in ("severity", "width", "depth", "alpha"):
+            object.__setattr__(self, name, getattr(checked, name))
+        _checks.keep(self, _checks.integer, "steps", "extra_steps", least=0)
+        _checks.keep(self, _checks.positive, "step_size")
 
     @property
     def augmix(self) -> AugMix:
@@ -116,13 +116,14 @@ class AugMax:
 
         Args:
             x: (B, C, H, W) in [0, 1].
-            y: (B,) classes.
+            y: (B,) classes, or (B, K) distributions over them.
             model: Images to logits.
             rng: Stream of the draws.
 
         Raises:
             ValueError: Without labels or model, or if x is not a batch of images in [0, 1].
         """
+        x = _checks.image_axes("x", x)
         return self.apply(x, y, model, self.draw(len(x), rng))
 
     def apply(self, x: Tensor, y: Tensor | None, model: Model | None, draws: AugMaxDraw) -> Tensor:
@@ -130,8 +131,11 @@ class AugMax:
         if y is None or model is None:
             missing = "labels y" if y is None else "a model"
             raise ValueError(f"AugMax looks for hard mixtures, so that make needs {missing}")
-        if y.shape != (len(x),):
-            raise ValueError(f"y must have shape ({len(x)},), one class a sample, got {y.shape}")
+        if y.ndim not in (1, 2) or len(y) != len(x):
+            raise ValueError(
+                f"y must have shape ({len(x)},), classes, or ({len(x)}, K), distributions, got "
+                f"{tuple(y.shape)}"
+            )
         first = self.augmix.apply(x, draws.plan.view(0))
         chains = self.augmix.chains(x, draws.plan.view(1))[0]
         with torch.inference_mode(False), torch.no_grad():
@@ -170,7 +174,7 @@ def hardest_mixture(
         model: Images to logits.
         x: (B, C, H, W).
         chains: (B, J, C, H, W), the images to mix in.
-        y: (B,) classes.
+        y: (B,) classes, or (B, K) distributions over them; the likeliest class counts as right.
         mix: (B,), where m starts.
         scores: (B, J), where q starts.
         steps: Of gradient ascent.
@@ -188,6 +192,7 @@ def hardest_mixture(
         return (1 - m).view(-1, 1, 1, 1) * x[rows] + parts
 
     mix, scores = mix.clone(), scores.clone()
+    right = y if y.ndim == 1 else y.argmax(1)
     active = torch.arange(len(x), device=x.device)
     left = torch.full_like(active, extra_steps)
     with _frozen(model), torch.enable_grad():
@@ -196,9 +201,13 @@ def hardest_mixture(
                 break
             m, q = mix[active].requires_grad_(), scores[active].requires_grad_()
             logits = model(mixture(active, m, q))
-            loss = functional.cross_entropy(logits.float(), y[active], reduction="sum")
+            target = y[active]
+            if y.ndim == 1:
+                on_host = y.device.type == "cpu"
+                target = _checks.class_labels(target, logits.shape[1], validate=on_host)
+            loss = soft_cross_entropy(logits, target, validate=False).sum()
             up_m, up_q = torch.autograd.grad(loss, (m, q))
-            left[active] -= (logits.argmax(1) != y[active]).to(left.dtype)
+            left[active] -= (logits.argmax(1) != right[active]).to(left.dtype)
             # How many go on is the one thing that the host waits for.
             go = torch.nonzero(left[active] >= 0).squeeze(1)
             active = active[go]

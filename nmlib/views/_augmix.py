@@ -67,13 +67,10 @@ class AugMix:
     copies: int = 2
 
     def __post_init__(self) -> None:
-        if not 0.1 <= self.severity <= 10:
-            raise ValueError(f"severity must lie in [0.1, 10], got {self.severity}")
-        _checks.positive("alpha", self.alpha, "1 is the uniform law")
-        if self.width < 1:
-            raise ValueError(f"width must be >= 1, got {self.width}")
-        if self.copies < 1:
-            raise ValueError(f"copies must be >= 1, got {self.copies}; use Plain for clean views")
+        _checks.keep(self, _checks.number, "severity", low=0.1, high=10)
+        _checks.keep(self, _checks.positive, "alpha", remedy="1 is the uniform law")
+        _checks.keep(self, _checks.integer, "width", "copies", least=1)
+        _checks.keep(self, _checks.integer, "depth")
         if self.depth < 1 and self.depth != -1:
             raise ValueError(
                 f"depth must be >= 1, or -1 for a random one of 1 to 3, got {self.depth}"
@@ -114,6 +111,7 @@ class AugMix:
                 values waits for it; `batch_loss(validate=False)` leaves it out, and images outside
                 make the augmented views NaN.
         """
+        x = _checks.image_axes("x", x)
         return self.apply(x, self.draw(len(x), rng))
 
     def apply(self, x: Tensor, plan: AugMixPlan) -> Tensor:
@@ -126,9 +124,8 @@ class AugMix:
         Returns:
             (1 + A, B, C, H, W), A the plan's number of augmented views, of the type of x.
         """
-        check_images(x)
+        x = check_images(x)
         copies = check_plan(x, plan)
-        x = x.detach()
         # Worker threads write into it, which they may not if it is an inference tensor.
         with torch.inference_mode(False):
             views = torch.empty((1 + copies, *x.shape), dtype=x.dtype, device=x.device)
@@ -137,9 +134,8 @@ class AugMix:
 
     def chains(self, x: Tensor, plan: AugMixPlan) -> Tensor:
         """Return the ends of all chains, (A, B, width, C, H, W) uint8; arguments as of `apply`."""
-        check_images(x)
+        x = check_images(x)
         copies = check_plan(x, plan)
-        x = x.detach()
         with torch.inference_mode(False):
             shape = (copies, len(x), plan.operation.shape[2], *x.shape[1:])
             ends = torch.empty(shape, dtype=torch.uint8, device=x.device)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib import ops
+from nmlib import _checks, ops
 from nmlib._devices import sent
 from nmlib._threads import run_all, thread_count
 from nmlib.views._plan import OPERATIONS, AugMixPlan, operation_parameter
@@ -66,21 +66,11 @@ def trusted_images() -> Iterator[None]:
         _trusted.reset(before)
 
 
-def check_images(x: Tensor) -> None:
-    if x.ndim != 4 or not x.is_floating_point():
-        raise ValueError(
-            f"x must be images in [0, 1] of shape (B, C, H, W), got {x.dtype} of shape "
-            f"{tuple(x.shape)}; bytes are divided by 255 first"
-        )
-    if x.numel() and (x.device.type == "cpu" or not _trusted.get()):
-        low, high = (float(v) for v in torch.aminmax(x.detach()))
-        if not (low >= 0 and high <= 1):
-            remedy = (
-                "divide grey levels by 255"
-                if low >= 0 and high > 2
-                else "views are made before the normalisation, which is the model's first step"
-            )
-            raise ValueError(f"x must lie in [0, 1], got {low:.8g} ... {high:.8g}; {remedy}")
+def check_images(x: Tensor) -> Tensor:
+    x = _checks.image_axes("x", x)
+    if x.device.type == "cpu" or not _trusted.get():
+        _checks.unit_range("x", x)
+    return x.detach()
 
 
 def rounded_to_bytes(x: Tensor) -> Tensor:
@@ -103,7 +93,8 @@ def fill_views(views: Tensor, x: Tensor, plan: AugMixPlan, piece: slice) -> None
     share = sent(parts, x.device).to(precise).view(copies, -1, width, 1, 1, 1)
     if x.device.type != "cpu" and _trusted.get():
         low, high = torch.aminmax(clean)
-        kept = kept + torch.where((low >= 0) & (high <= 1), 0.0, torch.nan)
+        inside = (low >= -_checks.ROUNDING) & (high <= 1 + _checks.ROUNDING)
+        kept = kept + torch.where(inside, 0.0, torch.nan)
     views[0, piece].copy_(x)
     for a in range(copies):
         mixed = clean * kept[a]

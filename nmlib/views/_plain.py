@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from nmlib import _checks
 from nmlib.mixing import Model
 from nmlib.rng import Rng
 
@@ -25,8 +26,7 @@ class Plain:
     copies: int = 1
 
     def __post_init__(self) -> None:
-        if self.copies < 1:
-            raise ValueError(f"copies must be >= 1, got {self.copies}")
+        _checks.keep(self, _checks.integer, "copies", least=1)
 
     @property
     def count(self) -> int:
@@ -35,4 +35,5 @@ class Plain:
 
     def make(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Tensor:
         """Return x repeated as (V, B, ...), without copying memory."""
+        x = _checks.tensor("x", x)
         return x.unsqueeze(0).expand(self.copies, *x.shape)

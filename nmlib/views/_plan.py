@@ -73,6 +73,8 @@ def operation_parameter(
 class AugMixPlan:
     r"""All random decisions of AugMix for one batch: `AugMix.draw` makes it, or a hand.
 
+    Arrays are kept, not copied.
+
     Attributes:
         operation: (A, B, width, depth) integers: the index in `OPERATIONS` of each step of each
             chain of each of A augmented views, -1 for none (the chain is shorter).
@@ -93,6 +95,10 @@ class AugMixPlan:
     mix: NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        for name in ("operation", "level", "sign", "weights", "mix"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
+        if self.operation.dtype.kind not in "iu":
+            raise TypeError(f"operation must hold integers, got {self.operation.dtype}")
         shape = self.operation.shape
         if len(shape) != 4:
             raise ValueError(f"operation must have axes (A, B, width, depth), got shape {shape}")
@@ -148,6 +154,11 @@ class AugMixPlan:
             mix: m in [0, 1].
             copies: A.
         """
+        batch, copies = _checks.integer("batch", batch, 0), _checks.integer("copies", copies, 1)
+        level, sign = _checks.number("level", level), _checks.number("sign", sign)
+        mix = _checks.number("mix", mix, 0, 1)
+        if isinstance(chains, str) or any(isinstance(chain, str) for chain in chains):
+            raise TypeError(f"chains must be lists of operations, got {chains!r}")
         for name in (name for chain in chains for name in chain):
             _checks.choice("operation", name, OPERATIONS)
         steps = max(1, *(len(chain) for chain in chains)) if chains else 1

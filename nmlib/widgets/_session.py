@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from nmlib._checks import choice
+from nmlib._checks import choice, integer, number
 from nmlib.data.toy import POLYGON_VERTICES
 from nmlib.explorer import ENOUGH_STEPS, ToyLab
 from nmlib.widgets._controls import CONTROLS
-from nmlib.widgets._panel import Message, Reply, answered, between, whole
+from nmlib.widgets._panel import Message, Reply, answered
 
 __all__ = ["PROJECT", "Session", "page_link"]
 
@@ -191,8 +191,8 @@ class Session:
                 raise ValueError(f"{name} must be a name, got {value!r}")
             return value
         if isinstance(old, int):
-            return whole(name, value, 0, _MOST.get(name, 2**31 - 1))
-        return between(name, value, -_LARGE, _LARGE)
+            return integer(name, value, 0, _MOST.get(name, 2**31 - 1))
+        return float(number(name, value, -_LARGE, _LARGE))
 
     def _stateful(self, name: str, value: Any) -> Any:
         """Return a browser's value of a part of the state.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmlib._checks import choice
+from nmlib._checks import choice, integer, number
 from nmlib.data import ImageData
 from nmlib.losses import LossParts, jensen_shannon_divergence
 from nmlib.mixing import Pair
@@ -31,13 +31,11 @@ from nmlib.widgets._panel import (
     Message,
     Reply,
     answered,
-    between,
     computing,
     fitted,
     framed,
     pong,
     script,
-    whole,
 )
 
 __all__ = ["BlocksStill", "Reading", "building_blocks", "steady_lam", "steady_plan"]
@@ -190,12 +188,13 @@ class Bench:
         choice("net", full["net"], self.models)
         choice("law", full["law"], LAWS)
         for control in CONTROLS:
-            name, value = control["name"], full[control["name"]]
+            name = control["name"]
+            value = full[name]
             top = min(control["max"], self.points - 1) if name == "point" else control["max"]
-            number = between(name, value, control["min"], top)
-            full[name] = number if control["digits"] else int(number)
+            value = number(name, value, control["min"], top)
+            full[name] = float(value) if control["digits"] else int(value)
         for name in COUNTERS:
-            full[name] = whole(name, full[name], 0, _STREAMS - 1)
+            full[name] = integer(name, full[name], 0, _STREAMS - 1)
         return full
 
     def pair(self, number: int) -> Tensor:

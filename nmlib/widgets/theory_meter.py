@@ -6,13 +6,13 @@ import base64
 import threading
 from typing import Any
 
+from nmlib import _checks
 from nmlib.theory import MeterReading, meter_reading
 from nmlib.widgets._mime import LiveWithStill, StillOnly
 from nmlib.widgets._panel import (
     Message,
     Reply,
     answered,
-    between,
     computing,
     fitted,
     framed,
@@ -71,7 +71,7 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"part must be 'nfm' or 'stability', got {full['part']!r}")
     for control in CONTROLS:
         name = control["name"]
-        full[name] = between(name, full[name], control["min"], control["max"])
+        full[name] = float(_checks.number(name, full[name], control["min"], control["max"]))
     return full
 
 

@@ -154,7 +154,7 @@ def test_percent_and_other_slips_are_refused():
         flip_rate({"snow": 11.93})
     with pytest.raises(ValueError, match="unknown perturbation 'noise'"):
         mean_flip_rate(ALEXNET_FLIP_PROBABILITIES, without=["noise"])
-    with pytest.raises(TypeError, match=r"classes .*got float"):
+    with pytest.raises(TypeError, match=r"classes .*got torch\.float"):
         flip_probability(np.random.default_rng(0).random((2, 10)))
     with pytest.raises(ValueError, match="1 NaN"):
         top5_distance(np.array([[[0.1, np.nan, 0.2, 0.3, 0.4, 0.5]] * 1 + [[0.0] * 6]]))

@@ -95,8 +95,8 @@ def test_augmax_compares_less_on_cifar100():
         ({"table": "table44"}, "did you mean 'table4'"),
         ({"budget": "laptob"}, "did you mean 'laptop'"),
         ({"schemes": ["noisymx"]}, "did you mean 'noisymix'"),
-        ({"seeds": 0}, "seeds must be at least 1, got 0"),
-        ({"seeds": [-1]}, "seeds must be integers >= 0, got -1"),
+        ({"seeds": 0}, "seeds must be an integer >= 1, got 0"),
+        ({"seeds": [-1]}, "seeds must be an integer >= 0, got -1"),
         ({"model": "wrn28"}, "unknown model 'wrn28'"),
     ],
 )

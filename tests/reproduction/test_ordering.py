@@ -111,7 +111,7 @@ def test_what_cannot_be_told_has_no_interval():
     alone = paired_interval(np.array([2.0]))
     assert alone.difference == 2 and math.isnan(alone.low) and math.isnan(alone.high)
     assert paired_interval(np.array([1.0, 1.0])) == Interval(1.0, 1.0, 1.0)
-    with pytest.raises(ValueError, match=r"level must be in \(0, 1\), got 95"):
+    with pytest.raises(ValueError, match=r"level must lie in \(0, 1\), got 95"):
         paired_interval(np.array([1.0, 2.0]), level=95)
 
 

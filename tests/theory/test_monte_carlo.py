@@ -67,7 +67,7 @@ def test_common_random_numbers_show_the_order_of_the_remainder():
 def test_same_stream_same_numbers():
     a, b = (nfm_loss_monte_carlo(TORCH["binary"], X, Y, draws=4, rng=Rng(5), **S) for _ in range(2))
     assert a == b
-    with pytest.raises(ValueError, match="draws must be >= 2"):
+    with pytest.raises(ValueError, match="draws must be an integer >= 2"):
         nfm_loss_monte_carlo(TORCH["binary"], X, Y, draws=1, rng=Rng(5), **S)
 
 
