@@ -40,7 +40,7 @@ COLAB := $(call install,colab) "$(COLAB_VENV)" colab ".[notebooks]" \
     -r tests/colab/requirements.txt $(PIP_ARGS)
 
 .PHONY: help demo lab test test-colab test-3.12 test-3.13 test-lowest lint format figures measure \
-    bench docs site lock clean suite lab-packages test-packages site-packages colab-packages
+    bench wheel docs site lock clean suite lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
 	@grep -E '^[a-z0-9.-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -100,6 +100,10 @@ measure: lab-packages  ## measure figures/data again (hours)
 bench: test-packages  ## every speed against its peer, into build/bench (half an hour)
 	@"$(PY)" -m pip install --quiet --no-deps "timm>=1.0.11"
 	@"$(PY)" tools/measure.py --speed --into build/bench
+
+wheel: lab-packages  ## write the wheel to dist/, for Colab: upload it beside the notebook
+	@"$(PY)" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/nmlib-*.whl
 
 docs: test-packages  ## write docs/equations.md and docs/deviations.md from the docstrings
 	@"$(PY)" tools/equation_index.py

@@ -36,7 +36,7 @@ def main() -> int:
     # What was read is kept, what was written is not: a page that is gone must be gone.
     stage.clear(SITE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    stage.stage(SOURCE, project["urls"]["Repository"])
+    stage.stage(SOURCE, project["urls"].get("Repository", ""))
     failed = sphinx(
         ["-q", "-a", "-W", "--keep-going", "-b", "html", "-c", str(ROOT / "docs"), "-d", str(CACHE),
          str(SOURCE), str(SITE)]

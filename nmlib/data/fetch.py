@@ -168,7 +168,7 @@ def fetch(
     try:
         import pooch
     except ImportError as error:
-        raise ImportError('downloads need pooch: pip install "nmlib[data]"') from error
+        raise ImportError("downloads need pooch: pip install pooch tqdm") from error
     folder = Path(folder) if folder is not None else data_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -322,7 +322,6 @@ def page_text(atlas: Atlas, plan: Plan) -> str:
         "HEAD": _json(head),
         "BYTES": base64.b64encode(atlas.packed).decode("ascii"),
         "FOOTER": html.escape(footer(atlas)),
-        "PROJECT": PROJECT,
     }
     template = (STATIC / "atlas.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
