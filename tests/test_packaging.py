@@ -304,6 +304,17 @@ def test_make_takes_paths_with_spaces():
         assert torn == [], target
 
 
+@pytest.mark.parametrize("home", [None, "", "/no/such/home", str(ROOT / "Makefile")])
+def test_make_finds_a_home_that_can_be_written_to(home):
+    environ = {n: v for n, v in os.environ.items() if n != "HOME"}
+    database = subprocess.run(
+        ["make", "-pn", "help"], cwd=ROOT, env=environ | ({} if home is None else {"HOME": home}),
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert f"\nHOME := {ROOT}/build/home\n" in database
+    assert (ROOT / "build/home").is_dir()
+
+
 def test_the_lowest_versions_are_those_declared(tmp_path):
     recipe = subprocess.run(
         ["make", "-n", "test-lowest", "MAKE=true"], cwd=ROOT, capture_output=True, text=True,
