@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def write_site(clean: bool) -> int:
-    """Write the site; with `clean`, read everything anew. Return 1 if something is wrong with it."""
+    """Write the site and check it; with `clean`, read everything anew. Return the exit code."""
     from sphinx.cmd.build import main as sphinx
 
     start = time.perf_counter()

@@ -32,7 +32,7 @@ from nmlib._files import write_text
 from nmlib.explorer import Settings, ToyLab
 from nmlib.provenance import provenance
 from nmlib.widgets._controls import CONTROLS
-from nmlib.widgets._session import PROJECT, Session
+from nmlib.widgets._session import Session
 
 __all__ = [
     "Atlas",
