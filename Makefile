@@ -13,77 +13,126 @@ PY := $(VENV)/bin/python
 WORKERS ?= 2
 # More arguments for pytest, e.g. `make test PYTEST_ARGS="-k losses"`.
 PYTEST_ARGS ?=
+# Outputs of notebooks are compared; other versions may print them otherwise.
+NBVAL ?= --nbval
 # More arguments for pip, e.g. an index of CPU-only builds of torch.
 PIP_ARGS ?=
+# Not empty in CI: packages come from requirements/, by their hashes. torch alone is pinned by its
+# version only, since its builds (CUDA, CPU) differ by machine and index.
+LOCKED ?=
+# Versions to install by: `make test-lowest` has a file of its own.
+CONSTRAINTS ?= constraints.txt
 # Arguments for JupyterLab; in a container one is root, which it wants to hear.
 LAB_ARGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # An activated environment, conda or PYTHONPATH must not leak into ours.
-unexport PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV MPLBACKEND
+unexport PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV MPLBACKEND
 unexport PYTEST_ADDOPTS VIRTUAL_ENV CONDA_PREFIX __PYVENV_LAUNCHER__
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Against a pip.conf that says otherwise.
+export PIP_USER := 0
+# pip, Jupyter and matplotlib want a home that they can write to; containers may have none.
+ifneq ($(shell test -d "$$HOME" -a -w "$$HOME" && echo yes),yes)
+export HOME := $(shell mkdir -p build/home && pwd)/build/home
+endif
 
 # Each does nothing if its packages are there; see tools/install.sh.
-LAB := sh tools/install.sh $(VENV) lab --editable ".[lab]" -c constraints.txt $(PIP_ARGS)
-TEST := sh tools/install.sh $(VENV) test --editable ".[test]" -c constraints.txt $(PIP_ARGS)
-SITE := sh tools/install.sh $(VENV) site --editable ".[site]" -c constraints.txt $(PIP_ARGS)
-COLAB := sh tools/install.sh $(COLAB_VENV) colab --editable ".[notebooks]" \
-    -r tests/colab/requirements.txt nbval pytest $(PIP_ARGS)
+install = LOCK=$(if $(LOCKED),requirements/$1.txt) sh tools/install.sh
+LAB := $(call install,ci) "$(VENV)" lab ".[lab]" -c "$(CONSTRAINTS)" $(PIP_ARGS)
+TEST := $(call install,ci) "$(VENV)" test ".[test]" -c "$(CONSTRAINTS)" $(PIP_ARGS)
+SITE := $(call install,ci) "$(VENV)" site ".[site]" -c "$(CONSTRAINTS)" $(PIP_ARGS)
+COLAB := $(call install,colab) "$(COLAB_VENV)" colab ".[notebooks]" \
+    -r tests/colab/requirements.txt $(PIP_ARGS)
 
-.PHONY: help demo lab test test-colab lint format figures measure bench docs site clean \
-    lab-packages test-packages site-packages colab-packages
+.PHONY: help demo lab test test-colab test-3.12 test-3.13 test-lowest lint format figures measure \
+    bench wheel docs site lock clean suite lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9.-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: lab-packages  ## train the six toy schemes, write the figure, print the table
-	@$(PY) -m nmlib.demo
+	@"$(PY)" -m nmlib.demo
 	@echo
 	@echo "To move the sliders yourself: make lab  (opens notebooks/00_start_here.ipynb)"
 
 lab: lab-packages  ## open the start notebook in JupyterLab
-	@$(PY) -m jupyterlab $(LAB_ARGS) notebooks/00_start_here.ipynb
+	@"$(PY)" -m jupyterlab $(LAB_ARGS) notebooks/00_start_here.ipynb
 
 test: lint  ## everything that CI checks but the older widget stack
 	@status=0; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest --nbval -n $(WORKERS) --dist loadscope \
+	OMP_NUM_THREADS=1 "$(PY)" -m pytest --nbval -n $(WORKERS) --dist loadscope \
 	    -m "not browser" $(PYTEST_ARGS) || status=$$?; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m browser tests/browser $(PYTEST_ARGS) || status=$$?; \
+	OMP_NUM_THREADS=1 "$(PY)" -m pytest -m browser tests/browser $(PYTEST_ARGS) || status=$$?; \
 	exit $$status
 
 test-colab: colab-packages  ## execute all notebooks with Colab's older widget stack
-	@$(COLAB_VENV)/bin/python tests/colab/run.py
+	@"$(COLAB_VENV)/bin/python" tests/colab/run.py
+
+# If they have other names: make test-3.12 PYTHON=/path/to/python
+test-3.12:  ## all tests but the browser's under Python 3.12
+	@PYTHON=python3.12 $(MAKE) suite VENV=.venv-3.12
+
+test-3.13:  ## the same under Python 3.13
+	@PYTHON=python3.13 $(MAKE) suite VENV=.venv-3.13
+
+test-lowest:  ## the same with the lowest versions that pyproject.toml declares
+	@mkdir -p build
+	@grep -oE '"[a-z-]+(\[[a-z]+\])?>=[0-9.]+"' pyproject.toml | \
+	    sed -E 's/"|\[[a-z]+\]//g; s/>=/==/' >build/lowest.txt
+	@PYTHON=python3.11 $(MAKE) suite VENV=.venv-lowest CONSTRAINTS=build/lowest.txt NBVAL=--nbval-lax
+
+suite: test-packages
+	@OMP_NUM_THREADS=1 "$(PY)" -m pytest $(NBVAL) -n $(WORKERS) --dist loadscope \
+	    -m "not browser" $(PYTEST_ARGS)
 
 lint: test-packages  ## style, types, layers
-	@$(PY) -m ruff check
-	@$(PY) -m ruff format --check --quiet || { echo "Not formatted; run: make format"; exit 1; }
-	@$(PY) -m mypy
-	@$(PY) -c 'from importlinter.cli import lint_imports_command as main; main()' --no-cache
+	@"$(PY)" -m ruff check
+	@"$(PY)" -m ruff format --check --quiet || { echo "Not formatted; run: make format"; exit 1; }
+	@"$(PY)" -m mypy
+	@"$(PY)" -c 'from importlinter.cli import lint_imports_command as main; main()' --no-cache
 
 format: test-packages  ## put the code into form
-	@$(PY) -m ruff format
-	@$(PY) -m ruff check --fix
+	@"$(PY)" -m ruff format
+	@"$(PY)" -m ruff check --fix
 
 figures: lab-packages  ## draw every picture of figures/ from figures/data
-	@OMP_NUM_THREADS=1 $(PY) tools/make_figures.py
+	@OMP_NUM_THREADS=1 "$(PY)" tools/make_figures.py
 
 measure: lab-packages  ## measure figures/data again (hours)
-	@$(PY) tools/measure.py
+	@"$(PY)" tools/measure.py
 
 # timm comes without what it depends on: that would bring another torch.
 bench: test-packages  ## every speed against its peer, into build/bench (half an hour)
-	@$(PY) -m pip install --quiet --no-deps "timm>=1.0.11"
-	@$(PY) tools/measure.py --speed --into build/bench
+	@"$(PY)" -m pip install --quiet --no-deps "timm>=1.0.11"
+	@"$(PY)" tools/measure.py --speed --into build/bench
+
+wheel: lab-packages  ## write the wheel to dist/, for Colab: upload it beside the notebook
+	@"$(PY)" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/nmlib-*.whl
 
 docs: test-packages  ## write docs/equations.md and docs/deviations.md from the docstrings
-	@$(PY) tools/equation_index.py
+	@"$(PY)" tools/equation_index.py
 
 site: site-packages  ## write the static site to build/site and check its links
-	@OMP_NUM_THREADS=1 $(PY) tools/build_site.py
+	@OMP_NUM_THREADS=1 "$(PY)" tools/build_site.py
+
+# For every platform and Python at once, so the files name no registry and all know their hashes.
+compile = "$(PY)" -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-header --no-annotate --no-emit-index-url pyproject.toml
+without_torch = awk '/^[^ ]/ { keep = !/^(torch==|triton==|nvidia-|cuda-)/ } keep'
+
+lock: test-packages  ## write requirements/: what CI installs, newest within constraints.txt
+	@"$(PY)" -m pip install --quiet uv
+	@mkdir -p build
+	@$(compile) -c constraints.txt --extra test --extra site >build/ci.txt
+	@$(without_torch) build/ci.txt >requirements/ci.txt
+	@$(compile) --extra notebooks tests/colab/requirements.txt >build/colab.txt
+	@$(without_torch) build/colab.txt >requirements/colab.txt
 
 clean:  ## remove the environments and caches
-	rm -rf $(VENV) $(COLAB_VENV) build .pytest_cache .ruff_cache .mypy_cache
+	rm -rf "$(VENV)" "$(VENV).lock" "$(COLAB_VENV)" "$(COLAB_VENV).lock" .venv-* build \
+	    .pytest_cache .ruff_cache .mypy_cache
 
 lab-packages:
 	@$(LAB)

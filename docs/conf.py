@@ -62,13 +62,16 @@ html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False
 html_theme_options = {
-    "source_repository": _PROJECT["urls"]["Repository"] + "/",
-    "source_branch": "main",
     "navigation_with_keys": False,
     "top_of_page_buttons": [],
     "light_css_variables": {"color-brand-primary": "#00639e", "color-brand-content": "#00639e"},
     "dark_css_variables": {"color-brand-primary": "#7cc7f5", "color-brand-content": "#7cc7f5"},
 }
+if "Repository" in _PROJECT["urls"]:
+    html_theme_options |= {
+        "source_repository": _PROJECT["urls"]["Repository"] + "/",
+        "source_branch": "main",
+    }
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 

@@ -130,11 +130,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _judge(name: str, version: str | None, tested: Range) -> Finding:
     """Compare one package with the tested range."""
     bound = f"{name}>={tested.oldest}"
-    install = f'pip install "{bound}"' if tested.extra in ("", "lab") else (
-        f'pip install "nmlib[{tested.extra}]"'
-    )  # fmt: skip
     if version is None:
-        return Finding(name, f"not installed (tested: {tested.newest})", "missing", install)
+        found = f"not installed (tested: {tested.newest})"
+        return Finding(name, found, "missing", f'pip install "{bound}"')
     if _numbers(version) < _numbers(tested.oldest):
         found = f"{version} (tested: {tested.oldest} to {tested.newest})"
         return Finding(name, found, "too old", f'pip install --upgrade "{bound}"')

@@ -234,7 +234,7 @@ def _scipy_graph():
         from scipy.sparse import csgraph, csr_matrix
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "PuzzleMix needs SciPy for its minimum cut; install it with: pip install 'nmlib[data]'"
+            "PuzzleMix needs SciPy for its minimum cut: pip install scipy"
         ) from error
     return csgraph, csr_matrix
 
@@ -318,7 +318,7 @@ def transport_plan(share: Array, shown: NDArray[np.bool_], t_eps: float = 0.8) -
         from scipy.optimize import linear_sum_assignment
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "PuzzleMix needs SciPy for its transport; install it with: pip install 'nmlib[data]'"
+            "PuzzleMix needs SciPy for its transport: pip install scipy"
         ) from error
     batch, side = shown.shape[:2]
     place = np.stack(np.divmod(np.arange(side * side), side), -1)

@@ -56,7 +56,7 @@ def test_verdicts(version, verdict, remedy):
 
 
 def test_missing_extras_name_their_extra():
-    assert _judge("plotly", None, TESTED["plotly"]).remedy == 'pip install "nmlib[plots]"'
+    assert _judge("plotly", None, TESTED["plotly"]).remedy == 'pip install "plotly>=5.24"'
 
 
 def test_every_fault_has_one_line_of_remedy(monkeypatch):
@@ -74,7 +74,7 @@ def test_every_fault_has_one_line_of_remedy(monkeypatch):
     }
     assert all(f.remedy and "\n" not in f.remedy for f in diagnosis.faults)
     assert diagnosis.summary() == (
-        'plotly is missing: pip install "nmlib[plots]"\n'
+        'plotly is missing: pip install "plotly>=5.24"\n'
         'anywidget is too old: pip install --upgrade "anywidget>=0.9"'
     )
     assert "99.0 (tested: up to 2.13.0)  [newer]" in str(diagnosis)

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import nblint
@@ -35,10 +37,64 @@ def test_every_sanitising_rule_replaces_by_something():
         assert replace.startswith("replace: ")
 
 
+# -- the first cell finds nmlib, or says what to do ------------------------------------------------
+
+# `%pip` only writes down what it is asked.
+SHELL = """
+import sys
+sys.modules["nmlib"] = None  # import nmlib: ModuleNotFoundError
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+
+def pip(line):
+    print("asked:", line)
+    sys.modules.pop("nmlib", None)
+
+shell.register_magic_function(pip)
+shell.run_cell(sys.stdin.read())
+"""
+
+
+def first_code(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return next("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+
+
+def test_all_notebooks_begin_with_the_same_cell():
+    assert len({first_code(path) for path in NOTEBOOKS}) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            ["nmlib-1.0-py3-none-any.whl"],
+            'asked: install -q "nmlib-1.0-py3-none-any.whl[notebooks]"',
+        ),
+        (["../nmlib/__init__.py"], 'asked: install -q "../nmlib/../[notebooks]"'),
+        (["nmlib-1.0-py3-none-any.whl", "../nmlib/__init__.py"], 'asked: install -q "nmlib-1.0'),
+        ([], "nmlib is not here: run this notebook in a clone of it, or put its wheel beside"),
+    ],
+)
+def test_the_first_cell_installs_what_is_at_hand_and_nothing_else(tmp_path, files, expected):
+    folder = tmp_path / "with space, ü" / "notebooks"
+    folder.mkdir(parents=True)
+    for file in files:
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).touch()
+    done = subprocess.run(
+        [sys.executable, "-c", SHELL], cwd=folder, input=first_code(NOTEBOOKS[0]),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert expected in done.stdout
+    assert ("asked:" in done.stdout) == bool(files)
+
+
 # -- every rule refuses a notebook that breaks it --------------------------------------------------
 
 NAME = "00_good.ipynb"
-BADGE = f"https://colab.research.google.com/github/nmlib/nmlib/blob/main/notebooks/{NAME}"
+REPOSITORY = "https://github.com/our/nmlib"
+BADGE = f"https://colab.research.google.com/github/our/nmlib/blob/main/notebooks/{NAME}"
 PNG = {"image/png": "AAAA", "text/plain": "A boundary that bends twice."}
 
 
@@ -67,7 +123,7 @@ GOOD = {
     "cells": [
         markdown(f"# Title\n[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({BADGE})"),
         code(
-            "try:\n    import nmlib\nexcept ModuleNotFoundError:\n    %pip install -q nmlib", 1
+            "try:\n    import nmlib\nexcept ModuleNotFoundError:\n    %pip install -q '..[lab]'", 1
         ),
         markdown("## One idea\n```\n# not a heading\n```\n![a curve](https://example.org/a.png)"),
         code("plot()", 2, shows(PNG)),
@@ -82,8 +138,9 @@ GOOD = {
 
 
 @pytest.fixture
-def lint(tmp_path):
-    def run(notebook):
+def lint(tmp_path, monkeypatch):
+    def run(notebook, repository=REPOSITORY):
+        monkeypatch.setattr(nblint, "REPOSITORY", repository)
         path = tmp_path / NAME
         path.write_text(json.dumps(notebook))
         return nblint.lint(path)
@@ -130,6 +187,12 @@ BROKEN = [
     (source("%%bash\nls"), "uses %%bash"),
     (source("%pip install torch==2.0"), "installs torch or NumPy"),
     (source("%pip install -q nmlib 'numpy<2'"), "installs torch or NumPy"),
+    (source("%pip install -q nmlib"), "a name that nobody registered"),
+    (source("%pip install 'nmlib[plots]>=0.1'"), "a name that nobody registered"),
+    (source("%pip install -q ./nmlib-0.1.0-py3-none-any.whl"), None),
+    (source("%pip install -q git+https://github.com/their/nmlib@v0.1.0"), "is no release of this"),
+    (source(f"%pip install -q git+{REPOSITORY}"), "is no release of this"),
+    (source(f"%pip install -q 'git+{REPOSITORY}@v{nblint.PROJECT['version']}'"), None),
     (source("class A:\n    pass"), "defines class A"),
     (source(LONG), "defines f of 13 lines"),
     (source("loss.backward()"), "a training loop"),
@@ -160,7 +223,7 @@ BROKEN = [
     (cell(2, source="## A\n<img src='a.png'>"), "<img> without alt text"),
     (cell(2, source="## A\n[next](01_none.ipynb)"), "links to 01_none.ipynb"),
     (cell(0, source="# Title"), "no Colab badge"),
-    (cell(0, source="# Title\n" + BADGE.replace("nmlib/nmlib", "you/fork")), "you/fork"),
+    (cell(0, source="# Title\n" + BADGE.replace("our/nmlib", "you/fork")), "you/fork"),
     (cell(0, source="# Title\n" + BADGE.replace("00_good", "01_bad")), "01_bad"),
     (cell(2, source="## A\n" + "x" * 300_000), "has 30"),
     (
@@ -179,6 +242,17 @@ def test_every_rule_bites(lint, breaks, complaint):
         assert problems == []
     else:
         assert any(complaint in problem for problem in problems), problems
+
+
+def test_without_a_public_address_nothing_leads_to_one(lint):
+    notebook = copy.deepcopy(GOOD)
+    (problem,) = lint(notebook, repository="")
+    assert "there is no public address" in problem
+    notebook["cells"][0]["source"] = "# Title"
+    assert lint(notebook, repository="") == []
+    source(f"%pip install git+{REPOSITORY}@v{nblint.PROJECT['version']}")(notebook)
+    (problem,) = lint(notebook, repository="")
+    assert "is no release of this project" in problem
 
 
 def test_alt_text_may_be_metadata(lint):

@@ -2,17 +2,22 @@
 
 import os
 import re
+import shlex
+import signal
 import stat
 import subprocess
 import sys
+import time
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import measure
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import nmlib
@@ -97,11 +102,85 @@ def test_the_older_stack_is_within_the_bounds():
         assert Version(older[name]) <= Version(newest[name]), name
 
 
+def locked(path):
+    """Versions by name of a file of requirements/, for this machine; each must have hashes."""
+    entries = re.split(r"\n(?=\S)", (ROOT / path).read_text())
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}(\s|$)", entry) for entry in entries)
+    parsed = [Requirement(entry.split("\\\n")[0]) for entry in entries]
+    here = [r for r in parsed if r.marker is None or r.marker.evaluate()]
+    found = {canonicalize_name(r.name): str(r.specifier).removeprefix("==") for r in here}
+    assert len(found) == len(here)
+    return found
+
+
+def needs(name, names):
+    """Names of the packages that an installed one asks for here, if they are among `names`."""
+    parsed = [Requirement(text) for text in metadata.requires(name) or ()]
+    parsed = [r for r in parsed if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return {canonicalize_name(r.name) for r in parsed} - names
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("requirements/ci.txt", "constraints.txt"),
+        ("requirements/colab.txt", "tests/colab/requirements.txt"),
+    ],
+)
+def test_ci_installs_by_hashes_what_people_install_by_versions(path, source):
+    """All but torch, whose builds differ by machine; `make lock` writes these files."""
+    pinned, found = pins(source), locked(path)
+    assert {n: v for n, v in pinned.items() if n != "torch"} == {
+        n: v for n, v in found.items() if n in pinned
+    }
+    assert not [n for n in found if n in ("torch", "triton") or n.startswith(("nvidia-", "cuda-"))]
+    text = (ROOT / path).read_text()
+    assert "://" not in text and "index" not in text
+
+
+def test_the_locked_packages_are_complete():
+    """Nothing that they need is left for pip to choose."""
+    found = locked("requirements/ci.txt")
+    bare = {"torch", "triton"}
+    for name in found:
+        try:
+            missing = needs(name, found.keys() | bare)
+        except metadata.PackageNotFoundError:
+            continue  # of the site, which is not installed yet
+        assert missing == set(), name
+
+
+@pytest.mark.skipif(not os.environ.get("LOCKED"), reason="packages were not installed by hashes")
+def test_ci_has_the_locked_packages_and_no_others():
+    found = locked("requirements/ci.txt")
+    installed = {canonicalize_name(d.name): d.version for d in metadata.distributions()}
+    free = r"nmlib|pip|torch|triton|(nvidia|cuda)-.*"
+    assert {n: v for n, v in installed.items() if not re.fullmatch(free, n)} == found
+
+
+def test_nothing_leads_to_an_address_or_a_name_of_others():
+    """Until `Repository` says where nmlib lies, no text sends a reader, or pip, elsewhere."""
+    ours = PROJECT["urls"].get("Repository", "")
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    foreign = []
+    for path in filter(None, tracked):
+        if path.startswith("tests/") or not (ROOT / path).exists():
+            continue
+        text = (ROOT / path).read_bytes().decode("utf-8", "replace")
+        addresses = re.findall(r"https?://[\w.-]*git[\w.-]*/[\w-]+/nmlib\b", text)
+        foreign += [(path, a) for a in addresses if a != ours]
+        by_name = r"pip3? install[^\n`]*[\s'\"\\]nmlib[\s'\"\\\[<>=~)]"
+        foreign += [(path, line) for line in re.findall(by_name, text)]
+    assert foreign == []
+
+
 def test_one_version():
     assert nmlib.__version__ == PROJECT["version"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == PROJECT["version"]
-    assert citation["repository-code"] == PROJECT["urls"]["Repository"]
+    assert citation.get("repository-code") == PROJECT["urls"].get("Repository")
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
@@ -199,15 +278,57 @@ def test_make_lists_every_target():
         "bench",
         "docs",
         "site",
+        "wheel",
+        "lock",
+        "test-3.12",
+        "test-3.13",
+        "test-lowest",
         "clean",
     ]:
-        assert re.search(rf"^{target}\s+\S", listed, re.MULTILINE), target
-        assert re.search(rf"^{target}:", text, re.MULTILINE), target
+        assert re.search(rf"^{re.escape(target)}\s+\S", listed, re.MULTILINE), target
+        assert re.search(rf"^{re.escape(target)}:", text, re.MULTILINE), target
+
+
+def test_make_takes_paths_with_spaces():
+    names = re.findall(r"^([a-z0-9.-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    places = ["VENV=/some where/ü", "COLAB_VENV=/some where/ü", "CONSTRAINTS=/some where/ü"]
+    for target in names:
+        # Recipes that call make again choose an environment of their own.
+        if target in ("test-3.12", "test-3.13", "test-lowest"):
+            continue
+        done = subprocess.run(
+            ["make", "-n", target, *places], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        words = shlex.split(done.stdout)
+        torn = [w for w in words if "where/ü" in w and "/some where/ü" not in w]
+        assert torn == [], target
+
+
+@pytest.mark.parametrize("home", [None, "", "/no/such/home", str(ROOT / "Makefile")])
+def test_make_finds_a_home_that_can_be_written_to(home):
+    environ = {n: v for n, v in os.environ.items() if n != "HOME"}
+    database = subprocess.run(
+        ["make", "-pn", "help"], cwd=ROOT, env=environ | ({} if home is None else {"HOME": home}),
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert f"\nHOME := {ROOT}/build/home\n" in database
+    assert (ROOT / "build/home").is_dir()
+
+
+def test_the_lowest_versions_are_those_declared(tmp_path):
+    recipe = subprocess.run(
+        ["make", "-n", "test-lowest", "MAKE=true"], cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    ).stdout.replace("build", str(tmp_path))  # fmt: skip
+    subprocess.run(["sh", "-c", recipe], cwd=ROOT, check=True)
+    lines = (tmp_path / "lowest.txt").read_text().split()
+    expected = {f"{n}=={lower_bound(r)}" for n, r in EVERYTHING.items()}
+    assert set(lines) == expected
 
 
 def test_installing_says_what_is_missing(tmp_path):
     """An interpreter that is too old, and a Debian Python without ensurepip."""
-    install = ["sh", "tools/install.sh", str(tmp_path / "venv"), "test"]
+    install = ["sh", "tools/install.sh", str(tmp_path / "venv"), "test", ".[test]"]
 
     def run(body):
         fake = tmp_path / "fakepython"
@@ -229,36 +350,120 @@ def test_installing_says_what_is_missing(tmp_path):
     assert not (tmp_path / "venv").exists()
 
 
-def test_installing_twice_installs_once_and_a_broken_environment_is_made_anew(tmp_path):
-    venv, calls = tmp_path / "venv", tmp_path / "calls"
-    # Stands for an interpreter: writes down what it is asked, and makes environments of itself.
-    fake = tmp_path / "fakepython"
-    fake.write_text(
+@pytest.fixture
+def fake(tmp_path):
+    """An interpreter that writes down what it is asked and makes environments of itself.
+
+    It locks as the real one does. "pip install" waits for the file `go`, if there is `stop`.
+    """
+    folder = tmp_path / "with space, ü"
+    folder.mkdir()
+    path = folder / "fakepython"
+    path.write_text(
         f"""#!/bin/sh
-echo "$*" >> {calls}
-[ "$2" != venv ] || {{ mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; }}
+cd "{folder}"
+case "$*" in
+"- "*) exec "{sys.executable}" "$@";;
+"-m pip install"*)
+    echo "$*" >> calls
+    while [ -e stop ] && [ ! -e go ]; do sleep 0.05; done;;
+"-m venv"*)
+    echo "$*" >> calls
+    mkdir -p "$3/bin"
+    cp "$0" "$3/bin/python";;
+esac
 """
     )
-    fake.chmod(0o755)
+    path.chmod(0o755)
+    return path
 
-    def install(*packages):
-        calls.write_text("")
-        subprocess.run(
-            ["sh", "tools/install.sh", str(venv), "some", *packages],
-            cwd=ROOT, env=os.environ | {"PYTHON": str(fake)}, capture_output=True, check=True,
-        )  # fmt: skip
-        lines = calls.read_text().splitlines()
-        return [line for line in lines if "pip install" in line or "-m venv" in line]
 
-    made = [f"-m venv {venv}", "-m pip install -qq package"]
-    assert install("package") == made
-    assert install("package") == []
+def start_installing(fake, *options, **environ):
+    return subprocess.Popen(
+        ["sh", "tools/install.sh", str(fake.parent / "venv"), "some", ".[part]", *options],
+        cwd=ROOT, env=os.environ | {"PYTHON": str(fake)} | environ, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def install(fake, *options, **environ):
+    """Install, and return what the interpreter was asked to do."""
+    calls = fake.parent / "calls"
+    calls.write_text("")
+    process = start_installing(fake, *options, **environ)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    return calls.read_text().splitlines()
+
+
+def wait_for(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def asked(fake):
+    venv = fake.parent / "venv"
+    pip = "-m pip install -qq"
+    return [
+        f"-m venv {venv}",
+        f"{pip} hatchling -c c.txt",
+        # With the hatchling that is there: nothing is fetched when all packages are.
+        f"{pip} --no-build-isolation --editable .[part] -c c.txt",
+    ]
+
+
+def test_installing_twice_installs_once_and_a_broken_environment_is_made_anew(fake):
+    venv, made = fake.parent / "venv", asked(fake)
+    assert install(fake, "-c", "c.txt") == made
+    assert install(fake, "-c", "c.txt") == []
     (venv / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
-    assert install("package") == made
+    assert install(fake, "-c", "c.txt") == made
     (stamp,) = venv.glob(".some-*")
     stamp.rename(venv / ".some-other")  # as if the lists of packages had changed
-    assert install("package") == made[1:]
+    assert install(fake, "-c", "c.txt") == made[1:]
     assert [path.name for path in venv.glob(".some-*")] == [stamp.name]
+
+
+def test_installing_by_hashes_takes_everything_from_the_list_first(fake):
+    assert install(fake, "-c", "c.txt") == asked(fake)
+    hashed = "-m pip install -qq --require-hashes --no-deps --only-binary :all: -r "
+    lock = "requirements/ci.txt"
+    assert install(fake, "-c", "c.txt", LOCK=lock) == [hashed + lock, *asked(fake)[1:]]
+    assert install(fake, "-c", "c.txt", LOCK=lock) == []
+
+
+def test_of_two_that_install_at_once_one_waits(fake):
+    (fake.parent / "stop").touch()
+    calls = fake.parent / "calls"
+    first = start_installing(fake, "-c", "c.txt")
+    wait_for(lambda: calls.exists() and "hatchling" in calls.read_text())
+    second = start_installing(fake, "-c", "c.txt")
+    assert second.stdout.readline().startswith("Another make installs into")
+    (fake.parent / "go").touch()
+    assert first.wait(60) == second.wait(60) == 0
+    # The second found everything done.
+    assert calls.read_text().splitlines() == asked(fake)
+
+
+def test_an_installation_that_was_killed_keeps_nobody_waiting(fake):
+    (fake.parent / "stop").touch()
+    calls = fake.parent / "calls"
+    first = start_installing(fake, "-c", "c.txt")
+    wait_for(lambda: calls.exists() and "hatchling" in calls.read_text())
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait(60)
+    (fake.parent / "stop").unlink()
+    assert install(fake, "-c", "c.txt") == asked(fake)[1:]
+
+
+def test_where_nothing_can_be_written_a_finished_environment_is_used(fake):
+    assert install(fake, "-c", "c.txt") == asked(fake)
+    lock = fake.parent / "venv.lock"
+    lock.unlink()
+    lock.mkdir()  # cannot be opened for writing, by root neither
+    assert install(fake, "-c", "c.txt") == []
 
 
 @pytest.mark.parametrize("path", [".ci/run", "tools/install.sh"])

@@ -134,6 +134,9 @@ def test_links_of_the_repository_work_on_the_site(known):
     )
     assert rewrite("[all](../figures/data)", page) == f"[all]({REPOSITORY}/tree/main/figures/data)"
     assert rewrite("[try](../figures/explorer.html)", page) == '<a href="../explorer.html">try</a>'
+    without = stage.Links("", known).rewrite
+    assert without("[here](../tools/nblint.py)", page) == "here"
+    assert without("[d](deviations.md)", page) == "[d](deviations.md)"
     for same in (
         "[n](../notebooks/01_decision_boundaries.ipynb)", "[d](deviations.md)", "[a](#part)",
         "[w](https://arxiv.org)", "```\n[code](../nmlib/losses.py)\n```",

@@ -11,13 +11,16 @@ import argparse
 import sys
 import time
 import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from suite_site import links, maths, stage
+from suite_site import links, maths, stage  # noqa: E402
 
-ROOT = Path(__file__).parents[1]
+from nmlib._files import alone_in  # noqa: E402
+
 SOURCE, SITE, CACHE = (ROOT / "build" / name for name in ("site-source", "site", "site-cache"))
 
 
@@ -26,17 +29,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clean", action="store_true", help="read everything anew")
     arguments = parser.parse_args()
+    (ROOT / "build").mkdir(exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone_in(ROOT / "build", "building the site", ".site.lock"))
+        except ValueError as error:
+            sys.exit(str(error))
+        return write_site(arguments.clean)
+
+
+def write_site(clean: bool) -> int:
+    """Write the site and check it; with `clean`, read everything anew. Return the exit code."""
     from sphinx.cmd.build import main as sphinx
 
-    sys.path.insert(0, str(ROOT))
     start = time.perf_counter()
-    if arguments.clean:
+    if clean:
         for folder in (SOURCE, CACHE):
             stage.clear(folder)
     # What was read is kept, what was written is not: a page that is gone must be gone.
     stage.clear(SITE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    stage.stage(SOURCE, project["urls"]["Repository"])
+    stage.stage(SOURCE, project["urls"].get("Repository", ""))
     failed = sphinx(
         ["-q", "-a", "-W", "--keep-going", "-b", "html", "-c", str(ROOT / "docs"), "-d", str(CACHE),
          str(SOURCE), str(SITE)]

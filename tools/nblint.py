@@ -18,6 +18,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# The public address; while there is none, notebooks neither link to one nor install from one.
+REPOSITORY = PROJECT["urls"].get("Repository", "")
 
 MAX_BYTES = 300_000
 MAX_IGNORED = 0.2
@@ -71,6 +73,12 @@ def lint_code(cell: Cell) -> Iterator[str]:
     for line in re.findall(r"^\s*%pip.*$", source, re.MULTILINE):
         if re.search(r"\b(torch|numpy|pandas)\b", line):
             yield f"installs torch or NumPy: {line.strip()!r}"
+        if re.search(r"""[\s'"]nmlib(?=[\s'"\[<>=~]|$)""", line):
+            yield f"installs nmlib by a name that nobody registered: {line.strip()!r}"
+        pinned = f"git+{REPOSITORY}@v{PROJECT['version']}"
+        for address in re.findall(r"[\w+]+://[^\s'\"]+", line):
+            if not REPOSITORY or address != pinned:
+                yield f"installs from {address}, which is no release of this project"
     for pattern, name in TRAINING.items():
         if re.search(pattern, source):
             yield f"uses {name}: a training loop belongs into nmlib"
@@ -164,17 +172,18 @@ def lint_whole(path: Path, notebook: dict[str, Any]) -> Iterator[str]:
 def lint_links(path: Path, markdown: str) -> Iterator[str]:
     """Yield what is wrong with the Colab badge and with links to other files."""
     badge = "https://colab.research.google.com/github/"
-    repository = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")
+    repository = REPOSITORY.removeprefix("https://github.com/")
     found = re.findall(re.escape(badge) + r"[^)\"'\s]*", markdown)
     good = {
         f"{badge}{repository}/blob/{ref}/notebooks/{path.name}"
         for ref in ("main", f"v{PROJECT['version']}")
+        if repository
     }
-    if not found:
+    if good and not found:
         yield "has no Colab badge"
     for url in found:
         if url not in good:
-            yield f"has badge {url}, not {min(good)}"
+            yield f"has badge {url}, not {min(good, default='none: there is no public address')}"
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)\s#]+)", markdown):
         if not target.startswith("attachment:") and not (path.parent / target).exists():
             yield f"links to {target}, which does not exist"

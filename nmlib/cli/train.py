@@ -22,7 +22,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="train a network by one of the schemes",
         description="Train, and write checkpoints, metrics.jsonl and run.json to a folder. "
         "Interrupted or killed, the same command goes on where it stopped.",
-        epilog="Several GPUs: accelerate launch -m nmlib train ... (pip install 'nmlib[train]').",
+        epilog="Several GPUs: accelerate launch -m nmlib train ... (pip install accelerate).",
     )
     parser.add_argument(
         "--dataset", default="fashion-mini", help="fashion-mini (the default), cifar10 or cifar100"

@@ -250,7 +250,7 @@ def fetch(
         if _fits(path, remote):
             return path
         if find_spec("requests") is None:
-            raise ImportError('downloads need requests: pip install "nmlib[data]"')
+            raise ImportError("downloads need requests: pip install requests tqdm")
         download = _Download(path, remote, progress)
         download.check_room()
         begun = download.have > 0

@@ -2,7 +2,7 @@
 
 `table(n)` returns Table n as a tidy pandas frame, `printed(n)` as it looks in print, `audit()` the
 places where the tables disagree with each other, `claims()` what the text says of them. The frames
-need pandas: `pip install "nmlib[tables]"`.
+need pandas: `pip install pandas`.
 """
 
 from nmlib.paper._audit import audit, chance_of_rounding

@@ -174,7 +174,7 @@ def load_pandas() -> Any:
         import pandas
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            'the published tables are pandas frames; install it with pip install "nmlib[tables]"',
+            "the published tables are pandas frames: pip install pandas",
             name="pandas",
         ) from error
     return pandas

@@ -80,7 +80,7 @@ def run_on_cluster(
     try:
         import ray
     except ImportError as error:
-        raise ImportError("a cluster needs Ray: pip install 'nmlib[cluster]'") from error
+        raise ImportError("a cluster needs Ray: pip install ray") from error
 
     # Ray shows a worker the GPUs that it was given; with none, it may show them all.
     work = work or (_work if gpus else _work_without_gpu)

@@ -104,7 +104,7 @@ def workers(device: torch.device | str | None, accelerator: Any) -> Workers:
             from accelerate import Accelerator
         except ImportError:
             raise ImportError(
-                f'{_launched()} processes need Hugging Face Accelerate: pip install "nmlib[train]"'
+                f"{_launched()} processes need Hugging Face Accelerate: pip install accelerate"
             ) from None
         cpu = device is not None and named_device(device).type == "cpu"
         accelerator = Accelerator(mixed_precision="no", cpu=cpu)

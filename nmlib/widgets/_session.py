@@ -23,9 +23,7 @@ from nmlib.explorer import ENOUGH_STEPS, ToyLab
 from nmlib.widgets._controls import CONTROLS
 from nmlib.widgets._panel import Message, Reply, answered
 
-__all__ = ["PROJECT", "Session", "page_link"]
-
-PROJECT = "https://github.com/nmlib/nmlib"
+__all__ = ["Session", "page_link"]
 
 BAND = 0.1
 BAND_SEEDS = 12
@@ -58,16 +56,15 @@ def _plain(value: Any) -> Any:
 
 
 def page_link(root: Path = ROOT) -> dict[str, str]:
-    """Say where the page without a kernel is: on this disk if it is there, and on the web.
+    """Say where the page without a kernel is: in the repository, and on this disk if it is there.
 
-    Keys: download, and from a checkout file. (A Jupyter server shows files to its own pages only,
+    Keys: page, and from a checkout file. (A Jupyter server shows files to its own pages only,
     and not with what stands behind the # of an address.)
 
     >>> page_link(Path("nowhere"))
-    {'download': 'https://github.com/nmlib/nmlib/blob/main/figures/explorer.html'}
+    {'page': 'figures/explorer.html'}
     """
-    known = {"download": f"{PROJECT}/blob/main/{PAGE}"}
-    return known | ({"file": (root / PAGE).as_uri()} if (root / PAGE).is_file() else {})
+    return {"page": PAGE} | ({"file": (root / PAGE).as_uri()} if (root / PAGE).is_file() else {})
 
 
 class Session:

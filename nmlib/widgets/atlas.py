@@ -32,7 +32,7 @@ from nmlib._files import path_option, write_text
 from nmlib.explorer import Settings, ToyLab
 from nmlib.provenance import provenance
 from nmlib.widgets._controls import CONTROLS
-from nmlib.widgets._session import PROJECT, Session
+from nmlib.widgets._session import Session
 
 __all__ = [
     "Atlas",
@@ -322,7 +322,6 @@ def page_text(atlas: Atlas, plan: Plan) -> str:
         "HEAD": _json(head),
         "BYTES": base64.b64encode(atlas.packed).decode("ascii"),
         "FOOTER": html.escape(footer(atlas)),
-        "PROJECT": PROJECT,
     }
     template = (STATIC / "atlas.html").read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)

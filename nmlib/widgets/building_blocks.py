@@ -80,9 +80,7 @@ def steady_lam(alpha: float, rng: Rng) -> float:
     try:
         from scipy.special import betaincinv
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the building blocks need SciPy; install it with: pip install 'nmlib[notebooks]'"
-        ) from error
+        raise ModuleNotFoundError("the building blocks need SciPy: pip install scipy") from error
     return float(betaincinv(alpha, alpha, rng.numpy().random()))
 
 

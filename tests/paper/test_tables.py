@@ -186,4 +186,4 @@ except ModuleNotFoundError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 'pip install "nmlib[tables]"' in done.stdout
+    assert "pip install pandas" in done.stdout

@@ -31,7 +31,8 @@ class Links:
     """How links between files of the repository become links of the site.
 
     Attributes:
-        repository: Address of the repository; files that are no page are shown there.
+        repository: Address of the repository; files that are no page are shown there. Without one
+            ("") their names stay as words.
         names: Public path of every name of the library.
     """
 
@@ -66,6 +67,8 @@ class Links:
                 return f"[{words[:2]}]({target})"
             if image or file in PAGES or re.fullmatch(r"notebooks/[^/]*\.ipynb", file):
                 return m[0]
+            if not self.repository:
+                return words
             kind = "tree" if (ROOT / file).is_dir() else "blob"
             return f"[{words}]({self.repository}/{kind}/main/{file}{'#' if anchor else ''}{anchor})"
 
@@ -299,7 +302,7 @@ def stage(target: Path, repository: str) -> None:
 
     Args:
         target: The folder; files in it that are no longer wanted are removed.
-        repository: Address of the repository.
+        repository: Address of the repository, or "" while it has none.
     """
     from suite_site import api, gallery, results
 

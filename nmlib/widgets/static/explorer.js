@@ -976,9 +976,9 @@ class Explorer {
       const away = location.protocol === "file:" ? " to this file; it opens on this computer" : "";
       return [location.href.split("#")[0], `Copied the link${away}.`];
     }
-    const { file, download } = this.link;
+    const { file, page } = this.link;
     if (file) return [file, "Copied a link to the page without a kernel: a file on the computer of the kernel, where it opens in any browser."];
-    return [download, "Copied the address where the page without a kernel can be downloaded; its settings stand behind the #."];
+    return [page, "Copied where the page without a kernel lies in the repository of nmlib; its settings stand behind the #."];
   }
 
   copyLink() {
