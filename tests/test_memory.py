@@ -23,7 +23,7 @@ def faults():
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(12_000_000)
     before = count()
-    for _ in range(10):
+    for _ in range(20):
         torch.ones(12_000_000)
     return count() - before
 
@@ -41,7 +41,7 @@ print(*found)
 
 
 def page_faults(**environment: str) -> list[int]:
-    """Return the faults of allocating 48 MB ten times: before, for a GPU, thrice inside, after."""
+    """Return the faults of twenty times 48 MB: before, for a GPU, thrice inside, after."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PROGRAM)],
@@ -60,6 +60,7 @@ def test_memory_is_used_again_inside_the_block_only():
     before, gpu, *inside, after = page_faults()
     # Large pages make fewer faults than small ones, so only their ratio is sure.
     assert min(before, gpu, after) > 100
+    # One block in twenty may still be fresh: where the heap starts is left to chance.
     assert max(inside) < min(before, gpu, after) / 10
 
 
