@@ -31,7 +31,7 @@ SITE := sh tools/install.sh $(VENV) site --editable ".[site]" -c constraints.txt
 COLAB := sh tools/install.sh $(COLAB_VENV) colab --editable ".[notebooks]" \
     -r tests/colab/requirements.txt nbval pytest $(PIP_ARGS)
 
-.PHONY: help demo lab test test-colab lint format figures measure bench docs site clean \
+.PHONY: help demo lab test test-rounding test-colab lint format figures measure bench docs site clean \
     lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
@@ -51,6 +51,9 @@ test: lint  ## everything that CI checks but the older widget stack
 	    -m "not browser" $(PYTEST_ARGS) || status=$$?; \
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m browser tests/browser $(PYTEST_ARGS) || status=$$?; \
 	exit $$status
+
+test-rounding: test-packages  ## the numeric tests as other processors round (minutes)
+	@$(PY) tools/other_processors.py --workers $(WORKERS)
 
 test-colab: colab-packages  ## execute all notebooks with Colab's older widget stack
 	@$(COLAB_VENV)/bin/python tests/colab/run.py
