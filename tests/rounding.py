@@ -5,12 +5,13 @@ another table, according to the processor, the number of threads, and the shape 
 tests compare floats to rounding error, but where the same operation ran on the same shapes; bytes
 that were cut off from floats are compared by `same_levels`.
 
-As a pytest plugin (`pytest -p rounding`), this module changes those bits itself: `tools/rounding.py`
-runs the numeric tests so.
+As a pytest plugin (`pytest -p rounding`), this module changes those bits itself;
+`tools/other_processors.py` runs the numeric tests so.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -62,29 +63,35 @@ def same_but_few(found: Any, wanted: Any) -> None:
 
 # -- other last bits -------------------------------------------------------------------------------
 
-SUMS = set(
-    """
-    mm bmm addmm addmv mv dot vdot baddbmm linear convolution sum mean cumsum prod avg_pool2d
-    _adaptive_avg_pool2d adaptive_avg_pool2d upsample_bilinear2d addcmul addcdiv lerp
-    """.split()
+SUMS = re.compile(
+    r"""
+    mm | bmm | addmm | addmv | mv | dot | vdot | baddbmm | linear | convolution | sum | mean |
+    cumsum | prod | avg_pool2d | _adaptive_avg_pool2d | adaptive_avg_pool2d |
+    upsample_bilinear2d | addcmul | addcdiv | lerp
+    """,
+    re.VERBOSE,
 )
 """Exact, hence the same everywhere, where all numbers have few digits."""
 
-FUNCTIONS = set(
-    """
-    var std var_mean std_mean linalg_vector_norm logsumexp _softmax _log_softmax nll_loss_forward
-    mse_loss native_batch_norm native_layer_norm native_group_norm grid_sampler_2d _cdist_forward
-    exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan atan2 sinh cosh tanh sigmoid
-    log_sigmoid_forward softplus silu gelu elu erf erfc erfinv lgamma digamma rsqrt logit hypot
-    xlogy normal_ randn _fft_r2c _fft_c2c _fft_c2r linalg_cholesky_ex _linalg_solve_ex
-    _linalg_svd _linalg_eigh
-    """.split()
+FUNCTIONS = re.compile(
+    r"""
+    var | std | var_mean | std_mean | linalg_vector_norm | logsumexp | _softmax | _log_softmax |
+    nll_loss_forward | mse_loss | native_batch_norm | native_layer_norm | native_group_norm |
+    grid_sampler_2d | _cdist_forward | exp | exp2 | expm1 | log | log2 | log10 | log1p | sin |
+    cos | tan | asin | acos | atan | atan2 | sinh | cosh | tanh | sigmoid |
+    log_sigmoid_forward | softplus | silu | gelu | elu | erf | erfc | erfinv | lgamma |
+    digamma | rsqrt | logit | hypot | xlogy | normal_ | randn | _fft_r2c | _fft_c2c | _fft_c2r |
+    linalg_cholesky_ex | _linalg_solve_ex | _linalg_svd | _linalg_eigh
+    """,
+    re.VERBOSE,
 )
-COPIES = set(
-    """
-    select_backward slice_backward threshold_backward index_select_backward diagonal_backward
-    unfold_backward value_selecting_reduction_backward max_pool2d_with_indices_backward
-    """.split()
+COPIES = re.compile(
+    r"""
+    select_backward | slice_backward | threshold_backward | index_select_backward |
+    diagonal_backward | unfold_backward | value_selecting_reduction_backward |
+    max_pool2d_with_indices_backward
+    """,
+    re.VERBOSE,
 )
 MANTISSA = {torch.float32: 24, torch.float64: 53}
 
@@ -96,9 +103,10 @@ def _places(values: Tensor) -> int:
 
 def _exact(name: str, given: list[Tensor], result: Tensor) -> bool:
     """Whether no partial sum needs rounding."""
-    if name not in SUMS or any(t.layout != torch.strided for t in given):
+    if not SUMS.fullmatch(name):
         return False
-    places = sum(_places(t) for t in given if t.is_floating_point())
+    numbers = [t.values() if t.layout == torch.sparse_csr else t for t in given]
+    places = sum(_places(t) for t in numbers if t.is_floating_point())
     largest = float(result.abs().amax()) if result.numel() else 0.0
     return 16 * largest * 2.0**places < 2.0 ** MANTISSA[result.dtype]
 
@@ -111,7 +119,8 @@ def _shift(values: Any, key: int) -> Any:
         return values
     word = torch.arange(values.numel()).mul_(0x9E3779B1).add_(key)
     step = (word ^ word >> 15).mul_(0x85EBCA6B).bitwise_right_shift_(13).remainder_(3).sub_(1)
-    moved = values * (1 + step.view(values.shape) * torch.finfo(values.dtype).eps).to(values.dtype)
+    step = step.view(values.shape).to(values.dtype)
+    moved = values * (1 + step * torch.finfo(values.dtype).eps)
     return torch.where(moved.isfinite(), moved, values)
 
 
@@ -139,8 +148,9 @@ class OtherLastBits(TorchDispatchMode):
         base = name if name == "normal_" else name.rstrip("_")
         fused = base in ("add", "sub") and kwargs.get("alpha", 1) not in (1, -1)
         power = base == "pow" and args[1:] not in {(k,) for k in (-2, -1, -0.5, 0.5, 1, 2, 3)}
-        backward = "backward" in base and base not in COPIES
-        if not (base in SUMS or base in FUNCTIONS or fused or power or backward):
+        backward = "backward" in base and not COPIES.fullmatch(base)
+        known = SUMS.fullmatch(base) or FUNCTIONS.fullmatch(base)
+        if not (known or fused or power or backward):
             return function(*args, **kwargs)
         start = args[0].clone() if base in ("add", "sub", "addcmul", "lerp") else None
         result = function(*args, **kwargs)
