@@ -53,7 +53,7 @@ test: lint  ## everything that CI checks but the older widget stack
 	exit $$status
 
 test-rounding: test-packages  ## the numeric tests as other processors round (minutes)
-	@$(PY) tools/other_processors.py --workers $(WORKERS)
+	@$(PY) tools/other_processors.py --workers $(WORKERS) $(TESTS)
 
 test-colab: colab-packages  ## execute all notebooks with Colab's older widget stack
 	@$(COLAB_VENV)/bin/python tests/colab/run.py

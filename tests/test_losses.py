@@ -217,12 +217,13 @@ def test_derivatives_at_equality():
         return jensen_shannon_divergence(z, from_logits=True).mean()
 
     (gradient,) = torch.autograd.grad(mean(z), z)
-    assert float(gradient.abs().max()) < 1e-16
+    # What cancels are logarithms of about 1, each rounded where it stands in the batch.
+    assert float(gradient.abs().max()) < torch.finfo(torch.float64).eps
     assert gradcheck(mean, z)
     assert gradgradcheck(mean, z)
     exact = torch.zeros(3, 4, 3, requires_grad=True)
     jensen_shannon_divergence(exact, from_logits=True).sum().backward()
-    assert float(exact.grad.abs().max()) < 1e-15
+    assert float(exact.grad.abs().max()) < torch.finfo(torch.float32).eps
 
 
 @pytest.mark.parametrize("weights", [[0.3, 0.7], [1.0, 0.0]])
