@@ -12,6 +12,7 @@ As a pytest plugin (`pytest -p rounding`), this module changes those bits itself
 from __future__ import annotations
 
 import re
+import threading
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -167,6 +168,17 @@ class OtherLastBits(TorchDispatchMode):
             moved = torch.where(result == start, result, moved)
         written = name.endswith("_") or "out" in kwargs
         return result.copy_(moved) if written and isinstance(result, Tensor) else moved
+
+
+def pytest_configure() -> None:
+    """Take threads along, which a mode does not reach."""
+    plain = threading.Thread.run
+
+    def run(thread: threading.Thread) -> None:
+        with OtherLastBits():
+            plain(thread)
+
+    threading.Thread.run = run  # type: ignore[method-assign]
 
 
 @pytest.hookimpl(wrapper=True)
