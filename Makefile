@@ -45,8 +45,8 @@ SITE := $(call install,ci) "$(VENV)" site ".[site]" -c "$(CONSTRAINTS)" $(PIP_AR
 COLAB := $(call install,colab) "$(COLAB_VENV)" colab ".[notebooks]" \
     -r tests/colab/requirements.txt $(PIP_ARGS)
 
-.PHONY: help demo lab test test-colab test-3.12 test-3.13 test-lowest lint format figures measure \
-    bench wheel docs site lock clean suite lab-packages test-packages site-packages colab-packages
+.PHONY: help demo lab test test-rounding test-colab test-3.12 test-3.13 test-lowest lint format figures \
+    measure bench wheel docs site lock clean suite lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
 	@grep -E '^[a-z0-9.-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ test: lint  ## everything that CI checks but the older widget stack
 	    -m "not browser" $(PYTEST_ARGS) || status=$$?; \
 	OMP_NUM_THREADS=1 "$(PY)" -m pytest -m browser tests/browser $(PYTEST_ARGS) || status=$$?; \
 	exit $$status
+
+test-rounding: test-packages  ## the numeric tests as other processors round (minutes)
+	@"$(PY)" tools/other_processors.py --workers $(WORKERS) $(TESTS)
 
 test-colab: colab-packages  ## execute all notebooks with Colab's older widget stack
 	@"$(COLAB_VENV)/bin/python" tests/colab/run.py

@@ -26,7 +26,10 @@ def train_alone(ensemble: Ensemble, scheme: int, seed: int, steps: int) -> list[
         [torch.cat([m.weight.flatten(), m.bias]) for m in model.modules() if hasattr(m, "weight")]
     )
     mine = ensemble._parameters[scheme, seed]
-    assert (trained - mine).detach().abs().max().item() < 1e-5, (scheme, seed)
+    # Adam divides a gradient by its own size: of one that cancels to three digits, each step is
+    # wrong by a thousandth.
+    bound = 1e-3 * ensemble.learning_rates[scheme] * steps
+    assert (trained - mine).detach().abs().max().item() < bound, (scheme, seed)
     return losses
 
 

@@ -40,7 +40,8 @@ def test_mix_equals_the_loop(name):
 def test_each_view_mixes_within_itself():
     views, pair = normal(3, 5, 4), Pair(PARTNER, 0.3, 0.3)
     stacked = mix(views, pair, dim=1)
-    assert torch.equal(stacked, torch.stack([mix(v, pair) for v in views]))
+    # Rounded once or twice, by the place in a vector.
+    assert torch.allclose(stacked, torch.stack([mix(v, pair) for v in views]), rtol=0, atol=1e-15)
 
 
 def test_lam_one_is_no_mixing():

@@ -5,6 +5,7 @@ import pytest
 import torch
 from oracles.augmix import NAMES, with_pillow
 from PIL import Image
+from rounding import same_levels
 
 from nmlib import ops
 
@@ -130,7 +131,8 @@ def test_each_image_has_its_own_parameter(name):
     else:
         whole = operation(x, values)
         parts = [operation(x[i : i + 1], float(values[i])) for i in range(10)]
-    assert torch.equal(whole, torch.cat(parts))
+    # What is interpolated is cut off from floats.
+    same_levels(whole, torch.cat(parts), share=1e-3 if name[:5] in ("rotat", "shear") else 0)
     nothing = operation(x[:0]) if values is None else operation(x[:0], values[:0])
     assert nothing.shape == (0, 2, 20, 33)
 

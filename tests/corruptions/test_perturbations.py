@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from oracles import corruptions as oracle
+from rounding import same_levels
 
 from nmlib import load
 from nmlib.corruptions import PERTURBATIONS, frame_count, perturbation_sequence
@@ -40,7 +41,9 @@ def test_frames_splits_and_layouts(images, name, benchmark):
     assert whole.shape == (5, count, 32, 32, 3) and whole.dtype == np.uint8
     assert frame_count(name, benchmark) == count
     later = perturbation_sequence(images[3:], name, benchmark=benchmark, seed=2, first_index=3)
-    assert (later == whole[3:]).all()
+    # Look-ups and moves are the same in any batch; sums of floats may be rounded otherwise.
+    share = 0 if name in ("shot_noise", "brightness", "translate") else 1e-3
+    same_levels(later, whole[3:], share=share)
     first = torch.from_numpy(images).permute(0, 3, 1, 2)
     channels_first = perturbation_sequence(first, name, benchmark=benchmark, seed=2)
     assert (channels_first.permute(0, 1, 3, 4, 2).numpy() == whole).all()

@@ -126,8 +126,9 @@ def test_image_network_at_a_mix_point(point):
     y = [0, 1, 2, 3, 4, 0]
     f, h = at_point(image_network(), x, point)
     check_ladder(f, h, y, (0.08, 0.04, 0.02), (24, 24, 24))
-    # Batch statistics must not couple the samples: the network is in evaluation mode.
-    assert torch.equal(f(h)[:2], f(h[:2]))
+    # Batch statistics must not couple the samples: the network is in evaluation mode. Sums of some
+    # fifty products, in double precision and in an order that depends on the size of the batch.
+    torch.testing.assert_close(f(h)[:2], f(h[:2]), rtol=1e-13, atol=1e-13)
 
 
 def test_a_trained_image_network_at_a_chosen_layer():
