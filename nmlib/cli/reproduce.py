@@ -157,7 +157,17 @@ def _earlier(path: Path) -> list[dict[str, Any]]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return []
-    return [r for r in found if isinstance(r, dict)] if isinstance(found, list) else []
+    return [r for r in found if _sound(r)] if isinstance(found, list) else []
+
+
+def _sound(record: Any) -> bool:
+    from nmlib.reproduction.cell import check_result
+
+    try:
+        check_result(record)
+    except ValueError:
+        return False
+    return True
 
 
 def _condition(record: Mapping[str, Any]) -> tuple[Any, ...]:

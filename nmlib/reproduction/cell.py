@@ -41,6 +41,13 @@ CALIBRATION = (
 )
 
 
+# What every result has, of whatever version.
+_RESULT: dict[str, type | tuple[type, ...]] = {
+    "dataset": str, "model": str, "scheme": str, "seed": int, "budget": str,
+    "clean_accuracy": (int, float), "robust_accuracy": (int, float), "accuracy": dict,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Cell:
     """What to train and how much.
@@ -117,6 +124,42 @@ class Cell:
         }
 
 
+def check_result(result: Any) -> None:
+    """Raise ValueError unless a record says whose result it is, in numbers that one can have."""
+    if not isinstance(result, Mapping):
+        raise ValueError(f"it holds {result!r:.80}, no object")
+    for name, kind in _RESULT.items():
+        value = result.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"its {name} is {value!r:.80}" if name in result else f"no {name}")
+    if not isinstance(result.get("precision", "fp32"), str):
+        raise ValueError(f"its precision is {result['precision']!r:.80}")
+    try:
+        for name in ("clean_accuracy", "robust_accuracy"):
+            shares(name, result[name])
+        for name in ("accuracy", "flip_probability"):
+            for values in (result.get(name) or {}).values():
+                shares(name, values)
+    except (AttributeError, OverflowError, TypeError) as error:
+        raise ValueError(f"its {name} is no share of images") from error
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Return the result in a file.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged; names the file and what is wrong.
+    """
+    remedy = "remove it; training and finished sets stay"
+    result = read_json(path, "the result of a cell", remedy=remedy)
+    try:
+        check_result(result)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
+    return result
+
+
 def finished(cell: Cell, out: str | Path) -> dict[str, Any] | None:
     """Return the result of a cell that has been run, or None.
 
@@ -124,20 +167,18 @@ def finished(cell: Cell, out: str | Path) -> dict[str, Any] | None:
         ValueError: If the folder holds the result of other settings.
     """
     path = cell.folder(out) / "result.json"
-    remedy = "remove it; training and finished sets stay"
     try:
-        result = read_json(path, "the result of a cell", needs=("settings",), remedy=remedy)
+        result = read_result(path)
     except FileNotFoundError:
         return None
-    try:
-        for name in ("clean_accuracy", "robust_accuracy"):
-            shares(name, result.get(name, 0))
-        for name in ("accuracy", "flip_probability"):
-            for values in (result.get(name) or {}).values():
-                shares(name, values)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
-    if result.get("settings") != json.loads(json.dumps(cell.settings)):
+    named = {
+        "model": cell.model, "scheme": cell.scheme.name, "seed": cell.seed,
+        "budget": cell.size.name,
+    }  # fmt: skip
+    if (
+        result.get("settings") != json.loads(json.dumps(cell.settings))
+        or named != {name: result[name] for name in named}
+    ):  # fmt: skip
         raise ValueError(
             f"{path} is the result of other settings; choose another folder, or remove it"
         )
