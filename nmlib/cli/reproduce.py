@@ -173,4 +173,4 @@ def _sound(record: Any) -> bool:
 def _condition(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what the records of one file have in common."""
     keys = ("dataset", "budget", "model")
-    return *(record[k] for k in keys), record.get("precision", "fp32")
+    return *(record.get(k) for k in keys), record.get("precision", "fp32")

@@ -151,6 +151,7 @@ def run_grid(
                 result = finished(cell, out)
                 if result is not None:
                     progress.update(cell, result_words(result), time.perf_counter() - start)
+                    (cell.folder(out) / "error.txt").unlink(missing_ok=True)  # of an earlier call
                 elif message is None and attempt < _ATTEMPTS:
                     waiting.insert(0, (cell, attempt + 1))
                     progress.update(cell, ".")
