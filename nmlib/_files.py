@@ -106,10 +106,15 @@ def rename_into(path: str | os.PathLike[str]) -> Iterator[Path]:
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         try:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             yield temporary
             temporary.replace(path)
+        except OSError as error:
+            if error.filename != str(temporary):
+                raise
+            # People asked for the file, not for its temporary name.
+            raise OSError(error.errno, error.strerror, str(path)) from error
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -180,7 +185,7 @@ def read_json(
     path = user_path(path)
     remedy = remedy or "remove it"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        record = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         reason = "it is empty" if not path.stat().st_size else str(error).partition("\n")[0]
         raise ValueError(f"{path} is not {what} or is damaged ({reason}); {remedy}") from error

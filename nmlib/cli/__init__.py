@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -55,7 +56,13 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _words(error: Exception) -> str:
-    """Return what an error says, without the number of the operating system."""
+    """Return what an error says on one line, without the number of the operating system.
+
+    >>> _words(ValueError("it is another run:\\n  seed: 0\\n   now: 1.\\nUse another folder"))
+    'it is another run: seed: 0, now: 1. Use another folder'
+    """
+    text = str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    text = re.sub(r"([:;,.])?\s*\n\s*", lambda end: f"{end[1] or ','} ", text.strip())
+    return text or type(error).__name__

@@ -38,6 +38,15 @@ def at_least(least: int) -> Callable[[str], int]:
     return whole_number
 
 
+def _line(text: str) -> str:
+    if not text.isprintable():
+        # Tables and messages would break in two, or steer the terminal.
+        raise argparse.ArgumentTypeError(
+            f"must be a line of printable characters, got {ascii(text)[:80]}"
+        )
+    return text
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add where the data set comes from."""
     parser.add_argument("--root", type=path_option, help="folder that has the data set")
@@ -46,7 +55,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 def add_label(parser: argparse.ArgumentParser) -> None:
     """Add the name of data of the user's own."""
-    parser.add_argument("--label", help="what to call data that are not the official files")
+    parser.add_argument(
+        "--label", type=_line, help="what to call data that are not the official files"
+    )
 
 
 def add_device(parser: argparse.ArgumentParser, default: str | None, words: str) -> None:

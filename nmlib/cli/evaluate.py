@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,12 @@ def _run(options: argparse.Namespace) -> int:
     from nmlib.evaluation import evaluate_corruptions, evaluate_perturbations
     from nmlib.rng import default_device
 
+    if not options.checkpoint.exists():
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "no checkpoint is here; `nmlib train --out` makes one",
+            str(options.checkpoint),
+        )
     dataset = options.dataset or _trained_on(options.checkpoint)
     _checks.choice("data set", dataset, DATASETS)
     names = corruption_names(options.corruptions)
@@ -136,7 +143,10 @@ def _run_record(checkpoint: Path) -> dict[str, Any]:
 def _trained_on(checkpoint: Path) -> str:
     name: str | None = _run_record(checkpoint)["details"].get("dataset")
     if name is None:
-        raise ValueError(f"{checkpoint} does not say what it was trained on; give --dataset")
+        raise ValueError(
+            f"{checkpoint} does not say what it was trained on; give --dataset, and --model if it "
+            "does not say that either"
+        )
     return name
 
 
@@ -157,7 +167,7 @@ def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any
             f"{checkpoint} has {details['num_classes']} outputs, but the data set has {classes} "
             "classes; give the --dataset that it was trained on"
         )
-    model = build_model(wanted, classes, **details.get("options", {}))
+    model = build_model(wanted, classes, **(details.get("options") or {}))
     load_into(model, load_weights(checkpoint), f"{checkpoint}, taken for a {wanted},")
     key = {"model": wanted, "scheme": record.get("scheme"), "seed": record.get("seed")}
     return model.eval(), key

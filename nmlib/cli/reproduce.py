@@ -157,10 +157,20 @@ def _earlier(path: Path) -> list[dict[str, Any]]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return []
-    return [r for r in found if isinstance(r, dict)] if isinstance(found, list) else []
+    return [r for r in found if _sound(r)] if isinstance(found, list) else []
+
+
+def _sound(record: Any) -> bool:
+    from nmlib.reproduction.cell import check_result
+
+    try:
+        check_result(record)
+    except ValueError:
+        return False
+    return True
 
 
 def _condition(record: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what the records of one file have in common."""
     keys = ("dataset", "budget", "model")
-    return *(record[k] for k in keys), record.get("precision", "fp32")
+    return *(record.get(k) for k in keys), record.get("precision", "fp32")

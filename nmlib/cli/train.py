@@ -63,6 +63,7 @@ def _run(options: argparse.Namespace) -> int:
     from nmlib.models import build_model
     from nmlib.schemes import get_scheme, suited
     from nmlib.training import BUDGETS, OutOfMemory, TrainingDiverged, fit
+    from nmlib.training.workers import launched
 
     _checks.choice("data set", options.dataset, DATASETS)
     _checks.choice("budget", options.budget, BUDGETS)
@@ -72,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
     budget = replace(budget, **{k: v for k, v in changes.items() if v is not None})
     named = get_scheme(options.scheme)
     scheme = suited(named, options.dataset, budget.model)
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = launched()
     settings = {"learning_rate": options.lr, "precision": options.precision,
                 "validation": options.validation, "parts": options.parts or processes}  # fmt: skip
     recipe = budget.recipe(**{k: v for k, v in settings.items() if v is not None})
@@ -89,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
         "dataset": options.dataset,
         "budget": options.budget,
     }
-    first = os.environ.get("RANK", "0") == "0"
+    first = processes == 1 or os.environ.get("RANK", "0") == "0"
     if first:
         if scheme != named:
             print(f"{_changes(named, scheme)}, as its authors for {options.dataset} and this model")

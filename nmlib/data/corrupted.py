@@ -31,6 +31,7 @@ from nmlib._files import (
     write_json,
 )
 from nmlib.corruptions import CORRUPTIONS, corrupt, frost_name
+from nmlib.rng import usable_device
 
 __all__ = ["RECORD", "bytes_of", "write_corrupted_set"]
 
@@ -258,14 +259,19 @@ def write_corrupted_set(
     """
     out = user_path(out)
     kept, levels = _checks.as_tuple(names), _checks.as_tuple(severities)
+    if len(np.shape(images)) != 4:
+        raise ValueError(
+            f"images must have shape (N, H, W, 3) or (N, 3, H, W), got {tuple(np.shape(images))}"
+        )
     count = len(images)
     if not (kept and levels and count):
         missing = "images" if not count else "corruptions" if not kept else "severities"
         raise ValueError(f"there are no {missing}; give at least one")
+    where = usable_device(device)
 
     def make(name: str, severity: int, first: int, last: int) -> Tensor:
         return corrupt(
-            _rows(images, first, last).to(device),
+            _rows(images, first, last).to(where),
             name,
             severity,
             benchmark=benchmark,  # type: ignore[arg-type]

@@ -71,7 +71,10 @@ class CorruptedSet:
         """
         corruption, severity = name.rsplit("-", 1)
         count = np.array(record["count"])
-        means = (np.where(count, shares(k, record[k]), np.nan) for k in ("confidence", "accuracy"))
+        means = [shares(k, record[k]) for k in ("confidence", "accuracy")]
+        if count.ndim != 1 or any(mean.shape != count.shape for mean in means):
+            raise ValueError(f"{[x.size for x in (count, *means)]} bins")
+        means = [np.where(count, mean, np.nan) for mean in means]
         curve = ReliabilityCurve(np.linspace(0, 1, len(count) + 1), count, *means)
         packed, images = unpack(record["correct"]), record["images"]
         if not (8 * packed.size >= images > 8 * (packed.size - 1) and images == count.sum()):

@@ -149,12 +149,16 @@ class Predictions:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in packed.infolist()):
                     raise ValueError("it is compressed, as no file of nmlib is")
             with np.load(path, allow_pickle=False) as stored:
-                return cls(
+                found = cls(
                     torch.from_numpy(stored["probabilities"]),
                     torch.from_numpy(stored["labels"]),
                     str(stored["data"]),
                     str(stored["fingerprint"]),
                 )
+            _checks.probabilities("probabilities", found.probabilities, "they are damaged")
+            if found.probabilities.ndim != 2 or found.labels.shape != found.probabilities.shape[:1]:
+                raise ValueError(f"{len(found.probabilities)} predictions, {len(found)} labels")
+            return found
         except FileNotFoundError:
             raise
         except Exception as error:  # zipfile, NumPy and zlib each have their own

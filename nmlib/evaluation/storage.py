@@ -76,7 +76,22 @@ def read_record(path: Path, parse: Parse) -> dict[str, Any]:
     # Records of older versions have one provenance, that of the call which wrote them last.
     past = record.pop("provenance", None)
     record.setdefault("made", [past] if past else [])
+    if not _consistent(record):
+        raise ValueError(f"{path} is damaged: it does not say what made its sets; remove it")
     return record
+
+
+def _consistent(record: Mapping[str, Any]) -> bool:
+    """Tell whether a record says of its sets by what, and of which files, they were made."""
+    made, files = record["made"], record["settings"].get("files", {})
+    if not isinstance(made, list) or not all(isinstance(one, dict) for one in made):
+        return False
+    # A set without a number is of a version that kept one provenance for all.
+    numbers = [stored.get("made", 0) for stored in record["sets"].values()]
+    places = [*numbers, record.get("clean", 0)]
+    return isinstance(files, dict) and all(
+        type(place) is int and 0 <= place < max(len(made), 1) for place in places
+    )
 
 
 def shares(name: str, values: Any, most: float = 1) -> NDArray[np.float64]:

@@ -41,6 +41,16 @@ CALIBRATION = (
 )
 
 
+# What readers of a result build on.
+_RESULT: dict[str, type | tuple[type, ...]] = {
+    "dataset": str, "model": str, "scheme": str, "seed": int, "budget": str, "precision": str,
+    "clean_accuracy": (int, float), "robust_accuracy": (int, float), "accuracy": dict,
+    "flip_probability": (dict, type(None)), "clean_hits": list, "robust_hits": list,
+    "train_fingerprint": str, "test_fingerprint": str, "epochs": list, "provenance": dict,
+    "sequences": (int, type(None)),
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Cell:
     """What to train and how much.
@@ -117,30 +127,61 @@ class Cell:
         }
 
 
+def check_result(result: Any) -> None:
+    """Raise ValueError unless a record holds what results hold, and numbers that one can have."""
+    if not isinstance(result, Mapping):
+        raise ValueError(f"it holds {result!r:.80}, no object")
+    for name, kind in _RESULT.items():
+        value = result.get(name)
+        if name in result and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ValueError(f"its {name} is {value!r:.80}")
+    for name in ("clean_accuracy", "robust_accuracy"):
+        shares(name, result[name] if name in result else np.nan)
+    for name in ("accuracy", "flip_probability"):
+        for values in (result.get(name) or {}).values():
+            try:
+                shares(name, values)
+            except (OverflowError, TypeError) as error:
+                raise ValueError(f"its {name} holds {values!r:.80}") from error
+
+
+def read_result(path: Path, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the result in a file.
+
+    Args:
+        path: Of the file.
+        settings: It must be of these, if given.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged or of other settings; names the file and what is wrong.
+    """
+    remedy = "remove it; training and finished sets stay"
+    result = read_json(path, "the result of a cell", remedy=remedy)
+    if settings is not None:
+        mine = json.loads(json.dumps(settings))
+        named = {k: mine[k] for k in ("model", "seed") if k in result}
+        if result.get("settings") != mine or named != {k: result[k] for k in named}:
+            raise ValueError(
+                f"{path} is the result of other settings; choose another folder, or remove it"
+            )
+    try:
+        check_result(result)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
+    return result
+
+
 def finished(cell: Cell, out: str | Path) -> dict[str, Any] | None:
     """Return the result of a cell that has been run, or None.
 
     Raises:
-        ValueError: If the folder holds the result of other settings.
+        ValueError: If it is damaged, or the folder holds the result of other settings.
     """
-    path = cell.folder(out) / "result.json"
-    remedy = "remove it; training and finished sets stay"
     try:
-        result = read_json(path, "the result of a cell", needs=("settings",), remedy=remedy)
+        result = read_result(cell.folder(out) / "result.json", cell.settings)
     except FileNotFoundError:
         return None
-    try:
-        for name in ("clean_accuracy", "robust_accuracy"):
-            shares(name, result.get(name, 0))
-        for name in ("accuracy", "flip_probability"):
-            for values in (result.get(name) or {}).values():
-                shares(name, values)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
-    if result.get("settings") != json.loads(json.dumps(cell.settings)):
-        raise ValueError(
-            f"{path} is the result of other settings; choose another folder, or remove it"
-        )
     flips = result.get("flip_probability")
     if cell.perturbations and (
         flips is None or set(outdated(result.get("sequences") or 1)) & set(flips)

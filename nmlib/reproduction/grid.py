@@ -18,10 +18,11 @@ from typing import Any, TextIO, cast
 
 import torch
 
-from nmlib._files import read_json, user_path, write_text
+from nmlib._files import user_path, write_text
 from nmlib._threads import cpu_count, thread_count
-from nmlib.reproduction.cell import Cell, finished, run_cell
+from nmlib.reproduction.cell import Cell, finished, read_result, run_cell
 from nmlib.reproduction.progress import begin, end, result_words
+from nmlib.rng import named_device, usable_device
 
 __all__ = ["collect", "run_grid"]
 
@@ -79,6 +80,13 @@ def _places(workers: int | None, device: str | None) -> list[tuple[str | None, i
     return [(f"cuda:{i % gpus}" if gpus else device, threads) for i in range(count)]
 
 
+def _check_device(name: str) -> None:
+    """Raise ValueError for a device that is not here; a GPU that is here is left to the workers."""
+    device = named_device(name)
+    if device.type != "cuda" or (device.index or 0) >= torch.cuda.device_count():
+        usable_device(device)
+
+
 def run_grid(
     cells: Sequence[Cell],
     out: str | Path,
@@ -111,6 +119,8 @@ def run_grid(
         KeyboardInterrupt: After every process has saved its work.
     """
     progress, left = begin(cells, out, stream)
+    if left and device is not None:  # finished results can be read on any machine
+        _check_device(device)
     waiting = [(cell, 1) for cell in left]
     places = _places(workers, device)
     progress.workers = len(places)
@@ -141,6 +151,7 @@ def run_grid(
                 result = finished(cell, out)
                 if result is not None:
                     progress.update(cell, result_words(result), time.perf_counter() - start)
+                    (cell.folder(out) / "error.txt").unlink(missing_ok=True)  # of an earlier call
                 elif message is None and attempt < _ATTEMPTS:
                     waiting.insert(0, (cell, attempt + 1))
                     progress.update(cell, ".")
@@ -180,7 +191,7 @@ def collect(out: str | Path) -> list[dict[str, Any]]:
     results = []
     for path in sorted(user_path(out).rglob("result.json")):
         try:
-            record = read_json(path, "the result of a cell")
+            record = read_result(path)
         except ValueError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue

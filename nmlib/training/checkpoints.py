@@ -98,12 +98,13 @@ def _unpack(path: Path) -> Any:
     """Return what a file of torch.save holds: tensors, numbers, texts and containers, no code."""
     raw = io.BytesIO(path.read_bytes())
     try:
-        return torch.load(raw, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of other kinds of files; an error says enough
+            return torch.load(raw, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch, zipfile or pickle say of damaged files
         if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
             raise ValueError(
-                f"{path} holds more than weights, which could run code when it is read; save "
-                "model.state_dict() alone"
+                f"{path} holds more than weights, which could run code when it is read"
             ) from error
         raise ValueError(f"{path} cannot be read ({type(error).__name__})") from error
 
@@ -250,7 +251,9 @@ class CheckpointFolder:
         ]
         if lines:
             raise CheckpointMismatch(
-                f"{path} belongs to another run:\n" + "\n".join(lines) + "\nGive this run a folder "
+                f"{path} belongs to another run:\n"
+                + "\n".join(lines)
+                + ".\nGive this run a folder "
                 "of its own (out=...), use the settings of the other one to go on with it, or "
                 "delete the folder"
             )
@@ -263,7 +266,10 @@ def _weights(stored: Any, path: Path) -> dict[str, Tensor]:
     while isinstance(stored, Mapping):
         if stored and all(isinstance(v, Tensor) for v in stored.values()):
             # Compiled parts keep their own names behind one of the compiler.
-            return {str(k).replace("_orig_mod.", ""): v for k, v in stored.items()}
+            # Averaged models count their members.
+            return {
+                str(k).replace("_orig_mod.", ""): v for k, v in stored.items() if k != "n_averaged"
+            }
         inner = [k for k in _NESTS if isinstance(stored.get(k), Mapping)]
         stored = stored[inner[0]] if inner else None
     raise ValueError(
@@ -303,6 +309,16 @@ def load_into(model: nn.Module, weights: Mapping[str, Tensor], source: str | Pat
     ]
     if found:
         raise ValueError(f"{source} holds the weights of another network: it {'; '.join(found)}")
+    odd = [
+        name
+        for name, value in weights.items()
+        if value.layout != torch.strided or value.is_meta or value.is_complex()
+    ]
+    if odd:
+        raise ValueError(
+            f"{source} holds {odd[0]} as no plain tensor of real numbers; save dense weights, on "
+            "any device but 'meta'"
+        )
     model.load_state_dict(weights)
 
 
@@ -319,7 +335,13 @@ def load_weights(source: str | Path) -> dict[str, Tensor]:
     """
     source = user_path(source)
     if source.is_file():
-        return _weights(_unpack(source), source)
+        try:
+            stored = _unpack(source)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}; give a whole file that torch.save(model.state_dict(), ...) has written"
+            ) from error
+        return _weights(stored, source)
     if source.is_dir():
         content = CheckpointFolder(source, {}).newest()
         if content is not None:

@@ -186,6 +186,8 @@ def fit(
             _resume(loop, log or print_message)
         model.train()
         if run.finished:
+            if run.out is not None and shared.main:
+                RunFiles(run.out).restore(run)
             return run
         run.begin_stretch(now)
         if run.out is not None and shared.main:

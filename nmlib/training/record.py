@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ METRICS = "metrics.jsonl"
 RECORD = "run.json"
 
 Row = dict[str, Any]
+
+# What readers of a record build the network from.
+_DETAILS = {"model": str, "num_classes": int, "options": dict, "dataset": str}
 
 
 @dataclass
@@ -141,6 +145,19 @@ class RunFiles:
         """Start with the rows of the checkpoint: what a killed process wrote later goes."""
         write_text(self.metrics, "".join(_line(row) for row in rows))
 
+    def restore(self, run: Run) -> None:
+        """Write what a finished run lacks: it may have been killed before its last lines."""
+        kept = None
+        with suppress(OSError, ValueError):
+            kept = read_run(self.folder)
+        if kept is None or not kept.get("finished"):
+            self.record(run.record())
+        rows = None
+        with suppress(OSError, ValueError):
+            rows = read_rows(self.folder)
+        if rows != run.rows:
+            self.begin(run.rows)
+
     def add(self, row: Row) -> None:
         """Append one row."""
         with explained(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
@@ -159,13 +176,27 @@ def read_rows(folder: str | Path) -> list[Row]:
     """Read the metrics of a run's folder, also while it is under way.
 
     A last line that is not complete yet is left out.
+
+    Raises:
+        FileNotFoundError: If there are none.
+        ValueError: If another line is no row; names it.
     """
-    rows = []
-    for line in (user_path(folder) / METRICS).read_text(encoding="utf-8").splitlines():
+    path = user_path(folder) / METRICS
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    rows: list[Row] = []
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
+            row = json.loads(line) if line.strip() else {}
+        except (ValueError, RecursionError):
+            row = None
+        if number == len(lines) and not row:
+            break  # nothing follows the last end of a line, or what is being written
+        if not isinstance(row, dict):
+            raise ValueError(
+                f"line {number} of {path} is no row of metrics; `nmlib train` with the same "
+                "options writes the file anew"
+            )
+        rows += [row] if row else []
     return rows
 
 
@@ -192,8 +223,12 @@ def read_run(folder: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(
             errno.ENOENT, "no run is here; `nmlib train --out` makes one", str(folder)
         ) from None
-    if not isinstance(record["details"], dict):
+    details = record["details"]
+    if not isinstance(details, dict):
         raise ValueError(f"{path} is not the record of a run: details is no object; {remedy}")
+    for name, kind in _DETAILS.items():
+        if details.get(name) is not None and not isinstance(details[name], kind):
+            raise ValueError(f"{path} is damaged: its {name} is {details[name]!r:.80}; {remedy}")
     return record
 
 
@@ -218,7 +253,7 @@ def load_model(folder: str | Path) -> StagedModel:
             f"{path} does not name the model; build it yourself and use "
             f"load_weights({str(folder)!r})"
         )
-    model = build_model(details["model"], details["num_classes"], **details.get("options", {}))
+    model = build_model(details["model"], details["num_classes"], **(details.get("options") or {}))
     if "input" in record and record["input"] != _input_scale(model):
         raise ValueError(
             f"the run in {folder} normalised its inputs by {record['input']}, the model that "

@@ -78,10 +78,10 @@ class AccelerateWorkers(Workers):
         self.accelerator.wait_for_everyone()
 
 
-def _launched() -> int:
+def launched() -> int:
     """Return how many processes a launcher started beside this one, itself included."""
     try:
-        return int(os.environ.get("WORLD_SIZE", "1"))
+        return max(int(os.environ.get("WORLD_SIZE", "1")), 1)
     except ValueError:
         return 1
 
@@ -98,13 +98,13 @@ def workers(device: torch.device | str | None, accelerator: Any) -> Workers:
         ValueError: For an accelerator with settings that nmlib decides itself.
     """
     if accelerator is None:
-        if _launched() == 1:
+        if launched() == 1:
             return Workers(device if device is not None else default_device())
         try:
             from accelerate import Accelerator
         except ImportError:
             raise ImportError(
-                f"{_launched()} processes need Hugging Face Accelerate: pip install accelerate"
+                f"{launched()} processes need Hugging Face Accelerate: pip install accelerate"
             ) from None
         cpu = device is not None and named_device(device).type == "cpu"
         accelerator = Accelerator(mixed_precision="no", cpu=cpu)
