@@ -7,12 +7,14 @@ Every public function takes them through here, and keeps plain numbers and ordin
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -41,16 +43,54 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Tensor):
         value = value.detach().cpu()
-        value = value.float() if value.dtype == torch.bfloat16 else value
+        if value.dtype not in _IN_NUMPY and value.is_floating_point():
+            return _shortest(value)
     if isinstance(value, (Tensor, np.ndarray)):
         value = np.asarray(value)[()]
     if isinstance(value, np.floating):
         return float(str(value))
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Real):
+    if isinstance(value, (Real, Decimal)):
         return int(value) if isinstance(value, Integral) else float(value)
     return value
+
+
+_IN_NUMPY = (torch.float16, torch.float32, torch.float64)
+
+
+def _shortest(value: Tensor) -> float:
+    """Return the shortest decimal that rounds to a scalar of a type that NumPy lacks."""
+    exact = value.double()
+    texts = (f"{exact.item():.{digits}g}" for digits in range(1, 18))
+    return next(
+        (f for f in map(float, texts) if exact.new_tensor(f).to(value) == value), exact.item()
+    )
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def remembered(size: int) -> Callable[[_Function], _Function]:
+    """Let a function of numbers and texts keep its last results, without deceiving its checks.
+
+    A bare cache takes True for the 1 that it has kept, and cannot look up an array.
+    """
+
+    def decorate(function: _Function) -> _Function:
+        kept = functools.lru_cache(maxsize=size, typed=True)(function)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = tuple(map(plain, args)), {k: plain(v) for k, v in kwargs.items()}
+            known = all(
+                isinstance(v, (int, float, str, type(None))) for v in (*args, *kwargs.values())
+            )
+            return (kept if known else function)(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
 
 
 def shown(value: Any) -> str:
@@ -237,14 +277,25 @@ def tensor(name: str, values: Any) -> Tensor:
     if isinstance(values, Tensor):
         if values.is_complex():
             raise TypeError(f"{name} must be real numbers, got {values.dtype}")
-        # PyTorch computes little with the wide unsigned types.
-        return values.long() if values.dtype in _UNSIGNED else values
+        if values.dtype in _UNSIGNED:  # PyTorch computes little with them
+            wide, values = values, values.long()
+            if wide.dtype == torch.uint64 and bool((values < 0).any()):
+                worst = values[values < 0].max().item() + 2**64
+                raise ValueError(f"{name} must lie below 2**63, got {worst}")
+        # Nor with floats of eight bits.
+        narrow = values.is_floating_point() and values.dtype.itemsize == 1
+        return values.float() if narrow else values
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"{np.ma.count_masked(values)} entries of {name} are masked; leave them out, or fill "
+            "them with filled()"
+        )
     if isinstance(values, (list, tuple)) and any(isinstance(v, Tensor) for v in values):
         values = [v.detach().cpu().numpy() if isinstance(v, Tensor) else v for v in values]
     try:
         array = np.asarray(values)
-        if array.dtype == object:  # as pandas holds integers with gaps, and Python large ones
-            array = np.array(array.tolist())
+        if array.dtype == object:  # as pandas holds integers with gaps, and Python fractions
+            array = np.array([plain(v) for v in array.flat]).reshape(array.shape)
     except (ValueError, TypeError, RuntimeError, OverflowError):
         raise ValueError(
             f"{name} must be numbers in lists of one shape, got {shown(values)}"
@@ -257,6 +308,13 @@ def tensor(name: str, values: Any) -> Tensor:
     usable = array.dtype.isnative and array.flags.writeable and min(array.strides, default=0) >= 0
     array = array if usable else array.astype(array.dtype.newbyteorder("="))
     return tensor(name, torch.from_numpy(array))
+
+
+def table(name: str, values: Any) -> dict[str, Any]:
+    """Return a mapping from names, or a series of pandas, as a dict, or raise TypeError."""
+    if not hasattr(values, "items"):
+        raise TypeError(f"{name} must be a dict of names and numbers, got {shown(values)}")
+    return dict(values.items())
 
 
 def array(name: str, values: Any) -> NDArray[np.float64]:
@@ -294,6 +352,13 @@ def class_labels(
                 f"labels count from 0 to {num_classes - 1}"
             )
     return labels
+
+
+def column(labels: Any, name: str = "labels") -> Tensor:
+    """Return integers (N, 1), as Keras keeps classes, as (N,), and all else as it is."""
+    found = tensor(name, labels)
+    one = found.ndim == 2 and found.shape[1] == 1 and not found.is_floating_point()
+    return found.squeeze(1) if one else found
 
 
 def on_host_within(name: str, values: Tensor, low: float, high: float) -> None:

@@ -118,7 +118,8 @@ class Settings:
         _checks.keep(self, _checks.integer, "seed", "data_seed", least=0)
         _checks.keep(self, _checks.integer, "batch_size", "width", "epochs", least=1)
         _checks.keep(self, _checks.choice, "reading", allowed=READINGS)
-        _checks.choice("noise law", self.law, ("paper", "released"))
+        law = _checks.choice("noise law", self.law, ("paper", "released"))
+        object.__setattr__(self, "law", law)
 
     def schemes(self) -> dict[str, Scheme]:
         """Return the six schemes of Fig. 4 at these settings."""
@@ -190,7 +191,7 @@ class ToyLab:
         """
         # Copies: the lab's data do not change with the caller's arrays.
         X, test = _checks.array("X", X), _checks.array("is_test", is_test).astype(bool)
-        y = _checks.class_labels(y, 2).numpy().copy()
+        y = _checks.class_labels(_checks.column(y), 2).cpu().numpy().copy()
         if X.ndim != 2 or X.shape[1] != 2 or y.shape != (len(X),) or test.shape != (len(X),):
             raise ValueError(
                 f"points must be (n, 2), classes (n,), is_test (n,), got {X.shape}, {y.shape}, "
@@ -276,6 +277,9 @@ class ToyLab:
         Returns:
             Steps taken.
         """
+        n = None if n is None else _checks.integer("n", n, 0)
+        if budget_ms is not None:
+            budget_ms = _checks.non_negative("budget_ms", budget_ms)
         if n is None and budget_ms is None:
             n = 1
         left = self.total_steps - self.steps_done
@@ -302,12 +306,14 @@ class ToyLab:
     @_one_thread
     def _margin(self, lane: str, size: int) -> NDArray[np.float32]:
         """Return the (size, size) difference of the logits, class 1 minus class 0."""
+        size = _checks.integer("size", size, 2)
         key = ("margin", lane, size)
         if key not in self._cache:
             self._cache[key] = self._margin_of(self._ensemble, self._lane(lane), size)
         return self._cache[key]
 
     def _margin_of(self, ensemble: Ensemble, i: int, size: int) -> NDArray[np.float32]:
+        size = _checks.integer("size", size, 2)
         logits = ensemble.logits(grid_points(self.EXTENT, size), schemes=slice(i, i + 1))[0, 0]
         return (logits[:, 1] - logits[:, 0]).view(size, size).numpy()
 
@@ -334,6 +340,7 @@ class ToyLab:
     def _ahead(self, lane: str, step: int) -> Ensemble:
         """Return one scheme alone, trained for `step` steps."""
         self._lane(lane)
+        step = _checks.integer("step", step)
         if not 0 <= step <= self.total_steps:
             raise ValueError(f"step must be in [0, {self.total_steps}], got {step}")
         last = self._preview
@@ -437,6 +444,7 @@ class ToyLab:
         A pixel is treated like a training input of the scheme: its views are mixed with random
         training points and noised at the input; shown is the mean divergence over `draws`.
         """
+        size, draws = _checks.integer("size", size, 2), _checks.integer("draws", draws, 1)
         i = self._lane(lane)
         scheme = self._ensemble.schemes[i]
         views = max(scheme.views.count, 2)
@@ -471,6 +479,7 @@ class ToyLab:
 
         The seeds are the next `seeds` after the shown one; they are trained when first asked for.
         """
+        seeds, size = _checks.integer("seeds", seeds, 1), _checks.integer("size", size, 2)
         self._lane(lane)
         key = (lane, seeds)
         if self._band is None or self._band[0] != key:

@@ -84,14 +84,16 @@ def _view_weights(weights: Weights, like: Tensor, validate: bool, first: int = 0
     views = like.shape[0]
     if weights is None:
         return like.new_full((views - first,), 1.0 / views)
-    w = _checks.tensor("weights", weights).to(like.dtype)
+    given = _checks.tensor("weights", weights)
+    w = given.to(like.dtype)
     if w.ndim != 1 or w.shape[0] != views:
         raise ValueError(
             f"weights must be {views} numbers, one for each view, got shape {tuple(w.shape)}"
         )
     if validate or w.device.type == "cpu":
         # float32 sums of thirds are off by 1e-7: the tolerance follows the type.
-        tolerance = 1e-6 + 8 * torch.finfo(like.dtype).eps
+        own = torch.finfo(given.dtype).eps if given.is_floating_point() else 0.0
+        tolerance = 1e-6 + 8 * max(torch.finfo(like.dtype).eps, own)
         total = float(w.detach().sum())
         # Written so that NaN fails too.
         if not (float(w.detach().min()) >= 0 and abs(total - 1) <= tolerance):
@@ -101,6 +103,8 @@ def _view_weights(weights: Weights, like: Tensor, validate: bool, first: int = 0
             )
         if not float(w.detach()[first:].sum()) > 0:
             raise ValueError("weights leave nothing to the views after the first; use weights=None")
+    if given.dtype in (torch.float16, torch.bfloat16):  # thirds that sum to 0.9998
+        w = w / w.sum()
     return (w if isinstance(weights, Tensor) else sent(w, like.device))[first:].to(like.device)
 
 
@@ -155,7 +159,7 @@ def jensen_shannon_divergence(
         kl = (p * (safe_p.log() - torch.where(p > 0, safe_m.log(), torch.zeros_like(m)))).sum(-1)
     jsd = (w.squeeze(-1) * kl).sum(0)
     # Rounding can leave -1e-17: lift the value to 0 but keep the derivatives of every order.
-    return jsd + (jsd.clamp(min=0) - jsd).detach()
+    return jsd - jsd.clamp(max=0).detach()
 
 
 def kullback_leibler_divergence(
@@ -170,7 +174,8 @@ def kullback_leibler_divergence(
     Args:
         probs: (V, ..., K) probabilities, V >= 2; with `from_logits`, logits.
         weights: V numbers $\pi$ with sum 1; default 1/V each. That of view 0 is not used.
-        from_logits: Treat `probs` as logits. Probabilities must not be 0 where P_0 is not.
+        from_logits: Treat `probs` as logits. Where a probability is 0 and that of P_0 is not, the
+            divergence is infinite.
         validate: Check values (costs a synchronisation on a GPU).
 
     Returns:
@@ -196,9 +201,10 @@ def kullback_leibler_divergence(
         first = torch.where(probs[0] > 0, probs[0], torch.ones_like(probs[0]))
         others = torch.where(probs[0] > 0, probs[1:], torch.ones_like(probs[1:]))
         kl = (probs[0] * (first.log() - others.log())).sum(-1)
-    kl = (w * kl).sum(0)
+    # A view without weight does not count, be it infinitely far away.
+    kl = torch.where(w > 0, w * kl, 0).sum(0)
     # As above: rounding must not make it negative.
-    return kl + (kl.clamp(min=0) - kl).detach()
+    return kl - kl.clamp(max=0).detach()
 
 
 DIVERGENCES = {"jsd": jensen_shannon_divergence, "kl": kullback_leibler_divergence}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nmlib import _checks
 from nmlib._devices import sent
-from nmlib.rng import Rng
+from nmlib.rng import Rng, checked_rng
 
 __all__ = ["CutMix", "Mixup", "Pair", "mix", "mix_labels"]
 
@@ -54,6 +54,8 @@ class Pair:
         for name in ("weight", "lam"):
             if isinstance(getattr(self, name), (Tensor, np.ndarray, list, tuple)):
                 _checks.keep(self, _checks.tensor, name)
+                if getattr(self, name).dtype == torch.bool:  # a mask
+                    object.__setattr__(self, name, getattr(self, name).float())
                 _checks.on_host_within(name, getattr(self, name), 0, 1)
             else:
                 _checks.keep(self, _checks.number, name, low=0, high=1)
@@ -74,6 +76,7 @@ class Pair:
     @classmethod
     def identity(cls, batch: int, device: torch.device | str = "cpu") -> Pair:
         """Return the pair that mixes nothing (lam = 1)."""
+        batch = _checks.integer("batch", batch, 0)
         return cls(torch.arange(batch, device=device), 1.0, 1.0)
 
 
@@ -116,6 +119,7 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
     h = _checks.tensor("h", h)
     if not h.is_floating_point():
         raise TypeError(f"only floating-point numbers are mixed, got {h.dtype}; use h.float()")
+    dim = _checks.integer("dim", dim)
     if not 0 <= dim < h.ndim:
         raise ValueError(f"dim must be an axis of h, got {dim} for shape {tuple(h.shape)}")
     if pair.partner.shape[0] != h.shape[dim]:
@@ -141,7 +145,7 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
         if pair.partner_source is None:
             return _mixed(own, pair.partner, float(pair.weight), dim)
     other = _rearranged(h.index_select(dim, pair.partner), pair.partner_source)
-    return pair.weight * own + (1 - pair.weight) * other
+    return (pair.weight * own + (1 - pair.weight) * other).to(h.dtype)
 
 
 def _mixed(h: Tensor, partner: Tensor, weight: float, dim: int) -> Tensor:
@@ -177,6 +181,7 @@ def mix_labels(
     >>> mix_labels(torch.tensor([0, 1]), Pair(torch.tensor([1, 0]), 0.75, 0.75), 2).tolist()
     [[0.75, 0.25], [0.25, 0.75]]
     """
+    num_classes = _checks.integer("num_classes", num_classes, 1)
     y = _checks.tensor("y", y)
     if y.ndim not in (1, 2):
         raise ValueError(f"y must be classes (B,) or distributions (B, K), got {tuple(y.shape)}")
@@ -184,6 +189,11 @@ def mix_labels(
         raise ValueError(
             f"partner has {len(pair.partner)} entries but there are {len(y)} labels; draw the pair "
             "for this batch"
+        )
+    if y.ndim == 2 and y.shape[1] != num_classes:
+        column = "; use y[:, 0]" if y.shape[1] == 1 else ""
+        raise ValueError(
+            f"y has shape {tuple(y.shape)} but there are {num_classes} classes{column}"
         )
     if y.ndim == 1:
         y = _checks.class_labels(y, num_classes, validate=validate)
@@ -232,6 +242,9 @@ class Mixup:
 
     def draw(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Pair:
         """Draw the pairing of a batch x of shape (B, ...)."""
+        x, rng = _checks.tensor("x", x), checked_rng(rng)
+        if not x.ndim:
+            raise ValueError(f"x must be a batch (B, ...), got a number, {_checks.shown(x)}")
         lam = _draw_lam(rng, self.alpha, self.alpha if self.beta is None else self.beta)
         return Pair(_draw_partner(rng, x), lam, lam)
 
@@ -260,6 +273,7 @@ class CutMix:
 
     def draw(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Pair:
         """Draw box and pairing of a batch x of shape (B, C, H, W)."""
+        x, rng = _checks.tensor("x", x), checked_rng(rng)
         if x.ndim != 4 or not x.shape[2] * x.shape[3]:
             raise ValueError(f"CutMix needs images (B, C, H, W), got shape {tuple(x.shape)}")
         height, width = x.shape[-2:]

@@ -13,7 +13,7 @@ from torch import Tensor
 from nmlib import _checks
 from nmlib._devices import sent
 from nmlib._threads import run_all
-from nmlib.rng import Rng
+from nmlib.rng import Rng, checked_rng
 
 __all__ = ["Noise", "NoiseDraw", "inject"]
 
@@ -92,7 +92,8 @@ class Noise:
         Released law: $\sigma_{add,v}^2 = (1+gv)^2 \ell_a^2 \frac{3}{28}(1-s)$ and
         $\sigma_{mult}^2 = \ell_m^2 \frac{3}{28}\,\frac13 (1-s)$.
         """
-        if _checks.integer("view", view, 0) < self.clean_views:
+        view = _checks.integer("view", view, 0)
+        if view < self.clean_views:
             return 0.0, 0.0
         add = self.additive * (1 + self.view_gain * view)
         keep = math.sqrt(1 - self.sparsity)
@@ -103,7 +104,7 @@ class Noise:
 
     def draw(self, like: Tensor, rng: Rng) -> NoiseDraw:
         """Draw fields for activations `like` of shape (V, B, ...), independent in every entry."""
-        like = _checks.tensor("like", like)
+        like, rng = _checks.tensor("like", like), checked_rng(rng)
         if like.ndim < 2:
             raise ValueError(f"noise needs activations (V, B, ...), got shape {tuple(like.shape)}")
         if not like.is_floating_point():
@@ -234,6 +235,8 @@ def inject(h: Tensor, noise: NoiseDraw | Noise | None, rng: Rng | None = None) -
         if rng is None:
             raise ValueError("inject needs rng to draw from a Noise law; pass rng=Rng(seed)")
         noise = noise.draw(h, rng)
+    elif not isinstance(noise, NoiseDraw):
+        raise TypeError(f"noise must be a Noise, a NoiseDraw or None, got {_checks.shown(noise)}")
     for name, field in (("additive", noise.additive), ("multiplicative", noise.multiplicative)):
         if field is not None and field.shape != h.shape:
             raise ValueError(

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from nmlib import _checks
 from nmlib.losses import LossParts, noisymix_loss
 from nmlib.mixing import Pair, mix, mix_labels
+from nmlib.models.modes import in_type_of
 from nmlib.models.norm import adversarial_norm, dropout_stream
 from nmlib.models.staged import StagedModel
 from nmlib.noise import Noise, NoiseDraw, inject
-from nmlib.rng import Rng
+from nmlib.rng import Rng, checked_rng
 from nmlib.schemes import Scheme
 from nmlib.views import trusted_images
 
@@ -197,12 +198,12 @@ def batch_loss(
     >>> bool(parts.total == parts.ce + parts.stability * parts.jsd)
     True
     """
-    x, y = (_checks.tensor(name, part) for name, part in zip(("x", "y"), batch, strict=True))
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise TypeError(f"batch must be a pair (x, y), got {_checks.shown(batch)}")
+    x, y = _checks.tensor("x", batch[0]), _checks.tensor("y", batch[1])
     check_scheme(model, scheme)
-    if not isinstance(rng, Rng):
-        raise TypeError(
-            f"rng must be an nmlib.Rng such as Rng(seed).fold(epoch, step), got {rng!r}"
-        )
+    x = in_type_of(model, x)
+    checked_rng(rng)
     if x.dtype == torch.uint8:
         raise TypeError("x holds bytes (uint8); models take images in [0, 1]: x.float() / 255")
     mixed = y.ndim == 2 and y.shape[1] > 1
@@ -211,6 +212,7 @@ def batch_loss(
         raise ValueError(
             f"y must have shape ({samples},), one class for each sample of x, or "
             f"({samples}, K), a distribution for each, got {tuple(y.shape)}"
+            + ("; use y[:, 0]" if y.shape == (samples, 1) else "")
         )
     if not y.is_floating_point():
         # One-hot integers are distributions.

@@ -26,7 +26,7 @@ from nmlib._devices import sent
 from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model, Pair
 from nmlib.models.modes import evaluating
-from nmlib.rng import Rng
+from nmlib.rng import Rng, checked_rng
 
 __all__ = ["PuzzleMix", "block_energy", "cut_grid", "grid_energy", "saliency", "transport_plan"]
 
@@ -417,10 +417,12 @@ class PuzzleMix:
             ValueError: Without labels or model, for images that are not square or not in [0, 1],
                 or if no number of blocks divides their side.
         """
+        x, rng = _checks.tensor("x", x), checked_rng(rng)
+        y = None if y is None else _checks.tensor("y", y)
         size = self._check(x, y, model)
         assert y is not None and model is not None
         choose = rng.fold("blocks").numpy()
-        if choose.random() >= self.prob:
+        if choose.random() >= self.prob or not len(x):
             return Pair.identity(len(x), x.device)
         fitting = self._fitting_blocks(size)
         n = int(choose.choice(fitting))

@@ -11,7 +11,7 @@ import torch
 from nmlib import _checks
 from nmlib._memory import lacks_memory
 
-__all__ = ["Rng", "default_device", "named_device", "usable_device"]
+__all__ = ["Rng", "checked_rng", "default_device", "named_device", "usable_device"]
 
 
 def default_device() -> torch.device:
@@ -73,6 +73,8 @@ def _has_doubles(device: torch.device) -> bool:
 
 def _plain(purpose: str | int) -> str | int:
     found = _checks.plain(purpose)
+    if type(found) is float and found.is_integer():
+        found = int(found)
     if type(found) in (str, int):
         return found
     raise TypeError(f"a stream is named by strings and integers, got {_checks.shown(purpose)}")
@@ -136,3 +138,13 @@ class Rng:
         """
         # torch seeds are signed 64-bit; one bit less keeps every backend happy.
         return torch.Generator(device=self.device).manual_seed(self._key() >> 1)
+
+
+def checked_rng(rng: Rng) -> Rng:
+    """Return a stream, or raise TypeError for a seed or a generator in its place."""
+    if not isinstance(rng, Rng):
+        raise TypeError(
+            "rng must be an nmlib.Rng such as Rng(seed).fold(epoch, step), got "
+            f"{_checks.shown(rng)}"
+        )
+    return rng

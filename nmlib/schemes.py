@@ -423,12 +423,17 @@ def suited(scheme: Scheme, dataset: str, model: str) -> Scheme:
     >>> suited(SCHEMES["noisymix"], "cifar100", "wrn28_4") == SCHEMES["noisymix"]
     True
     """
+    if not isinstance(scheme, Scheme):
+        raise TypeError(f"scheme must be a Scheme such as SCHEMES['nfm'], got {scheme!r}")
+    for what, name in (("dataset", dataset), ("model", model)):
+        if not isinstance(name, str):
+            raise TypeError(f"{what} must be a name, got {_checks.shown(name)}")
     alike = (name for name in _CHANGES if replace(scheme, name=name) == SCHEMES[name])
     origin = scheme.origin or next(alike, "")
     if origin not in _CHANGES:
         return scheme
     applies, changes = _CHANGES[origin]
-    if not applies(dataset, model.startswith("wrn")):
+    if not applies(dataset.lower(), model.startswith("wrn")):
         return scheme
     untouched = {
         part: value

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import re
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -202,6 +204,114 @@ def test_theory_takes_numbers_of_any_kind():
             sampled(f, X, y, eps=bad, draws=4, rng=nm.Rng(0), **levels)
 
 
+SCALARS = [np.int64, np.float16, np.longdouble, torch.tensor, np.array, Fraction, Decimal,
+         lambda v: torch.tensor(float(v), requires_grad=True),
+         lambda v: torch.tensor(v, dtype=torch.bfloat16)]  # fmt: skip
+
+
+def settled(**changes):
+    levels = dict(alpha=1, sigma_add=1, sigma_mult=1) | changes
+    return nm.theory.nfm_loss_exact(lambda x: x.sum(-1), [[1.0, 0.5]], [1], **levels)
+
+
+EXPANSION = nm.theory.Expansion(1.0, {"R2": nm.theory.Term(2.0, 2)})
+PLAN = nm.AugMix().draw(3, nm.Rng(0))
+
+# Calls with a whole number, which all kinds can hold.
+TAKES_NUMBERS = {
+    "quantile p": (0.75, lambda v: nm.effects.student_t_quantile(v, 4)),
+    "quantile df": (4, lambda v: nm.effects.student_t_quantile(0.9, v)),
+    "exact alpha": (2, lambda v: settled(alpha=v)),
+    "exact order": (3, lambda v: settled(order=(v, v))),
+    "meter": (0.5, lambda v: nm.theory.meter_reading(v, alpha=v, sigma_add=v, sigma_mult=v)),
+    "coefficient": (2, EXPANSION.coefficient),
+    "scaled": (3, lambda v: EXPANSION.scaled(R2=v).at(1.0)),
+    "level of a view": (1, nm.Noise(0.1, 0.1, view_gain=1.0).effective_levels),
+    "levels of views": (2, lambda v: nm.theory.effective_levels(nm.Noise(0.1), v)),
+    "mix point": (1, lambda v: nm.mlp((2, 4, 2))(torch.ones(1, 2), stop=v).shape),
+    "split": (1, lambda v: nm.theory.at_point(nm.mlp((2, 4, 2)), torch.ones(1, 2), v)[1].shape),
+    "identity": (2, lambda v: Pair.identity(v).partner.tolist()),
+    "axis": (1, lambda v: nm.mix(torch.ones(1, 2, 2), Pair.identity(2), dim=v).shape),
+    "classes": (3, lambda v: nm.mix_labels([0, 2], Pair.identity(2), v).tolist()),
+    "rate": (1, lambda v: nm.Recipe().rate(v, 10)),
+    "steps": (100, lambda v: nm.Recipe().steps_per_epoch(v)),
+    "draw": (2, lambda v: nm.AugMix().draw(v, nm.Rng(0)).mix.tolist()),
+    "adversary": (2, lambda v: nm.AugMax().draw(v, nm.Rng(0)).mix.tolist()),
+    "view": (1, lambda v: PLAN.view(v).mix.tolist()),
+    "chains": (1, lambda v: PLAN.chains(v, v)),
+    "race": (2, lambda v: ToyLab(width=4).step(v)),
+    "grid": (8, lambda v: ToyLab(width=4).grid("nfm", v).shape),
+    "preview": (1, lambda v: ToyLab(width=4).preview("nfm", v, 8).tolist()),
+    "stream": (3, lambda v: nm.Rng(0).fold(v)),
+}
+
+
+@pytest.mark.parametrize("name", TAKES_NUMBERS)
+def test_calls_take_numbers_of_any_kind(name):
+    value, call = TAKES_NUMBERS[name]
+    wanted = repr(call(value))
+    for kind in SCALARS:
+        if kind is not np.int64 or type(value) is int:
+            assert repr(call(kind(value))) == wanted
+    # A result that was kept does not let True pass for 1.
+    call(value)
+    texts = [] if name == "stream" else ["3", np.str_("3")]
+    for bad in (True, torch.tensor(True), float("nan"), 1j, np.datetime64("2020"), *texts):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            call(bad)
+        assert "nmlib" in str(caught.traceback[-1].path) and "\n" not in str(caught.value)
+
+
+def test_tables_of_errors_are_series_too():
+    pandas = pytest.importorskip("pandas")
+    errors, flips = ALEXNET, nm.metrics.ALEXNET_FLIP_PROBABILITIES
+    table = pandas.Series(errors)
+    assert nm.mean_corruption_error(table, reference=table) == 1
+    table = pandas.Series(flips)
+    assert nm.metrics.mean_flip_rate(table, reference=table, without="snow") == 1
+
+
+def test_bfloat16_is_the_decimal_it_was_written_as():
+    assert nm.Mixup(torch.tensor(0.1, dtype=torch.bfloat16)) == nm.Mixup(0.1)
+    half = (nm.metrics.robust_accuracy(dict.fromkeys(ALEXNET, v)) for v in (Fraction(1, 2), 0.5))
+    assert next(half) == next(half) == 0.5
+
+
+def test_what_is_kept_cannot_be_changed_from_outside():
+    levels = dict(alpha=1.0, sigma_add=0.4, sigma_mult=0.2)
+    nm.theory.meter_reading(0.05, **levels).terms.clear()
+    assert nm.theory.meter_reading(0.05, **levels).terms
+    nm.theory.example_problem().X.zero_()
+    assert nm.theory.example_problem().X.any()
+    mean = np.float32([0.5, 0.4, 0.3])
+    layer = nm.models.norm.Normalise(mean, 0.5)
+    mean[:] = 9
+    assert float(layer.mean.max()) == 0.5
+
+
+@pytest.mark.parametrize("bad", [0, None, "x", np.random.default_rng(0), torch.Generator()])
+def test_what_is_no_stream_is_named(bad):
+    x, y = torch.rand(4, 3, 8, 8, generator=nm.Rng(0).torch()), torch.arange(4)
+    cells = Cells(("a",), [[0], [1]], [[1.0, 2.0], [2.0, 3.0]])
+    for call in (
+        lambda: nm.Noise(0.1).draw(x[None], bad),
+        lambda: nm.Mixup().draw(x, y, None, bad),
+        lambda: nm.CutMix().draw(x, y, None, bad),
+        lambda: nm.PuzzleMix().draw(x, y, None, bad),
+        lambda: nm.AugMix().make(x, y, None, bad),
+        lambda: nm.AugMax().draw(4, bad),
+        lambda: nm.effects.resample(cells, bad),
+        lambda: nm.theory.nfm_loss_monte_carlo(
+            lambda x: x.sum(-1), [[1.0, 0.5]], [1], eps=0.1, alpha=1, sigma_add=1, sigma_mult=1,
+            draws=2, rng=bad),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=r"rng must be an nmlib\.Rng such as"):
+            call()
+    for noise in ("released", 0.1, nm.Noise):
+        with pytest.raises(TypeError, match="noise must be a Noise"):
+            nm.inject(x[None], noise, nm.Rng(0))
+
+
 # -- classes --------------------------------------------------------------------------------------
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.3, 0.4, 0.3], [0.2, 0.5, 0.3]])
@@ -257,6 +367,81 @@ def test_what_is_no_class_is_named_in_one_line(function, bad):
     with pytest.raises((TypeError, ValueError)) as caught:
         TAKES_CLASSES[function](bad)
     assert "\n" not in str(caught.value) and str(caught.value)
+
+
+def test_columns_of_classes():
+    """As Keras keeps them; where shares may stand in a column too, the remedy is named."""
+    column = np.array(Y, np.uint8)[:, None]
+    for name in ("ece", "rms", "aurra", "brier", "nll", "predictions", "data"):
+        assert TAKES_CLASSES[name](column) == TAKES_CLASSES[name](Y)
+
+    def loss(y):
+        return nm.batch_loss(nm.mlp((3, 4, 3)), (P, y), MIXUP, nm.Rng(0)).total
+
+    for call in (TAKES_CLASSES["mix_labels"], loss):
+        with pytest.raises(ValueError, match=r"use y\[:, 0\]") as caught:
+            call(column)
+        run_remedy(caught.value, y=column)
+        torch.testing.assert_close(call(column[:, 0]), call(np.array(Y)))
+
+
+def test_classes_that_int64_cannot_hold_are_named_as_they_are():
+    for big in (np.array([0, 2**63 + 5], np.uint64), torch.tensor([0, -1]).view(torch.uint64)):
+        with pytest.raises(ValueError, match=f"below 2.*63, got {int(np.asarray(big).max())}"):
+            nm.aurra(P[:2], big)
+    with pytest.raises(ValueError, match="1 entries of labels are masked"):
+        nm.aurra(P, np.ma.array(Y, mask=[0, 1, 0, 0]))
+
+
+def test_labels_of_views_and_mixers_are_of_any_kind():
+    x = X.numpy()
+    for y in (Y, np.array(Y, np.uint16), torch.tensor(Y)):
+        pair = nm.PuzzleMix(prob=1.0).draw(x, y, MODEL, nm.Rng(0))
+        views = nm.AugMax(steps=1).make(x, y, MODEL, nm.Rng(0))
+        assert len(pair.partner) == 4 and torch.isfinite(views).all()
+    assert len(nm.CutMix(prob=1.0).draw(x, None, None, nm.Rng(0)).partner) == 4
+    assert len(nm.PuzzleMix(prob=1.0).draw(X[:0], [], MODEL, nm.Rng(0)).partner) == 0
+
+
+@pytest.mark.parametrize("name", ["baseline", "noisymix", "cutmix", "puzzlemix", "augmax"])
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_images_come_to_the_type_of_the_weights(name, kind):
+    scheme = nm.get_scheme(name)
+    if name == "augmax":
+        scheme = dataclasses.replace(scheme, views=nm.AugMax(steps=1))
+    for x in (X, X.double().numpy()):
+        model = nm.build_model("preact_resnet_small", 3).to(kind)
+        assert torch.isfinite(nm.batch_loss(model, (x, Y), scheme, nm.Rng(3)).total)
+
+
+def test_masks_and_doubles_mix_in_the_type_of_the_samples():
+    left = np.zeros((1, 1, 8, 8), bool)
+    left[..., :4] = True
+    for weight in (left, left.astype(float), left.astype(int), torch.tensor(left)):
+        mixed = nm.mix(H, Pair(torch.tensor([1, 0, 3, 4, 2]), weight, 0.5))
+        assert mixed.dtype == H.dtype
+        assert torch.equal(mixed[..., :4], H[..., :4])
+        assert torch.equal(mixed[0, ..., 4:], H[1, ..., 4:])
+
+
+def test_weights_in_half_precision_are_a_distribution():
+    p = torch.softmax(LOGITS[:3], -1)
+    for kind in (torch.float16, torch.bfloat16):
+        thirds = torch.full((3,), 1 / 3, dtype=kind)
+        wanted, found = (nm.jensen_shannon_divergence(p, w) for w in (None, thirds))
+        torch.testing.assert_close(found, wanted)
+        assert float(nm.jensen_shannon_divergence(p[:1].expand(3, -1), thirds)) < 1e-6
+
+
+def test_a_divergence_without_bound_is_infinite():
+    p = torch.tensor([[0.5, 0.5], [1.0, 0.0]])
+    assert float(nm.kullback_leibler_divergence(p)) == float("inf")
+    # A view without weight does not count.
+    three = torch.stack([p[0], torch.tensor([0.25, 0.75]), p[1]])
+    torch.testing.assert_close(
+        nm.kullback_leibler_divergence(three, [0.5, 0.5, 0.0]),
+        nm.kullback_leibler_divergence(three[:2]),
+    )
 
 
 def test_the_remedy_for_float_classes_works():
@@ -739,6 +924,18 @@ ODD = {
     "a chain that is a text": lambda: AugMixPlan.same(2, ["rotate"]),
     "zero steps": lambda: Settings(epochs=0),
     "huge": lambda: nm.Mixup(10**400),
+    "floats of eight bits": lambda: nm.corrupt(torch.zeros(1, 32, 32, 3).to(torch.float8_e4m3fn),
+                                               "fog", 1),
+    "no mapping of errors": lambda: nm.mean_corruption_error(None),
+    "no mapping of flips": lambda: nm.metrics.flip_rate([0.1]),
+    "no curves": lambda: nm.ReliabilityCurve.pooled([1, 2]),
+    "lowest above highest": lambda: nm.effects.deviation_from_range(1.0, 0.0, 5),
+    "infinite results": lambda: nm.effects.seed_scatter([[1, 2, 3], [3, np.inf, 1]]),
+    "no batch": lambda: nm.batch_loss(NET, {"x": TWO[0], "y": TWO[1]}, MIXUP, nm.Rng(0)),
+    "no scheme": lambda: nm.suited("nfm", "cifar10", "wrn28_4"),
+    "a model for its name": lambda: nm.suited(MIXUP, "cifar10", NET),
+    "no samples": lambda: nm.Mixup().draw(torch.tensor(1.0), None, None, nm.Rng(0)),
+    "no images": lambda: nm.predict(MODEL, X[:0]),
 }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ class ImageData:
             _checks.byte_images(images)  # refuses them, with the remedy
         if images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"images must be (N, H, W, 3), got {tuple(images.shape)}")
-        labels = _checks.class_labels(self.labels, validate=False)
+        labels = _checks.class_labels(_checks.column(self.labels), validate=False)
         if labels.shape != images.shape[:1]:
             raise ValueError(f"{len(images)} images, but labels of shape {tuple(labels.shape)}")
         object.__setattr__(self, "images", images.clone(memory_format=torch.contiguous_format))
@@ -94,7 +94,7 @@ class ImageData:
         ImageData(squares, train, 2 images of 32 x 32, 2 classes, fingerprint ...)
         """
         _checks.choice("split", split, ("train", "test"))
-        numbers = _checks.class_labels(labels)
+        numbers = _checks.class_labels(_checks.column(labels))
         if not numbers.numel():
             raise ValueError("there are no images; give at least one")
         pixels, _ = _checks.byte_images(images, grey=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from nmlib import _checks
 from nmlib.effects._cells import Cells, Floats
-from nmlib.rng import Rng
+from nmlib.rng import Rng, checked_rng
 
 Over = Literal["seeds", "images", "both"]
 
@@ -46,7 +46,7 @@ def resample(cells: Cells, rng: Rng, *, resamples: int = 2000, over: Over | None
     if over != "seeds" and cells.correct is None:
         raise ValueError(f"over={over!r} needs results for each image; give Cells correct=")
     n = cells.seeds
-    draw = rng.fold("bootstrap", "seeds").numpy()
+    draw = checked_rng(rng).fold("bootstrap", "seeds").numpy()
     if over == "images" or n == 1:
         weights = np.full((resamples, n), 1 / n)
     else:

@@ -12,7 +12,7 @@ from nmlib import _checks
 from nmlib.effects._cells import Floats
 
 
-@cache
+@_checks.remembered(1024)
 def student_t_quantile(p: float, df: float) -> float:
     r"""Return the quantile of Student's t distribution, by quadrature and bisection.
 
@@ -27,8 +27,7 @@ def student_t_quantile(p: float, df: float) -> float:
     >>> round(student_t_quantile(0.975, 2), 3), round(student_t_quantile(0.975, 10**12), 5)
     (4.303, 1.95996)
     """
-    if not 0 < p < 1 or not 1 <= df < math.inf:
-        raise ValueError(f"needs 0 < p < 1 and finite df >= 1, got p={p}, df={df}")
+    p, df = _checks.number("p", p, 0, 1, ends="()"), _checks.number("df", df, 1)
     share = min(p, 1 - p)
     nodes, weights = np.polynomial.legendre.leggauss(400)
 
@@ -85,6 +84,10 @@ def seed_scatter(values: ArrayLike) -> tuple[float, int]:
     x = _checks.array("values", values)
     if x.ndim != 2 or min(x.shape) < 2:
         raise ValueError(f"needs (rows, seeds) with at least two of each, got shape {x.shape}")
+    if np.isinf(x).any():
+        raise ValueError(
+            f"values hold {np.isinf(x).sum()} infinite numbers; nan marks what is missing"
+        )
     row, seed = np.nonzero(np.isfinite(x))
     effects = np.concatenate([np.eye(x.shape[0])[row], np.eye(x.shape[1])[seed]], axis=1)
     there = x[row, seed]
@@ -124,4 +127,6 @@ def deviation_from_range(low: ArrayLike, high: ArrayLike, n: int) -> Floats:
     """
     n = _checks.integer("n", n, 2)
     spread = _checks.array("high", high) - _checks.array("low", low)
+    if (spread < 0).any():
+        raise ValueError("low exceeds high; give the lowest first")
     return np.asarray(spread / _mean_range(n))

@@ -65,7 +65,7 @@ class Predictions:
 
     def __post_init__(self) -> None:
         given = _checks.tensor("probabilities", self.probabilities).detach()
-        labels = _checks.tensor("labels", self.labels)
+        labels = _checks.column(self.labels)
         if given.ndim != 2 or labels.shape != given.shape[:1]:
             raise ValueError(
                 "probabilities must be (N, K) and labels (N,), got "
@@ -227,8 +227,10 @@ def _pixels(given: Any) -> Tensor:
         raise TypeError(f"images must be a tensor or an array, got {type(given).__name__}")
     if images.dtype == torch.uint8 and images.numel():
         return _checks.byte_images(given, grey=True)[0].permute(0, 3, 1, 2)
-    if images.ndim != 4 or not images.numel():
+    if images.ndim != 4:
         raise ValueError(f"images must be a batch with four axes, got {tuple(images.shape)}")
+    if not images.numel():
+        raise ValueError(f"there are no images, shape {tuple(images.shape)}; give at least one")
     if not images.is_floating_point():
         raise TypeError(f"images must be uint8 or floats in [0, 1], got {images.dtype}")
     if images.shape[3] == 3 and images.shape[1] != 3:
@@ -387,5 +389,6 @@ def evaluate(
 
 def labelled(found: Tensor, data: ImageData, labels: Tensor | None = None) -> Predictions:
     """Return probabilities and labels as one record, or raise if a label has no class."""
-    labels = _checks.class_labels(data.labels if labels is None else labels, found.shape[1]).cpu()
+    labels = _checks.column(data.labels if labels is None else labels)
+    labels = _checks.class_labels(labels, found.shape[1]).cpu()
     return Predictions(found.cpu(), labels, data.label, data.fingerprint)

@@ -93,15 +93,17 @@ def ask(function: Any, *arguments: Any, wanted: str) -> Any:
         mine = function(*arguments)
     except NotImplementedError:
         mine = None
-    except Exception as error:
-        words = f"your function raises {type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:
+        text = " ".join(str(error).split())
+        text = text if len(text) <= 200 else f"{text[:197]}..."
+        words = f"your function raises {type(error).__name__}: {text}"
         raise Unusable(f"{words}{_place(error, function)}.") from None
     if mine is None or mine is Ellipsis:
         raise Unusable(f"return {wanted} instead of {mine}, then run again.", right=None)
     return mine
 
 
-def _place(error: Exception, function: Any) -> str:
+def _place(error: BaseException, function: Any) -> str:
     """Return the reader's line that raised, as far as there is one."""
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
     lines = [f.line for f in traceback.extract_tb(error.__traceback__) if f.filename == file]

@@ -38,7 +38,7 @@ def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
     elif hasattr(probabilities, "probabilities"):
         raise TypeError("predictions hold their own labels; leave the argument labels out")
     p = _checks.tensor("probabilities", probabilities).detach().cpu()
-    y = _checks.tensor("labels", labels).detach().cpu()
+    y = _checks.column(labels).detach().cpu()
     if p.ndim != 2 or not p.numel():
         raise ValueError(f"probabilities must have shape (N, classes), got {tuple(p.shape)}")
     if y.shape != p.shape[:1]:
@@ -107,7 +107,7 @@ class ReliabilityCurve:
         gap, share = np.abs(self.gap[filled]), self.count[filled] / self.count.sum()
         if norm == "l1":
             return float((share * gap).sum())
-        return float(np.sqrt((share * gap**2).sum()) if norm == "l2" else gap.max())
+        return float(np.sqrt((share * gap**2).sum()) if norm == "l2" else gap.max(initial=0))
 
     @classmethod
     def pooled(cls, curves: Iterable[ReliabilityCurve]) -> ReliabilityCurve:
@@ -119,6 +119,8 @@ class ReliabilityCurve:
         curves = list(curves)
         if not curves:
             raise ValueError("there is no curve to pool")
+        if not all(isinstance(c, ReliabilityCurve) for c in curves):
+            raise TypeError(f"curves come from reliability_curve, got {_checks.shown(curves)}")
         edges = curves[0].edges
         if any(not np.array_equal(c.edges, edges) for c in curves):
             raise ValueError("the curves have different bins; compute them with the same `bins`")
@@ -326,5 +328,6 @@ def negative_log_likelihood(probabilities: Given, labels: Labels = None) -> floa
     1.0397
     """
     p, y = _checked(probabilities, labels)
-    right = p.to(torch.float64).gather(1, y[:, None]).clamp(min=torch.finfo(torch.float32).tiny)
-    return float(-right.log().mean())
+    # Rounding may carry a probability above 1.
+    right = p.to(torch.float64).gather(1, y[:, None]).clamp(torch.finfo(torch.float32).tiny, 1)
+    return abs(float(right.log().mean()))

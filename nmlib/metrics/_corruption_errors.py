@@ -48,6 +48,7 @@ def _share(name: str, value: float) -> float:
 
 def _mean_errors(errors: Errors, without: Iterable[str] = ()) -> dict[str, float]:
     """Check a table of errors; return the mean over severities of the benchmark's corruptions."""
+    errors = _checks.table("errors", errors)
     without = _checks.as_tuple(without)
     for family in without:
         _checks.choice("family", family, CORRUPTION_FAMILIES)

@@ -94,8 +94,9 @@ def flip_rate(
     >>> flip_rate({"snow": 0.1193})
     {'snow': 1.0}
     """
+    reference = _checks.table("reference", reference)
     rates = {}
-    for name, value in probabilities.items():
+    for name, value in _checks.table("probabilities", probabilities).items():
         _checks.choice("perturbation", name, reference)
         whose = f"the flip probability of {name}"
         share = _checks.number(whose, value, 0, 1, remedy="divide percent by 100")
@@ -120,6 +121,8 @@ def mean_flip_rate(
     >>> mean_flip_rate(ALEXNET_FLIP_PROBABILITIES)
     1.0
     """
+    probabilities = _checks.table("probabilities", probabilities)
+    reference = _checks.table("reference", reference)
     left_out = _checks.as_tuple(without)
     for name in left_out:
         _checks.choice("perturbation", name, reference)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["evaluating", "unwrapped"]
+__all__ = ["evaluating", "in_type_of", "unwrapped"]
 
 
 @contextmanager
@@ -53,3 +53,10 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if not isinstance(inner, nn.Module):
             return model
         model = inner
+
+
+def in_type_of(model: Callable[..., Any], x: Tensor) -> Tensor:
+    """Return floating-point inputs in the type of a module's weights: NumPy makes doubles."""
+    weights = model.parameters() if isinstance(model, nn.Module) else ()
+    kinds = (p.dtype for p in weights if p.is_floating_point())
+    return x.to(next(kinds, x.dtype)) if x.is_floating_point() else x

@@ -44,7 +44,8 @@ class Normalise(nn.Module):
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         super().__init__()
         for name, value in (("mean", mean), ("std", std)):
-            numbers = _checks.tensor(name, value).detach().to(torch.float32).flatten()
+            # A copy: what becomes of the caller's array changes no network.
+            numbers = _checks.tensor(name, value).detach().to(torch.float32, copy=True).flatten()
             positive = name == "mean" or bool((numbers > 0).all())
             if not positive or not bool(torch.isfinite(numbers).all()):
                 law = "finite" if name == "mean" else "finite and > 0"
@@ -178,6 +179,7 @@ class StreamDropout(nn.Module):
     Args:
         p: Probability that an element is set to 0, in [0, 1).
         rng: The layer's own stream; in a `StagedModel`, by default, another one for each layer.
+            Elsewhere give each layer another, or all of one model drop the same entries.
 
     >>> layer, x = StreamDropout(0.5), torch.ones(100)
     >>> first, second = layer(x), layer(x)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
 
+from nmlib import _checks
 from nmlib.models.norm import adversarial_norm, own_dropout_streams
 from nmlib.rng import Rng
 
@@ -42,13 +43,16 @@ class StagedModel(nn.Module):
         """Number of mix points: 0 (the normalised input) to num_points - 1."""
         return len(self.stages)
 
-    def check_point(self, point: int) -> None:
-        """Raise ValueError unless `point` is a mix point of this model."""
+    def check_point(self, point: int) -> int:
+        """Return a mix point of this model as an int, or raise ValueError."""
+        if type(point) is not int:
+            point = _checks.integer("mix point", point)
         if not 0 <= point < len(self.stages):
             raise ValueError(
                 f"mix point {point} does not exist: this model has points 0 to "
                 f"{len(self.stages) - 1}"
             )
+        return point
 
     def adversarial_norm(self, routes: Sequence[bool] = (True,)) -> AbstractContextManager[None]:
         """Send samples through the adversarial half of dual layers: `norm.adversarial_norm`."""
@@ -65,9 +69,8 @@ class StagedModel(nn.Module):
         Raises:
             ValueError: For a mix point that does not exist, or `stop` before `start`.
         """
-        for point in (start, stop):
-            if point is not None:
-                self.check_point(point)
+        start = None if start is None else self.check_point(start)
+        stop = None if stop is None else self.check_point(stop)
         if start is not None and stop is not None and stop < start:
             raise ValueError(f"stop={stop} lies before start={start}; a model runs forwards")
         if start is None and self.normalise is not None:

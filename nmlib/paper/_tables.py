@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,7 +187,7 @@ def known(n: int) -> int:
     return int(found)
 
 
-@cache
+@_checks.remembered(32)
 def numbers(n: int) -> tuple[Number, ...]:
     """Return the numbers of Table n in reading order; needs no pandas."""
     with (_FOLDER / f"table{known(n):02d}.csv").open(encoding="utf-8", newline="") as file:

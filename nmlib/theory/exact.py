@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -207,6 +207,13 @@ def _law(law: str, sparsity: float, *, shared: bool = False, plain: bool = False
     return _Law(law, float(sparsity), plain)
 
 
+def _two_orders(order: Sequence[int]) -> tuple[int, int]:
+    found = _checks.integers("order", order, 1)
+    if len(found) != 2:
+        raise ValueError(f"order must be two numbers of nodes, (q, m), got {found}")
+    return found[0], found[1]
+
+
 def nfm_loss_exact(
     f: Network,
     X: Data,
@@ -276,6 +283,7 @@ def nfm_loss_exact(
         as_levels(*pair, 1)[0] * eps
         for pair in (("sigma_add", sigma_add), ("sigma_mult", sigma_mult))
     )
+    order = None if order is None else _two_orders(order)
     noise = _law(law, sparsity, plain=order is not None)
     points = data.flatten(1)
     n, dimension = points.shape
@@ -371,6 +379,8 @@ def stability_loss_exact(
     eps = check_eps(eps)
     shape = data.shape[2:]
     network = as_network(f, data.dtype)
+    shared_noise = _checks.truth("shared_noise", shared_noise)
+    order = None if order is None else _two_orders(order)
     noise = _law(law, sparsity, shared=shared_noise, plain=order is not None)
     points = data.flatten(2)
     count, n, dimension = points.shape

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -92,7 +92,6 @@ def formula_network(
     return network
 
 
-@lru_cache(maxsize=1)
 def example_problem() -> Problem:
     """Return the example.
 
@@ -143,7 +142,7 @@ class MeterReading:
         return self.miss > PARTED
 
 
-@lru_cache(maxsize=64)
+@_checks.remembered(64)
 def _unit_expansion(part: str, alpha: float) -> Expansion:
     problem = example_problem()
     levels: dict[str, Any] = dict(alpha=alpha, sigma_add=1.0, sigma_mult=1.0)
@@ -152,7 +151,6 @@ def _unit_expansion(part: str, alpha: float) -> Expansion:
     return stability_expansion(problem.f, problem.views, **levels)
 
 
-@lru_cache(maxsize=4096)
 def meter_reading(
     eps: float, *, alpha: float, sigma_add: float, sigma_mult: float, part: str = "nfm"
 ) -> MeterReading:
@@ -169,8 +167,20 @@ def meter_reading(
     >>> reading.parted, reading.miss < 0.01
     (False, True)
     """
-    eps = check_eps(eps)
-    _checks.choice("part", part, ("nfm", "stability"))
+    levels = {"sigma_add": sigma_add, "sigma_mult": sigma_mult}
+    found = _meter_reading(
+        check_eps(eps), _checks.positive("alpha", alpha),
+        *(_checks.non_negative(name, level) for name, level in levels.items()),
+        _checks.choice("part", part, ("nfm", "stability")),
+    )  # fmt: skip
+    # Terms of its own: what becomes of them changes no later reading.
+    return replace(found, terms=dict(found.terms))
+
+
+@lru_cache(maxsize=4096)
+def _meter_reading(
+    eps: float, alpha: float, sigma_add: float, sigma_mult: float, part: str
+) -> MeterReading:
     problem = example_problem()
     unit = _unit_expansion(part, alpha)
     factor = {"add": sigma_add**2, "mult": sigma_mult**2}

@@ -21,7 +21,7 @@ from torch.func import jvp
 from nmlib import _checks
 from nmlib._devices import sent
 from nmlib.losses import Weights, jensen_shannon_divergence, soft_cross_entropy
-from nmlib.rng import Rng
+from nmlib.rng import Rng, checked_rng
 from nmlib.theory.exact import _check_views
 from nmlib.theory.inputs import (
     Data,
@@ -123,6 +123,7 @@ class Expansion:
 
     def coefficient(self, order: int) -> float:
         r"""Return the sum of the terms of one order, the coefficient of $\epsilon^{order}$."""
+        order = _checks.integer("order", order, 0)
         return math.fsum(term for term in self.terms.values() if term.order == order)
 
     def at(self, eps: float) -> float:
@@ -144,10 +145,11 @@ class Expansion:
         """Return the expansion with named terms multiplied by factors (a wrong formula)."""
         for name in factors:
             self[name]
+        by = {k: float(_checks.number(f"factor of {k}", v)) for k, v in factors.items()}
         return Expansion(
             self.base,
             {
-                k: Term(t * factors.get(k, 1.0), t.order, t.raw, t.standard_error)
+                k: Term(t * by.get(k, 1.0), t.order, t.raw, t.standard_error)
                 for k, t in self.terms.items()
             },
         )
@@ -246,7 +248,7 @@ def _partner_directions(x: Tensor, axis: int, partners: int | None, rng: Rng | N
 def _need(rng: Rng | None, what: str) -> Rng:
     if rng is None:
         raise ValueError(f"{what}= draws random numbers; pass rng=Rng(seed)")
-    return rng
+    return checked_rng(rng)
 
 
 def _unit_directions(x: Tensor, lead: int, probes: int | None, rng: Rng | None) -> _Directions:

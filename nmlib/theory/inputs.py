@@ -85,7 +85,7 @@ def as_network(f: Network, dtype: torch.dtype) -> Network:
 
 def as_labels(y: Data, n: int, num_classes: int, scalar: bool, like: Tensor) -> Tensor:
     """Return labels as (n, K) distributions, or raise."""
-    t = _checks.tensor("y", y).detach().to(like.device)
+    t = _checks.column(y, "y").detach().to(like.device)
     if t.ndim == 1:
         if t.shape[0] != n:
             raise ValueError(f"y must have {n} labels, one for each sample, got {t.shape[0]}")
@@ -158,6 +158,7 @@ def effective_levels(
     >>> [round(a, 4) for a in add], round(mult[0], 4)
     ([0.0968, 0.1936, 0.2905], 0.0559)
     """
+    views = _checks.integer("views", views, 1)
     if noise is None:
         return (0.0,) * views, (0.0,) * views
     pairs = [noise.effective_levels(view) for view in range(views)]
@@ -183,7 +184,7 @@ def at_point(model: StagedModel, x: Tensor, point: int) -> tuple[Network, Tensor
     >>> tuple(h.shape), tuple(f(h).shape)
     ((5, 8), (5, 3))
     """
-    model.check_point(point)
+    point = model.check_point(point)
     model = copy.deepcopy(model).eval().requires_grad_(False)
     with torch.no_grad():
         h = model(x, stop=point)

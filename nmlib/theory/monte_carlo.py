@@ -13,7 +13,7 @@ from nmlib import _checks
 from nmlib._devices import sent
 from nmlib.losses import Weights, jensen_shannon_divergence, soft_cross_entropy
 from nmlib.noise import Noise, NoiseDraw, inject
-from nmlib.rng import Rng
+from nmlib.rng import Rng, checked_rng
 from nmlib.theory.exact import _check_views
 from nmlib.theory.expansion import second_jvp
 from nmlib.theory.inputs import (
@@ -74,7 +74,7 @@ def _estimate(
 ) -> MonteCarloLoss:
     """Average `loss`, (V, n, ...) to (n,), over draws."""
     ladder = tuple(check_eps(e) for e in _checks.numbers("eps", eps))
-    draws = _checks.integer("draws", draws, 2)
+    draws, rng = _checks.integer("draws", draws, 2), checked_rng(rng)
     _checks.choice("noise law", law, ("gaussian", "released"))
     unit = Noise(1.0, 1.0, sparsity, law="released" if law == "released" else "paper")
     mixing_moments(alpha, beta)  # checks alpha and beta

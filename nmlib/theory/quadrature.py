@@ -7,7 +7,6 @@ rule of the same law with few nodes, by the Lanczos recurrence and a small eigen
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -134,7 +133,7 @@ def gauss_rule(values: Tensor, weights: Tensor, nodes: int) -> tuple[Tensor, Ten
     return mean + spread * x, vectors[..., 0, :] ** 2
 
 
-@lru_cache(maxsize=256)
+@_checks.remembered(256)
 def partner_share_rule(
     alpha: float | None, beta: float | None, nodes: int, merged: bool = True
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -155,6 +154,7 @@ def partner_share_rule(
     if alpha is None:
         return (0.0,), (1.0,)
     alpha, beta = _check_beta(alpha, alpha if beta is None else beta)
+    nodes = _checks.integer("nodes", nodes, 1)
     # The share of the partner is 1 - lam: Beta(beta, alpha + 1) and Beta(alpha, beta + 1).
     each = 2 * nodes if merged else nodes
     x1, w1 = beta_rule(beta, alpha + 1, each)
@@ -167,7 +167,7 @@ def partner_share_rule(
     return tuple(x.tolist()), tuple(w.tolist())
 
 
-@lru_cache(maxsize=64)
+@_checks.remembered(64)
 def unit_noise_rule(law: str, nodes: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     r"""Return the Gauss rule of one noise entry of mean 0 and variance 1.
 

@@ -93,11 +93,13 @@ class Recipe:
 
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of step `step` = 0 ... `steps` - 1 of the whole training."""
+        step, steps = _checks.integer("step", step), _checks.integer("steps", steps, 1)
         low, high = self.final_learning_rate, self.learning_rate
         return low + (high - low) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
     def steps_per_epoch(self, images: int) -> int:
         """Return the number of batches in `images` training images."""
+        images = _checks.integer("images", images, 0)
         whole, rest = divmod(images, self.batch_size)
         return whole if self.drop_last or not rest else whole + 1
 

@@ -15,9 +15,9 @@ from nmlib import _checks
 from nmlib._devices import sent
 from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model
-from nmlib.models.modes import evaluating
+from nmlib.models.modes import evaluating, in_type_of
 from nmlib.models.norm import adversarial_norm
-from nmlib.rng import Rng
+from nmlib.rng import Rng, checked_rng
 from nmlib.views._augmix import AugMix
 from nmlib.views._plan import AugMixPlan
 
@@ -107,7 +107,8 @@ class AugMax:
 
     def draw(self, batch: int, rng: Rng) -> AugMaxDraw:
         """Draw what is random for `batch` samples; the same on every device."""
-        start = rng.fold("adversary").numpy()
+        batch = _checks.integer("batch", batch, 0)
+        start = checked_rng(rng).fold("adversary").numpy()
         plan = self.augmix.draw(batch, rng)
         return AugMaxDraw(plan, start.random(batch), start.random((batch, self.width)))
 
@@ -131,6 +132,7 @@ class AugMax:
         if y is None or model is None:
             missing = "labels y" if y is None else "a model"
             raise ValueError(f"AugMax looks for hard mixtures, so that make needs {missing}")
+        x, y = _checks.tensor("x", x), _checks.tensor("y", y)
         if y.ndim not in (1, 2) or len(y) != len(x):
             raise ValueError(
                 f"y must have shape ({len(x)},), classes, or ({len(x)}, K), distributions, got "
@@ -200,7 +202,7 @@ def hardest_mixture(
             if not len(active):
                 break
             m, q = mix[active].requires_grad_(), scores[active].requires_grad_()
-            logits = model(mixture(active, m, q))
+            logits = model(in_type_of(model, mixture(active, m, q)))
             target = y[active]
             if y.ndim == 1:
                 on_host = y.device.type == "cpu"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nmlib import _checks
 from nmlib.mixing import Model
-from nmlib.rng import Rng
+from nmlib.rng import Rng, checked_rng
 from nmlib.views._chains import (
     check_images,
     check_plan,
@@ -83,8 +83,8 @@ class AugMix:
 
     def draw(self, batch: int, rng: Rng) -> AugMixPlan:
         """Draw the plan for `batch` samples; the same on every device."""
-        draws = rng.numpy()
-        views = (self.copies, batch)
+        draws = checked_rng(rng).numpy()
+        views = (self.copies, _checks.integer("batch", batch, 0))
         chains = (*views, self.width)
         shape = (*chains, 3 if self.depth == -1 else self.depth)
         operation = draws.integers(len(OPERATIONS), size=shape)

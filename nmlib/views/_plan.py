@@ -126,6 +126,7 @@ class AugMixPlan:
 
     def view(self, copy: int) -> AugMixPlan:
         """Return the plan of one of the augmented views."""
+        copy = _checks.integer("copy", copy, 0, len(self.mix) - 1)
         one = slice(copy, copy + 1)
         return AugMixPlan(
             self.operation[one], self.level[one], self.sign[one], self.weights[one], self.mix[one]
@@ -186,6 +187,9 @@ class AugMixPlan:
             return name, float(found)
 
         shape = self.operation.shape
+        copy = _checks.integer("copy", copy, 0, shape[0] - 1)
+        sample = _checks.integer("sample", sample, 0, shape[1] - 1)
+        height, width = _checks.integer("height", height, 1), _checks.integer("width", width, 1)
         return tuple(
             tuple(
                 step((copy, sample, i, t))
