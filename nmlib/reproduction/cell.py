@@ -136,7 +136,7 @@ def check_result(result: Any) -> None:
         if name in result and (not isinstance(value, kind) or isinstance(value, bool)):
             raise ValueError(f"its {name} is {value!r:.80}")
     for name in ("clean_accuracy", "robust_accuracy"):
-        shares(name, result[name] if name in result else np.nan)
+        shares(name, result.get(name, np.nan))
     for name in ("accuracy", "flip_probability"):
         for values in (result.get(name) or {}).values():
             try:
