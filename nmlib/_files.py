@@ -111,12 +111,13 @@ def rename_into(path: str | os.PathLike[str]) -> Iterator[Path]:
             yield temporary
             temporary.replace(path)
         except OSError as error:
-            if error.filename != str(temporary):
+            if error.filename is None or Path(error.filename) != temporary:
                 raise
             # People asked for the file, not for its temporary name.
             raise OSError(error.errno, error.strerror, str(path)) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # another reason than that of the block is no help
+                temporary.unlink(missing_ok=True)
 
 
 def sweep(folder: Path, names: str) -> None:

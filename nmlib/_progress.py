@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
-__all__ = ["Progress", "lasting_output", "reporter"]
+__all__ = ["Parser", "Progress", "error_line", "lasting_output", "reporter"]
 
 Progress = bool | None | Callable[[str, int, int], None]
 
@@ -102,3 +104,23 @@ def lasting_output() -> Iterator[None]:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
+
+
+def error_line(error: Exception) -> str:
+    """Return what an error says on one line, without the number of the operating system.
+
+    >>> error_line(ValueError("it is another run:\\n  seed: 0\\n   now: 1.\\nUse another folder"))
+    'it is another run: seed: 0, now: 1. Use another folder'
+    """
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    text = re.sub(r"([:;,.])?\s*\n\s*", lambda end: f"{end[1] or ','} ", text.strip())
+    return text or type(error).__name__
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help lists the options\n")

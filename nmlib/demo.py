@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
 from nmlib._files import path_option, rename_into
-from nmlib._progress import lasting_output
+from nmlib._progress import Parser, error_line, lasting_output
 from nmlib.explorer import ToyLab, one_class_words
 from nmlib.plots.decision import DecisionBoundaryDisplay
 from nmlib.plots.style import LANE_LABELS
@@ -38,16 +37,23 @@ def table(lab: ToyLab) -> str:
 def main() -> int:
     """Run the demo."""
     with lasting_output():
-        return _run()
+        try:
+            return _run()
+        except KeyboardInterrupt:
+            return 130
+        except (ValueError, OSError) as error:
+            print(f"nmlib.demo: {error_line(error)}", file=sys.stderr)
+            return 2
 
 
 def _run() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(prog="nmlib.demo", description=__doc__)
     parser.add_argument(
         "--out", type=path_option, default=Path("out/demo"), help="folder of the figure"
     )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     start = time.perf_counter()
     lab = ToyLab(seed=arguments.seed)
     lab.step(lab.total_steps)

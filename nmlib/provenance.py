@@ -17,6 +17,13 @@ import torch
 __all__ = ["combined", "provenance"]
 
 
+# git sets these for its hooks; they would name another repository, or parts of one.
+_GITS_OWN = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE",
+    "GIT_NAMESPACE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+}  # fmt: skip
+
+
 @functools.cache  # the code that runs is that of the import, whatever is checked out meanwhile
 def _commit() -> str:
     """Return the commit of the checkout that nmlib is imported from, with + if it was changed.
@@ -24,18 +31,18 @@ def _commit() -> str:
     A repository that does not track nmlib says nothing of it: an installed package lies in
     somebody's project, a project in somebody's home folder.
     """
-    # git sets these for its hooks; they would name another repository.
-    env = {k: v for k, v in os.environ.items() if k not in ("GIT_DIR", "GIT_WORK_TREE")}
+    env = {k: v for k, v in os.environ.items() if k not in _GITS_OWN}
 
     def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", *arguments], cwd=Path(__file__).parent, env=env,
-            capture_output=True, text=True, timeout=10, check=True,
+            capture_output=True, text=True, errors="replace", timeout=10, check=True,
         ).stdout.strip()  # fmt: skip
 
     try:
         git("ls-files", "--error-unmatch", Path(__file__).name)
-        return git("describe", "--always", "--abbrev=12", "--dirty=+") or "unknown"
+        # A tag can be moved, so it is passed over.
+        return git("describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+") or "unknown"
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 

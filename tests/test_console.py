@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from nmlib import demo
 from nmlib._progress import lasting_output
 from nmlib.cli import main
 
@@ -107,13 +108,22 @@ def test_a_terminal_that_is_closed_saves_the_training(tmp_path):
         (["train", "--scheme", "baseline", "--device", "x"], "unknown device 'x'"),
         (["train", "--scheme", "baseline", "--device", "meta"], "device 'meta' cannot be used"),
         (["train", "--shceme", "baseline"], "--help lists the options"),
+        (["train", "--scheme", "baseline", "--label", "a\nb"], "printable characters, got 'a\\nb'"),
+        (["reproduce", "table4", "--label", "\x1b[2J"], r"printable characters, got '\x1b[2J'"),
+        (["reproduce", "table4", "--device", "CPU"], "unknown device 'CPU'"),
+        (["reproduce", "table4", "--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
+        (["corrupt", "--device", "CPU"], "unknown device 'CPU'"),
+        (["corrupt", "--device", "meta"], "device 'meta' cannot be used here"),
+        (["corrupt", "--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
     ],
 )
 def test_one_line_says_what_is_wrong(tmp_path, capsys, words, told):
-    more = [] if words[0] == "reproduce" else ["--dataset", "fashion-mini", "--budget", "smoke"]
+    more = {"train": ["--budget", "smoke"], "corrupt": ["--quiet"], "reproduce": []}[words[0]]
+    more += [] if words[0] == "reproduce" else ["--dataset", "fashion-mini"]
     out = tmp_path / "a" / "b"
     assert main([*words, *more, "--out", str(out)]) == 2
-    message = capsys.readouterr().err
+    # `reproduce` counts its cells first.
+    message = capsys.readouterr().err.removeprefix("[0 of 50 cells] 50 cells to run\n")
     assert told in message and message.startswith(f"nmlib {words[0]}: ")
     assert message.count("\n") == 1
     assert not any(tmp_path.rglob("*.json")), "nothing was begun"
@@ -125,3 +135,27 @@ def test_devices_that_are_not_here(run, tmp_path, capsys, device):
     assert main([*words, "--device", device]) == 2
     message = capsys.readouterr().err
     assert device in message and "this machine has" in message and message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--seed", "-1"], "seed must be an integer >= 0, got -1"),
+        (["--seed", "x"], "invalid int value: 'x'"),
+        (["--out", "{file}"], "{file}: File exists"),
+        (["--out", "{file}/below"], "{file}/below: "),
+    ],
+)
+def test_the_demo_says_what_is_wrong_in_a_line(tmp_path, capsys, monkeypatch, words, told):
+    """And before it trains."""
+    file = tmp_path / "file"
+    file.touch()
+    words = ["--out", str(tmp_path / "out"), *(word.format(file=file) for word in words)]
+    monkeypatch.setattr(sys, "argv", ["demo", *words])
+    monkeypatch.setattr(demo.ToyLab, "step", lambda *_: pytest.fail("it trains"))
+    try:
+        status = demo.main()
+    except SystemExit as end:
+        status = end.code
+    message = capsys.readouterr().err
+    assert status == 2 and told.format(file=file) in message and message.count("\n") == 1

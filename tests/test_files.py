@@ -13,7 +13,16 @@ import pytest
 from evaluation.nets import Colours
 
 import nmlib as nm
-from nmlib._files import alone_in, open_array, path_option, rename_into, user_path, write_text
+from nmlib._files import (
+    alone_in,
+    open_array,
+    path_option,
+    read_json,
+    rename_into,
+    user_path,
+    write_json,
+    write_text,
+)
 from nmlib.cli import main
 from nmlib.data.cache import data_folder
 from nmlib.data.cifar import read_cifar_c
@@ -246,3 +255,18 @@ def test_what_is_no_array_is_named(tmp_path, capsys, content, told):
 def test_a_folder_is_no_array(tmp_path):
     with pytest.raises(ValueError, match="is a folder"):
         open_array(tmp_path)
+
+
+def test_errors_name_the_file_that_was_asked_for(tmp_path):
+    """Not the temporary name beside it."""
+    (tmp_path / "a.json").mkdir()
+    for path in (tmp_path / "a.json", tmp_path / ("x" * 250)):
+        with pytest.raises(OSError) as caught:
+            write_json(path, {})
+        assert caught.value.filename == str(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_byte_order_mark_is_no_damage(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1}', encoding="utf-8-sig")
+    assert read_json(tmp_path / "a.json", "a record") == {"a": 1}

@@ -39,14 +39,20 @@ def test_a_repository_counts_only_if_it_tracks_nmlib(tmp_path, tracked, known):
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "." if tracked else "README")
     git(tmp_path, "commit", "-q", "-m", "first")
+    git(tmp_path, "tag", "-a", "v9", "-m", "may be moved")
     code = "from nmlib.provenance import provenance as p; print(p()['provenance']['commit'])"
     # As in a hook of yet another repository.
-    env = os.environ | {"PYTHONPATH": str(tmp_path / "site"), "GIT_DIR": str(Path.cwd() / ".git")}
+    env = os.environ | {
+        "PYTHONPATH": str(tmp_path / "site"), "GIT_DIR": str(Path.cwd() / ".git"),
+        "GIT_INDEX_FILE": str(tmp_path / "index"), "GIT_OBJECT_DIRECTORY": str(tmp_path),
+    }  # fmt: skip
     found = subprocess.run(
         [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True,
         check=True,
     ).stdout.strip()  # fmt: skip
-    assert (found != "unknown") == known
+    head = ["git", "rev-parse", "--short=12", "HEAD"]
+    commit = subprocess.run(head, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert found == (commit.strip() if known else "unknown")
 
 
 class Commits:

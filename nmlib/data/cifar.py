@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._files import file_digest, open_array, read_json, user_path
+from nmlib._files import file_digest, open_array, user_path
 from nmlib.data.cache import data_folder
-from nmlib.data.corrupted import RECORD, bytes_of
+from nmlib.data.corrupted import RECORD, bytes_of, read_record
 
 __all__ = [
     "CIFAR_C_MD5",
@@ -456,13 +456,8 @@ def _recorded_severities(folder: Path, name: str, rows: int) -> tuple[int, ...]:
     path = folder / RECORD
     if not path.exists():
         return ()
-    record = read_json(path, "the record of corrupted sets", needs=("severities", "images"))
+    record = read_record(folder)
     levels, shape = record["severities"], record["images"]
-    if not (
-        isinstance(levels, list) and isinstance(shape, list) and levels and shape
-        and all(level in (1, 2, 3, 4, 5) for level in levels) and len(set(levels)) == len(levels)
-    ):  # fmt: skip
-        raise ValueError(f"{path} is damaged: severities {levels!r} of {shape!r} images; remove it")
     if name not in record.get("names", [name]):
         return ()
     if rows != len(levels) * shape[0]:

@@ -134,13 +134,46 @@ def _part(final: Path) -> Path:
     return final.with_name(f".{final.name}.part")
 
 
+def read_record(
+    folder: Path,
+    *,
+    needs: Sequence[str] = ("severities", "images"),
+    remedy: str = "remove it",
+) -> dict[str, Any]:
+    """Return the record of a folder.
+
+    Args:
+        folder: Where the files are.
+        needs: What it must say; records of older versions say less.
+        remedy: What to do about a damaged one.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged; names the file and the remedy.
+    """
+    path = folder / RECORD
+    record = read_json(path, "the record of corrupted sets", needs=needs, remedy=remedy)
+    levels, shape, names = record["severities"], record["images"], record.get("names", [])
+    if not (
+        all(isinstance(values, list) for values in (levels, shape, names)) and levels and shape
+        and all(level in (1, 2, 3, 4, 5) for level in levels) and len(set(levels)) == len(levels)
+        and all(type(side) is int and side > 0 for side in shape)
+        and all(isinstance(name, str) for name in names)
+    ):  # fmt: skip
+        raise ValueError(
+            f"{path} is damaged: {names!r:.80} at severities {levels!r:.80} of {shape!r:.80} "
+            f"images; {remedy}"
+        )
+    return record
+
+
 def _begin(out: Path, settings: dict[str, Any]) -> None:
     """Record what goes into a folder, or refuse to mix two sets."""
     path = out / RECORD
     before: dict[str, Any] = {"names": []}
     if path.exists():
         remedy = f"choose another folder, or empty {out}"
-        before = read_json(path, "the record of corrupted sets", needs=_ALWAYS, remedy=remedy)
+        before = read_record(out, needs=_ALWAYS, remedy=remedy)
     changed = [
         f"{_CONTENT.get(k, k)} {before[k]!r} -> {settings[k]!r}"
         for k in (*_ALWAYS[:-1], *_SOMETIMES)

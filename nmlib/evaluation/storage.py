@@ -101,7 +101,10 @@ def shares(name: str, values: Any, most: float = 1) -> NDArray[np.float64]:
     Traceback (most recent call last):
     ValueError: accuracy 7.0 lies outside 0 ... 1
     """
-    found = np.asarray(values, dtype=np.float64)
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} is {values!r:.80} ({error})") from error
     for value in found.flat:
         if not 0 <= value <= most:  # NaN compares as False
             raise ValueError(f"{name} {value} lies outside 0 ... {most:g}")

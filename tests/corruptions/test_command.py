@@ -313,6 +313,11 @@ def test_images_of_other_types_and_orders(tmp_path):
         ({"images": pictures() / 255}, r"must be uint8 .* got float64; of floats in \[0, 1\] use"),
         ({"images": pictures()[:0], "labels": []}, "no images"),
         ({"images": pictures()[..., :0]}, "3 channels"),
+        ({"images": pictures()[..., 0]}, r"must have shape .* got \(6, 32, 32\)"),
+        ({"images": pictures()[None]}, r"must have shape .* got \(1, 6, 32, 32, 3\)"),
+        ({"images": np.array(3)}, r"must have shape .* got \(\)"),
+        ({"device": "CPU"}, "unknown device 'CPU'"),
+        ({"device": "meta"}, "device 'meta' cannot be used here"),
         ({"images": pictures()[:, :0]}, "too small"),
         ({"names": []}, "no corruptions"),
         ({"names": ["fog", "foog"]}, "did you mean 'fog'"),
@@ -370,3 +375,23 @@ def test_a_damaged_record_is_named(tmp_path):
         with pytest.raises(ValueError, match=r"nmlib-corrupt\.json is not the record of") as caught:
             corrupted.write_corrupted_set(pictures(), None, tmp_path, **ONE)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": None}, {"names": 3}, {"names": "fog"}, {"names": [3]}, {"severities": "12"},
+        {"severities": [1, 1]}, {"severities": []}, {"images": 6}, {"images": ["six"]},
+    ],
+)  # fmt: skip
+def test_a_record_that_was_edited_is_named(tmp_path, change):
+    settings = ONE | {"labels": [0] * 6}
+    corrupted.write_corrupted_set(pictures(), out=tmp_path, **settings)
+    path = tmp_path / "nmlib-corrupt.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    for again in (
+        lambda: corrupted.write_corrupted_set(pictures(), out=tmp_path, **settings),
+        lambda: read_cifar_c(tmp_path, settings["names"][0], 1, verify=False),
+    ):
+        with pytest.raises(ValueError, match=r"nmlib-corrupt\.json is damaged: "):
+            again()

@@ -1,5 +1,8 @@
 """`nmlib evaluate`: runs, single checkpoints, plain state dicts, what does not fit."""
 
+import pickle
+
+import numpy as np
 import pytest
 import torch
 
@@ -130,6 +133,8 @@ def test_weights_in_wrappers_and_under_other_names(run, tmp_path):
         "trainer": {"state_dict": {f"model.{k}": v for k, v in weights.items()}, "epoch": 3},
         "loop": {"model_state_dict": weights, "optimizer_state_dict": {"state": {}}},
         "nested": {"model": {"state_dict": {f"net.{k}": v for k, v in weights.items()}}},
+        "averaged": {f"module.{k}": v for k, v in weights.items()}
+        | {"n_averaged": torch.tensor(2)},
         "moved checkpoint": torch.load(next(run.glob("checkpoint-*.pt")), weights_only=True),
     }
     few = ["--limit", "3", "--corruptions", "fog", "--severities", "1", "--quiet"]
@@ -146,7 +151,7 @@ def test_weights_in_wrappers_and_under_other_names(run, tmp_path):
 def test_files_without_weights(run, tmp_path, capsys):
     weights = nm.load_weights(run)
     content = torch.load(next(run.glob("checkpoint-*.pt")), weights_only=True)["content"]
-    first = next(iter(weights))
+    first, *_, last = weights
     files = {
         "none": ({"state_dict": None}, "holds no weights"),
         "list": ([1, 2], "holds no weights"),
@@ -156,6 +161,9 @@ def test_files_without_weights(run, tmp_path, capsys):
         "module": (torch.nn.Linear(2, 2), "holds more than weights"),
         "shape": (weights | {first: torch.zeros(1)}, f"has {first} (1,) instead of"),
         "lacks": ({k: v for k, v in weights.items() if k != first}, f"it lacks {first}"),
+        "sparse": (weights | {last: weights[last].to_sparse()}, f"holds {last} as no plain"),
+        "meta": (weights | {last: weights[last].to("meta")}, f"holds {last} as no plain"),
+        "complex": (weights | {last: weights[last] * 1j}, f"holds {last} as no plain"),
         "format": ({"content": content | {"format": 9}, "digest": ""}, "has format 9"),
         "identity": (
             {"content": {k: v for k, v in content.items() if k != "identity"}, "digest": ""},
@@ -172,9 +180,30 @@ def test_files_without_weights(run, tmp_path, capsys):
         assert told in message and str(path) in message and message.count("\n") == 1, message
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["empty", "page", "script", "pickle", "arrays"])
+def test_files_that_torch_save_has_not_written(tmp_path, capsys, kind):
+    """One line, and none of the warnings of whoever tried to read it."""
+    path = tmp_path / "weights"
+    if kind == "script":
+        torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), path)
+    elif kind == "arrays":
+        with path.open("wb") as file:
+            np.savez(file, a=np.zeros(2))
+    else:
+        content = {"empty": b"", "page": b"<!DOCTYPE html>", "pickle": pickle.dumps({"a": [1.5]})}
+        path.write_bytes(content[kind])
+    assert evaluate(path, tmp_path / "out", "--model", SMALL, *FEW) == 2
+    message = capsys.readouterr().err
+    assert f"{path} " in message and message.count("\n") == 1, message
+    assert "holds no weights" in message or "give a whole file that torch.save" in message
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
+        ('{"details": {"options": 3}}', "its options is 3"),
+        ('{"details": {"num_classes": "x"}}', "its num_classes is 'x'"),
         ("", "it is empty"), ("{", "is damaged"), ("[]", "a JSON list"), ("null", "JSON NoneType"),
         ("{}", "it lacks details"), ('{"details": 3}', "details is no object"),
         ("[" * 100_000, "is damaged"), ('{"details": {}, "seed": NaN}', "NaN, which is no number"),

@@ -428,6 +428,12 @@ def test_keys_of_any_kind_survive_the_file(data, tmp_path):
         ({"measures": None}, "NoneType"),
         ({"confidence": [2.0]}, "confidence 2.0 lies outside"),
         ({"images": 10**9}, "is damaged"),
+        ({"accuracy": True}, "bins"),  # one for all bins
+        ({"confidence": [[0.5]]}, "bins"),
+        ({"made": None}, "does not say what made its sets"),
+        ({"made": [0]}, "does not say what made its sets"),
+        ({"made": 3}, "does not say what made its sets"),
+        ({"made": -1}, "does not say what made its sets"),
     ],
 )
 def test_records_are_checked_when_they_are_read(data, tmp_path, change, told):

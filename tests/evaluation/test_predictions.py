@@ -134,6 +134,21 @@ def test_stored_predictions_that_are_damaged(tmp_path):
     path.write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(ValueError, match=r"p\.npz holds no predictions"):
         Predictions.read(path)
+    whole = {
+        "probabilities": np.full((3, 2), 0.5, np.float32), "labels": np.zeros(3, np.int64),
+        "data": "x", "fingerprint": "y",
+    }  # fmt: skip
+    np.savez(path, **whole)
+    assert len(Predictions.read(path)) == 3
+    for change in (
+        {"probabilities": np.full((3, 2), np.nan, np.float32)},
+        {"probabilities": np.full((3, 2), 2, np.float32)},
+        {"probabilities": np.float32(1)},
+        {"labels": np.zeros(4, np.int64)},
+    ):
+        np.savez(path, **whole | change)
+        with pytest.raises(ValueError, match=r"p\.npz holds no predictions"):
+            Predictions.read(path)
 
 
 def test_fingerprint_sees_weights_and_buffers():

@@ -105,3 +105,34 @@ def test_other_options_write_another_file_and_rows_stay(tmp_path):
     assert json.loads((tmp_path / "table4-smoke.json").read_text()) == rows
     other = json.loads((tmp_path / "table4-smoke-7 epochs.json").read_text())
     assert [r["scheme"] for r in other] == ["baseline"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": []}, {"model": 3}, {"seed": "x"}, {"precision": []}, {"clean_accuracy": None},
+        {"robust_accuracy": 7}, {"accuracy": {"fog": "x"}}, {"accuracy": [1]}, {"sequences": "x"},
+        {"flip_probability": []}, {"clean_hits": None}, {"test_fingerprint": []}, {"epochs": {}},
+    ],
+)  # fmt: skip
+def test_a_damaged_result_is_named_and_enters_no_summary(tmp_path, capsys, change):
+    (cell,) = cells("table4", seeds=1, schemes=["baseline"])
+    command = ["reproduce", "table4", "--seeds", "1", "--schemes", "baseline"]
+    command += ["--out", str(tmp_path), "--records", str(tmp_path / "records.jsonl")]
+    done(cell, tmp_path, **change)
+    assert main(command) == 2
+    message = capsys.readouterr().err
+    assert "result.json" in message and next(iter(change)) in message and "remove it" in message
+    assert [p.name for p in tmp_path.rglob("*.json*")] == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    "rows", ["", "{}", "[3, {}]", '[{"dataset": []}]', '[{"clean_accuracy": NaN}]', "[" * 100_000]
+)
+def test_a_damaged_summary_is_made_anew(tmp_path, rows):
+    (cell,) = cells("table4", seeds=1, schemes=["baseline"])
+    done(cell, tmp_path)
+    (tmp_path / "table4-smoke.json").write_text(rows)
+    command = ["reproduce", "table4", "--seeds", "1", "--schemes", "baseline"]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "table4-smoke.json").read_text()) == [NUMBERS]

@@ -346,3 +346,45 @@ def test_stopped_from_outside_in_a_thread_and_resumed(tmp_path):
 def test_equal_settings_are_described_alike():
     for scheme in SCHEMES.values():
         assert " at 0x" not in checkpoints.describe(scheme)
+
+
+def test_a_finished_run_gets_its_small_files_back(tmp_path):
+    """Killed after its last checkpoint, a run has no last line yet; a damaged file says so."""
+
+    def again():
+        return quick(network(), out=tmp_path, **EVERY)
+
+    run = again()
+    record, metrics = tmp_path / "run.json", tmp_path / "metrics.jsonl"
+    whole = record.read_text(), metrics.read_text()
+    for damaged in ('{"details": {}, "finished": false}', "", "[]", '{"details": {"options": 3}}'):
+        record.write_text(damaged)
+        again()
+        assert record.read_text() == whole[0], damaged
+    lines = whole[1].splitlines(keepends=True)
+    for damaged in ("", lines[0] + "oops\n", "".join(lines[:-1]), whole[1][:-9]):
+        metrics.write_text(damaged)
+        again()
+        assert metrics.read_text() == whole[1], damaged
+    before = record.stat().st_mtime_ns, metrics.stat().st_mtime_ns
+    assert again().rows == run.rows
+    assert (record.stat().st_mtime_ns, metrics.stat().st_mtime_ns) == before, "nothing to do"
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("", []), ('{"step": 1}\n', [1]), ('{"step": 1}\n{"ste', [1]), ('{"step": 1}', [1]),
+        ('{"step": 1}\r\n\r\n{"step": 2}\r\n', [1, 2]),
+        ('{"step": 1}\noops\n{"step": 2}\n', 2), ("[]\n", 1), ("3\n4\n", 1),
+        ("[" * 100_000 + "\n", 1), ("\udcff\n", 1),
+    ],
+)  # fmt: skip
+def test_rows_are_read_whole(tmp_path, text, rows):
+    """A line that is being written is left out; one that is none is never passed over."""
+    (tmp_path / "metrics.jsonl").write_bytes(text.encode(errors="surrogateescape"))
+    if isinstance(rows, int):
+        with pytest.raises(ValueError, match=rf"line {rows} of .*metrics\.jsonl is no row"):
+            read_rows(tmp_path)
+    else:
+        assert [row["step"] for row in read_rows(tmp_path)] == rows

@@ -78,7 +78,8 @@ def test_finished_it_does_nothing_and_other_settings_are_refused(tmp_path, capsy
     assert (tmp_path / "checkpoint-00000004.pt").stat().st_mtime_ns == before
     assert run(tmp_path, "--seed", "1") == 2
     error = capsys.readouterr().err
-    assert "belongs to another run" in error and "seed: 0" in error and "now: 1" in error
+    assert "belongs to another run" in error and "seed: 0, now: 1. Give this run" in error
+    assert error.count("\n") == 1
 
 
 def test_ctrl_c_and_on_again(tmp_path):
