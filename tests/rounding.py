@@ -11,6 +11,7 @@ As a pytest plugin (`pytest -p rounding`), this module changes those bits itself
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 import zlib
@@ -99,6 +100,8 @@ MANTISSA = {torch.float32: 24, torch.float64: 53}
 
 def _places(values: Tensor) -> int:
     """Return how many binary places the numbers have: 0, 8 or 22, and 60 for more."""
+    if values.numel() and float(values[(0,) * values.ndim]) * 2.0**22 % 1 != 0:
+        return 60
     return next((k for k in (0, 8, 22) if bool((values * 2.0**k % 1 == 0).all())), 60)
 
 
@@ -112,16 +115,22 @@ def _exact(name: str, given: list[Tensor], result: Tensor) -> bool:
     return 16 * largest * 2.0**places < 2.0 ** MANTISSA[result.dtype]
 
 
+@functools.lru_cache(maxsize=2000)
+def _factors(count: int, key: int, dtype: torch.dtype) -> Tensor:
+    """Return numbers 1 - eps, 1 and 1 + eps, scattered."""
+    word = torch.arange(count).mul_(0x9E3779B1).add_(key)
+    step = (word ^ word >> 15).mul_(0x85EBCA6B).bitwise_right_shift_(13).remainder_(3).sub_(1)
+    return 1 + step.to(dtype) * torch.finfo(dtype).eps
+
+
 def _shift(values: Any, key: int) -> Any:
     """Move numbers by their last bit, up, down or not at all, by their place and a key."""
     if not isinstance(values, Tensor) or values.dtype not in MANTISSA:
         return values
     if values.layout != torch.strided or values.device.type != "cpu":
         return values
-    word = torch.arange(values.numel()).mul_(0x9E3779B1).add_(key)
-    step = (word ^ word >> 15).mul_(0x85EBCA6B).bitwise_right_shift_(13).remainder_(3).sub_(1)
-    step = step.view(values.shape).to(values.dtype)
-    moved = values * (1 + step * torch.finfo(values.dtype).eps)
+    make = _factors if values.numel() < 1 << 16 else _factors.__wrapped__
+    moved = values * make(values.numel(), key, values.dtype).view(values.shape)
     return torch.where(moved.isfinite(), moved, values)
 
 
