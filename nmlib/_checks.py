@@ -136,7 +136,14 @@ def integers(
 def _each(name: str, values: Any, check: Callable[[Any], Any]) -> tuple[Any, ...]:
     values = plain(values)
     several = values if isinstance(values, Iterable) and not isinstance(values, str) else (values,)
-    found = tuple(check(value) for value in several)
+    several = tuple(several)
+    try:
+        found = tuple(check(value) for value in several)
+    except ValueError as error:
+        if len(several) < 2:
+            raise
+        where = f"{shown(tuple(map(plain, several)))}, which holds"
+        raise type(error)(str(error).replace(", got ", f", got {where} ", 1)) from None
     if not found:
         raise ValueError(f"no {name} was given; give at least one number")
     return found

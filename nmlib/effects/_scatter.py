@@ -27,7 +27,11 @@ def student_t_quantile(p: float, df: float) -> float:
     >>> round(student_t_quantile(0.975, 2), 3), round(student_t_quantile(0.975, 10**12), 5)
     (4.303, 1.95996)
     """
-    p, df = _checks.number("p", p, 0, 1, ends="()"), _checks.number("df", df, 1)
+    p, df = _checks.plain(p), _checks.plain(df)
+    numbers = {type(p), type(df)} <= {int, float}
+    if not numbers or not 0 < p < 1 or not 1 <= df < math.inf:
+        shown = f"p={_checks.shown(p)}, df={_checks.shown(df)}"
+        raise ValueError(f"needs 0 < p < 1 and finite df >= 1, got {shown}")
     share = min(p, 1 - p)
     nodes, weights = np.polynomial.legendre.leggauss(400)
 

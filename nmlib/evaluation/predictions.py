@@ -227,10 +227,9 @@ def _pixels(given: Any) -> Tensor:
         raise TypeError(f"images must be a tensor or an array, got {type(given).__name__}")
     if images.dtype == torch.uint8 and images.numel():
         return _checks.byte_images(given, grey=True)[0].permute(0, 3, 1, 2)
-    if images.ndim != 4:
-        raise ValueError(f"images must be a batch with four axes, got {tuple(images.shape)}")
-    if not images.numel():
-        raise ValueError(f"there are no images, shape {tuple(images.shape)}; give at least one")
+    if images.ndim != 4 or not images.numel():
+        least = "" if images.numel() else " that holds one image or more"
+        raise ValueError(f"images must be a batch with four axes{least}, got {tuple(images.shape)}")
     if not images.is_floating_point():
         raise TypeError(f"images must be uint8 or floats in [0, 1], got {images.dtype}")
     if images.shape[3] == 3 and images.shape[1] != 3:
