@@ -39,6 +39,14 @@ def divides(*_):
     return 1 / 0
 
 
+def says_much(*_):
+    raise RuntimeError("a first line\nand a second")
+
+
+def gives_up(*_):
+    raise SystemExit(1)
+
+
 def wants_no_arguments():
     return 1.0
 
@@ -46,6 +54,8 @@ def wants_no_arguments():
 ODD = {
     "raises": (divides, "your function raises ZeroDivisionError: division by zero"),
     "its line": (divides, "in the line: return 1 / 0"),
+    "two lines": (says_much, "your function raises RuntimeError: a first line and a second"),
+    "exit": (gives_up, "your function raises SystemExit: 1"),
     "arguments": (wants_no_arguments, "your function raises TypeError"),
     "no function": (3.5, "give the function, without calling it, not 3.5"),
     "None itself": (None, "give the function"),
