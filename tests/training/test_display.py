@@ -97,5 +97,5 @@ def test_live(monkeypatch):
     data, metadata = pictures[-1]._repr_mimebundle_()
     assert data["image/png"].startswith(b"\x89PNG")
     assert "after epoch 5" in metadata["image/png"]["alt"]
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="every must be an integer >= 1, got 0"):
         LivePlot(0)
