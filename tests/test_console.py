@@ -123,7 +123,7 @@ def test_one_line_says_what_is_wrong(tmp_path, capsys, words, told):
     out = tmp_path / "a" / "b"
     assert main([*words, *more, "--out", str(out)]) == 2
     # `reproduce` counts its cells first.
-    message = capsys.readouterr().err.removeprefix("[0 of 50 cells] 50 cells to run\n")
+    message = capsys.readouterr().err.removeprefix("[0 of 10 cells] 10 cells to run\n")
     assert told in message and message.startswith(f"nmlib {words[0]}: ")
     assert message.count("\n") == 1
     assert not any(tmp_path.rglob("*.json")), "nothing was begun"

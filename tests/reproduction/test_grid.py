@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import nmlib as nm
-from nmlib._files import write_json
+from nmlib._files import write_json, write_text
 from nmlib.reproduction import (
     EXPERIMENTS,
     CellFailed,
@@ -107,8 +107,10 @@ def test_unknown_names_are_refused(options, message):
 
 def test_a_killed_process_is_tried_again_and_nothing_twice(tmp_path):
     grid = cells("table2", schemes=["baseline", "mixup"], seeds=2)
+    story = grid[0].folder(tmp_path) / "error.txt"
+    write_text(story, "of a call that failed")
     results = run_grid(grid, tmp_path, workers=2, device="cpu", run=pretend)
-    assert len(results) == len(grid) == 4
+    assert len(results) == len(grid) == 4 and not story.exists()
     assert [runs(c, tmp_path) for c in grid] == [1, 1, 1, 2]
     more = cells("table2", schemes=["baseline", "mixup"], seeds=3)
     assert len(run_grid(more, tmp_path, workers=2, device="cpu", run=pretend)) == 6
