@@ -126,5 +126,5 @@ def test_processes_that_cannot_share_a_step():
 def test_several_processes_without_accelerate(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(ImportError, match="2 processes need .* pip install accelerate"):
+    with pytest.raises(ImportError, match=r"2 processes need .* pip install accelerate"):
         quick(network())
