@@ -52,7 +52,7 @@ help:  ## this list
 	@grep -E '^[a-z0-9.-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: lab-packages  ## train the six toy schemes, write the figure, print the table
-	@"$(PY)" -m nmlib.demo
+	@"$(PY)" -m nmlib.lab.toy.demo
 	@echo
 	@echo "To move the sliders yourself: make lab  (opens notebooks/00_start_here.ipynb)"
 

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 
 from nmlib._files import write_json
-from nmlib.explorer import ToyLab
+from nmlib.lab.toy.lab import ToyLab
 from nmlib.provenance import provenance
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "browser"))
 
-CELLS = ["from nmlib.widgets import explore\nexplorer = explore(mode='live')\nexplorer"]
+CELLS = ["from nmlib.lab.toy import explore\nexplorer = explore(mode='live')\nexplorer"]
 SLIDERS = ("alpha", "sigma_add", "sigma_mult")
 MOVES, INTERVAL_MS, SINGLE = 60, 16, 8
 SETTLED = """() => {

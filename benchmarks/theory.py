@@ -23,7 +23,7 @@ import torch
 
 import nmlib as nm
 from nmlib._files import write_json
-from nmlib.ensemble import Ensemble
+from nmlib.lab.toy.ensemble import Ensemble
 from nmlib.provenance import provenance
 from nmlib.theory import NonSmoothWarning, nfm_expansion, stability_expansion
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from nmlib import Scheme, fig4_schemes, make_polygon_band
 from nmlib._files import write_json
-from nmlib.ensemble import Ensemble
+from nmlib.lab.toy.ensemble import Ensemble
 from nmlib.provenance import provenance
 
 EPOCHS, BATCH, WIDTH, RATE = 100, 50, 100, 0.01

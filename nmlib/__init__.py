@@ -99,7 +99,6 @@ __all__ = [
     "corrupt",
     "default_device",
     "doctor",
-    "effects",
     "evaluate",
     "evaluate_corruptions",
     "evaluate_perturbations",
@@ -126,6 +125,7 @@ __all__ = [
     "reliability_curve",
     "rms_calibration_error",
     "soft_cross_entropy",
+    "statistics",
     "suited",
     "theory",
 ]
@@ -133,6 +133,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # The theory checks load torch.func, which most users do not need; nor do they the tables.
-    if name in ("effects", "paper", "theory"):
+    if name in ("paper", "statistics", "theory"):
         return importlib.import_module(f"nmlib.{name}")
     raise AttributeError(f"module 'nmlib' has no attribute {name!r}")

@@ -180,7 +180,7 @@ def _device() -> Finding:
 
 
 def _explorer() -> Finding:
-    from nmlib.widgets._transport import choose_transport
+    from nmlib._host import choose_transport
 
     try:
         chosen = choose_transport()

@@ -4,9 +4,10 @@ import ast
 import re
 import subprocess
 import sys
-import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 from importlinter.cli import lint_imports
 
@@ -14,6 +15,10 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "nmlib").rglob("*.py"))
 TREES = {path: ast.parse(path.read_text()) for path in FILES}
 IDS = [str(path.relative_to(ROOT)) for path in FILES]
+
+_GRAPH = grimp.build_graph("nmlib", cache_dir=None)
+# What each module imports, wherever in it the import stands.
+GRAPH = {name: _GRAPH.find_modules_directly_imported_by(name) for name in _GRAPH.modules}
 
 each_file = pytest.mark.parametrize("path", FILES, ids=IDS)
 
@@ -52,31 +57,57 @@ def test_layers():
     assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
 
 
-def test_the_layers_cover_every_module():
-    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    (layers,) = contract["contracts"]
-    named = {re.sub(r"[()\s]", "", n) for line in layers["layers"] for n in line.split("|")}
-    assert {area(path) for path in FILES} - {"__init__"} <= named
+def test_the_library_imports_nothing_of_the_lab():
+    """Not inside functions either; only the command line and `python -m nmlib` stand above it."""
+    above = [
+        name
+        for name, imported in GRAPH.items()
+        if any(lower.startswith("nmlib.lab") for lower in imported)
+        and name.split(".")[1:2] not in (["lab"], ["cli"], ["__main__"])
+    ]
+    assert above == []
 
 
-OWNERS = {
-    "matplotlib": {"plots"},
-    "plotly": {"plots"},
-    "ipywidgets": {"widgets"},
-    "anywidget": {"widgets"},
-    "traitlets": {"widgets"},
-    "IPython": {"widgets", "plots"},
-}
+def test_the_imports_have_no_cycle():
+    """Not inside functions either."""
+    TopologicalSorter(GRAPH).prepare()
+
+
+def private(path):
+    """Names that begin with `_` and belong to another module, or to another folder if modules."""
+    here = list(path.relative_to(ROOT).parts[:-1])
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("nmlib"):
+            for alias in node.names:
+                name = [*node.module.split("."), alias.name]
+                hidden = (k for k, part in enumerate(name) if part[0] == "_" and part[1] != "_")
+                if any(here[:k] != name[:k] for k in hidden):
+                    yield ".".join(name)
+
+
+@each_file
+def test_private_names_stay_in_their_folder(path):
+    assert list(private(path)) == []
+
+
+# What draws and what talks to a browser may load the packages for it.
+FRONT = {
+    "display", "displays", "displays.py", "explorer", "gallery.py", "meter.py", "panel", "panel.py",
+    "picture.py", "view.py", "speed.py",
+}  # fmt: skip
+HEAVY = {"matplotlib", "plotly", "ipywidgets", "anywidget", "traitlets", "IPython"}
 NETWORK = {
     "urllib", "urllib3", "http", "requests", "socket", "pooch", "ssl", "ftplib", "aiohttp", "httpx",
 }  # fmt: skip
 
 
+def in_front(path):
+    return area(path) == "lab" and bool(FRONT & set(path.parts))
+
+
 @each_file
-def test_heavy_packages_have_an_owner(path):
-    used = imports(TREES[path])
-    for package, owners in OWNERS.items():
-        assert package not in used or area(path) in owners, package
+def test_the_library_draws_nothing(path):
+    assert in_front(path) or not imports(TREES[path]) & HEAVY
 
 
 @each_file
@@ -88,7 +119,7 @@ def test_the_network_is_used_in_one_place(path):
 @each_file
 def test_modules_import_torch_and_numpy_at_most(path):
     """Anything else is imported inside the functions that need it."""
-    if area(path) in ("plots", "widgets") and path.name != "__init__.py":
+    if in_front(path) and path.name != "__init__.py":
         return
     allowed = set(sys.stdlib_module_names) | {"torch", "numpy", "nmlib"}
     assert imports(TREES[path], at_import=True) <= allowed

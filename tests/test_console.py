@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from nmlib import demo
 from nmlib._progress import lasting_output
 from nmlib.cli import main
+from nmlib.lab.toy import demo
 
 FEW = ["--dataset", "fashion-mini", "--limit", "2", "--corruptions", "fog", "--severities", "1"]
 

@@ -9,7 +9,7 @@ from rehearsal import GPU, rehearse
 
 import nmlib as nm
 from nmlib._devices import sent
-from nmlib.ensemble import Ensemble
+from nmlib.lab.toy.ensemble import Ensemble
 from nmlib.objective import apply_draws, draw_batch
 from nmlib.training import TrainingInterrupted
 from nmlib.training.step import Network

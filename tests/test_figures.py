@@ -16,8 +16,8 @@ from make_figures import FIGURES, INDEX, LOCK, MEND, OTHERS, NotYet
 from matplotlib.figure import Figure
 from oracles import records
 
-from nmlib import measured as files
-from nmlib.reproduction.measured import GRID, SHORT, store
+from nmlib.lab import measurements as files
+from nmlib.lab.cifar.records import GRID, SHORT, store
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "figures"
@@ -237,9 +237,9 @@ def test_figures_name_all_files_that_they_read(monkeypatch):
         read.append(name)
         return real(name)
 
-    # By the modules that imported it: `nmlib.reproduction.measured` is a function, too.
-    for name in ("measured", "plots.toy_study", "plots.speed", "reproduction.measured"):
-        monkeypatch.setattr(sys.modules[f"nmlib.{name}"], "read_measured", spy)
+    # By the modules that imported it.
+    for name in ("measurements", "toy.displays.study", "speed", "cifar.records"):
+        monkeypatch.setattr(sys.modules[f"nmlib.lab.{name}"], "read_measured", spy)
     for name, drawing in FIGURES.items():
         if drawing.source:
             continue

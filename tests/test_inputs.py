@@ -13,12 +13,13 @@ import torch
 
 import nmlib as nm
 from nmlib import _checks
-from nmlib.effects import Cells
-from nmlib.ensemble import Ensemble
-from nmlib.explorer import Settings, ToyLab
+from nmlib.lab.ablation.lab import LabSettings
+from nmlib.lab.toy import boundary
+from nmlib.lab.toy.ensemble import Ensemble
+from nmlib.lab.toy.lab import Settings, ToyLab
 from nmlib.metrics import brier_score, negative_log_likelihood, top5_distance
 from nmlib.mixing import Pair
-from nmlib.reproduction.ablation_lab import LabSettings
+from nmlib.statistics import Cells
 from nmlib.views import AugMixPlan
 
 # -- numbers --------------------------------------------------------------------------------------
@@ -219,8 +220,8 @@ PLAN = nm.AugMix().draw(3, nm.Rng(0))
 
 # Calls with a whole number, which all kinds can hold.
 TAKES_NUMBERS = {
-    "quantile p": (0.75, lambda v: nm.effects.student_t_quantile(v, 4)),
-    "quantile df": (4, lambda v: nm.effects.student_t_quantile(0.9, v)),
+    "quantile p": (0.75, lambda v: nm.statistics.student_t_quantile(v, 4)),
+    "quantile df": (4, lambda v: nm.statistics.student_t_quantile(0.9, v)),
     "exact alpha": (2, lambda v: settled(alpha=v)),
     "exact order": (3, lambda v: settled(order=(v, v))),
     "meter": (0.5, lambda v: nm.theory.meter_reading(v, alpha=v, sigma_add=v, sigma_mult=v)),
@@ -300,7 +301,7 @@ def test_what_is_no_stream_is_named(bad):
         lambda: nm.PuzzleMix().draw(x, y, None, bad),
         lambda: nm.AugMix().make(x, y, None, bad),
         lambda: nm.AugMax().draw(4, bad),
-        lambda: nm.effects.resample(cells, bad),
+        lambda: nm.statistics.resample(cells, bad),
         lambda: nm.theory.nfm_loss_monte_carlo(
             lambda x: x.sum(-1), [[1.0, 0.5]], [1], eps=0.1, alpha=1, sigma_add=1, sigma_mult=1,
             draws=2, rng=bad),
@@ -912,7 +913,7 @@ ODD = {
     "no sequence": lambda: nm.metrics.mean_flip_rate({}, reference={"snow": 0.1}, without="snow"),
     "NaN vertices": lambda: nm.make_polygon_band(20, vertices=[(0, 0), (1, 0), (np.nan, 1)]),
     "NaN points": lambda: nm.data.signed_distance([[np.nan, 0]]),
-    "NaN on a grid": lambda: nm.boundary.measure_boundary(np.full((4, 4), np.nan), extent=1.0),
+    "NaN on a grid": lambda: boundary.measure_boundary(np.full((4, 4), np.nan), extent=1.0),
     "NaN probabilities": lambda: nm.aurra(np.full((4, 3), np.nan), Y),
     "NaN scores": lambda: top5_distance(np.full((2, 3, 6), np.nan)),
     "ragged lists": lambda: nm.aurra([[0.5, 0.5], [1.0]], [0, 1]),
@@ -929,8 +930,8 @@ ODD = {
     "no mapping of errors": lambda: nm.mean_corruption_error(None),
     "no mapping of flips": lambda: nm.metrics.flip_rate([0.1]),
     "no curves": lambda: nm.ReliabilityCurve.pooled([1, 2]),
-    "lowest above highest": lambda: nm.effects.deviation_from_range(1.0, 0.0, 5),
-    "infinite results": lambda: nm.effects.seed_scatter([[1, 2, 3], [3, np.inf, 1]]),
+    "lowest above highest": lambda: nm.statistics.deviation_from_range(1.0, 0.0, 5),
+    "infinite results": lambda: nm.statistics.seed_scatter([[1, 2, 3], [3, np.inf, 1]]),
     "no batch": lambda: nm.batch_loss(NET, {"x": TWO[0], "y": TWO[1]}, MIXUP, nm.Rng(0)),
     "no scheme": lambda: nm.suited("nfm", "cifar10", "wrn28_4"),
     "a model for its name": lambda: nm.suited(MIXUP, "cifar10", NET),

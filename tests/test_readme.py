@@ -9,20 +9,14 @@ from typing import Any
 import pytest
 
 from nmlib import BUDGETS, SCHEMES, cli, get_scheme
-from nmlib.effects import effects
+from nmlib.lab.cifar.conditions import flips_note
+from nmlib.lab.cifar.displays.scheme_table import SchemeTableDisplay
+from nmlib.lab.cifar.experiments import cells
+from nmlib.lab.cifar.ordering import compare_schemes, paper_ordering, published
+from nmlib.lab.cifar.records import LENGTHS, SHORT, ablation_cells, measured, seeds_complete
 from nmlib.paper import SWITCHES, ablation
-from nmlib.plots.scheme_table import SchemeTableDisplay
-from nmlib.reproduction import (
-    LENGTHS,
-    SHORT,
-    ablation_cells,
-    cells,
-    flips_note,
-    measured,
-    seeds_complete,
-)
-from nmlib.reproduction.ordering import compare_schemes, paper_ordering, published
 from nmlib.rng import Rng
+from nmlib.statistics import effects
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 from suite_site import api, docstrings, gallery, links, maths, results, stage
 
 import nmlib
-from nmlib.reproduction.measured import GRID
+from nmlib.lab.cifar.records import GRID
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://example.org/nmlib"
@@ -46,7 +46,7 @@ def test_every_public_name_has_its_place(items):
     assert len(shown) == len(items)
     packages = {"effects", "paper", "theory"}
     assert {f"nmlib.{name}" for name in nmlib.__all__} - shown == {f"nmlib.{p}" for p in packages}
-    for item in ("nmlib.paper.table", "nmlib.theory.nfm_expansion", "nmlib.effects.Cells"):
+    for item in ("nmlib.paper.table", "nmlib.theory.nfm_expansion", "nmlib.statistics.Cells"):
         assert item in shown
     assert not [name for name in shown if any(part.startswith("_") for part in name.split("."))]
     grouped = api.grouped(items)

@@ -17,9 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from suite_site import links, maths, stage  # noqa: E402
+from suite_site import links, maths, stage
 
-from nmlib._files import alone_in  # noqa: E402
+from nmlib._files import alone_in
 
 SOURCE, SITE, CACHE = (ROOT / "build" / name for name in ("site-source", "site", "site-cache"))
 

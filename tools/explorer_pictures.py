@@ -18,7 +18,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
 
-from lab_server import (  # noqa: E402
+from lab_server import (
     chromium,
     in_kernel,
     jupyter_lab,
@@ -27,9 +27,9 @@ from lab_server import (  # noqa: E402
     write_notebook,
 )
 
-from nmlib._files import rename_into  # noqa: E402
+from nmlib._files import rename_into
 
-CELLS = ["from nmlib.widgets import explore\nexplorer = explore(sigma_add=0)\nexplorer"]
+CELLS = ["from nmlib.lab.toy import explore\nexplorer = explore(sigma_add=0)\nexplorer"]
 TRAINED = """(wanted) => {
     const d = document.querySelector('.nm-root')?.dataset;
     return d && d.settled === 'true' && d.shown === d.gen && d.step === d.total

@@ -36,36 +36,28 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from drawn import differs, drawn  # noqa: E402
+from drawn import differs, drawn
 
-from nmlib import measured as files  # noqa: E402
-from nmlib._files import rename_into, write_json, write_text  # noqa: E402
-from nmlib.plots.corruptions import ContactSheetDisplay, FrequencyDisplay, encode_jpeg  # noqa: E402
-from nmlib.plots.effects import EffectsDisplay, PrecisionDisplay  # noqa: E402
-from nmlib.plots.length import LengthDisplay  # noqa: E402
-from nmlib.plots.ordering import OrderingDisplay  # noqa: E402
-from nmlib.plots.paper import (  # noqa: E402
-    AblationTableDisplay,
-    AccuracyScatterDisplay,
-    CorruptionDifferenceDisplay,
-    FamilyDisplay,
-    InteractionDisplay,
-    WaterfallDisplay,
-)
-from nmlib.plots.robustness import (  # noqa: E402
-    CorruptionRadarDisplay,
-    FamilyBarsDisplay,
-    FlipBarsDisplay,
-    ReliabilityDisplay,
-)
-from nmlib.plots.shown import Shown, png  # noqa: E402
-from nmlib.plots.speed import FILES as SPEED_FILES  # noqa: E402
-from nmlib.plots.speed import SpeedDisplay  # noqa: E402
-from nmlib.plots.theory import RemainderDisplay, TrainedTermsDisplay  # noqa: E402
-from nmlib.plots.toy_study import ToyScreenDisplay, ToyStudyDisplay  # noqa: E402
-from nmlib.reproduction import measured  # noqa: E402
-from nmlib.reproduction.measured import GRID, LENGTHS, SHORT  # noqa: E402
-from nmlib.schemes import ABLATION  # noqa: E402
+from nmlib._files import rename_into, write_json, write_text
+from nmlib.lab import measurements as files
+from nmlib.lab.ablation.displays.effects import EffectsDisplay, PrecisionDisplay
+from nmlib.lab.ablation.displays.gains import InteractionDisplay, WaterfallDisplay
+from nmlib.lab.ablation.displays.table4 import AblationTableDisplay
+from nmlib.lab.cifar.displays.bars import FamilyBarsDisplay, FlipBarsDisplay
+from nmlib.lab.cifar.displays.length import LengthDisplay
+from nmlib.lab.cifar.displays.ordering import OrderingDisplay
+from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
+from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
+from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
+from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay, encode_jpeg
+from nmlib.lab.display.base import Shown, png
+from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
+from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
+from nmlib.lab.speed import FILES as SPEED_FILES
+from nmlib.lab.speed import SpeedDisplay
+from nmlib.lab.theory.displays import RemainderDisplay, TrainedTermsDisplay
+from nmlib.lab.toy.displays.study import ToyScreenDisplay, ToyStudyDisplay
+from nmlib.schemes import ABLATION
 
 LOCK = "figures.lock.json"
 INDEX = "README.md"
@@ -351,7 +343,7 @@ OTHERS: dict[str, tuple[str, str]] = {
         "tools/explorer_pictures.py", "The explorer as a page without a kernel.",
     ),
     "explorer.html": (
-        "python -m nmlib.widgets.atlas", "The explorer without a kernel, one file.",
+        "python -m nmlib.lab.toy.explorer.atlas", "The explorer without a kernel, one file.",
     ),
 }  # fmt: skip
 """Pictures that are taken of a running browser, not drawn from data: file -> (maker, words)."""

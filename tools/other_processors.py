@@ -25,18 +25,20 @@ import torch
 ROOT = Path(__file__).parents[1]
 
 NUMERIC = (
-    "nmlib/boundary.py", "nmlib/losses.py", "nmlib/metrics", "nmlib/mixing.py", "nmlib/noise.py",
-    "nmlib/objective.py", "nmlib/ops", "nmlib/theory", "nmlib/views",
+    "nmlib/lab/toy/boundary.py", "nmlib/losses.py", "nmlib/metrics", "nmlib/mixing.py",
+    "nmlib/noise.py", "nmlib/objective.py", "nmlib/ops", "nmlib/theory", "nmlib/views",
     "tests/corruptions/test_corrupt.py", "tests/corruptions/test_golden.py",
     "tests/corruptions/test_perturbations.py", "tests/corruptions/test_streams.py",
     "tests/evaluation/test_corruption_report.py", "tests/evaluation/test_perturbation_report.py",
     "tests/evaluation/test_predictions.py", "tests/models/test_networks.py",
     "tests/models/test_norm.py", "tests/theory/test_inputs.py",
-    "tests/theory/test_monte_carlo.py", "tests/training/test_fit.py", "tests/test_boundary.py",
-    "tests/test_building_blocks.py", "tests/test_ensemble.py", "tests/test_losses.py",
+    "tests/theory/test_monte_carlo.py", "tests/training/test_fit.py",
+    "tests/lab/toy/test_boundary.py",
+    "tests/lab/blocks/test_displays.py", "tests/lab/toy/test_ensemble.py",
+    "tests/test_losses.py",
     "tests/test_metrics_calibration.py", "tests/test_mixing.py", "tests/test_models.py",
     "tests/test_noise.py", "tests/test_objective.py", "tests/test_ops.py", "tests/test_views.py",
-    "tests/widgets/test_session.py",
+    "tests/lab/toy/test_session.py",
 )  # fmt: skip
 """Where floats of every kind are computed and compared.
 

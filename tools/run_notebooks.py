@@ -18,7 +18,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "notebooks"))
 
-from conftest import KERNEL_ENVIRONMENT  # noqa: E402
+from conftest import KERNEL_ENVIRONMENT
 
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 

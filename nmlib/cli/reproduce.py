@@ -14,7 +14,7 @@ from nmlib._files import file_name, path_option
 from nmlib.cli._options import add_device, add_label, at_least
 
 if TYPE_CHECKING:
-    from nmlib.reproduction import Cell
+    from nmlib.lab.cifar.cell import Cell
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -73,17 +73,12 @@ def _gpus(text: str) -> float:
 
 def _run(options: argparse.Namespace) -> int:
     from nmlib._files import write_json
-    from nmlib.reproduction import (
-        CellFailed,
-        Progress,
-        cells,
-        collect,
-        finished,
-        result_words,
-        run_grid,
-        run_on_cluster,
-        store,
-    )
+    from nmlib.lab.cifar.cell import finished
+    from nmlib.lab.cifar.cluster import run_on_cluster
+    from nmlib.lab.cifar.experiments import cells
+    from nmlib.lab.cifar.grid import collect, run_grid
+    from nmlib.lab.cifar.progress import CellFailed, Progress, result_words
+    from nmlib.lab.cifar.records import store
 
     grid = cells(
         options.table, budget=options.budget, seeds=options.seeds, dataset=options.dataset,
@@ -161,7 +156,7 @@ def _earlier(path: Path) -> list[dict[str, Any]]:
 
 
 def _sound(record: Any) -> bool:
-    from nmlib.reproduction.cell import check_result
+    from nmlib.lab.cifar.cell import check_result
 
     try:
         check_result(record)

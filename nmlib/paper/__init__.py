@@ -5,11 +5,11 @@ places where the tables disagree with each other, `claims()` what the text says 
 need pandas: `pip install pandas`.
 """
 
-from nmlib.paper._audit import audit, chance_of_rounding
-from nmlib.paper._claims import claims
-from nmlib.paper._frames import ablation, printed, table, tables
-from nmlib.paper._spread import seed_deviation
-from nmlib.paper._tables import ARXIV, SWITCHES
+from nmlib.paper.audits import audit, chance_of_rounding
+from nmlib.paper.frames import ablation, printed, table, tables
+from nmlib.paper.numbers import ARXIV, SWITCHES
+from nmlib.paper.spread import seed_deviation
+from nmlib.paper.text import claims
 
 __all__ = [
     "ARXIV",

@@ -375,7 +375,7 @@ def stability_loss_exact(
     True
     """
     data = as_data("views", views)
-    data, pi, levels = _check_views(data, weights, sigma_add, sigma_mult)
+    data, pi, levels = check_views(data, weights, sigma_add, sigma_mult)
     eps = check_eps(eps)
     shape = data.shape[2:]
     network = as_network(f, data.dtype)
@@ -484,7 +484,7 @@ def _grouped_divergence(laws: list[tuple[Tensor, Tensor]], pi: list[float], q: i
     return torch.stack(parts).sum(0)
 
 
-def _check_views(
+def check_views(
     data: Tensor, weights: Weights, sigma_add: Levels, sigma_mult: Levels
 ) -> tuple[Tensor, list[float], tuple[tuple[float, ...], tuple[float, ...]]]:
     """Check views, weights and levels; leave out views of weight 0, which the loss ignores."""

@@ -22,7 +22,7 @@ from nmlib import _checks
 from nmlib._devices import sent
 from nmlib.losses import Weights, jensen_shannon_divergence, soft_cross_entropy
 from nmlib.rng import Rng, checked_rng
-from nmlib.theory.exact import _check_views
+from nmlib.theory.exact import check_views
 from nmlib.theory.inputs import (
     Data,
     Levels,
@@ -463,7 +463,7 @@ def stability_expansion(
     (True, True)
     """
     data = as_data("views", views, None if probes else torch.float64)
-    data, pi, (add, mult) = _check_views(data, weights, sigma_add, sigma_mult)
+    data, pi, (add, mult) = check_views(data, weights, sigma_add, sigma_mult)
     count, n = data.shape[:2]
     network = as_network(f, data.dtype)
     m1, m2 = mixing_moments(alpha, beta)

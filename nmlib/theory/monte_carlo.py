@@ -14,7 +14,7 @@ from nmlib._devices import sent
 from nmlib.losses import Weights, jensen_shannon_divergence, soft_cross_entropy
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.rng import Rng, checked_rng
-from nmlib.theory.exact import _check_views
+from nmlib.theory.exact import check_views
 from nmlib.theory.expansion import second_jvp
 from nmlib.theory.inputs import (
     Data,
@@ -242,7 +242,7 @@ def stability_loss_monte_carlo(
     True
     """
     data = as_data("views", views, None if isinstance(views, Tensor) else torch.float64)
-    data, pi, (add, mult) = _check_views(data, weights, sigma_add, sigma_mult)
+    data, pi, (add, mult) = check_views(data, weights, sigma_add, sigma_mult)
     network = as_network(f, data.dtype)
 
     def loss(v: Tensor) -> Tensor:

@@ -16,12 +16,12 @@ from nmlib._devices import sent
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
 from nmlib.rng import Rng
+from nmlib.training.averages import RunningStatistics
 from nmlib.training.checkpoints import CheckpointFolder
 from nmlib.training.errors import OutOfMemory, TrainingDiverged, TrainingInterrupted
 from nmlib.training.held_out import classify
 from nmlib.training.progress import Progress
 from nmlib.training.record import Row, Run, RunFiles
-from nmlib.training.statistics import RunningStatistics
 from nmlib.training.step import dropout_from, drops_out, slices
 from nmlib.training.surroundings import Stop
 from nmlib.training.workers import Workers

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from lab_server import chromium
 
-from nmlib.widgets._panel import script
+from nmlib.lab.panel.messages import script
 
 # Published for the tests: messages sent, saved traits, requests in flight and the most of them.
 PAGE = """<!doctype html><meta charset="utf-8"><style>%s</style>
@@ -35,7 +36,7 @@ module.default.render({ model, el: document.getElementById("here") });
 
 @contextlib.contextmanager
 def panel_page(
-    name: str,
+    path: Path,
     values: Mapping[str, Any],
     answer: Callable[[dict], Any],
     size: tuple[int, int] = (800, 620),
@@ -44,7 +45,7 @@ def panel_page(
     """Open a panel; at the end nothing may have been complained about.
 
     Args:
-        name: Its script, e.g. "theory_meter.js".
+        path: Its script.
         values: The traits that the kernel would have set.
         answer: The kernel's answer to a message.
         size: Width and height of the window in pixels.
@@ -56,7 +57,7 @@ def panel_page(
         page.on("pageerror", lambda e: errors.append(str(e)))
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         page.expose_function("answer", lambda text: json.dumps(answer(json.loads(text))))
-        page.expose_function("script", lambda: script(name))
+        page.expose_function("script", lambda: script(path))
         page.set_content(PAGE % (css, json.dumps(dict(values))))
         yield page
     assert errors == []

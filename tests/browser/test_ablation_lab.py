@@ -4,10 +4,10 @@ from dataclasses import asdict
 
 from panel_page import panel_page
 
-from nmlib.reproduction import AblationLab, LabSettings
+from nmlib.lab.ablation.lab import AblationLab, LabSettings
+from nmlib.lab.ablation.panel import SCRIPT, SLIDERS, SWITCHES, LabSession
+from nmlib.lab.ablation.panel import _css as style
 from nmlib.training import Budget
-from nmlib.widgets.ablation_lab import SLIDERS, SWITCHES, LabSession
-from nmlib.widgets.ablation_lab import _css as style
 
 
 def test_a_switch_is_toggled_trained_and_placed():
@@ -17,7 +17,7 @@ def test_a_switch_is_toggled_trained_and_placed():
         "_controls": {"switches": list(SWITCHES), "levels": list(SLIDERS)},
         "_settings": asdict(session.settings),
     }
-    with panel_page("ablation_lab.js", values, session.answer, (390, 800), style()) as page:
+    with panel_page(SCRIPT, values, session.answer, (390, 800), style()) as page:
         root = page.locator(".nl-root")
         train = page.get_by_role("button", name="Train", exact=True)
 

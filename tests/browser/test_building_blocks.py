@@ -11,7 +11,7 @@ from lab_server import (
 )
 
 CELL = """import nmlib as nm
-from nmlib.widgets.building_blocks import building_blocks
+from nmlib.lab.blocks.panel import building_blocks
 model = nm.build_model("preact_resnet_small")
 panel = building_blocks(model, nm.load("fashion-mini", "test"))
 panel"""

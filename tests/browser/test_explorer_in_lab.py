@@ -20,24 +20,25 @@ from lab_server import (
 
 # Shorter than the default, for a shorter test.
 LIVE = [
-    "from nmlib.widgets import explore\nexplorer = explore(epochs=40)\nexplorer",
+    "from nmlib.lab.toy import explore\nexplorer = explore(epochs=40)\nexplorer",
     "explorer.sliders",
     "print('all cells', 'ran')",
 ]
 TWO = [
-    "from nmlib.widgets import explore\nfirst = explore(epochs=20, width=20)\nfirst",
+    "from nmlib.lab.toy import explore\nfirst = explore(epochs=20, width=20)\nfirst",
     "second = explore(epochs=20, width=20, lane='nfm')\nsecond",
     "print('all cells', 'ran')",
 ]
 # nmlib as pip installs it, without figures beside it.
 INSTALLED = [
-    "from functools import partial\nfrom pathlib import Path\nfrom nmlib.widgets import _session\n"
-    "_session.page_link = partial(_session.page_link, Path('nowhere'))",
+    "from functools import partial\nfrom pathlib import Path\n"
+    "from nmlib.lab.toy.explorer import session\n"
+    "session.page_link = partial(session.page_link, Path('nowhere'))",
     TWO[0],
     "print('all cells', 'ran')",
 ]
 BASIC = [
-    "from nmlib.widgets import explore\nexplorer = explore(mode='basic')\nexplorer",
+    "from nmlib.lab.toy import explore\nexplorer = explore(mode='basic')\nexplorer",
     "print('all cells', 'ran')",
 ]
 FIRST = "01_decision_boundaries.ipynb"
@@ -129,7 +130,7 @@ def explorer(opened):
     rev = in_kernel(
         opened.page,
         """
-from nmlib.explorer import Settings
+from nmlib.lab.toy.lab import Settings
 for name in ("alpha", "sigma_add", "sigma_mult", "stability", "data_seed"):
     setattr(explorer, name, getattr(Settings(), name))
 explorer.playing = True

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from lab_server import chromium
 
-from nmlib.widgets.atlas import Plan, decode_grids, read_page
+from nmlib.lab.toy.explorer.atlas import Plan, decode_grids, read_page
 
 PAGE = Path(__file__).resolve().parents[2] / "figures" / "explorer.html"
 WIDTHS = {"desktop": (1280, 900), "phone": (360, 740)}

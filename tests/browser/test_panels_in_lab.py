@@ -13,13 +13,13 @@ from lab_server import (
 )
 
 IMPORTS = """import torch, nmlib as nm
-from nmlib.reproduction import AblationLab
+from nmlib.lab.ablation.lab import AblationLab
 from nmlib.training import Budget
-from nmlib.widgets import explore
-from nmlib.widgets.ablation_lab import ablation_lab
-from nmlib.widgets.building_blocks import building_blocks
-from nmlib.widgets.corruption_gallery import CorruptionGallery, SequencePlayer
-from nmlib.widgets.theory_meter import theory_meter
+from nmlib.lab.toy import explore
+from nmlib.lab.ablation.panel import ablation_lab
+from nmlib.lab.blocks.panel import building_blocks
+from nmlib.lab.corruptions.gallery import CorruptionGallery, SequencePlayer
+from nmlib.lab.theory.meter import theory_meter
 model = nm.build_model("preact_resnet_small")
 data = nm.load("fashion-mini", "test")
 photo = torch.arange(96 * 144 * 3).remainder(251).to(torch.uint8).view(96, 144, 3)

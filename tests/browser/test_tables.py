@@ -2,7 +2,7 @@
 
 from lab_server import chromium
 
-from nmlib.plots.tables import TableDisplay
+from nmlib.lab.display.tables import TableDisplay
 
 ROWS = [("b", 2.0), ("a", 10.0), ("c", None)]
 MARK = "e => getComputedStyle(e, '::after').content"

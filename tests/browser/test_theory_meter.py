@@ -3,8 +3,8 @@
 import pytest
 from panel_page import panel_page
 
-from nmlib.widgets._panel import answered
-from nmlib.widgets.theory_meter import CONTROLS, DEFAULTS, _read_reply, _refuse
+from nmlib.lab.panel.messages import answered
+from nmlib.lab.theory.meter import CONTROLS, DEFAULTS, SCRIPT, _read_reply, _refuse
 
 
 def answer(message):
@@ -15,7 +15,7 @@ def answer(message):
 @pytest.fixture
 def page():
     values = {**DEFAULTS, "_controls": list(CONTROLS)}
-    with panel_page("theory_meter.js", values, answer) as page:
+    with panel_page(SCRIPT, values, answer) as page:
         page.wait_for_selector(".nt-root[data-gen='1']", timeout=30_000)
         yield page
 

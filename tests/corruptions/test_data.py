@@ -132,7 +132,8 @@ def test_cifar_c_reader(tmp_path, monkeypatch):
         n: (hashlib.md5((tmp_path / f"{n}.npy").read_bytes()).hexdigest(), "")
         for n in ("fog", "labels")
     }
-    monkeypatch.setattr(cifar, "CIFAR_C_MD5", cifar.CIFAR_C_MD5 | digests)
+    for name, pair in digests.items():
+        monkeypatch.setitem(cifar.CIFAR_C_MD5, name, pair)
     assert len(read_cifar_c(tmp_path, "fog")[0]) == 10
     with pytest.raises(ValueError, match="severity"):
         read_cifar_c(tmp_path, "fog", 6, verify=False)

@@ -26,9 +26,7 @@ from nmlib.evaluation import (
     evaluate_perturbations,
     predict,
 )
-from nmlib.evaluation import (
-    corruptions as module,
-)
+from nmlib.evaluation import corruptions as module
 
 # Whole numbers, or one rounded operation an element after another: the same pixels in any chunks.
 NAMES = ("shot_noise", "fog", "contrast", "pixelate")

@@ -13,9 +13,7 @@ from nmlib.evaluation import (
     evaluate_perturbations,
     predict,
 )
-from nmlib.evaluation import (
-    perturbations as module,
-)
+from nmlib.evaluation import perturbations as module
 from nmlib.evaluation.perturbation_report import PerturbedSet
 
 NAMES = ("shot_noise", "translate", "brightness")

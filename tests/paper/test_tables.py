@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nmlib import paper
-from nmlib.paper._tables import SPECS, from_frame, numbers
+from nmlib.paper.numbers import SPECS, from_frame, numbers
 
 # Numbers in each table, and a digest of its digits; both taken when all 1267 numbers (with lowest
 # and highest seeds) had been compared with the paper's text and with an independent transcription.

@@ -83,13 +83,6 @@ GROUPS = (
         ("evaluation", "metrics"),
     ),
     Group(
-        "toy",
-        "The toy lab",
-        "Many small networks trained at once, behind the live explorer and the thousand seeds of "
-        "notebook 01.",
-        ("explorer", "ensemble", "boundary", "toy_study", "exercises", "demo"),
-    ),
-    Group(
         "theory",
         "Check the theorems",
         "Exact expectations, the expansions of Theorems 1 and 2 term by term, and the bound of "
@@ -98,22 +91,16 @@ GROUPS = (
     ),
     Group(
         "paper",
-        "The paper's tables and the reproduction",
+        "The paper's tables, and statistics of an ablation",
         "The published numbers as data, what recomputing them shows, the measured grid, and the "
         "effects of the four switches with intervals.",
-        ("paper", "effects", "reproduction", "measured"),
+        ("paper", "statistics"),
     ),
     Group(
-        "pictures",
-        "Pictures",
-        "Displays hold the numbers, draw on demand and describe themselves in words.",
-        ("plots",),
-    ),
-    Group(
-        "widgets",
-        "Live widgets",
-        "The same pictures with sliders, in JupyterLab, VS Code and Colab, and without a kernel.",
-        ("widgets",),
+        "lab",
+        "The lab",
+        "One room for each notebook: displays, panels with sliders, studies and exercises.",
+        ("lab",),
     ),
     Group(
         "machine",

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nmlib.measured import measured_files, read_measured
+from nmlib.lab.cifar.conditions import conditions
+from nmlib.lab.cifar.records import GRID, measured
+from nmlib.lab.display.looks import LANE_LABELS, scheme_label
+from nmlib.lab.measurements import measured_files, read_measured
+from nmlib.lab.toy.displays.study import PAPER_FIG4
 from nmlib.paper import audit
-from nmlib.plots.looks import scheme_label
-from nmlib.plots.style import LANE_LABELS
-from nmlib.plots.toy_study import PAPER_FIG4
-from nmlib.reproduction.compared import conditions
-from nmlib.reproduction.measured import GRID, measured
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:

@@ -1,0 +1,6 @@
+"""The suite around the library: one room for each notebook, and what they share.
+
+`toy` 01, `theory` 02, `corruptions` 03, `blocks` 04, `cifar` 05, `ablation` 06, `paper` 07. A room
+holds the displays, the panel with its static files, the study and the exercises of its notebook.
+`display` and `panel` hold what all rooms draw and talk with. The library imports nothing from here.
+"""

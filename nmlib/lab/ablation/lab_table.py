@@ -1,0 +1,298 @@
+"""Where a combination stands: the paper's Table 4, our measured grid, and what was just trained.
+
+Three columns that are never put on one scale: other images, other networks, other sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmlib.lab.ablation.lab import AblationLab, LabResult, LabSettings
+from nmlib.lab.cifar.conditions import Conditions
+from nmlib.lab.cifar.records import SHORT, measured
+from nmlib.lab.display.words import signed
+from nmlib.lab.measurements import measured_files
+from nmlib.paper import ARXIV, ablation
+from nmlib.paper.numbers import numbers
+from nmlib.schemes import ABLATION, Switches
+from nmlib.statistics import spearman
+
+__all__ = ["COLUMNS", "LabRow", "LabTable", "Placed", "lab_table"]
+
+COLUMNS = ("paper", "grid", "here")
+"""Where numbers come from: Table 4, the committed grid, this session."""
+
+Shares = NDArray[np.float64]
+_OFF = Switches(False, False, False, False)
+# Fewer rows than this say nothing of an order.
+_LEAST_ROWS = 6
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One combination in one column, in percent.
+
+    Attributes:
+        robust: Robust accuracy.
+        clean: Clean accuracy.
+        gain: Robust accuracy over the baseline of the same column (and seeds); None without one.
+        error: Standard error of the gain for the choice of test images; None if unknown.
+        seeds: Seeds averaged; empty for the paper.
+        rank: Place in the column by robust accuracy, 1 is best.
+    """
+
+    robust: float
+    clean: float
+    gain: float | None = None
+    error: float | None = None
+    seeds: tuple[int, ...] = ()
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class LabRow:
+    """One combination of switches and levels.
+
+    Attributes:
+        switches: The ticks.
+        levels: Levels in words if they are not the published ones, else empty.
+        settings: What to train to get it, with seed 0.
+        paper: The paper's number.
+        grid: The measured grid's.
+        here: This session's.
+    """
+
+    switches: Switches
+    levels: str
+    settings: LabSettings
+    paper: Placed | None = None
+    grid: Placed | None = None
+    here: Placed | None = None
+
+    @property
+    def in_paper(self) -> bool:
+        """Whether Table 4 has it."""
+        return self.paper is not None
+
+
+@dataclass(frozen=True)
+class LabTable:
+    """The ten rows of Table 4 in its order, and whatever else was trained.
+
+    Attributes:
+        rows: Rows at other levels follow those with the same switches.
+        sources: For each column what it was measured on; empty text for an empty column.
+    """
+
+    rows: tuple[LabRow, ...]
+    sources: Mapping[str, Conditions]
+
+    def column(self, name: str) -> list[tuple[LabRow, Placed]]:
+        """Return the rows that a column has a number for."""
+        return [(row, p) for row in self.rows if (p := getattr(row, name)) is not None]
+
+    def find(self, settings: LabSettings) -> LabRow | None:
+        """Return the row of a combination, whatever its seed."""
+        wanted = replace(settings.canonical, seed=0)
+        return next((row for row in self.rows if row.settings == wanted), None)
+
+    def agreement(self, name: str = "here") -> tuple[float, int] | None:
+        """Return Spearman's correlation of a column with the paper's, and over how many rows.
+
+        Ranks can be compared where accuracies cannot. None with fewer than six rows in common.
+        """
+        both = [(row.paper.robust, p.robust) for row, p in self.column(name) if row.paper]
+        if len(both) < _LEAST_ROWS:
+            return None
+        paper, other = np.array(both).T
+        return float(spearman(paper, other)), len(both)
+
+    def words(self, settings: LabSettings) -> str:
+        """Say in a sentence or two where a combination stands here and in the paper."""
+        row = self.find(settings)
+        if row is None or row.here is None:
+            return "Not trained here yet."
+        here, count = row.here, len(self.column("here"))
+        text = f"Robust accuracy {here.robust:.1f} %, clean {here.clean:.1f} %"
+        if len(here.seeds) > 1:
+            text += f" (mean of {_listed(here.seeds)})"
+        if row.settings.switches != _OFF and here.gain is not None:
+            text += f": {signed(here.gain)} ± {here.error or 0:.1f} points over the baseline"
+        text += f". Place {here.rank} of {count} trained here." if count > 1 else "."
+        if row.settings.switches == _OFF:
+            return text + " This is the baseline that gains are counted from."
+        if row.paper is not None and row.paper.gain is not None:
+            text += (
+                f" The paper's gain for these switches is {signed(row.paper.gain)}, with other "
+                "images, a larger network and full training."
+            )
+        if here.gain is not None and here.error and abs(here.gain) < 2 * here.error:
+            text += " The gain here is within the error of so few test images."
+        return text
+
+    def text(self) -> str:
+        """Return the table as aligned text."""
+        head = f"{'A M N J':9}{'':30}{'paper':>14}{'grid':>14}{'here':>14}"
+        lines = [head]
+        for row in self.rows:
+            ticks = " ".join("✓" if on else "✗" for on in row.switches)
+            cells = "".join(f"{_cell(getattr(row, name)):>14}" for name in COLUMNS)
+            lines.append(f"{ticks:9}{row.levels:30}{cells}")
+        lines.append("A augmentations, M feature mixing, N noise, J JSD loss.")
+        lines.append("Robust accuracy in percent and gain over the baseline of the same column.")
+        lines += [f"{name}: {text}" for name, text in self.sources.items() if text]
+        return "\n".join(lines)
+
+
+def _cell(placed: Placed | None) -> str:
+    if placed is None:
+        return "–"
+    gain = "" if placed.gain is None else f" ({signed(placed.gain)})"
+    return f"{placed.robust:.1f}{gain}"
+
+
+def lab_table(
+    lab: AblationLab | None = None, *, records: Sequence[Mapping[str, Any]] | None = None
+) -> LabTable:
+    """Place what a lab has trained beside Table 4 and the measured grid.
+
+    Args:
+        lab: The lab; None for a table without a column of ours.
+        records: Of the grid; default the committed ones, if there are any.
+
+    >>> table = lab_table(records=[])
+    >>> len(table.rows), table.rows[-1].paper.gain
+    (10, 24.4)
+    """
+    if records is None:
+        records = measured(SHORT) if SHORT in measured_files() else []
+    records = [r for r in records if r["scheme"] in ABLATION]
+    paper, grid = _paper(), _grid(records)
+    results = {} if lab is None else dict(lab.results)
+    here = _here(results)
+    order = list(paper)
+    others = {replace(s, seed=0) for s in results}
+    rows = []
+    extra = sorted({s.switches for s in others} - set(order))
+    for switches in [*order, *extra]:
+        published = LabSettings(*switches)
+        same = [s for s in others if s.switches == switches and s != published]
+        if switches in paper or published in others:
+            rows.append(
+                LabRow(
+                    switches, "", published, paper.get(switches), grid.get(switches),
+                    here.get(published),
+                )
+            )  # fmt: skip
+        for s in sorted(same, key=lambda s: (s.alpha, s.sigma_add, s.sigma_mult)):
+            rows.append(LabRow(switches, s.levels, s, here=here[s]))
+    sources = {
+        "paper": Conditions(
+            f"Table 4 of arXiv:{ARXIV}: CIFAR-100-C, Wide-ResNet-28 (printed as 28x2, "
+            "released as 28-4), 15 corruptions x 5 severities, one number a row"
+        ),
+        "grid": _grid_words(records),
+        "here": Conditions("") if lab is None or not results else _here_words(lab),
+    }
+    return LabTable(tuple(rows), sources)
+
+
+def _ranked(found: dict[Any, Placed]) -> dict[Any, Placed]:
+    """Give every entry its place by robust accuracy."""
+    order = sorted((p.robust for p in found.values()), reverse=True)
+    return {key: replace(p, rank=1 + order.index(p.robust)) for key, p in found.items()}
+
+
+def _paper() -> dict[Switches, Placed]:
+    robust, clean = ablation(), ablation("clean_accuracy")
+    # As printed: 71.9 - 47.4 is 24.5, but Table 4 says 24.4.
+    printed = {p.switches: float(p.value) for p in numbers(4) if p.metric == "robustness_gain"}
+    found = {
+        Switches(*row): Placed(
+            float(robust.means[k]), float(clean.means[clean.rows[row]]), printed.get(row, 0.0)
+        )
+        for row, k in robust.rows.items()
+    }
+    return _ranked(found)
+
+
+def _placed(
+    mine: Mapping[int, tuple[Shares, float]], base: Mapping[int, tuple[Shares, float]]
+) -> Placed:
+    """Average seeds; the gain is over the seeds that the baseline has, image by image.
+
+    Args:
+        mine: By seed, (images,) share of an image's corrupted versions that were recognised, and
+            clean accuracy.
+        base: The same of the baseline.
+    """
+    robust = float(np.mean([100 * shares.mean() for shares, _ in mine.values()]))
+    clean = float(np.mean([100 * value for _, value in mine.values()]))
+    common = sorted(mine.keys() & base.keys())
+    if not common:
+        return Placed(robust, clean, seeds=tuple(sorted(mine)))
+    paired = 100 * np.mean([mine[s][0] - base[s][0] for s in common], axis=0)
+    error = float(paired.std(ddof=1) / np.sqrt(len(paired)))
+    return Placed(robust, clean, float(paired.mean()), error, tuple(sorted(mine)))
+
+
+def _gather(
+    entries: Iterable[tuple[Any, int, Shares, float]], base: Callable[[Any], Any]
+) -> dict[Any, Placed]:
+    by_key: dict[Any, dict[int, tuple[Shares, float]]] = {}
+    for key, seed, shares, clean in entries:
+        by_key.setdefault(key, {})[seed] = (shares, clean)
+    return _ranked({key: _placed(mine, by_key.get(base(key), {})) for key, mine in by_key.items()})
+
+
+def _grid(records: Sequence[Mapping[str, Any]]) -> dict[Switches, Placed]:
+    def entry(r: Mapping[str, Any]) -> tuple[Switches, int, Shares, float]:
+        sets = sum(len(levels) for levels in r["accuracy"].values())
+        shares = np.array(r["robust_hits"], float) / sets
+        return ABLATION[r["scheme"]].switches, r["seed"], shares, r["clean_accuracy"]
+
+    return _gather(map(entry, records), lambda key: _OFF)
+
+
+def _here(results: Mapping[LabSettings, LabResult]) -> dict[LabSettings, Placed]:
+    entries = [
+        (replace(s, seed=0), s.seed, r.report.image_accuracies(), r.report.clean.accuracy)
+        for s, r in dict(results).items()  # a worker may add one meanwhile
+    ]
+    return _gather(entries, lambda key: key.baseline)
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    found = sorted(set(numbers))
+    return f"seed{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
+
+
+def _commit(record: Mapping[str, Any]) -> str:
+    return str(record.get("commit") or record.get("provenance", {}).get("commit") or "unknown")
+
+
+def _grid_words(records: Sequence[Mapping[str, Any]]) -> Conditions:
+    if not records:
+        return Conditions("")
+    r = records[0]
+    commits = ", ".join(dict.fromkeys(map(_commit, records)))
+    return Conditions(
+        f"{r['dataset']}, {r['model']}, {r['budget']} budget: {r['train_images']:,} training "
+        f"images; {r['test_images']:,} test images x 15 corruptions x 5 severities; "
+        f"{_listed(x['seed'] for x in records)}; commit {commits}",
+        data=str(r["dataset"]), budget=str(r["budget"]),
+    )  # fmt: skip
+
+
+def _here_words(lab: AblationLab) -> Conditions:
+    commits = ", ".join(
+        dict.fromkeys(str(r.provenance.get("commit", "unknown")) for r in [*lab.results.values()])
+    )
+    seeds = _listed(s.seed for s in [*lab.results])
+    text = f"{lab.conditions}; {seeds}; commit {commits}"
+    return Conditions(text, lab.data[0].label, lab.budget.name)

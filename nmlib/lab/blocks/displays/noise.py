@@ -1,0 +1,133 @@
+"""Noise laws and what they do to feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmlib.lab.blocks.displays.pixels import Bytes, Compact, Floats, as_floats, as_pixels, picture
+from nmlib.lab.display.looks import new_figure
+from nmlib.noise import Noise, NoiseDraw, inject
+from nmlib.rng import Rng
+
+__all__ = [
+    "NoiseDisplay",
+    "noise_words",
+]
+
+
+def noise_words(noise: Noise | NoiseDraw | None) -> str:
+    """Say a noise law in a few words.
+
+    >>> noise_words(Noise(0.5, 0.25)), noise_words(None)
+    ('additive noise 0.5, multiplicative 0.25 (paper law)', 'no noise')
+    """
+    if noise is None:
+        return "no noise"
+    if isinstance(noise, NoiseDraw):
+        return "given noise"
+    if not noise.additive and not noise.multiplicative:
+        return "no noise"
+    return (
+        f"additive noise {noise.additive:g}, multiplicative {noise.multiplicative:g} "
+        f"({noise.law} law)"
+    )
+
+
+@dataclass(frozen=True)
+class NoiseDisplay(Compact):
+    r"""An image under additive and multiplicative noise, by several laws.
+
+    Attributes:
+        laws: Names of the rows.
+        pixels: (laws, 3, H, W, 3) uint8: additive only, multiplicative only, both; cut off at
+            black and white.
+        nominal: (laws, 2) levels as given, additive and multiplicative.
+        effective: (laws, 2) root mean square that the law gives them, `Noise.effective_levels`.
+        measured: (laws, 2) root mean square over `draws` fields of the law.
+        draws: Fields measured.
+        clean: (H, W, 3) uint8.
+    """
+
+    laws: tuple[str, ...]
+    pixels: Bytes
+    nominal: Floats
+    effective: Floats
+    measured: Floats
+    draws: int
+    clean: Bytes
+
+    @classmethod
+    def from_laws(
+        cls, image: Tensor, laws: Mapping[str, Noise], *, rng: Rng, draws: int = 200
+    ) -> NoiseDisplay:
+        """Put noise on an image, in the units of the normalised network input.
+
+        Args:
+            image: (H, W, 3) uint8.
+            laws: Name -> law.
+            rng: The stream; all laws draw from it.
+            draws: Fields for the measured levels (the released law's vary from draw to draw).
+        """
+        x = (as_floats(image[None]) - 0.5) / 0.5
+        pixels, nominal, effective, measured = [], [], [], []
+        for law in laws.values():
+            drawn = law.draw(x[None], rng)
+            states = [
+                inject(x[None], NoiseDraw(drawn.additive, None))[0],
+                inject(x[None], NoiseDraw(None, drawn.multiplicative))[0],
+                inject(x[None], drawn)[0],
+            ]
+            pixels.append(as_pixels(torch.stack(states)[:, 0] * 0.5 + 0.5))
+            nominal.append((law.additive, law.multiplicative))
+            effective.append(law.effective_levels())
+            measured.append(_root_mean_squares(law, x[None], rng, draws))
+        return cls(
+            tuple(laws), np.stack(pixels), np.array(nominal), np.array(effective),
+            np.array(measured), draws, image.numpy(),
+        )  # fmt: skip
+
+    @property
+    def summary(self) -> str:
+        rows = [
+            f"{name}: levels {a:g} and {m:g} act like {ea:.2f} and {em:.2f} (measured {fa:.2f} and "
+            f"{fm:.2f})"
+            for name, (a, m), (ea, em), (fa, fm) in zip(
+                self.laws, self.nominal, self.effective, self.measured, strict=True
+            )
+        ]
+        return (
+            f"Additive, multiplicative and both kinds of noise on an image. {'; '.join(rows)}, "
+            f"over {self.draws} fields."
+        )
+
+    def plot(self) -> Any:
+        rows = len(self.laws)
+        figure = new_figure(8.6, 2.2 * rows + 0.35, layout=None)
+        grid = figure.subplots(rows, 4, squeeze=False)
+        heads = ("clean", "additive", "multiplicative", "both")
+        for r, name in enumerate(self.laws):
+            below = ["", *(f"given {g:g}, acts like {e:.2f}" for g, e in
+                           zip(self.nominal[r], self.effective[r], strict=True)), ""]  # fmt: skip
+            pictures = (self.clean, *self.pixels[r])
+            for axes, pixels, head, words in zip(grid[r], pictures, heads, below, strict=True):
+                picture(axes, pixels, head if r == 0 else "", words)
+            grid[r, 0].set_ylabel(name, fontsize=10)
+        figure.subplots_adjust(0.04, 0.07, 0.995, 0.93, 0.04, 0.2)
+        return figure
+
+
+def _root_mean_squares(law: Noise, like: Tensor, rng: Rng, draws: int) -> tuple[float, float]:
+    """Measure the levels of a law over many fields, one stream each."""
+    squares = np.zeros(2)
+    for k in range(draws):
+        drawn = law.draw(like, rng.fold("measured", k))
+        for j, field in enumerate((drawn.additive, drawn.multiplicative)):
+            squares[j] += 0.0 if field is None else float(field.double().square().mean())
+    add, mult = np.sqrt(squares / draws)
+    return float(add), float(mult)

@@ -1,0 +1,159 @@
+"""Pixels, feature maps and words of the pictures of NoisyMix's pieces."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nmlib.lab.display.base import Shown, png
+from nmlib.lab.display.looks import OKABE_ITO
+
+__all__ = [
+    "MAP_COLOURS",
+    "NET_LOOKS",
+    "OURS",
+    "Bytes",
+    "Compact",
+    "Floats",
+    "as_floats",
+    "as_pixels",
+    "colour_maps",
+    "map_levels",
+    "picture",
+    "pillow_font",
+    "shares_words",
+    "tile_maps",
+]
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+_NEGATIVE, _ZERO, _POSITIVE = (0, 114, 178), (250, 250, 250), (213, 94, 0)
+MAP_COLOURS: Bytes = np.stack(
+    [
+        np.interp(np.arange(256), (0, 128, 255), colour)
+        for colour in zip(_NEGATIVE, _ZERO, _POSITIVE, strict=True)
+    ],
+    axis=1,
+).astype(np.uint8)
+"""Blue below zero, white at zero, vermilion above (Okabe-Ito): 256 colours of feature maps."""
+NET_LOOKS = (
+    (OKABE_ITO["blue"], "o", "--"), (OKABE_ITO["bluish green"], "^", ":"),
+    (OKABE_ITO["reddish purple"], "D", "-."), (OKABE_ITO["orange"], "v", (0, (5, 1))),
+)  # fmt: skip
+# NoisyMix looks the same in all figures.
+OURS = (OKABE_ITO["vermilion"], "s", "-")
+
+
+class Compact(Shown):
+    """Shown with a palette that keeps vermilion and orange apart."""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        data = {"text/plain": self.summary, "image/png": png(self.plot(), colours=128, octree=True)}
+        return data, {"image/png": {"alt": self.summary}}
+
+
+def as_floats(images: Tensor) -> Tensor:
+    """Return (B, H, W, 3) uint8 images as (B, 3, H, W) floats in [0, 1].
+
+    >>> as_floats(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8)).unique().tolist()
+    [1.0]
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise ValueError(
+            f"images must be uint8 of shape (B, H, W, 3), got {images.dtype} of shape "
+            f"{tuple(images.shape)}; ImageData.images has it"
+        )
+    # Noise is drawn in the order of memory: one order for all callers.
+    return images.permute(0, 3, 1, 2).float().contiguous() / 255
+
+
+def as_pixels(x: Tensor) -> Bytes:
+    """Return (..., C, H, W) floats as (..., H, W, C) bytes, cut off outside [0, 1]."""
+    pixels = (x.detach().cpu().float() * 255).round().clamp(0, 255).to(torch.uint8)
+    return pixels.movedim(-3, -1).contiguous().numpy()
+
+
+def tile_maps(tiles: NDArray, *, gap: int | None = None, fill: int = 128) -> NDArray:
+    """Lay (n, h, w, ...) tiles out as a square grid, row by row.
+
+    Args:
+        tiles: The tiles; a last square with fewer is filled up.
+        gap: Pixels between them; default an eighth of their width, at least 1.
+        fill: Value of the gaps.
+
+    >>> tile_maps(np.zeros((4, 8, 8), np.uint8)).shape
+    (17, 17)
+    """
+    count, height, width = tiles.shape[:3]
+    gap = max(1, width // 8) if gap is None else gap
+    side = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // side)
+    shape = (rows * (height + gap) - gap, side * (width + gap) - gap, *tiles.shape[3:])
+    grid = np.full(shape, fill, tiles.dtype)
+    for k, tile in enumerate(tiles):
+        top, left = k // side * (height + gap), k % side * (width + gap)
+        grid[top : top + height, left : left + width] = tile
+    return grid
+
+
+def map_levels(maps: NDArray, limit: float) -> Bytes:
+    """Return activations as indices of `MAP_COLOURS`: 128 is zero, 1 and 255 are -+`limit`."""
+    scaled = np.asarray(maps, dtype=np.float64) * (127 / max(limit, 1e-12))
+    return (128 + np.clip(scaled, -127, 127).round()).astype(np.uint8)
+
+
+def colour_maps(maps: NDArray, limit: float) -> Bytes:
+    """Return (n, h, w) activations as one coloured square grid (H, W, 3), gaps in white.
+
+    In 33 shades, so that pictures stay small.
+    """
+    grid = tile_maps(map_levels(maps, limit)).astype(int)
+    return MAP_COLOURS[np.clip(128 + 8 * np.rint((grid - 128) / 8).astype(int), 0, 255)]
+
+
+def shares_words(shares: NDArray, classes: Sequence[str], least: float = 0.005) -> str:
+    """Say a label distribution, largest share first.
+
+    >>> shares_words(np.array([0.3, 0.7]), ("Bag", "Coat"))
+    '0.70 Coat + 0.30 Bag'
+    """
+    order = sorted(np.flatnonzero(shares >= least).tolist(), key=lambda k: -shares[k])
+    return " + ".join(f"{shares[k]:.2f} {classes[k]}" for k in order)
+
+
+@functools.cache
+def pillow_font(size: int) -> Any:
+    """Return matplotlib's sans-serif font for pictures painted by Pillow.
+
+    Args:
+        size: Pixels.
+
+    >>> pillow_font(12).getname()[0]
+    'DejaVu Sans'
+    """
+    import matplotlib
+    from PIL import ImageFont
+
+    # Pillow's own font has no Greek letters.
+    path = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
+    return ImageFont.truetype(str(path), size)
+
+
+def picture(axes: Any, pixels: NDArray, title: str = "", below: str = "", size: int = 9) -> None:
+    """Show an image without ticks, with words above and below."""
+    axes.imshow(pixels, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color("0.8")
+    if title:
+        axes.set_title(title, fontsize=size)
+    if below:
+        axes.set_xlabel(below, fontsize=size, labelpad=4)

@@ -1,0 +1,44 @@
+"""Notebook 05: the paper's CIFAR tables as grids of cells (scheme x seed).
+
+A grid runs, stops and goes on where it was.
+"""
+
+from nmlib.lab.cifar.cell import Cell, finished, run_cell
+from nmlib.lab.cifar.cluster import run_on_cluster
+from nmlib.lab.cifar.conditions import comparable, flips_note
+from nmlib.lab.cifar.experiments import EXPERIMENTS, Experiment, cells
+from nmlib.lab.cifar.grid import collect, run_grid
+from nmlib.lab.cifar.progress import CellFailed, Progress, result_words
+from nmlib.lab.cifar.records import (
+    GRID,
+    LENGTHS,
+    SHORT,
+    ablation_cells,
+    measured,
+    seeds_complete,
+    store,
+)
+
+__all__ = [
+    "EXPERIMENTS",
+    "GRID",
+    "LENGTHS",
+    "SHORT",
+    "Cell",
+    "CellFailed",
+    "Experiment",
+    "Progress",
+    "ablation_cells",
+    "cells",
+    "collect",
+    "comparable",
+    "finished",
+    "flips_note",
+    "measured",
+    "result_words",
+    "run_cell",
+    "run_grid",
+    "run_on_cluster",
+    "seeds_complete",
+    "store",
+]

@@ -1,0 +1,114 @@
+"""The same grid on several machines, through Ray."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from nmlib._files import user_path, write_json
+from nmlib.lab.cifar.cell import Cell, finished, run_cell
+from nmlib.lab.cifar.progress import begin, end, result_words
+
+__all__ = ["run_on_cluster"]
+
+_ATTEMPTS = 3
+
+
+def _timed(
+    work: Callable[[Cell, str, int], dict[str, Any]], cell: Cell, out: str, cpus: int
+) -> tuple[dict[str, Any], float]:
+    """Return a result and the seconds it took, without those in the queue."""
+    start = time.perf_counter()
+    return work(cell, out, cpus), time.perf_counter() - start
+
+
+def _slots(resources: Mapping[str, float], cpus: int, gpus: float) -> int:
+    """Return how many cells a cluster runs at once.
+
+    >>> _slots({"CPU": 16.0, "GPU": 2.0}, 1, 0.25), _slots({"CPU": 16.0}, 4, 0)
+    (8, 4)
+    """
+    count = resources.get("CPU", 1) // cpus
+    return max(1, int(min(count, resources.get("GPU", 0) / gpus) if gpus else count))
+
+
+def _work(cell: Cell, out: str, threads: int, device: str | None = None) -> dict[str, Any]:
+    import torch
+
+    torch.set_num_threads(threads)
+    return run_cell(cell, out, device=device)
+
+
+def _work_without_gpu(cell: Cell, out: str, threads: int) -> dict[str, Any]:
+    return _work(cell, out, threads, "cpu")
+
+
+def run_on_cluster(
+    cells: Sequence[Cell],
+    out: str | Path,
+    *,
+    address: str | None = None,
+    cpus: int = 1,
+    gpus: float = 0,
+    stream: TextIO | None = None,
+    work: Callable[[Cell, str, int], dict[str, Any]] | None = None,
+) -> list[dict[str, Any]]:
+    """Run all cells that are not finished on the workers of a Ray cluster.
+
+    Results come back to this machine and are written to `out` at once, so a worker that dies takes
+    no finished cell with it; the cell it was at is run again elsewhere. If `out` is a folder that
+    all machines share, that one goes on at its last checkpoint.
+
+    Args:
+        cells: What to run, see `cells`.
+        out: Folder for all results.
+        address: Of the cluster, as for `ray.init`; default the one that runs, else a local one.
+        cpus: Cores a cell takes.
+        gpus: GPUs a cell takes; a fraction shares one. With 0 cells stay on the CPU.
+        stream: Where to show progress.
+        work: What a worker does; for tests.
+
+    Returns:
+        The results, in the order of `cells`.
+
+    Raises:
+        ImportError: If Ray is not installed; the message says how to get it.
+        CellFailed: After all others have ended, if a cell failed; names it and the reason.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError("a cluster needs Ray: pip install ray") from error
+
+    # Ray shows a worker the GPUs that it was given; with none, it may show them all.
+    work = work or (_work if gpus else _work_without_gpu)
+    progress, left = begin(cells, out, stream)
+    own = not ray.is_initialized()
+    if own:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False)
+    try:
+        remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_ATTEMPTS - 1)(_timed)
+        progress.workers = _slots(ray.cluster_resources(), cpus, gpus)
+        under_way: dict[Any, Cell] = {}
+        failed: dict[Cell, str] = {}
+        for cell in left:
+            task = remote.remote(work, cell, str(user_path(out).absolute()), cpus)
+            under_way[task] = cell
+        while under_way:
+            (task,), _ = ray.wait(list(under_way), num_returns=1)
+            cell = under_way.pop(task)
+            try:
+                result, seconds = ray.get(task)
+            except ray.exceptions.RayError as error:
+                failed[cell] = str(error).strip().splitlines()[-1]
+                progress.update(cell, "failed")
+                continue
+            if finished(cell, out) is None:
+                write_json(cell.folder(out) / "result.json", result)
+            progress.update(cell, result_words(result), seconds)
+    finally:
+        if own:
+            ray.shutdown()
+    return end(cells, out, failed)

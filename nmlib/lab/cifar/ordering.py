@@ -1,0 +1,507 @@
+"""Whether the paper's order of the schemes holds in measured records, pair by pair."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nmlib import _checks
+from nmlib.lab.cifar.conditions import (
+    PAPER_NAMES,
+    conditions,
+    flips_note,
+    scheme_cells,
+    scheme_values,
+)
+from nmlib.lab.cifar.records import seeds_complete
+from nmlib.paper.numbers import known, numbers
+from nmlib.rng import Rng
+from nmlib.schemes import SCHEMES
+from nmlib.statistics import Agreement, Cells, agreement, seed_scatter, student_t_quantile
+
+__all__ = [
+    "Interval",
+    "Ordering",
+    "PairOrder",
+    "Published",
+    "compare_schemes",
+    "paired_interval",
+    "paper_ordering",
+    "published",
+    "published_by_corruption",
+    "tables_for",
+]
+
+Floats = NDArray[np.float64]
+Record = Mapping[str, Any]
+
+_SCHEMES = {printed: ours for ours, printed in PAPER_NAMES.items()}
+ORDERED = ("clean_accuracy", "robust_accuracy", "flip_probability")
+VERDICTS = ("holds", "reversed", "open", "tied")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number of the paper.
+
+    Attributes:
+        value: In percent.
+        low: Lowest seed; nan where none is printed.
+        high: Highest seed.
+        copied: Whether the paper took it from elsewhere (its star).
+    """
+
+    value: float
+    low: float
+    high: float
+    copied: bool = False
+
+    @property
+    def has_range(self) -> bool:
+        """Whether the paper prints the lowest and the highest seed."""
+        return not math.isnan(self.low)
+
+
+def published(table: int, dataset: str, column: str = "mean") -> dict[str, Published]:
+    """Return a column of a table by our names of the schemes.
+
+    Args:
+        table: A table of the CIFAR schemes: 2, 3, 7 to 10, 13 or 14.
+        dataset: Test set as printed, e.g. "CIFAR-10-C".
+        column: A corruption or perturbation, "mean" of all, or "none" for a clean test set.
+
+    Raises:
+        ValueError: If the table has no such column.
+
+    Source: paper Tables 2, 3, 7 to 10, 13 and 14.
+
+    >>> published(2, "CIFAR-10-C")["baseline"]
+    Published(value=73.8, low=73.5, high=74.2, copied=False)
+    """
+    found = {
+        _SCHEMES[p.method]: Published(
+            float(p.value), float(p.low or "nan"), float(p.high or "nan"), p.copied
+        )
+        for p in numbers(known(table))
+        if p.method in _SCHEMES and p.dataset == dataset and p.corruption == column
+    }
+    if not found:
+        raise ValueError(f"Table {table} has no column {column!r} of {dataset!r}")
+    return found
+
+
+def published_by_corruption(table: int) -> dict[str, dict[str, float]]:
+    """Return a table of corruptions or perturbations by our names: scheme -> column -> percent.
+
+    For corruptions, "clean" is added from the table of the same network's clean accuracies.
+
+    Args:
+        table: 7 to 10 (corruptions), 13 or 14 (perturbations).
+
+    Source: paper Tables 2, 3, 7 to 10, 13 and 14.
+
+    >>> published_by_corruption(13)["noisymix"]["translate"]
+    1.6
+    """
+    if table not in (7, 8, 9, 10, 13, 14):
+        raise ValueError(
+            f"columns by corruption of the CIFAR schemes are in Tables 7 to 10, 13 and 14, got "
+            f"{table!r}"
+        )
+    found: dict[str, dict[str, float]] = {}
+    for p in numbers(table):
+        if p.method in _SCHEMES and not p.corruption.startswith("mean"):
+            found.setdefault(_SCHEMES[p.method], {})[p.corruption] = float(p.value)
+    if table <= 10:
+        dataset = "CIFAR-10" if table in (7, 9) else "CIFAR-100"
+        for scheme, number in published(2 if table < 9 else 3, dataset, "none").items():
+            found.get(scheme, {})["clean"] = number.value
+    return found
+
+
+def tables_for(records: Sequence[Record], metric: str) -> tuple[int, str, str]:
+    """Return where the paper prints a metric of such records: table, test set, column.
+
+    Wide-ResNets are compared with Tables 3 and 14, all others with 2 and 13; data whose name
+    starts with "cifar100" with CIFAR-100, all others with CIFAR-10.
+
+    Args:
+        records: As from `measured`.
+        metric: "clean_accuracy", "robust_accuracy" or "flip_probability".
+
+    Raises:
+        ValueError: For flip probabilities on CIFAR-100, which the paper does not have.
+
+    >>> tables_for([{"dataset": "cifar10-jpeg", "model": "preact_resnet_small"}], "clean_accuracy")
+    (2, 'CIFAR-10', 'none')
+    """
+    _checks.choice("metric", metric, ORDERED)
+    first = records[0]
+    wide = str(first["model"]).startswith("wrn")
+    data = "CIFAR-100" if str(first["dataset"]).startswith("cifar100") else "CIFAR-10"
+    if metric == "flip_probability":
+        if data == "CIFAR-100":
+            raise ValueError("the paper has no flip probabilities on CIFAR-100")
+        return 14 if wide else 13, "CIFAR-10-P", "mean"
+    robust = metric == "robust_accuracy"
+    return 3 if wide else 2, data + "-C" * robust, "mean" if robust else "none"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A paired difference of two schemes in points, with its interval.
+
+    Attributes:
+        difference: Mean over the seeds.
+        low: nan where nothing was measured that could tell, as `high`.
+        high: Upper end.
+
+    >>> print(Interval(1.25, -0.5, 3.0))
+    +1.2 (-0.5 to +3.0)
+    """
+
+    difference: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if math.isnan(self.low):
+            return f"{self.difference:+.1f}"
+        return f"{self.difference:+.1f} ({self.low:+.1f} to {self.high:+.1f})"
+
+
+def paired_interval(
+    by_seed: Floats,
+    by_image: Floats | None = None,
+    *,
+    level: float = 0.95,
+    scatter: tuple[float, int] | None = None,
+) -> Interval:
+    r"""Return the mean of paired differences with an interval over seeds and test images.
+
+    $$\bar d \pm t_\nu \sqrt{V_s + V_n}, \qquad V_s = \frac{\mathrm{var}_s\, d_s}{S}, \quad
+      V_n = \frac{\mathrm{var}_n\, d_n}{N}, \quad
+      \nu = \Big\lfloor \frac{(V_s + V_n)^2}{V_s^2 / (S-1) + V_n^2 / (N-1)} \Big\rfloor$$
+
+    with $d_s$ the mean over the images of seed s, $d_n$ the mean over the seeds of image n, and
+    $\nu$ after Welch and Satterthwaite: three seeds that differ much get the wide $t_2$, unless
+    their scatter is known from more schemes than these two. What depends on seed and image
+    together is in both variances, so the interval errs on the wide side. A part that was not
+    measured (one seed, no images) is left out.
+
+    Args:
+        by_seed: (S,) differences.
+        by_image: (N,) differences, or None.
+        level: Coverage.
+        scatter: Variance of one scheme's result from seed to seed and its degrees of freedom, from
+            `nmlib.statistics.seed_scatter`; by default from `by_seed`.
+
+    Source: ours (Welch 1947, Satterthwaite 1946).
+
+    >>> i = paired_interval(np.array([1.0, 2.0, 3.0]))
+    >>> round(i.difference, 2), round(i.high, 2)
+    (2.0, 4.48)
+    """
+    level = _checks.number("level", level, 0, 1, ends="()", remedy="0.95 is usual")
+    given = {"by_seed": by_seed, "by_image": by_image}
+    parts = [_checks.array(name, d) for name, d in given.items() if d is not None]
+    mean = float(parts[0].mean())
+    found = [(float(d.var(ddof=1)) / len(d), len(d) - 1) for d in parts if len(d) > 1]
+    if scatter is not None and len(parts[0]) > 1:
+        found[0] = (2 * scatter[0] / len(parts[0]), scatter[1])
+    if not found:
+        return Interval(mean, math.nan, math.nan)
+    variance = sum(v for v, _ in found)
+    if not variance:
+        return Interval(mean, mean, mean)
+    freedom = math.floor(variance**2 / sum(v**2 / n for v, n in found) + 1e-9)
+    reach = student_t_quantile((1 + level) / 2, freedom) * math.sqrt(variance)
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def _compare(
+    cells: Cells, a: int, b: int, *, level: float, scatter: tuple[float, int] | None = None
+) -> Interval:
+    """Return row a minus row b of cells in percent."""
+    by_image = None
+    if cells.correct is not None:
+        shares = cells.correct[[a, b]].mean(1, dtype=np.float64)
+        by_image = 100 * (shares[0] - shares[1])
+    by_seed = cells.values[a] - cells.values[b]
+    return paired_interval(by_seed, by_image, level=level, scatter=scatter)
+
+
+def compare_schemes(
+    records: Sequence[Record],
+    scheme: str,
+    other: str = "baseline",
+    metric: str = "robust_accuracy",
+    *,
+    level: float = 0.95,
+    pooled: bool = True,
+) -> Interval:
+    """Return by how many points one scheme is ahead of another, with an interval.
+
+    Over the seeds that both have and over the test images; with one seed over the images alone, so
+    that another seed may differ by more.
+
+    Args:
+        records: As from `measured`.
+        scheme: The one.
+        other: The other.
+        metric: "clean_accuracy" or "robust_accuracy".
+        level: Coverage of the interval.
+        pooled: Take the scatter between seeds from all schemes of the records, whichever seeds
+            each has, as if all scattered alike.
+
+    Raises:
+        ValueError: If a scheme has no record, or no seed is common to both.
+    """
+    records = list(records)
+    cells = scheme_cells(records, metric, schemes=(scheme, other))
+    scatter = None
+    if pooled and cells.seeds > 1:
+        found = {(r["scheme"], r["seed"]): 100 * float(r[metric]) for r in records}
+        names, seeds = (list(dict.fromkeys(key[k] for key in found)) for k in (0, 1))
+        scatter = seed_scatter([[found.get((n, s), math.nan) for s in seeds] for n in names])
+    return _compare(cells, 0, 1, level=level, scatter=scatter)
+
+
+@dataclass(frozen=True)
+class PairOrder:
+    """Two schemes, in the paper and here.
+
+    Attributes:
+        upper: The scheme with the larger number in the paper.
+        lower: The other.
+        paper: The paper's difference, upper minus lower, in points.
+        clear: Whether the paper's two numbers differ and their ranges of seeds, where printed, do
+            not overlap. (Five seeds against five do so by chance in one case of 126.)
+        ours: Our difference.
+    """
+
+    upper: str
+    lower: str
+    paper: float
+    clear: bool
+    ours: Interval
+
+    @property
+    def verdict(self) -> str:
+        """Say "holds", "reversed", "open" (cannot be told) or "tied" (not clear in the paper)."""
+        if not self.clear:
+            return "tied"
+        if self.ours.low > 0:
+            return "holds"
+        return "reversed" if self.ours.high < 0 else "open"
+
+
+_WORDS = {
+    "clean_accuracy": "clean accuracy",
+    "robust_accuracy": "robust accuracy",
+    "flip_probability": "mean flip probability",
+}
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """The paper's order of the schemes, and what of it holds in our records.
+
+    Attributes:
+        metric: What is ordered.
+        schemes: Those that both have, the largest number of the paper first.
+        ours: Scheme -> (seeds,) percent, also of schemes that the paper does not have.
+        paper: Scheme -> the published number.
+        pairs: Every pair of `schemes`.
+        to_baseline: Scheme -> our difference to the baseline, of all schemes but it.
+        agreement: Rank correlation with the paper's order.
+        seeds: Which seeds.
+        images: How many test images the intervals are over; 0 for none (flip probabilities).
+        level: Coverage of the intervals.
+        pooled: Whether the scatter between seeds is that of all schemes together.
+        table: The paper's table.
+        dataset: Its test set, as printed.
+        conditions: What ours were measured on.
+        note: What our numbers leave out and the paper's do not; "" if nothing.
+    """
+
+    metric: str
+    schemes: tuple[str, ...]
+    ours: Mapping[str, Floats]
+    paper: Mapping[str, Published]
+    pairs: tuple[PairOrder, ...]
+    to_baseline: Mapping[str, Interval]
+    agreement: Agreement
+    seeds: tuple[int, ...]
+    images: int
+    level: float
+    pooled: bool
+    table: int
+    dataset: str
+    conditions: str
+    note: str = ""
+
+    def __repr__(self) -> str:
+        return self.summary
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs hold, are reversed, are open, or are tied in the paper."""
+        return {v: sum(p.verdict == v for p in self.pairs) for v in VERDICTS}
+
+    def pair(self, a: str, b: str) -> PairOrder:
+        """Return the entry of two schemes, in either order."""
+        for p in self.pairs:
+            if {p.upper, p.lower} == {a, b}:
+                return p
+        raise ValueError(f"no pair {a!r}, {b!r}; there are {', '.join(self.schemes)}")
+
+    @property
+    def uncertainty(self) -> str:
+        """What the intervals are over."""
+        parts = []
+        if len(self.seeds) > 1:
+            how = " (their scatter pooled over the schemes)" if self.pooled else ""
+            parts.append(f"{len(self.seeds)} seeds{how}")
+        if self.images:
+            parts.append(f"{self.images:,} test images")
+        if not parts:
+            return "one seed and no results by image: no intervals"
+        text = f"{100 * self.level:.0f} % intervals over {' and '.join(parts)}"
+        return text if len(self.seeds) > 1 else f"{text}; one seed, so another may differ by more"
+
+    @property
+    def summary(self) -> str:
+        """What of the order holds, in words."""
+        n, a = self.counts, self.agreement
+        clear = len(self.pairs) - n["tied"]
+        interval = "" if math.isnan(a.low) else f" ({a.low:.2f} to {a.high:.2f})"
+        note = f" (ours over {self.note}; the paper's over all)" if self.note else ""
+        return (
+            f"Order of {len(self.schemes)} schemes by {_WORDS[self.metric]}{note}: rank "
+            f"correlation with Table {self.table} {a.rho:.2f}{interval}. Of the {clear} pairs that "
+            f"the paper tells apart, same order here: {n['holds']}, opposite: {n['reversed']}, "
+            f"cannot be told: {n['open']}. Not told apart in the paper: {n['tied']}. "
+            f"{self.uncertainty[0].upper()}{self.uncertainty[1:]}."
+        )
+
+
+def _clear(a: Published, b: Published) -> bool:
+    if a.value == b.value:
+        return False
+    if not (a.has_range and b.has_range):
+        return True
+    return a.low > b.high or b.low > a.high
+
+
+def _cells(records: Sequence[Record], metric: str, names: Sequence[str]) -> Cells:
+    """Return cells of a metric, one switch a scheme; flip probabilities have no images."""
+    if metric != "flip_probability":
+        return scheme_cells(records, metric, schemes=names)
+    kept = [r for r in records if r["scheme"] in names and r.get("flip_probability")]
+    lacking = [n for n in names if n not in {r["scheme"] for r in kept}]
+    if lacking:
+        raise ValueError(
+            f"no flip probabilities of {', '.join(lacking)}; measure them with "
+            "`nmlib reproduce schemes`"
+        )
+    seeds = seeds_complete(kept)
+    if not seeds:
+        raise ValueError("the schemes have no seed in common; run the same seeds of all")
+    values = scheme_values([r for r in kept if r["seed"] in seeds], metric)
+    return Cells(tuple(names), np.eye(len(names), dtype=bool), np.array([values[n] for n in names]))
+
+
+def paper_ordering(
+    records: Sequence[Record],
+    metric: str = "robust_accuracy",
+    *,
+    schemes: Sequence[str] | None = None,
+    level: float = 0.95,
+    resamples: int = 2000,
+    rng: Rng | None = None,
+    pooled: bool = True,
+) -> Ordering:
+    """Compare the order of measured schemes with the paper's, and say how sure each pair is.
+
+    Schemes share seeds and test images, so each pair is compared seed by seed and image by image.
+    Every pair has an interval of its own: of twenty pairs that do not differ at all, one is
+    expected to be decided by chance.
+
+    Args:
+        records: As from `measured`.
+        metric: "clean_accuracy", "robust_accuracy" or "flip_probability".
+        schemes: Which; default those of `SCHEMES` that have records (of flip probabilities).
+        level: Coverage of the intervals.
+        resamples: Draws of the bootstrap of the rank correlation.
+        rng: Random source of the bootstrap.
+        pooled: Take the scatter between seeds from all schemes together: a few seeds of two
+            schemes say little of it. It supposes that they scatter alike.
+
+    Raises:
+        ValueError: If fewer than three schemes are in the paper's table too, no seed is common to
+            all, or a scheme lacks the metric.
+
+    Source: paper Tables 2, 3, 13 and 14; the comparison is ours.
+    """
+    _checks.choice("metric", metric, ORDERED)
+    records = list(records)
+    flips = metric == "flip_probability"
+    present = dict.fromkeys(r["scheme"] for r in records)
+    there = {r["scheme"] for r in records if not flips or r.get("flip_probability")}
+    names = list(schemes or (n for n in SCHEMES if n in there))
+    for name in names:
+        _checks.choice("measured scheme", name, present)
+    records = [r for r in records if r["scheme"] in names]
+    conditions(records)  # refuses mixtures
+    table, dataset, column = tables_for(records, metric)
+    paper = {s: p for s, p in published(table, dataset, column).items() if s in names}
+    if len(paper) < 3:
+        raise ValueError(
+            f"Table {table} has {len(paper)} of these schemes, an order needs three; it has "
+            + ", ".join(published(table, dataset, column))
+        )
+    cells = _cells(records, metric, names)
+    row = {name: k for k, name in enumerate(names)}
+    scatter = seed_scatter(cells.values) if pooled and cells.seeds > 1 else None
+
+    def compare(a: str, b: str) -> Interval:
+        return _compare(cells, row[a], row[b], level=level, scatter=scatter)
+
+    shared = sorted(paper, key=lambda s: -paper[s].value)
+    pairs = tuple(
+        PairOrder(a, b, round(paper[a].value - paper[b].value, 6), _clear(paper[a], paper[b]),
+                  compare(a, b))
+        for a, b in itertools.combinations(shared, 2)
+    )  # fmt: skip
+    reference = Cells(
+        cells.switches, cells.on[[row[s] for s in shared]],
+        np.array([[paper[s].value] for s in shared]),
+    )  # fmt: skip
+    kept = seeds_complete([r for r in records if not flips or r.get("flip_probability")])
+    used = [r for r in records if r["seed"] in kept]
+    return Ordering(
+        metric=metric,
+        schemes=tuple(shared),
+        ours={name: cells.values[k] for name, k in row.items()},
+        paper=paper,
+        pairs=pairs,
+        to_baseline={n: compare(n, "baseline") for n in names if n != "baseline"}
+        if "baseline" in row
+        else {},
+        agreement=agreement(cells, reference, rng or Rng(0), level=level, resamples=resamples),
+        seeds=tuple(kept),
+        images=0 if cells.correct is None else cells.correct.shape[2],
+        level=level,
+        pooled=scatter is not None,
+        table=table,
+        dataset=dataset,
+        conditions=conditions(used),
+        note=flips_note(used) if flips else "",
+    )

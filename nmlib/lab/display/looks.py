@@ -1,0 +1,166 @@
+"""One table of looks: what a colour, a marker, a line and a hatch stand for in every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "OURS", "PAPER", "PAPER_STYLE",
+    "Look", "bare", "diamond", "differing", "ink", "looks_of", "new_figure", "scheme_label",
+]  # fmt: skip
+
+OKABE_ITO: dict[str, str] = {
+    "black": "#000000",
+    "orange": "#E69F00",
+    "sky blue": "#56B4E9",
+    "bluish green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "reddish purple": "#CC79A7",
+}
+"""The palette of Okabe and Ito (2008)."""
+
+CLASS_COLOURS: tuple[str, str] = (OKABE_ITO["orange"], OKABE_ITO["blue"])
+CLASS_MARKERS: tuple[str, str] = ("o", "^")
+
+PAPER_STYLE: dict[str, object] = {
+    "color": "0.35", "marker": "D", "markerfacecolor": "none", "linestyle": "none"
+}  # fmt: skip
+"""Numbers printed in the paper: hollow grey diamonds, never a colour of ours."""
+
+LANE_LABELS: dict[str, str] = {
+    "baseline": "Baseline",
+    "noise_injection": "Noise injection",
+    "manifold_mixup": "Manifold mixup",
+    "nfm": "NFM",
+    "manifold_mixup_jsd": "Manifold mixup + JSD",
+    "noisymix": "NoisyMix",
+}
+"""How figures call the six schemes of Fig. 4."""
+
+OURS = OKABE_ITO["blue"]
+PAPER = "0.35"
+
+# Colour, marker, line and hatch go together: each alone tells the schemes apart. Yellow and sky
+# blue are too pale for lines on white, so they come last.
+_COLOURS = (
+    OKABE_ITO["black"], OKABE_ITO["blue"], OKABE_ITO["orange"], OKABE_ITO["bluish green"],
+    OKABE_ITO["reddish purple"], OKABE_ITO["sky blue"], "#999999", OKABE_ITO["yellow"],
+)  # fmt: skip
+_OURS = OKABE_ITO["vermilion"]
+_MARKERS = ("o", "^", "v", "D", "P", "X", "<", ">")
+_DASHES: tuple[Any, ...] = (
+    "-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)),
+)  # fmt: skip
+_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "oo", "++")
+_PLOTLY_MARKERS = (
+    "circle", "triangle-up", "triangle-down", "diamond", "cross", "x", "triangle-left",
+    "triangle-right",
+)  # fmt: skip
+_PLOTLY_DASHES = ("solid", "dash", "dashdot", "dot", "longdash", "longdashdot", "solid", "dash")
+_PLOTLY_HATCHES = ("", "/", ".", "\\", "x", "-", "|", "+")
+_SCHEMES = {
+    "stability_training": "Stability training",
+    "cutmix": "CutMix",
+    "puzzlemix": "PuzzleMix",
+    "augmix": "AugMix",
+    "augmix_no_jsd": "AugMix without JSD",
+    "augmax": "AugMax",
+    "mixing_noise": "Mixing + noise",
+    "augmix_noise": "AugMix + noise",
+    "augmix_mixing": "AugMix + mixing",
+    "noisymix_no_jsd": "NoisyMix without JSD",
+}
+
+
+def scheme_label(name: str) -> str:
+    """Return what figures call a scheme.
+
+    >>> scheme_label("puzzlemix"), scheme_label("mixup")
+    ('PuzzleMix', 'Mixup')
+    """
+    known = LANE_LABELS | _SCHEMES
+    return known.get(name, name.replace("_", " ").capitalize() if name.islower() else name)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a scheme is drawn, in matplotlib and in plotly."""
+
+    colour: str
+    marker: str
+    dash: Any
+    hatch: str
+    symbol: str
+    plotly_dash: str
+    plotly_hatch: str
+
+    @property
+    def bar(self) -> str:
+        # Whole bars of black outshine all others.
+        return "#4d4d4d" if self.colour == OKABE_ITO["black"] else self.colour
+
+
+def looks_of(schemes: Sequence[str]) -> dict[str, Look]:
+    """Give every scheme a look; NoisyMix has the same one in all figures."""
+    looks, number = {}, 0
+    for scheme in schemes:
+        if scheme == "noisymix":
+            looks[scheme] = Look(_OURS, "s", "-", "", "square", "solid", "")
+            continue
+        # The ninth scheme has the first one's colour, so it gets another marker and line.
+        k, other = number % 8, (number + 3 * (number // 8)) % 8
+        looks[scheme] = Look(
+            _COLOURS[k], _MARKERS[other], _DASHES[other], _HATCHES[other], _PLOTLY_MARKERS[other],
+            _PLOTLY_DASHES[other], _PLOTLY_HATCHES[other],
+        )  # fmt: skip
+        number += 1
+    return looks
+
+
+def diamond(**more: Any) -> dict[str, Any]:
+    """Return how matplotlib draws a number of the paper, with other properties."""
+    return {
+        "marker": "D", "ms": 6, "mfc": "none", "mec": PAPER, "color": PAPER, "ls": "none",
+    } | more  # fmt: skip
+
+
+def differing() -> Any:
+    """Return the map of differences: two hues that all readers tell apart, white at zero."""
+    from matplotlib import colormaps
+
+    # Few steps: a notebook's small palette then holds every one.
+    return colormaps["PuOr_r"].resampled(25)
+
+
+def ink(value: float, reach: float) -> str:
+    """Return the colour of text, black or white, that stands out on a field."""
+    red, green, blue, _ = differing()((value / reach + 1) / 2)
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def bare(ax: Any) -> None:
+    """Take frame and ticks away."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for side in ax.spines.values():
+        side.set_visible(False)
+
+
+def new_figure(
+    width: float, height: float, *, dpi: float | None = None, layout: Any = "constrained"
+) -> Any:
+    """Return an empty matplotlib figure of some inches.
+
+    Made by the object interface, not pyplot: there is no global state, and widgets may draw while
+    a cell is plotting.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
+    FigureCanvasAgg(figure)
+    return figure

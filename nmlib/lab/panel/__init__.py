@@ -1,0 +1,1 @@
+"""What all panels share: messages to and from the page, stills, scripts."""

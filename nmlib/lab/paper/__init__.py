@@ -1,0 +1,1 @@
+"""Notebook 07: the paper beside what was measured here."""

@@ -1,0 +1,309 @@
+"""Fig. 1: clean against robust accuracy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nmlib import _checks
+from nmlib.lab.cifar.conditions import PAPER_NAMES, Conditions, conditions, in_paper, scheme_values
+from nmlib.lab.display.base import Shown
+from nmlib.lab.display.looks import OURS, diamond, new_figure
+from nmlib.lab.display.words import PAPER_COLOUR, small_print
+from nmlib.paper.numbers import SPECS, Number, numbers
+
+__all__ = [
+    "AccuracyScatterDisplay",
+]
+
+
+def _column(table: int, dataset: str) -> dict[str, Number]:
+    return {
+        p.method: p
+        for p in numbers(table)
+        if p.dataset == dataset and p.metric == "accuracy" and p.corruption in ("none", "mean")
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class AccuracyScatterDisplay(Shown):
+    """Two accuracies of every method against each other, as in the paper's Fig. 1.
+
+    Attributes:
+        table: Table of the numbers.
+        x: Test set on the horizontal axis.
+        y: Test set on the vertical axis.
+        paper: Numbers by method, (x, y).
+        ours: Our pairs (x, y) in percent by method, drawn filled.
+        conditions: What ours were measured on.
+
+    Source: paper Fig. 1; Tables 1 to 3.
+
+    >>> AccuracyScatterDisplay.fig1().x, AccuracyScatterDisplay.fig1().y
+    ('ImageNet-C', 'ImageNet-R')
+    """
+
+    table: int
+    x: str
+    y: str
+    paper: Mapping[str, tuple[Number, Number]]
+    ours: Mapping[str, tuple[float, float]]
+    conditions: str = ""
+
+    @classmethod
+    def from_table(
+        cls,
+        table: int,
+        x: str,
+        y: str,
+        *,
+        ours: Mapping[str, tuple[float, float]] | None = None,
+        conditions: str = "",
+    ) -> AccuracyScatterDisplay:
+        """Take two columns of Table 1, 2, 3 or 5 by the names of their test sets.
+
+        Raises:
+            ValueError: If the table has no such column.
+        """
+        sets = dict.fromkeys(p.dataset for p in numbers(table) if p.metric == "accuracy")
+        for name in (x, y):
+            _checks.choice(f"test set of Table {table}", name, sets)
+        a, b = _column(table, x), _column(table, y)
+        return cls(table, x, y, {m: (a[m], b[m]) for m in a if m in b}, dict(ours or {}),
+                   conditions)  # fmt: skip
+
+    @classmethod
+    def from_records(
+        cls, records: Sequence[Mapping[str, Any]], *, table: int = 2, dataset: str = "CIFAR-10"
+    ) -> AccuracyScatterDisplay:
+        """Put measured clean and robust accuracies into the picture of Table 2 or 3.
+
+        Args:
+            records: As from `nmlib.lab.cifar.records`; of schemes that the table lacks none is
+                drawn. Means over the seeds.
+            table: 2 or 3.
+            dataset: "CIFAR-10" or "CIFAR-100", the paper's; the conditions say which is ours.
+        """
+        kept = in_paper(records)
+        clean, robust = (scheme_values(kept, m) for m in ("clean_accuracy", "robust_accuracy"))
+        ours = {PAPER_NAMES[s]: (float(clean[s].mean()), float(robust[s].mean())) for s in clean}
+        return cls.from_table(
+            table, dataset, f"{dataset}-C", ours=ours, conditions=conditions(kept)
+        )
+
+    @classmethod
+    def fig1(cls) -> AccuracyScatterDisplay:
+        """Fig. 1: accuracy on ImageNet-C and ImageNet-R, ResNet-50."""
+        return cls.from_table(1, "ImageNet-C", "ImageNet-R")
+
+    @property
+    def summary(self) -> str:
+        def best(k: int) -> str:
+            top = max(self.paper, key=lambda m: float(self.paper[m][k].value))
+            return f"{top} ({self.paper[top][k].value})"
+
+        return (
+            f"Table {self.table}, {SPECS[self.table].network}: {self.x} against {self.y}, "
+            f"{len(self.paper)} methods. Highest on {self.x}: {best(0)}; on {self.y}: {best(1)}."
+            + (f" Ours are {len(self.ours)} more, on other data." if self.ours else "")
+        )
+
+    def _axis(self, data: str) -> str:
+        # Ours may be on other data, which the legend names.
+        return f"accuracy on {data}{' (paper)' if self.ours else ''} (%)"
+
+    @property
+    def _names(self) -> list[_Name]:
+        """How each point is named, first the paper's."""
+        # Beside ours, the paper's names look like its numbers elsewhere.
+        among = bool(self.ours)
+        paper = [_Name(m, m == "NoisyMix", PAPER_COLOUR if among else "black", among)
+                 for m in self.paper]  # fmt: skip
+        return paper + [_Name(m, m == "NoisyMix", OURS) for m in self.ours]
+
+    @property
+    def _ours_words(self) -> str:
+        data = Conditions.of(self.conditions).data
+        return f"ours: {data}" if data else "ours"
+
+    def plot(self) -> Any:
+        """Draw the methods; bars reach from the lowest to the highest seed where printed."""
+        figure = new_figure(7.6, 5.4)
+        ax = figure.subplots()
+        points, spans = [], []
+        for method, (a, b) in self.paper.items():
+            x, y = float(a.value), float(b.value)
+            bars: dict[str, Any] = {}
+            if a.low and b.low:
+                bars = {
+                    "xerr": [[x - float(a.low)], [float(a.high) - x]],
+                    "yerr": [[y - float(b.low)], [float(b.high) - y]],
+                }
+            heavy = method == "NoisyMix"
+            look = diamond(ms=8 if heavy else 6.5, mew=2.2 if heavy else 1.2)
+            look["fmt"] = look.pop("marker")
+            ax.errorbar(x, y, **bars, elinewidth=0.9, **look)
+            points.append((x, y))
+            if bars:
+                spans += [((float(a.low), y), (float(a.high), y))]
+                spans += [((x, float(b.low)), (x, float(b.high)))]
+        for x, y in self.ours.values():
+            ax.plot(x, y, "o", ms=7, color=OURS)
+            points.append((x, y))
+        ax.margins(0.12)
+        ax.set_xlabel(self._axis(self.x))
+        ax.set_ylabel(self._axis(self.y))
+        ax.grid(color="0.93")
+        ax.set_axisbelow(True)
+        ax.plot([], [], label="paper", **diamond())
+        if self.ours:
+            ax.plot([], [], "o", color=OURS, label=self._ours_words)
+        ax.legend(loc="upper left", fontsize=9)
+        spread = " (bars: lowest and highest of 5 seeds)" if self.table in (2, 3) else ""
+        small_print(figure, f"paper: Table {self.table}, {SPECS[self.table].network}{spread}" + (
+            f"; ours: {self.conditions}" if self.conditions else ""))  # fmt: skip
+        figure.canvas.draw()
+        _label(ax, points, self._names, spans)
+        return figure
+
+    def plotly(self) -> Any:
+        """Return the same as an interactive figure: names and numbers under the pointer."""
+        import plotly.graph_objects as go
+
+        figure = go.Figure()
+        theirs = {m: (float(a.value), float(b.value)) for m, (a, b) in self.paper.items()}
+        empty = {"symbol": "diamond-open", "size": 10, "color": "#595959", "line": {"width": 2}}
+        full = {"symbol": "circle", "size": 10, "color": OURS}
+        for name, values, marker in (("paper", theirs, empty), (self._ours_words, self.ours, full)):
+            if values:
+                figure.add_scatter(
+                    x=[x for x, _ in values.values()], y=[y for _, y in values.values()],
+                    text=list(values), mode="markers", name=name, marker=marker, cliponaxis=False,
+                    hovertemplate="%{text}<br>%{x:.1f} %<br>%{y:.1f} %",
+                )  # fmt: skip
+        width, height, margin = 760, 540, {"l": 70, "r": 30, "t": 40, "b": 70}
+        points = np.array([*theirs.values(), *self.ours.values()])
+        low, reach = points.min(0), np.ptp(points, axis=0)
+        start, end = low - 0.12 * reach, low + 1.12 * reach
+        room = np.array([width - margin["l"] - margin["r"], height - margin["t"] - margin["b"]])
+        pixels = [(float(x), float(y)) for x, y in (points - start) / (end - start) * room]
+        places = _places(pixels, self._names, [], (0, 0, float(room[0]), float(room[1])), 96 / 72)
+        for point, label, place in zip(points, self._names, places, strict=True):
+            text = f"<b>{label.text}</b>" if label.heavy else label.text
+            figure.add_annotation(
+                x=point[0], y=point[1], text=f"<i>{text}</i>" if label.italic else text,
+                xanchor=place.side, yanchor="middle", showarrow=place.far,
+                font={"size": 12, "color": label.colour},
+                arrowcolor="#bbb", arrowhead=0, arrowwidth=1,
+                **({"ax": place.right, "ay": -place.up} if place.far else
+                   {"xshift": place.right, "yshift": place.up}),
+            )  # fmt: skip
+        figure.update_layout(
+            xaxis={"title": self._axis(self.x), "range": [start[0], end[0]]},
+            yaxis={"title": self._axis(self.y), "range": [start[1], end[1]]},
+            template="simple_white", width=width, height=height, margin=margin,
+            legend={"x": 0.01, "y": 0.99}, showlegend=True,
+        )  # fmt: skip
+        return figure
+
+
+class _Name(NamedTuple):
+    """The name of a point and its looks."""
+
+    text: str
+    heavy: bool
+    colour: str
+    italic: bool = False
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a name stands: pixels from its point, and which of its ends is there."""
+
+    right: float
+    up: float
+    side: str
+    far: bool
+
+
+def _places(
+    points: Sequence[tuple[float, float]],
+    names: Sequence[_Name],
+    taken: Sequence[tuple[float, float, float, float]],
+    box: tuple[float, float, float, float],
+    scale: float,
+) -> list[_Place]:
+    """Place names beside points where they cover the least of other names, points and bars.
+
+    Args:
+        points: In pixels, y upwards.
+        names: One a point; bold ones are wider.
+        taken: Rectangles (x0, y0, x1, y1) of other things.
+        box: Edges (x0, y0, x1, y1) of the axes.
+        scale: Pixels a point of the font.
+    """
+    height = 11 * scale
+    covered = [(x - 6, y - 6, x + 6, y + 6) for x, y in points] + list(taken)
+    around = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 0.9), (-1, 0.9), (1, -0.9), (-1, -0.9)]
+    found = []
+    for (x, y), name in zip(points, names, strict=True):
+        width = (5.6 if name.heavy else 4.9) * len(name.text) * scale
+        choices = []
+        for reach in (1.0, 1.9, 2.8):
+            for dx, dy in around:
+                start = x + 8 * scale * reach * dx
+                left = start - width * (1 - dx) / 2
+                low = y + 11 * scale * reach * dy - height / 2
+                own = (left, low, left + width, low + height)
+                cover = sum(_overlap(own, other) for other in covered)
+                outside = max(0, box[0] - own[0], box[1] - own[1], own[2] - box[2], own[3] - box[3])
+                side = {1: "left", 0: "center", -1: "right"}[dx]
+                place = _Place(start - x, low + height / 2 - y, side, reach > 1)
+                # Without a line to its point, a name belongs to the point that is nearest.
+                nearest = min(points, key=lambda point: _distance(own, point))
+                mistaken = reach == 1 and tuple(nearest) != (x, y)
+                choices.append((cover + 50 * outside + 12 * reach + 60 * mistaken, own, place))
+        _, own, place = min(choices, key=lambda c: c[0])
+        covered.append(own)
+        found.append(place)
+    return found
+
+
+def _label(
+    ax: Any,
+    points: Sequence[tuple[float, float]],
+    names: Sequence[_Name],
+    spans: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+) -> None:
+    """Write names beside points, clear of the bars that `spans` are."""
+    to_pixels, to_data = ax.transData.transform, ax.transData.inverted().transform
+    pixels, taken = to_pixels(points), []
+    for first, last in spans:
+        (x0, y0), (x1, y1) = to_pixels(first), to_pixels(last)
+        taken.append((x0 - 2, y0 - 2, x1 + 2, y1 + 2))
+    box = ax.get_window_extent()
+    places = _places(pixels, names, taken, tuple(box.extents), ax.figure.dpi / 72)
+    for (x, y), name, place in zip(pixels, names, places, strict=True):
+        at = to_data((x + place.right, y + place.up))
+        ax.text(
+            *at, name.text, ha=place.side, va="center", fontsize=9, color=name.colour,
+            weight="bold" if name.heavy else "normal", style="italic" if name.italic else "normal",
+        )  # fmt: skip
+        if place.far:
+            ax.plot(*zip(to_data((x, y)), at, strict=True), color="0.75", lw=0.6, zorder=0)
+
+
+def _distance(box: Sequence[float], point: Sequence[float]) -> float:
+    right = max(box[0] - point[0], point[0] - box[2], 0.0)
+    up = max(box[1] - point[1], point[1] - box[3], 0.0)
+    return math.hypot(right, up)
+
+
+def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    high = min(a[3], b[3]) - max(a[1], b[1])
+    return max(wide, 0.0) * max(high, 0.0)

@@ -1,0 +1,1 @@
+"""Notebook 02: the Taylor checks, drawn, and the theory meter."""

@@ -1,0 +1,249 @@
+"""What many seeds say about Fig. 4: differences to the baseline, with their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nmlib import _checks
+from nmlib.lab.display.base import Shown
+from nmlib.lab.display.looks import LANE_LABELS, OKABE_ITO, PAPER_STYLE, new_figure
+from nmlib.lab.measurements import read_measured
+
+__all__ = ["PAPER_FIG4", "ToyScreenDisplay", "ToyStudyDisplay"]
+
+PAPER_FIG4: dict[str, float] = {
+    "baseline": 86.8,
+    "noise_injection": 86.8,
+    "manifold_mixup": 87.4,
+    "nfm": 87.6,
+    "manifold_mixup_jsd": 88.0,
+    "noisymix": 88.8,
+}
+"""Test accuracies in percent printed in the paper's Fig. 4 (one seed, 250 points).
+
+87.4 is no multiple of 1/250, so that number or the count of test points must be something else.
+"""
+
+# Measure, column heading, factor, difference to the baseline or the value itself.
+_COLUMNS = (
+    ("test_accuracy", "test accuracy\nminus baseline (points)", 100.0, True),
+    ("noisy_accuracy", "accuracy under noise 0.2\nminus baseline (points)", 100.0, True),
+    ("cross_entropy", "test cross-entropy\nminus baseline (nats)", 1.0, True),
+    ("boundary_length", "boundary length", 1.0, False),
+    ("steepness", "gradient norm\nalong the boundary", 1.0, False),
+)
+
+
+def _one_or_range(records: Sequence[dict[str, Any]], *path: str) -> str:
+    """Return what all records say at a path: one value, lowest to highest, or a list.
+
+    >>> _one_or_range([{"setting": {"epochs": 100}}, {"setting": {"epochs": 30}}],
+    ...               "setting", "epochs")
+    '30 to 100'
+    """
+    found: list[Any] = []
+    for value in records:
+        for key in path:
+            value = value[key]
+        found += [value] if value not in found else []
+    if len(found) > 1 and all(isinstance(v, (int, float)) for v in found):
+        return f"{min(found)} to {max(found)}"
+    return ", ".join(map(str, found))
+
+
+def _commits(records: Sequence[dict[str, Any]]) -> str:
+    """Say at which commit the records were measured, or at how many."""
+    found = {record["provenance"]["commit"] for record in records}
+    return f"commit {found.pop()}" if len(found) == 1 else f"measured at {len(found)} commits"
+
+
+@dataclass(frozen=True)
+class ToyStudyDisplay(Shown):
+    """Forest plot of the six schemes, one row of panels a setting.
+
+    Attributes:
+        records: Lines of figures/data/toy_final.jsonl or toy_screen.jsonl.
+
+    Source: paper Fig. 4.
+    """
+
+    records: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def from_measured(
+        cls, labels: Sequence[str] | None = None, *, name: str = "toy_final.jsonl"
+    ) -> ToyStudyDisplay:
+        """Read the committed measurements.
+
+        Args:
+            labels: Which settings, in this order; default all.
+            name: File of figures/data.
+        """
+        records = {record["label"]: record for record in read_measured(name)}
+        for label in labels or ():
+            _checks.choice("setting", label, records)
+        return cls(tuple(records[label] for label in (labels or records)))
+
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        parts = []
+        for record in self.records:
+            accuracy = record["summary"]["test_accuracy"]["noisymix"]["minus_baseline"]
+            parts.append(
+                f"{record['label']}: NoisyMix minus baseline {100 * accuracy[0]:+.1f} points "
+                f"(standard error {100 * accuracy[1]:.1f})"
+            )
+        seeds = _one_or_range(self.records, "seeds")
+        return f"Toy study, {seeds} seeds a scheme. " + "; ".join(parts) + "."
+
+    def table(self, label: str) -> str:
+        """Return one setting as text: means with standard errors.
+
+        Accuracies in percent.
+        """
+        record = next(r for r in self.records if r["label"] == label)
+        lines = [
+            f"{label} ({record['seeds']} seeds)",
+            f"{'scheme':22}{'paper':>6}{'test':>15}{'vs baseline':>15}{'under noise':>15}"
+            f"{'CE':>7}{'length':>8}{'gradient':>10}{'collapsed':>11}",
+        ]
+        s = record["summary"]
+        for lane, title in LANE_LABELS.items():
+            row = f"{title:22}{PAPER_FIG4[lane]:6.1f}"
+            for key, kind in (
+                ("test_accuracy", "mean"), ("test_accuracy", "minus_baseline"),
+                ("noisy_accuracy", "mean"),
+            ):  # fmt: skip
+                mean, error = s[key][lane][kind]
+                sign = "+" if kind == "minus_baseline" else ""
+                row += f"{100 * mean:{sign}8.2f} ± {100 * error:4.2f}"
+            steepness = s["steepness"][lane]["mean"][0]
+            row += f"{s['cross_entropy'][lane]['mean'][0]:7.3f}"
+            row += f"{s['boundary_length'][lane]['mean'][0]:8.2f}"
+            row += f"{'none':>10}" if steepness is None else f"{steepness:10.1f}"
+            row += f"{100 * s['collapsed'][lane]['mean'][0]:9.1f} %"
+            lines.append(row)
+        return "\n".join(lines)
+
+    def plot(self) -> Any:
+        """Draw with matplotlib; bars are 95 % intervals of the mean, diamonds the paper."""
+        rows, columns = len(self.records), len(_COLUMNS)
+        figure = new_figure(2.7 * columns + 1.4, 2.0 * rows + 1.1)
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex="col")
+        lanes = list(LANE_LABELS)
+        y = np.arange(len(lanes))[::-1]
+        for number, (row, record) in enumerate(zip(axes, self.records, strict=True)):
+            for ax, (key, heading, factor, relative) in zip(row, _COLUMNS, strict=True):
+                which = "minus_baseline" if relative else "mean"
+                values = [record["summary"][key][lane][which] for lane in lanes]
+                mean = np.array([np.nan if v[0] is None else v[0] * factor for v in values])
+                error = np.array([0 if v[1] is None else 1.96 * v[1] * factor for v in values])
+                collapsed = [record["summary"]["collapsed"][lane]["mean"][0] for lane in lanes]
+                ax.axvline(0 if relative else mean[0], color="0.6", lw=0.9, ls=":")
+                for i, lane in enumerate(lanes):
+                    colour = OKABE_ITO["vermilion"] if lane == "noisymix" else OKABE_ITO["blue"]
+                    face = "white" if collapsed[i] > 0.5 else colour
+                    ax.errorbar(
+                        mean[i], y[i], xerr=error[i], fmt="s" if lane == "noisymix" else "o",
+                        color=colour, ms=5, capsize=2.5, mfc=face,
+                    )  # fmt: skip
+                if key == "test_accuracy":
+                    paper = [PAPER_FIG4[lane] - PAPER_FIG4["baseline"] for lane in lanes]
+                    ax.plot(paper, y + 0.28, ms=4.5, label="paper, one seed", **PAPER_STYLE)
+                ax.grid(axis="x", color="0.9")
+                ax.set_axisbelow(True)
+                if number == 0:
+                    ax.set_title(heading, fontsize=9.5)
+            row[0].set_yticks(y, [LANE_LABELS[lane] for lane in lanes], fontsize=9)
+            row[0].set_ylim(-0.6, len(lanes) - 0.3)
+            row[-1].annotate(
+                record["label"].replace(", ", ",\n"), (1.04, 0.5), xycoords="axes fraction",
+                va="center", fontsize=9,
+            )  # fmt: skip
+        figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=8, loc="outside lower left")
+        figure.supxlabel(
+            f"{_one_or_range(self.records, 'data')}, {_one_or_range(self.records, 'seeds')} seeds "
+            f"a scheme (own data each), {_one_or_range(self.records, 'setting', 'epochs')} epochs; "
+            "bars: 95 % interval of the mean; hollow: more than half of the networks collapsed to "
+            f"one class; {_commits(self.records)}",
+            fontsize=7.5, color="0.35", x=0.99, ha="right",
+        )  # fmt: skip
+        return figure
+
+
+@dataclass(frozen=True)
+class ToyScreenDisplay(Shown):
+    """Every setting of the screen as a point: what smoothing costs, and whether it ever pays.
+
+    Attributes:
+        records: Lines of figures/data/toy_screen.jsonl.
+        lanes: Schemes to show.
+    """
+
+    records: tuple[dict[str, Any], ...]
+    lanes: tuple[str, ...] = ("noise_injection", "manifold_mixup", "noisymix")
+
+    @classmethod
+    def from_measured(cls, name: str = "toy_screen.jsonl") -> ToyScreenDisplay:
+        """Read the committed measurements; settings whose baseline collapsed are left out."""
+        records = read_measured(name)
+        kept = [r for r in records if r["summary"]["collapsed"]["baseline"]["mean"][0] <= 0.5]
+        return cls(tuple(kept))
+
+    @property
+    def summary(self) -> str:
+        """The figure in words."""
+        gains = [r["summary"]["test_accuracy"]["noisymix"]["minus_baseline"] for r in self.records]
+        above = sum(mean > 2 * error for mean, error in gains)
+        return (
+            f"{len(self.records)} settings. NoisyMix minus baseline in test accuracy ranges from "
+            f"{100 * min(m for m, _ in gains):+.1f} to {100 * max(m for m, _ in gains):+.1f} "
+            f"points; above zero by more than two standard errors in {above} of them. The shorter "
+            "the boundary, the lower the accuracy."
+        )
+
+    def plot(self) -> Any:
+        """Draw accuracy, and accuracy under noise, against the length of the boundary."""
+        figure = new_figure(10, 4.3)
+        axes = figure.subplots(1, 2, sharex=True)
+        marks = {"noise_injection": "v", "manifold_mixup": "o", "noisymix": "s"}
+        colours = {
+            "noise_injection": OKABE_ITO["bluish green"], "manifold_mixup": OKABE_ITO["blue"],
+            "noisymix": OKABE_ITO["vermilion"],
+        }  # fmt: skip
+        for ax, key, heading in zip(
+            axes, ("test_accuracy", "noisy_accuracy"),
+            ("test accuracy", "accuracy on test points with noise 0.2"), strict=True,
+        ):  # fmt: skip
+            for lane in self.lanes:
+                length = [r["summary"]["boundary_length"] for r in self.records]
+                x = [v[lane]["mean"][0] / v["baseline"]["mean"][0] for v in length]
+                gain = np.array([r["summary"][key][lane]["minus_baseline"] for r in self.records])
+                ax.errorbar(
+                    x, 100 * gain[:, 0], yerr=100 * gain[:, 1], fmt=marks[lane], ms=4.5, lw=0.7,
+                    color=colours[lane], alpha=0.8, label=LANE_LABELS[lane],
+                )  # fmt: skip
+            ax.axhline(0, color="0.3", lw=0.9, ls=":")
+            ax.set_xlabel("length of the boundary, relative to the baseline's")
+            ax.set_ylabel(f"{heading}\nminus baseline (points)")
+            ax.grid(color="0.92")
+            ax.set_axisbelow(True)
+        paper = PAPER_FIG4["noisymix"] - PAPER_FIG4["baseline"]
+        # A line: the paper does not say how long its boundary is.
+        axes[0].axhline(
+            paper, color=str(PAPER_STYLE["color"]), ls="-.", lw=1.1,
+            label="NoisyMix in the paper (one seed)",
+        )  # fmt: skip
+        axes[0].legend(fontsize=8, loc="lower right")
+        figure.supxlabel(
+            f"{_one_or_range(self.records, 'data')}, {len(self.records)} settings x "
+            f"{_one_or_range(self.records, 'seeds')} seeds; bars: one standard error; "
+            f"{_commits(self.records)}",
+            fontsize=7.5, color="0.35", x=0.99, ha="right",
+        )  # fmt: skip
+        return figure

@@ -1,0 +1,545 @@
+"""The toy lab behind the live explorer: settings in, pictures and numbers out. No widgets here."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from nmlib import _checks
+from nmlib.data import make_polygon_band
+from nmlib.lab.toy.boundary import grid_points, measure_boundary
+from nmlib.lab.toy.ensemble import Ensemble, symmetric_beta_quantile
+from nmlib.losses import jensen_shannon_divergence
+from nmlib.mixing import mix
+from nmlib.noise import inject
+from nmlib.rng import Rng
+from nmlib.schemes import FIG4, READINGS, Scheme, fig4_schemes
+
+__all__ = ["Settings", "ToyLab", "one_class_words"]
+
+# Standard deviation of the test noise, that of the data's own noise; and draws of it a point.
+TEST_NOISE, _TEST_NOISE_DRAWS = 0.2, 8
+_GRID = 100
+_STEPS_BETWEEN_CLOCKS = 4
+# Before that many steps one class everywhere says that training has only begun.
+ENOUGH_STEPS = 100
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _one_thread(method: _Method) -> _Method:
+    """Run with one thread of PyTorch: on matrices this small more of them wait for one another.
+
+    On two busy CPUs the 500 steps took 0.4 s with one thread, and 2 to 20 s with two.
+    """
+
+    @functools.wraps(method)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        before = torch.get_num_threads()
+        if before == 1:
+            return method(*args, **kwargs)
+        torch.set_num_threads(1)
+        try:
+            return method(*args, **kwargs)
+        finally:
+            torch.set_num_threads(before)
+
+    return run  # type: ignore[return-value]
+
+
+def _image(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(probability * 255).astype(np.uint8)
+
+
+def one_class_words(metrics: Mapping[str, Any]) -> str:
+    """Say that a network gives the whole plane one class; empty if it does not, or is untrained.
+
+    >>> one_class_words({"one_class": True, "collapsed": False, "step": 3})
+    'one class everywhere so far'
+    """
+    if not metrics["one_class"] or not metrics["step"]:
+        return ""
+    return (
+        "collapsed: one class everywhere" if metrics["collapsed"] else "one class everywhere so far"
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    r"""Everything that decides what the explorer shows.
+
+    The defaults were measured (figures/data/toy_final.jsonl): no scheme collapses and every
+    slider has a visible effect. The paper's own values were lost; its $\gamma = 12$ collapses.
+
+    Args:
+        alpha: Beta parameter of the mixing, > 0.
+        sigma_add: Additive noise level $\sigma_{add} \ge 0$, in units of the axes (input) or of
+            the activations (hidden layer).
+        sigma_mult: Multiplicative noise level $\sigma_{mult} \ge 0$, relative.
+        stability: Weight $\gamma \ge 0$ of the Jensen-Shannon divergence.
+        seed: Of initial weights, batches, partners and noise.
+        data_seed: Of the data.
+        reading: What 'JSD without augmentation' means, a key of `READINGS`.
+        law: Noise law, "paper" or "released".
+        learning_rate: Of Adam, > 0.
+        batch_size: Samples a step.
+        width: Hidden units.
+        epochs: After which training stops.
+
+    >>> Settings(alpha=-1)
+    Traceback (most recent call last):
+    ValueError: alpha must be a finite number > 0, got -1
+    """
+
+    alpha: float = 0.3
+    sigma_add: float = 0.15
+    sigma_mult: float = 0.1
+    stability: float = 0.3
+    seed: int = 0
+    data_seed: int = 0
+    reading: str = "independent"
+    law: Literal["paper", "released"] = "paper"
+    learning_rate: float = 0.03
+    batch_size: int = 50
+    width: int = 100
+    epochs: int = 100
+
+    def __post_init__(self) -> None:
+        _checks.keep(self, _checks.positive, "alpha", "learning_rate")
+        _checks.keep(self, _checks.non_negative, "sigma_add", "sigma_mult", "stability")
+        _checks.keep(self, _checks.integer, "seed", "data_seed", least=0)
+        _checks.keep(self, _checks.integer, "batch_size", "width", "epochs", least=1)
+        _checks.keep(self, _checks.choice, "reading", allowed=READINGS)
+        law = _checks.choice("noise law", self.law, ("paper", "released"))
+        object.__setattr__(self, "law", law)
+
+    def schemes(self) -> dict[str, Scheme]:
+        """Return the six schemes of Fig. 4 at these settings."""
+        return fig4_schemes(
+            alpha=self.alpha,
+            additive=self.sigma_add,
+            multiplicative=self.sigma_mult,
+            stability=self.stability,
+            reading=self.reading,
+            law=self.law,
+        )
+
+
+class ToyLab:
+    """Six schemes in a race on the toy problem: same seed, same batches, same draws.
+
+    The same settings and the same number of steps always give the same pictures, whatever was
+    shown before.
+
+    Args:
+        settings: Where to start; default `Settings()`.
+        **changes: Single settings to change.
+
+    >>> lab = ToyLab(epochs=2)
+    >>> lab.step(5)
+    5
+    >>> lab.grid("noisymix", size=20).shape, lab.metrics("noisymix")["step"]
+    ((20, 20), 5)
+    """
+
+    EXTENT = 1.6
+    lanes: tuple[str, ...] = FIG4
+
+    def __init__(self, settings: Settings | None = None, **changes: Any) -> None:
+        self.settings = replace(settings or Settings(), **changes)
+        self.generation = 0
+        self._points: tuple[NDArray, NDArray, NDArray] | None = None
+        self._make_data()
+        self._restart()
+
+    # -- what to show ---------------------------------------------------------------------------
+
+    def set(self, **changes: Any) -> bool:
+        """Change settings; if anything changes, training starts again from the seed's weights.
+
+        Returns:
+            Whether anything changed.
+
+        Raises:
+            TypeError: For an unknown setting.
+            ValueError: For a value out of range; nothing is changed then.
+        """
+        settings = replace(self.settings, **changes)
+        if settings == self.settings:
+            return False
+        redraw = settings.data_seed != self.settings.data_seed
+        self.settings = settings
+        if redraw:
+            self._points = None
+            self._make_data()
+        self._restart()
+        return True
+
+    def set_points(self, X: ArrayLike, y: ArrayLike, is_test: ArrayLike) -> None:
+        """Replace the data: (n, 2) points, (n,) classes 0 or 1, (n,) True for test points.
+
+        Raises:
+            ValueError: For shapes that do not fit, or without a training point of each class.
+        """
+        # Copies: the lab's data do not change with the caller's arrays.
+        X, test = _checks.array("X", X), _checks.array("is_test", is_test).astype(bool)
+        y = _checks.class_labels(_checks.column(y), 2).cpu().numpy().copy()
+        if X.ndim != 2 or X.shape[1] != 2 or y.shape != (len(X),) or test.shape != (len(X),):
+            raise ValueError(
+                f"points must be (n, 2), classes (n,), is_test (n,), got {X.shape}, {y.shape}, "
+                f"{test.shape}"
+            )
+        if not np.isfinite(X).all():
+            raise ValueError("points must be finite and classes 0 or 1")
+        if set(y[~test].tolist()) != {0, 1} or not test.any():
+            raise ValueError("keep at least one training point of each class and one test point")
+        self._points = (X, y, test)
+        self._make_data()
+        self._restart()
+
+    def regenerate(self, data_seed: int) -> None:
+        """Draw new data (points that were added by hand go)."""
+        self.settings = replace(self.settings, data_seed=data_seed)
+        self._points = None
+        self._make_data()
+        self._restart()
+
+    def reset(self) -> None:
+        """Start training again from the seed's weights."""
+        self._restart()
+
+    def _make_data(self) -> None:
+        if self._points is None:
+            X, y = make_polygon_band(500, random_state=self.settings.data_seed)
+            test = np.arange(500) >= 250
+        else:
+            X, y, test = self._points
+        self.X_train, self.y_train = X[~test], y[~test]
+        self.X_test, self.y_test = X[test], y[test]
+        shape = (_TEST_NOISE_DRAWS, *self.X_test.shape)
+        noise = Rng(0).fold("test noise").numpy().normal(scale=TEST_NOISE, size=shape)
+        self._noisy_test = (self.X_test + noise).reshape(-1, 2)
+
+    def _restart(self) -> None:
+        self._ensemble = self._networks(FIG4, [self.settings.seed])
+        self.generation += 1
+        self._band: tuple[tuple[str, int], Ensemble] | None = None
+        self._preview: tuple[str, Ensemble] | None = None
+        self._cache: dict[Any, Any] = {}
+
+    def _networks(self, lanes: Sequence[str], seeds: Sequence[int]) -> Ensemble:
+        """Return untrained networks of some schemes at these settings."""
+        s = self.settings
+        schemes = s.schemes()
+        return Ensemble(
+            [schemes[lane] for lane in lanes], self.X_train, self.y_train, seeds=seeds,
+            sizes=(2, s.width, 2), learning_rate=s.learning_rate, batch_size=s.batch_size,
+        )  # fmt: skip
+
+    # -- training -------------------------------------------------------------------------------
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps an epoch."""
+        return self._ensemble.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps after which training stops."""
+        return self.settings.epochs * self.steps_per_epoch
+
+    @property
+    def steps_done(self) -> int:
+        """Optimiser steps since the last start."""
+        return self._ensemble.steps_done
+
+    @property
+    def done(self) -> bool:
+        """Whether training has stopped."""
+        return self.steps_done >= self.total_steps
+
+    @_one_thread
+    def step(self, n: int | None = None, *, budget_ms: float | None = None) -> int:
+        """Train all six schemes.
+
+        Args:
+            n: Steps at most; default: no limit but the end of training.
+            budget_ms: Stop at the first check of the clock after so many milliseconds.
+
+        Returns:
+            Steps taken.
+        """
+        n = None if n is None else _checks.integer("n", n, 0)
+        if budget_ms is not None:
+            budget_ms = _checks.non_negative("budget_ms", budget_ms)
+        if n is None and budget_ms is None:
+            n = 1
+        left = self.total_steps - self.steps_done
+        goal = min(left, n) if n is not None else left
+        start, taken = time.perf_counter(), 0
+        while taken < goal:
+            some = goal - taken
+            if budget_ms is not None:
+                some = min(some, _STEPS_BETWEEN_CLOCKS)
+            self._ensemble.step(some)
+            taken += some
+            if budget_ms is not None and (time.perf_counter() - start) * 1e3 >= budget_ms:
+                break
+        if taken:
+            self._cache.clear()
+        return taken
+
+    # -- pictures and numbers -------------------------------------------------------------------
+
+    def _lane(self, lane: str) -> int:
+        _checks.choice("lane", lane, self.lanes)
+        return self.lanes.index(lane)
+
+    @_one_thread
+    def _margin(self, lane: str, size: int) -> NDArray[np.float32]:
+        """Return the (size, size) difference of the logits, class 1 minus class 0."""
+        size = _checks.integer("size", size, 2)
+        key = ("margin", lane, size)
+        if key not in self._cache:
+            self._cache[key] = self._margin_of(self._ensemble, self._lane(lane), size)
+        return self._cache[key]
+
+    def _margin_of(self, ensemble: Ensemble, i: int, size: int) -> NDArray[np.float32]:
+        size = _checks.integer("size", size, 2)
+        logits = ensemble.logits(grid_points(self.EXTENT, size), schemes=slice(i, i + 1))[0, 0]
+        return (logits[:, 1] - logits[:, 0]).view(size, size).numpy()
+
+    def probability(self, lane: str, size: int = _GRID) -> NDArray[np.float32]:
+        """Return P(class 1) on a (size, size) grid over [-EXTENT, EXTENT]^2, top row first."""
+        return torch.sigmoid(torch.from_numpy(self._margin(lane, size))).numpy()
+
+    def grid(self, lane: str, size: int = _GRID) -> NDArray[np.uint8]:
+        """Return 255 * P(class 1), rounded, as a (size, size) image with the top row first."""
+        return _image(self.probability(lane, size))
+
+    @_one_thread
+    def preview(self, lane: str, step: int, size: int = _GRID) -> NDArray[np.uint8]:
+        """Return the picture `grid` will show after `step` steps, by training this scheme alone.
+
+        The six of the race stay where they are. The networks are the same up to rounding.
+
+        Raises:
+            ValueError: If step is not in [0, total_steps].
+        """
+        margin = self._margin_of(self._ahead(lane, step), 0, size)
+        return _image(torch.sigmoid(torch.from_numpy(margin)).numpy())
+
+    def _ahead(self, lane: str, step: int) -> Ensemble:
+        """Return one scheme alone, trained for `step` steps."""
+        self._lane(lane)
+        step = _checks.integer("step", step)
+        if not 0 <= step <= self.total_steps:
+            raise ValueError(f"step must be in [0, {self.total_steps}], got {step}")
+        last = self._preview
+        if last is None or last[0] != lane or last[1].steps_done > step:
+            last = self._preview = lane, self._networks([lane], [self.settings.seed])
+        last[1].step(step - last[1].steps_done)
+        return last[1]
+
+    @_one_thread
+    def preview_metrics(self, lane: str, step: int) -> dict[str, Any]:
+        """Return the numbers that `metrics` will give after `step` steps, up to rounding.
+
+        Raises:
+            ValueError: If step is not in [0, total_steps].
+        """
+        ensemble = self._ahead(lane, step)
+        return self._measure(ensemble, 0, self._margin_of(ensemble, 0, _GRID))
+
+    @_one_thread
+    def metrics(self, lane: str) -> dict[str, Any]:
+        """Return the numbers of one scheme at this step.
+
+        Keys: step, epoch, loss, ce, jsd (of the last batch), train_accuracy, test_accuracy,
+        noisy_accuracy (test points with Gaussian noise of 0.2, 8 fixed draws), errors (test
+        points), boundary_length and steepness (see `measure_boundary`; steepness is None without
+        a boundary), confidence (mean largest probability at the test points), one_class (all
+        points of the plane in one class), collapsed (one_class at the end of a training of
+        `ENOUGH_STEPS` steps or more: before that nobody can say).
+        """
+        return self._measure(self._ensemble, self._lane(lane), self._margin(lane, _GRID))
+
+    def _measure(self, ensemble: Ensemble, i: int, margin: NDArray[np.float32]) -> dict[str, Any]:
+        splits = [self.X_train, self.X_test, self._noisy_test]
+        logits = ensemble.logits(np.concatenate(splits), schemes=slice(i, i + 1))[0, 0]
+        train, test, noisy = logits.split([len(s) for s in splits])
+        truth = torch.from_numpy(self.y_test)
+        right = test.argmax(1) == truth
+        boundary = measure_boundary(margin, extent=self.EXTENT)
+        scheme = ensemble.schemes[i]
+        steps = ensemble.steps_done
+        ce = float(ensemble.ce[i, 0]) if steps else None
+        jsd = float(ensemble.jsd[i, 0]) if steps and scheme.stability else 0.0
+        steepness = float(boundary.steepness[0])
+        one_class = bool((margin > 0).all() or (margin <= 0).all())
+        return {
+            "step": steps,
+            "epoch": steps / self.steps_per_epoch,
+            "ce": ce,
+            "jsd": jsd,
+            "loss": None if ce is None else ce + scheme.stability * jsd,
+            "train_accuracy": float(
+                (train.argmax(1) == torch.from_numpy(self.y_train)).float().mean()
+            ),
+            "test_accuracy": float(right.float().mean()),
+            "noisy_accuracy": float(
+                (noisy.argmax(1) == truth.repeat(_TEST_NOISE_DRAWS)).float().mean()
+            ),
+            "errors": int((~right).sum()),
+            "boundary_length": float(boundary.length[0]),
+            "steepness": None if np.isnan(steepness) else steepness,
+            "confidence": float(test.softmax(1).amax(1).mean()),
+            "one_class": one_class,
+            "collapsed": one_class and steps >= max(self.total_steps, ENOUGH_STEPS),
+        }
+
+    @_one_thread
+    def saw(self, lane: str) -> dict[str, Any] | None:
+        """Return what the model was shown in the last step, or None before the first.
+
+        Keys: points (B, 2), y (B,), partner (V, B), lam (V,), point (0 = input, 1 = hidden layer)
+        and mixed, the (V, B, 2) inputs after mixing and noise, or None if these happened in the
+        hidden layer.
+        """
+        if not self.steps_done:
+            return None
+        draws, y = self._ensemble.draws(self._lane(lane), 0)
+        batch = draws.views.shape[1]
+        pairs = draws.pairs
+        mixed = None
+        if draws.point == 0:
+            h = draws.views
+            if len(pairs) == 1:
+                h = mix(h, pairs[0], dim=1)
+            elif pairs:
+                h = torch.stack([mix(v, p) for v, p in zip(h, pairs, strict=True)])
+            mixed = inject(h, draws.noise).numpy()
+        none = np.arange(batch)[None]
+        return {
+            "points": draws.views[0].numpy(),
+            "y": y.numpy(),
+            "partner": np.stack([p.partner.numpy() for p in pairs]) if pairs else none,
+            "lam": np.array([p.lam for p in pairs] or [1.0], dtype=np.float32),
+            "point": draws.point,
+            "mixed": mixed,
+        }
+
+    @_one_thread
+    def jsd_map(self, lane: str, size: int = 50, *, draws: int = 6) -> NDArray[np.uint8]:
+        """Return how much the views of each pixel disagree: 255 = log 2, the most possible.
+
+        A pixel is treated like a training input of the scheme: its views are mixed with random
+        training points and noised at the input; shown is the mean divergence over `draws`.
+        """
+        size, draws = _checks.integer("size", size, 2), _checks.integer("draws", draws, 1)
+        i = self._lane(lane)
+        scheme = self._ensemble.schemes[i]
+        views = max(scheme.views.count, 2)
+        x = torch.from_numpy(grid_points(self.EXTENT, size))
+        rng = Rng(self.settings.seed).fold("jsd map")
+        choose = rng.numpy()
+        total = torch.zeros(len(x))
+        train = torch.tensor(self.X_train, dtype=torch.float32)
+        for k in range(draws):
+            h = x.expand(views, *x.shape)
+            if scheme.mix is not None:
+                u = choose.random(views)
+                who = torch.from_numpy(choose.integers(len(train), size=(views, len(x))))
+                lam = symmetric_beta_quantile(u, self.settings.alpha)
+                if scheme.pairing == "shared":
+                    lam, who = np.full(views, lam[0]), who[:1].expand(views, -1)
+                elif scheme.pairing == "unmixed":
+                    lam[1:] = 1
+                weight = torch.from_numpy(lam.astype(np.float32)).view(-1, 1, 1)
+                h = weight * h + (1 - weight) * train[who]
+            h = inject(h, scheme.noise, rng.fold(k))
+            logits = self._ensemble.logits(h.reshape(-1, 2), schemes=slice(i, i + 1))[0, 0]
+            total += jensen_shannon_divergence(
+                logits.view(views, len(x), -1), from_logits=True, validate=False
+            )
+        scaled = total / draws / np.log(2) * 255
+        return scaled.clamp(0, 255).round().to(torch.uint8).view(size, size).numpy()
+
+    @_one_thread
+    def band(self, lane: str, seeds: int = 12, size: int = 50) -> NDArray[np.uint8]:
+        """Return 255 * the fraction of seeds that predict class 1, at the step shown.
+
+        The seeds are the next `seeds` after the shown one; they are trained when first asked for.
+        """
+        seeds, size = _checks.integer("seeds", seeds, 1), _checks.integer("size", size, 2)
+        self._lane(lane)
+        key = (lane, seeds)
+        if self._band is None or self._band[0] != key:
+            first = self.settings.seed + 1
+            self._band = key, self._networks([lane], range(first, first + seeds))
+        ensemble = self._band[1]
+        if ensemble.steps_done > self.steps_done:
+            raise RuntimeError("the band is ahead of the lab; call reset()")
+        ensemble.step(self.steps_done - ensemble.steps_done)
+        logits = ensemble.logits(grid_points(self.EXTENT, size))[0]
+        share = (logits[..., 1] > logits[..., 0]).float().mean(0)
+        return (share * 255).round().to(torch.uint8).view(size, size).numpy()
+
+    # -- passing it on --------------------------------------------------------------------------
+
+    def preset(self) -> dict[str, Any]:
+        """Return the settings that differ from the defaults, ready for `Settings(**preset)`."""
+        default = asdict(Settings())
+        return {
+            f.name: getattr(self.settings, f.name)
+            for f in fields(Settings)
+            if getattr(self.settings, f.name) != default[f.name]
+        }
+
+    def as_code(self, lane: str = "noisymix") -> str:
+        """Return Python that reproduces the numbers and the picture shown.
+
+        Args:
+            lane: Scheme to draw; the table has all six.
+
+        >>> print(ToyLab(alpha=0.5).as_code())
+        from nmlib.lab.toy.demo import table
+        from nmlib.lab.toy.lab import ToyLab
+        from nmlib.lab.toy.displays.decision import DecisionBoundaryDisplay
+        <BLANKLINE>
+        lab = ToyLab(alpha=0.5)
+        lab.step(0)
+        print(table(lab))
+        DecisionBoundaryDisplay.from_lab(lab, ['noisymix'])
+        """
+        self._lane(lane)
+        arguments = ", ".join(f"{k}={v!r}" for k, v in self.preset().items())
+        lines = [
+            "from nmlib.lab.toy.demo import table",
+            "from nmlib.lab.toy.lab import ToyLab",
+            "from nmlib.lab.toy.displays.decision import DecisionBoundaryDisplay",
+            "",
+            f"lab = ToyLab({arguments})",
+        ]
+        if self._points is not None:
+            X, y, test = self._points
+            lines += [
+                f"X = {X.round(4).tolist()}",
+                f"y = {y.tolist()}",
+                f"is_test = {test.tolist()}",
+                "lab.set_points(X, y, is_test)",
+            ]
+        lines += [
+            f"lab.step({self.steps_done})",
+            "print(table(lab))",
+            f"DecisionBoundaryDisplay.from_lab(lab, [{lane!r}])",
+        ]
+        return "\n".join(lines)

@@ -1,1 +1,0 @@
-"""Display objects: `from_*` computes arrays, `.plot(ax)` draws them, `.plotly()` interactively."""

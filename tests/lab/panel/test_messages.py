@@ -1,0 +1,240 @@
+"""What a browser may send to the live panels: whatever it is, there is one answer and no harm."""
+
+import json
+import math
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+import nmlib as nm
+import nmlib.lab
+from nmlib._checks import integer, number
+from nmlib.lab.ablation.lab import AblationLab, LabSettings
+from nmlib.lab.panel.messages import Message, answered, computing
+from nmlib.training import Budget
+
+pytest.importorskip("anywidget")
+ipywidgets = pytest.importorskip("ipywidgets")
+
+INF, NAN = float("inf"), float("nan")
+JUNK = (
+    None, True, False, 0, 1, -1, 0.5, 10**400, -(10**9), INF, -INF, NAN, "", "constructor",
+    "__proto__", "noisymix", "x" * 5_000, [], [None], [[]], [INF], ["noisymix"] * 3, {}, {"a": 1},
+    {"constructor": {}}, [[0, 0, 1, 0]], [[NAN, 0, 0, 0]], [{}], {"alpha": NAN}, {"seed": INF},
+)  # fmt: skip
+KINDS = ("hello", "tick", "ping", "code", "read", "ask", "constructor", None, 3, [], {})
+FIELDS = (
+    "id", "view", "gen", "rev", "params", "state", "held", "lanes", "measure", "layers", "size",
+    "steps", "from", "preview", "points", "restart", "settings", "seen", "action",
+)  # fmt: skip
+NAMES = (
+    "alpha", "sigma_add", "sigma_mult", "eps", "part", "seed", "data_seed", "width", "depth",
+    "batch_size", "law", "reading", "lane", "race", "playing", "point", "net", "draw", "pair",
+    "jsd_loss", "table", "curve", "learning_rate", "op_severity", "constructor",
+)  # fmt: skip
+
+
+class Panel:
+    """A live panel whose replies are kept instead of sent."""
+
+    def __init__(self, widget, receive, good):
+        self.widget, self.receive, self.good, self.sent = widget, receive, good, []
+        widget.send = lambda content, buffers=None: self.sent.append(content)
+
+    def say(self, content):
+        """Give the panel a message; returns its replies."""
+        before = len(self.sent)
+        self.receive(self.widget, content, [])
+        return self.sent[before:]
+
+
+def explorer():
+    from nmlib.lab.toy import explore
+
+    widget = explore(mode="live", epochs=1)
+    good = {"kind": "tick", "gen": 1, "lanes": ["noisymix"], "size": 8, "steps": 1}
+    return Panel(widget, widget._receive, good)
+
+
+def meter():
+    from nmlib.lab.theory.meter import theory_meter
+
+    widget = theory_meter(mode="live")
+    return Panel(widget, widget._answer, {"kind": "read", "gen": 1, "params": {}})
+
+
+def blocks():
+    from nmlib.lab.blocks.panel import building_blocks
+
+    model = nm.build_model("preact_resnet_small")
+    widget = building_blocks(model, nm.load("fashion-mini", "test"), mode="live")
+    return Panel(widget, widget._answer, {"kind": "read", "gen": 1, "params": {}})
+
+
+def lab():
+    from nmlib.lab.ablation.panel import ablation_lab
+
+    lab = AblationLab(Budget("tiny", "preact_resnet_small", 1, 64, 16), test_images=8)
+    widget = ablation_lab(lab, mode="live")
+    return Panel(widget, widget._receive, {"kind": "ask", "gen": 1, "settings": {}, "seen": {}})
+
+
+PANELS = [explorer, meter, blocks, lab]
+
+
+@pytest.fixture(scope="module", params=PANELS, ids=[make.__name__ for make in PANELS])
+def panel(request):
+    return request.param()
+
+
+def refused(reply):
+    return reply.get("message") if reply["kind"] == "error" else reply.get("error")
+
+
+def test_what_is_no_message_is_refused_in_words(panel):
+    for content in (None, 3, "hello", [], [1], True):
+        (reply,) = panel.say(content)
+        assert refused(reply).startswith("a message must be an object with names, got ")
+    (reply,) = panel.say({})
+    assert "unknown request kind None" in refused(reply)
+
+
+def test_a_message_without_its_parts_is_answered(panel):
+    kind = panel.good["kind"]
+    for part in ("params", "settings", "seen", "state", "lanes"):
+        for message in ({"kind": kind, "gen": 5}, {**panel.good, "gen": 5, part: None}):
+            (reply,) = panel.say(message)
+            assert reply["gen"] == 5
+
+
+def junk(rng, depth=0):
+    """Draw a value that may be anything."""
+    if depth < 2 and rng.random() < 0.3:
+        return {rng.choice(NAMES): junk(rng, depth + 1) for _ in range(rng.randrange(3))}
+    if depth < 2 and rng.random() < 0.1:
+        return [junk(rng, depth + 1) for _ in range(rng.randrange(3))]
+    return rng.choice(JUNK)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_anything_gets_at_most_one_answer_that_a_browser_can_read(panel, seed):
+    rng = random.Random(seed)
+    settings = panel.widget.settings
+    for _ in range(100):
+        message = {"kind": rng.choice(KINDS), "size": 8, "steps": 1}
+        if rng.random() < 0.5:  # one thing wrong in a good message gets further
+            message = dict(panel.good)
+        message |= {rng.choice(FIELDS): junk(rng) for _ in range(rng.randrange(1, 4))}
+        if message.get("action") == "train":
+            continue
+        replies = panel.say(message)
+        known = message["kind"] in (panel.good["kind"], "ping")
+        assert len([r for r in replies if r["kind"] != "set"]) in ((1,) if known else (0, 1))
+        for reply in replies:
+            text = json.dumps(reply, allow_nan=False)
+            assert len(text) < 200_000, message
+            assert "Traceback" not in text
+    # It still works, at valid settings.
+    (reply,) = panel.say(panel.good)
+    assert not refused(reply)
+    assert type(panel.widget.settings) is type(settings)
+    values = vars(panel.widget.settings) if hasattr(settings, "__dict__") else panel.widget.settings
+    for value in values.values():
+        assert isinstance(value, str) or math.isfinite(value)
+
+
+def test_a_question_whether_anybody_is_there(panel):
+    assert [r["kind"] for r in panel.say({"kind": "ping", "view": "a"})] == ["ping"]
+
+
+def test_the_state_of_an_explorer_takes_schemes_and_switches_only():
+    panel = explorer()
+    for state in ({"lane": "nonsense"}, {"lane": None, "race": "yes"}, {"playing": 1}):
+        (reply,) = panel.say({**panel.good, "state": state})
+        assert refused(reply)
+    assert panel.widget.lane == "noisymix" and panel.widget.race is False
+    state = {"lane": "nfm", "race": True, "constructor": 1}
+    assert not refused(panel.say({**panel.good, "state": state})[-1])
+    assert (panel.widget.lane, panel.widget.race) == ("nfm", True)
+    assert set(panel.widget._session.state) == {"lane", "race", "playing"}
+
+
+def test_what_is_refused_leaves_no_half_behind():
+    panel = explorer()
+    before = panel.widget.settings
+    wrongs = {"size": INF}, {"lanes": ["nmf"]}, {"points": [[0, 0, 0]]}, {"state": {"lane": 3}}
+    for wrong in wrongs:
+        (reply,) = panel.say({**panel.good, "params": {"alpha": 0.9}, **wrong})
+        assert refused(reply) and panel.widget.settings == before
+    (reply,) = panel.say({**panel.good, "params": {"width": 10**8}})
+    assert "width must be an integer from 0 to 4096, got 100000000" in refused(reply)
+
+
+def test_reloading_the_page_leaves_nothing_behind():
+    panel = explorer()
+    for k in range(2_000):
+        panel.say({"kind": "hello", "view": f"view {k}"})
+    panel.sent.clear()
+    assert len(panel.widget._views) <= 16
+    panel.say({**panel.good, "view": "view 1999", "params": {"alpha": 0.9}})
+    assert len(panel.sent) <= 16
+    # A view that is still asking is among those that hear of it.
+    panel.say({**panel.good, "view": "view 3"})
+    panel.say({**panel.good, "view": "view 1999", "params": {"alpha": 0.8}})
+    assert "view 3" in [r["view"] for r in panel.sent if r["kind"] == "set"]
+
+
+def test_traits_of_the_small_panels_take_valid_values_only():
+    for make, name, wrong in ((meter, "eps", NAN), (meter, "part", "constructor"),
+                              (blocks, "width", 99), (blocks, "net", "other")):  # fmt: skip
+        widget = make().widget
+        before = getattr(widget, name)
+        with pytest.raises(ValueError, match=name):
+            setattr(widget, name, wrong)
+        assert getattr(widget, name) == before
+
+
+def test_the_readers_of_a_message():
+    message = Message({"n": 3.0, "t": {"a": 1}, "l": ["b", "a", "b"], "id": NAN, "gen": 10**20})
+    assert (message.whole("n", 0, 9), message.whole("absent", 0, 9, 4)) == (3, 4)
+    assert message.table("t") == {"a": 1} and message.names("l", "ab") == ("b", "a")
+    assert message.head == {} and message.view == ""
+    with pytest.raises(ValueError, match="params must be an object with names, got None"):
+        message.table("params", needed=True)
+    with pytest.raises(ValueError, match=r"n must be an integer from 4 to 9, got 3\.0"):
+        message.whole("n", 4, 9)
+    with pytest.raises(ValueError, match="x must be a number, got 'one'"):
+        number("x", "one", 0, 1)
+    with pytest.raises(ValueError, match="got True"):
+        integer("x", True, 0, 1)
+    fails = {"read": lambda _: 1 / 0}
+    reply = answered({"kind": "read", "gen": 2}, fails, lambda text: {"error": text})
+    assert reply == ({"error": "ZeroDivisionError: division by zero", "gen": 2}, [])
+
+
+def test_core_widgets_mark_what_is_old():
+    words, picture = ipywidgets.HTML("old"), ipywidgets.Image()
+    with computing(words, picture):
+        assert "Computing" in words.value and "nmlib-old" in picture._dom_classes
+        words.value = "new"
+    assert words.value == "new" and picture._dom_classes == ()
+    with pytest.raises(ValueError), computing(words, picture):
+        raise ValueError("a < b")
+    assert "No result: a &lt; b" in words.value and "nmlib-old" in picture._dom_classes
+
+
+def test_scripts_never_look_names_of_a_link_up_in_a_prototype():
+    """`name in object` is true for 'constructor'."""
+    for path in Path(nmlib.lab.__file__).parent.rglob("*.js"):
+        found = re.findall(r"\b(?:if|&&|\|\|) \(?(\w+ in \w[\w.]*)", path.read_text("utf-8"))
+        kept = [f for f in found if not re.match(r"\w+ in (reply\.saw|this\.frames)$", f)]
+        assert kept == [], f"{path.name}: {kept}; use Object.hasOwn"
+
+
+def test_settings_of_the_lab_stay_the_last_good_ones():
+    panel = lab()
+    (reply,) = panel.say({**panel.good, "settings": {"alpha": INF}})
+    assert "alpha must lie in" in reply["problem"]
+    assert panel.widget.settings == LabSettings()
