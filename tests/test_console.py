@@ -16,7 +16,11 @@ FEW = ["--dataset", "fashion-mini", "--limit", "2", "--corruptions", "fog", "--s
 
 
 def nmlib(*words, **options):
-    return subprocess.Popen([sys.executable, "-m", "nmlib", *words], **options)
+    def listening():  # under `nohup` every child would ignore hang-ups
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+    before = listening if hasattr(signal, "SIGHUP") else None
+    return subprocess.Popen([sys.executable, "-m", "nmlib", *words], preexec_fn=before, **options)
 
 
 @pytest.fixture(scope="module")
