@@ -512,8 +512,8 @@ class ToyLab:
 
         >>> print(ToyLab(alpha=0.5).as_code())
         from nmlib.lab.toy.demo import table
-        from nmlib.lab.toy.lab import ToyLab
-        from nmlib.lab.toy.displays.decision import DecisionBoundaryDisplay
+        from nmlib.lab.toy import ToyLab
+        from nmlib.lab.toy.displays import DecisionBoundaryDisplay
         <BLANKLINE>
         lab = ToyLab(alpha=0.5)
         lab.step(0)
@@ -524,8 +524,8 @@ class ToyLab:
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.preset().items())
         lines = [
             "from nmlib.lab.toy.demo import table",
-            "from nmlib.lab.toy.lab import ToyLab",
-            "from nmlib.lab.toy.displays.decision import DecisionBoundaryDisplay",
+            "from nmlib.lab.toy import ToyLab",
+            "from nmlib.lab.toy.displays import DecisionBoundaryDisplay",
             "",
             f"lab = ToyLab({arguments})",
         ]
