@@ -61,8 +61,8 @@ def signed_distance(
     return np.where(inside, distance, -distance)
 
 
-def _random_state(random_state: Any) -> np.random.Generator | np.random.RandomState:
-    if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
+def _random_state(random_state: Any) -> Any:
+    if all(hasattr(random_state, name) for name in ("permutation", "normal", "uniform")):
         return random_state
     if random_state is None or isinstance(_checks.plain(random_state), (int, float)):
         seed = None if random_state is None else _checks.integer("random_state", random_state, 0)
@@ -97,7 +97,8 @@ def make_polygon_band(
         band: Half-width of the band, >= 0.
         p_band: Probability of class 1 in the band.
         shuffle: Shuffle the points; without it the outer ring comes first.
-        random_state: None, an int, a NumPy Generator or a RandomState.
+        random_state: None, an int, a NumPy Generator or a RandomState, or what has their methods
+            `permutation`, `normal` and `uniform`.
 
     Returns:
         X of shape (n, 2), float64, and y of shape (n,), int64.

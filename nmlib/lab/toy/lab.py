@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from nmlib import _checks
 from nmlib.data import make_polygon_band
 from nmlib.lab.toy.boundary import grid_points, measure_boundary
-from nmlib.lab.toy.ensemble import Ensemble, symmetric_beta_quantile
+from nmlib.lab.toy.draws import Sequence as Draws
+from nmlib.lab.toy.draws import integers, normals, scale_quantile, symmetric_beta, uniforms
+from nmlib.lab.toy.ensemble import POOL_SIZE, Ensemble, noise_pool
 from nmlib.losses import jensen_shannon_divergence
 from nmlib.mixing import mix
-from nmlib.noise import inject
-from nmlib.rng import Rng
+from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.schemes import FIG4, READINGS, Scheme, fig4_schemes
 
 __all__ = ["Settings", "ToyLab", "one_class_words"]
@@ -72,6 +73,27 @@ def one_class_words(metrics: Mapping[str, Any]) -> str:
     )
 
 
+def _map_noise(noise: Noise | None, shape: tuple[int, ...], seed: int, draw: int) -> NoiseDraw:
+    """Return the fields of one draw of `ToyLab.jsd_map`, out of the pool of the training."""
+    if noise is None:
+        return NoiseDraw()
+    size, released = int(np.prod(shape)), noise.law == "released"
+    windows = integers(seed, "map noise", 2 * draw, 2, POOL_SIZE)
+    scale = np.ones((shape[0], 2))
+    if released:
+        scale = scale_quantile(uniforms(seed, "map noise", 2 * draw + 1, scale.size))
+        scale = scale.reshape(shape[0], 2)
+    views = np.arange(shape[0])
+    gains = (noise.additive * (1 + noise.view_gain * views), noise.multiplicative * views**0)
+    fields = []
+    for k, (start, gain) in enumerate(zip(windows, gains, strict=True)):
+        pool = noise_pool(k == 1 and released, noise.sparsity, POOL_SIZE + size)
+        level = gain * scale[:, k] * (views >= noise.clean_views)
+        field = pool[start : start + size].view(shape)
+        fields.append(field * torch.from_numpy(level.astype(np.float32)).view(-1, 1, 1))
+    return NoiseDraw(*fields)
+
+
 @dataclass(frozen=True)
 class Settings:
     r"""Everything that decides what the explorer shows.
@@ -115,7 +137,7 @@ class Settings:
     def __post_init__(self) -> None:
         _checks.keep(self, _checks.positive, "alpha", "learning_rate")
         _checks.keep(self, _checks.non_negative, "sigma_add", "sigma_mult", "stability")
-        _checks.keep(self, _checks.integer, "seed", "data_seed", least=0)
+        _checks.keep(self, _checks.integer, "seed", "data_seed", least=0, most=2**32 - 1)
         _checks.keep(self, _checks.integer, "batch_size", "width", "epochs", least=1)
         _checks.keep(self, _checks.choice, "reading", allowed=READINGS)
         law = _checks.choice("noise law", self.law, ("paper", "released"))
@@ -218,14 +240,14 @@ class ToyLab:
 
     def _make_data(self) -> None:
         if self._points is None:
-            X, y = make_polygon_band(500, random_state=self.settings.data_seed)
+            X, y = make_polygon_band(500, random_state=Draws(self.settings.data_seed, "data"))
             test = np.arange(500) >= 250
         else:
             X, y, test = self._points
         self.X_train, self.y_train = X[~test], y[~test]
         self.X_test, self.y_test = X[test], y[test]
         shape = (_TEST_NOISE_DRAWS, *self.X_test.shape)
-        noise = Rng(0).fold("test noise").numpy().normal(scale=TEST_NOISE, size=shape)
+        noise = TEST_NOISE * normals(0, "test noise", 0, int(np.prod(shape))).reshape(shape)
         self._noisy_test = (self.X_test + noise).reshape(-1, 2)
 
     def _restart(self) -> None:
@@ -449,23 +471,22 @@ class ToyLab:
         scheme = self._ensemble.schemes[i]
         views = max(scheme.views.count, 2)
         x = torch.from_numpy(grid_points(self.EXTENT, size))
-        rng = Rng(self.settings.seed).fold("jsd map")
-        choose = rng.numpy()
+        seed = self.settings.seed
         total = torch.zeros(len(x))
         train = torch.tensor(self.X_train, dtype=torch.float32)
         for k in range(draws):
             h = x.expand(views, *x.shape)
             if scheme.mix is not None:
-                u = choose.random(views)
-                who = torch.from_numpy(choose.integers(len(train), size=(views, len(x))))
-                lam = symmetric_beta_quantile(u, self.settings.alpha)
+                lam = symmetric_beta(uniforms(seed, "map", k, views), self.settings.alpha)
+                who = integers(seed, "map partner", k, views * len(x), len(train))
+                who = torch.from_numpy(who.reshape(views, -1))
                 if scheme.pairing == "shared":
                     lam, who = np.full(views, lam[0]), who[:1].expand(views, -1)
                 elif scheme.pairing == "unmixed":
                     lam[1:] = 1
                 weight = torch.from_numpy(lam.astype(np.float32)).view(-1, 1, 1)
                 h = weight * h + (1 - weight) * train[who]
-            h = inject(h, scheme.noise, rng.fold(k))
+            h = inject(h, _map_noise(scheme.noise, (views, *x.shape), seed, k))
             logits = self._ensemble.logits(h.reshape(-1, 2), schemes=slice(i, i + 1))[0, 0]
             total += jensen_shannon_divergence(
                 logits.view(views, len(x), -1), from_logits=True, validate=False

@@ -5,7 +5,7 @@ written out by hand. All schemes of a seed share its initial weights, batches, p
 and noise fields (common random numbers), so they differ in what the scheme changes only.
 """
 
-from nmlib.lab.toy.ensemble._pools import SEED_BLOCK, symmetric_beta_quantile
+from nmlib.lab.toy.ensemble._pools import POOL_SIZE, SEED_BLOCK, noise_pool
 from nmlib.lab.toy.ensemble._training import Ensemble
 
-__all__ = ["SEED_BLOCK", "Ensemble", "symmetric_beta_quantile"]
+__all__ = ["POOL_SIZE", "SEED_BLOCK", "Ensemble", "noise_pool"]

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from nmlib import _checks
 from nmlib._threads import single_threads
+from nmlib.lab.toy.draws import initial_values
 from nmlib.lab.toy.ensemble._group import Group, State, parameter_views
 from nmlib.lab.toy.ensemble._pools import SEED_BLOCK
 from nmlib.lab.toy.ensemble._windows import Activation, Kind, Shape
 from nmlib.mixing import Mixup
-from nmlib.models.mlp import mlp, mlp_initial_values
+from nmlib.models.mlp import mlp
 from nmlib.models.staged import StagedModel
 from nmlib.objective import Draws
 from nmlib.schemes import Scheme
@@ -67,7 +68,7 @@ class Ensemble:
         activation: Activation = "relu",
     ) -> None:
         self.schemes = tuple(schemes)
-        self.seeds = _checks.integers("seeds", seeds, 0)
+        self.seeds = _checks.integers("seeds", seeds, 0, 2**32 - 1)
         self.sizes = _checks.integers("sizes", sizes, 1)
         if not self.schemes:
             raise ValueError("an ensemble needs at least one scheme and one seed")
@@ -131,7 +132,7 @@ class Ensemble:
     def _allocate(self) -> list[tuple[slice, slice, Group]]:
         """Make the memory and split the members into groups that fit the caches."""
         c, s = len(self.schemes), len(self.seeds)
-        flat = np.stack([mlp_initial_values(self.sizes, seed) for seed in self.seeds])
+        flat = initial_values(self.sizes, self.seeds)
         self._parameters = torch.from_numpy(flat.astype(np.float32)).repeat(c, 1, 1)
         gradient, first, second = (torch.zeros_like(self._parameters) for _ in range(3))
         self._ce, self._jsd = torch.zeros(c, s), torch.zeros(c, s)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nmlib.lab.toy.draws import integers, permutations, scale_quantile, symmetric_beta, uniforms
 from nmlib.lab.toy.ensemble._pools import (
     MAX_VIEWS,
     PERMUTATIONS,
@@ -18,10 +19,8 @@ from nmlib.lab.toy.ensemble._pools import (
     SEED_BLOCK,
     noise_pool,
     permutation_pool,
-    symmetric_beta_quantile,
 )
 from nmlib.mixing import Mixup
-from nmlib.rng import Rng
 from nmlib.schemes import Scheme
 
 # Steps whose small decisions are drawn in one go.
@@ -136,28 +135,24 @@ class Windows:
         epochs = max(1, _DRAW_BLOCK // shape.steps_per_epoch)
         steps = epochs * shape.steps_per_epoch
         block = step // steps
-        rows, uniform, permutation, scale = [], [], [], []
-        order = np.tile(np.arange(self.x.shape[1]), (epochs, 1))
-        for seed in self.seeds:
-            draw = Rng(seed).fold("ensemble", block).numpy()
-            shuffled = draw.permuted(order, axis=1)[:, : shape.steps_per_epoch * shape.batch]
-            rows.append(shuffled.reshape(steps, shape.batch))
-            uniform.append(draw.random((steps, MAX_VIEWS)))
-            permutation.append(draw.integers(PERMUTATIONS, size=(steps, MAX_VIEWS)))
-            scale.append(draw.beta(2, 5, size=(steps, MAX_VIEWS, 2)))
-        limit = POOL_SIZE - SEED_BLOCK * MAX_VIEWS * shape.batch * max(shape.sizes)
-        if limit < POOL_SIZE // 4:
-            raise ValueError(
-                f"batch_size={shape.batch} with widths {shape.sizes} is too large for the noise "
-                "pool; lower one of them"
-            )
-        shared = Rng(self.seeds[0] // SEED_BLOCK).fold("ensemble block", block).numpy()
-        point = shared.integers(1 << 30, size=steps)
-        offset = shared.integers(limit, size=(steps, 2))
+        seeds = np.array(self.seeds)
+        taken = shape.steps_per_epoch * shape.batch
+        epoch = block * epochs + np.arange(epochs)
+        orders = permutations(seeds, "order", epoch[:, None], self.x.shape[1])[..., :taken]
+        rows = orders.reshape(epochs, len(seeds), shape.steps_per_epoch, shape.batch)
+        rows = np.ascontiguousarray(rows.swapaxes(1, 2)).reshape(steps, len(seeds), shape.batch)
+        every = block * steps + np.arange(steps)
+        at = every[:, None]
+        uniform = uniforms(seeds, "lambda", at, MAX_VIEWS)
+        permutation = integers(seeds, "partner", at, MAX_VIEWS, PERMUTATIONS)
+        scale = scale_quantile(uniforms(seeds, "scale", at, 2 * MAX_VIEWS))
+        shared = self.seeds[0] // SEED_BLOCK
+        point = integers(shared, "point", every, 1, len(shape.points))[:, 0]
+        offset = integers(shared, "window", every, 2, POOL_SIZE)
 
-        rows_t = torch.from_numpy(np.stack(rows, 1))
-        perm = torch.from_numpy(np.stack(permutation, 1))[..., :views]
-        lam = self._weights(np.stack(uniform, 1)[..., :views])
+        rows_t = torch.from_numpy(rows)
+        perm = torch.from_numpy(permutation)[..., :views]
+        lam = self._weights(uniform[..., :views])
         c, s, batch = len(self.schemes), len(self.seeds), shape.batch
         forward, inverse = permutation_pool(batch)
         partner = self._flat_rows(forward, perm, 1, "partners")
@@ -169,8 +164,10 @@ class Windows:
             lam=lam[..., : self.pairs].reshape(steps, c * s, self.pairs, 1, 1).unbind(),
             partner=partner.unbind(),
             back=self._flat_rows(inverse, perm, self.pairs, "inverse partners").unbind(),
-            level=self._levels(torch.from_numpy(np.stack(scale, 1).astype(np.float32))),
-            point=[shape.points[int(p) % len(shape.points)] for p in point],
+            level=self._levels(
+                torch.from_numpy(scale.astype(np.float32)).unflatten(-1, (MAX_VIEWS, 2))
+            ),
+            point=[shape.points[p] for p in point],
             offset=offset.tolist(),
             rows=rows_t,
             permutation=perm,
@@ -212,7 +209,7 @@ class Windows:
             if scheme.mix is None:
                 continue
             assert isinstance(scheme.mix, Mixup)
-            value = symmetric_beta_quantile(uniform, scheme.mix.alpha)
+            value = symmetric_beta(uniform, scheme.mix.alpha)
             if scheme.pairing == "shared":
                 value = np.broadcast_to(value[..., :1], value.shape)
             elif scheme.pairing == "unmixed":
@@ -255,9 +252,10 @@ class Windows:
 
     def field(self, window: Window, at: int, width: int, which: int) -> Tensor:
         """Return the (1, s, V, B, width) noise of a step, unscaled."""
-        pool = noise_pool(which == 1 and self.shape.law == "released", self.shape.sparsity)
         batch, views = self.shape.batch, self.kind.views
         reel = MAX_VIEWS * batch * width
+        uniform = which == 1 and self.shape.law == "released"
+        pool = noise_pool(uniform, self.shape.sparsity, POOL_SIZE + SEED_BLOCK * reel)
         start = window.offset[at][which]
         places = [seed % SEED_BLOCK for seed in self.seeds]
         shape, strides = (views, batch, width), (batch * width, width, 1)

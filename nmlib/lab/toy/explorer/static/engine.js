@@ -1,0 +1,455 @@
+// The toy lab without Python: the same draws, the same networks, the same numbers.
+//
+// `makeEngine` touches no page, so its text is also the source of the worker. Draws mirror
+// lab/toy/draws.py, training mirrors lab/toy/ensemble, numbers mirror lab/toy/lab.py; tests hold
+// the two together.
+
+export function makeEngine() {
+  "use strict";
+  const PURPOSES = [
+    "data", "test noise", "weights", "order", "lambda", "partner", "point", "window", "scale",
+    "noise", "kept", "permutation", "map", "map partner", "map noise",
+  ];
+  const POOL = 1 << 20, PERMUTATIONS = 1024, BLOCK = 16, MOST_VIEWS = 4, INTERVALS = 4096;
+  const TURNS = [13, 15, 26, 6, 17, 29, 16, 24];
+  const DECAY1 = 0.9, DECAY2 = 0.999, TINY = 1e-8;
+
+  // -- draws -------------------------------------------------------------------------------------
+
+  // Threefry-2x32, 20 rounds.
+  function words(seed, purpose, index, count) {
+    const out = new Uint32Array(count + (count & 1));
+    const k0 = seed >>> 0, k1 = PURPOSES.indexOf(purpose), k2 = (k0 ^ k1 ^ 0x1bd11bda) >>> 0;
+    const keys = [k0, k1, k2];
+    for (let pair = 0; pair < out.length; pair += 2) {
+      let x0 = ((pair >> 1) + k0) | 0, x1 = (index + k1) | 0;
+      for (let r = 0; r < 20; r++) {
+        const turn = TURNS[r & 7];
+        x0 = (x0 + x1) | 0;
+        x1 = ((x1 << turn) | (x1 >>> (32 - turn))) ^ x0;
+        if ((r & 3) === 3) {
+          const j = (r >> 2) + 1;
+          x0 = (x0 + keys[j % 3]) | 0;
+          x1 = (x1 + keys[(j + 1) % 3] + j) | 0;
+        }
+      }
+      out[pair] = x0;
+      out[pair + 1] = x1;
+    }
+    return count & 1 ? out.subarray(0, count) : out;
+  }
+
+  function uniforms(seed, purpose, index, count) {
+    const found = words(seed, purpose, index, count), out = new Float64Array(count);
+    for (let i = 0; i < count; i++) out[i] = (found[i] + 0.5) / 4294967296;
+    return out;
+  }
+
+  function integers(seed, purpose, index, count, below) {
+    const found = words(seed, purpose, index, count), out = new Int32Array(count);
+    for (let i = 0; i < count; i++) out[i] = Math.floor((found[i] * below) / 4294967296);
+    return out;
+  }
+
+  function normals(seed, purpose, index, count, Type = Float64Array) {
+    const u = uniforms(seed, purpose, index, count + (count & 1)), out = new Type(u.length);
+    for (let i = 0; i < u.length; i += 2) {
+      const radius = Math.sqrt(-2 * Math.log(u[i])), angle = 2 * Math.PI * u[i + 1];
+      out[i] = radius * Math.cos(angle);
+      out[i + 1] = radius * Math.sin(angle);
+    }
+    return out.subarray(0, count);
+  }
+
+  // Words with their places in the lower bits sort as numbers: stable, and without a comparison.
+  function ranked(found) {
+    const keyed = new Float64Array(found.length), size = 1048576;
+    for (let i = 0; i < found.length; i++) keyed[i] = found[i] * size + i;
+    keyed.sort();
+    return Int32Array.from(keyed, (v) => v % size);
+  }
+
+  const permutation = (seed, purpose, index, size) => ranked(words(seed, purpose, index, size));
+
+  function cumulated(density) {
+    const total = new Float64Array(density.length);
+    for (let i = 1; i < total.length; i++) {
+      total[i] = total[i - 1] + (density[i] + density[i - 1]) / 2;
+    }
+    const all = total[total.length - 1];
+    return total.map((v) => v / all);
+  }
+
+  function interpolated(x, xs, ys) {
+    let low = 0, high = xs.length - 1;
+    if (x <= xs[0]) return ys[0];
+    if (x >= xs[high]) return ys[high];
+    while (high - low > 1) {
+      const middle = (low + high) >> 1;
+      if (xs[middle] <= x) low = middle;
+      else high = middle;
+    }
+    return ys[low] + ((ys[high] - ys[low]) / (xs[high] - xs[low])) * (x - xs[low]);
+  }
+
+  let betaTable = { alpha: 0 };
+
+  function symmetricBeta(u, alpha) {
+    if (betaTable.alpha !== alpha) {
+      let grid, density;
+      if (alpha <= 1) {
+        grid = Float64Array.from({ length: INTERVALS + 1 }, (_, i) => i / INTERVALS);
+        density = grid.map((v) => (1 - 0.5 * v ** (1 / alpha)) ** (alpha - 1));
+      } else {
+        const start = -2 * Math.asinh(Math.sqrt(Math.expm1(60 / alpha))), n = 4 * INTERVALS;
+        grid = Float64Array.from({ length: n + 1 }, (_, i) => start * (1 - i / n));
+        density = grid.map((v) => Math.exp(-alpha * Math.log1p(Math.sinh(v / 2) ** 2)));
+      }
+      betaTable = { alpha, grid, total: cumulated(density) };
+    }
+    const mass = 2 * Math.min(u, 1 - u), v = interpolated(mass, betaTable.total, betaTable.grid);
+    const half = alpha <= 1 ? 0.5 * v ** (1 / alpha) : mass > 0 ? 1 / (1 + Math.exp(-v)) : 0;
+    return u < 0.5 ? half : 1 - half;
+  }
+
+  let scaleTable = null;
+
+  function scaleQuantile(u) {
+    if (!scaleTable) {
+      const grid = Float64Array.from({ length: INTERVALS + 1 }, (_, i) => i / INTERVALS);
+      scaleTable = { grid, total: cumulated(grid.map((v) => v * (1 - v) ** 4)) };
+    }
+    return interpolated(u, scaleTable.total, scaleTable.grid);
+  }
+
+  const pools = new Map();
+
+  // A reel of noise; the steps read windows of it. Longer than POOL it repeats itself.
+  function noisePool(uniform, sparsity, length) {
+    const name = `${uniform} ${sparsity}`, old = pools.get(name);
+    if (old && old.length >= length) return old;
+    const pool = new Float32Array(length);
+    if (old) pool.set(old);
+    else if (uniform) {
+      const u = uniforms(0, "noise", 1, POOL);
+      for (let i = 0; i < POOL; i++) pool[i] = 2 * u[i] - 1;
+    } else pool.set(normals(0, "noise", 0, POOL, Float32Array));
+    if (!old && sparsity) {
+      const u = uniforms(0, "kept", uniform ? 1 : 0, POOL);
+      for (let i = 0; i < POOL; i++) if (u[i] < sparsity) pool[i] = 0;
+    }
+    for (let i = old ? old.length : POOL; i < length; i++) pool[i] = pool[i - POOL];
+    pools.set(name, pool);
+    return pool;
+  }
+
+  const permutationPools = new Map();
+
+  // Row `k` of the pool of permutations; made when it is first needed.
+  function pooledPermutation(k, batch) {
+    if (!permutationPools.has(batch)) permutationPools.set(batch, []);
+    const pool = permutationPools.get(batch);
+    return (pool[k] ??= permutation(0, "permutation", k, batch));
+  }
+
+  // -- data --------------------------------------------------------------------------------------
+
+  const POLYGON = [[-0.6, 0.0], [-0.6, -0.6], [0.2, -0.7], [0.7, 0.3], [0.3, 0.3], [0.0, -0.3]];
+  const BAND = 0.1;
+
+  function signedDistance(x, y) {
+    let nearest = Infinity, inside = false;
+    for (let i = 0; i < POLYGON.length; i++) {
+      const [ax, ay] = POLYGON[i], [bx, by] = POLYGON[(i + 1) % POLYGON.length];
+      const dx = bx - ax, dy = by - ay;
+      const t = Math.min(1, Math.max(0, ((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy)));
+      nearest = Math.min(nearest, Math.hypot(x - ax - t * dx, y - ay - t * dy));
+      if (ay > y !== by > y && x < ax + ((y - ay) / dy) * dx) inside = !inside;
+    }
+    return inside ? nearest : -nearest;
+  }
+
+  // Two noisy rings, labelled by a polygon; see nmlib.make_polygon_band. Rows of x, y, class, test.
+  function polygonBand(seed, { count = 500, noise = 0.2, factor = 0.5 } = {}) {
+    const outer = count >> 1, order = permutation(seed, "data", 0, count);
+    const shift = normals(seed, "data", 1, 2 * count), coin = uniforms(seed, "data", 2, count);
+    return Array.from(order, (k, i) => {
+      const [radius, at, of] = k < outer ? [1, k, outer] : [factor, k - outer, count - outer];
+      const angle = (2 * Math.PI * at) / of;
+      const x = radius * Math.cos(angle) + noise * shift[2 * i];
+      const y = radius * Math.sin(angle) + noise * shift[2 * i + 1];
+      const distance = signedDistance(x, y);
+      const label = Math.abs(distance) <= BAND ? coin[i] < 0.5 : distance > 0;
+      return [x, y, label ? 1 : 0, i >= count >> 1 ? 1 : 0];
+    });
+  }
+
+  // -- schemes -----------------------------------------------------------------------------------
+
+  const LANES = [
+    "baseline", "noise_injection", "manifold_mixup", "nfm", "manifold_mixup_jsd", "noisymix",
+  ];
+  const RELEASED = { sparsity: 0.65, viewGain: 1 };
+
+  // What a lane does at these settings; see nmlib.fig4_schemes.
+  function scheme(lane, s) {
+    const compares = lane.endsWith("jsd") || lane === "noisymix";
+    const stability = compares ? s.stability : 0, released = s.law === "released";
+    const own = { sparsity: 0, viewGain: 0, cleanViews: 0, ...(released ? RELEASED : {}) };
+    let noise = ["noise_injection", "nfm", "noisymix"].includes(lane) ? own : null;
+    if (lane === "manifold_mixup_jsd" && s.reading === "noise" && stability) {
+      noise = { ...own, cleanViews: 1 };
+    }
+    if (!s.sigma_add && !s.sigma_mult) noise = null;
+    const apart = stability && ["independent", "unmixed"].includes(s.reading);
+    return {
+      lane, stability, noise, released,
+      mixes: lane !== "baseline" && lane !== "noise_injection",
+      pairing: apart ? s.reading : "shared",
+      views: stability ? (s.reading === "unmixed" ? 2 : 3) : 1,
+      add: s.sigma_add, mult: s.sigma_mult, alpha: s.alpha,
+    };
+  }
+
+  // What one step draws, the same for all lanes. `orders` keeps the order of an epoch.
+  function stepDraws(s, count, step, orders) {
+    const batch = Math.min(s.batch_size, count), each = Math.floor(count / batch);
+    const epoch = Math.floor(step / each), block = Math.floor(s.seed / BLOCK);
+    if (orders.epoch !== epoch) {
+      orders.epoch = epoch;
+      orders.rows = permutation(s.seed, "order", epoch, count);
+    }
+    const first = (step % each) * batch;
+    return {
+      rows: orders.rows.subarray(first, first + batch),
+      uniform: uniforms(s.seed, "lambda", step, MOST_VIEWS),
+      partner: integers(s.seed, "partner", step, MOST_VIEWS, PERMUTATIONS),
+      point: integers(block, "point", step, 1, 2)[0],
+      window: integers(block, "window", step, 2, POOL),
+      scale: uniforms(s.seed, "scale", step, 2 * MOST_VIEWS),
+    };
+  }
+
+  // Weights and noise levels of the views of a scheme.
+  function viewsOf(what, draws) {
+    const lam = [], add = [], mult = [], noise = what.noise;
+    for (let v = 0; v < what.views; v++) {
+      const own = what.pairing === "shared" ? 0 : v;
+      const mixed = what.mixes && !(what.pairing === "unmixed" && v > 0);
+      lam.push(mixed ? Math.fround(symmetricBeta(draws.uniform[own], what.alpha)) : 1);
+      const level = noise && v >= noise.cleanViews ? 1 : 0;
+      const scale = (k) => (what.released ? scaleQuantile(draws.scale[2 * v + k]) : 1);
+      add.push(level && what.add * (1 + noise.viewGain * v) * scale(0));
+      mult.push(level && what.mult * scale(1));
+    }
+    return { lam, add, mult };
+  }
+
+  // -- one network -------------------------------------------------------------------------------
+
+  class Net {
+    constructor(width, seed) {
+      const below = uniforms(seed, "weights", 0, 3 * width), bound = 1 / Math.sqrt(2);
+      const above = uniforms(seed, "weights", 1, 2 * width + 2), top = 1 / Math.sqrt(width);
+      this.width = width;
+      // Weights (width, 2), biases (width,), weights (2, width), biases (2,).
+      this.p = new Float64Array(5 * width + 2);
+      this.p.set(below.map((u) => Math.fround((2 * u - 1) * bound)));
+      this.p.set(above.map((u) => Math.fround((2 * u - 1) * top)), 3 * width);
+      this.first = new Float64Array(this.p.length);
+      this.second = new Float64Array(this.p.length);
+      this.gradient = new Float64Array(this.p.length);
+      this.steps = 0;
+      this.ce = this.jsd = 0;
+    }
+
+    // The difference of the logits, class 1 minus class 0, at (x, y) pairs.
+    margins(xy, out = new Float64Array(xy.length >> 1)) {
+      const { p, width } = this, top = 3 * width, b = 2 * width;
+      const w = new Float64Array(width), bias = p[5 * width + 1] - p[5 * width];
+      for (let j = 0; j < width; j++) w[j] = p[top + width + j] - p[top + j];
+      for (let i = 0; i < out.length; i++) {
+        const x = xy[2 * i], y = xy[2 * i + 1];
+        let z = bias;
+        for (let j = 0; j < width; j++) {
+          const a = p[2 * j] * x + p[2 * j + 1] * y + p[b + j];
+          if (a > 0) z += w[j] * a;
+        }
+        out[i] = z;
+      }
+      return out;
+    }
+
+    adam(rate) {
+      const { p, first, second, gradient } = this, t = ++this.steps;
+      const scale = rate / (1 - DECAY1 ** t), root = 1 / Math.sqrt(1 - DECAY2 ** t);
+      for (let i = 0; i < p.length; i++) {
+        const g = gradient[i];
+        first[i] += (1 - DECAY1) * (g - first[i]);
+        second[i] = DECAY2 * second[i] + (1 - DECAY2) * g * g;
+        p[i] -= (scale * first[i]) / (Math.sqrt(second[i]) * root + TINY);
+      }
+    }
+  }
+
+  // Memory of a step: kept, for it has the same size each time.
+  class Scratch {
+    constructor(width, batch) {
+      const rows = MOST_VIEWS * batch;
+      this.x = new Float64Array(2 * rows);
+      this.h = new Float64Array(rows * width);
+      this.base = new Float64Array(batch * width);
+      this.back = new Float64Array(batch * width);
+      this.z = new Float64Array(rows);
+      this.g = new Float64Array(rows);
+      this.w = new Float64Array(width);
+      this.identity = Int32Array.from({ length: batch }, (_, i) => i);
+    }
+  }
+
+  // Write the gradient of one step into net.gradient, and the parts of its loss.
+  // data: x (pairs) and y (classes). Gradients are written out by hand: autograd is in the tests.
+  function backward(net, what, data, s, draws, memory) {
+    const { width, p, gradient } = net, batch = draws.rows.length, V = what.views;
+    const { x, h, base, back, z, g, w } = memory, rows = V * batch;
+    const { lam, add, mult } = viewsOf(what, draws);
+    const noisy = what.noise !== null, point = what.mixes || noisy ? draws.point : 0;
+    const partners = lam.map((_, v) => (what.mixes
+      ? pooledPermutation(draws.partner[what.pairing === "shared" ? 0 : v], batch)
+      : memory.identity));
+    const reel = MOST_VIEWS * batch * (point ? width : 2), place = (s.seed % BLOCK) * reel;
+    const [addStart, multStart] = Array.from(draws.window, (at) => (at + place) % POOL);
+    const sparsity = noisy ? what.noise.sparsity : 0;
+    const addPool = noisy ? noisePool(false, sparsity, POOL + reel) : null;
+    const multPool = noisy ? noisePool(what.released, sparsity, POOL + reel) : null;
+    const top = 3 * width, b1 = 2 * width, b2 = 5 * width, bias = p[b2 + 1] - p[b2];
+    for (let j = 0; j < width; j++) w[j] = p[top + width + j] - p[top + j];
+    gradient.fill(0);
+
+    // Forward. At point 0 the inputs are mixed and noised, at point 1 the hidden layer.
+    if (point === 0) {
+      for (let v = 0; v < V; v++) {
+        for (let b = 0; b < batch; b++) {
+          const r = v * batch + b, i = 2 * draws.rows[b], k = 2 * draws.rows[partners[v][b]];
+          for (let c = 0; c < 2; c++) {
+            let value = data.x[k + c] + lam[v] * (data.x[i + c] - data.x[k + c]);
+            if (mult[v]) value *= 1 + mult[v] * multPool[multStart + 2 * r + c];
+            if (add[v]) value += add[v] * addPool[addStart + 2 * r + c];
+            x[2 * r + c] = value;
+          }
+          const x0 = x[2 * r], x1 = x[2 * r + 1];
+          let sum = bias;
+          for (let j = 0, at = r * width; j < width; j++, at++) {
+            const a = p[2 * j] * x0 + p[2 * j + 1] * x1 + p[b1 + j];
+            h[at] = a > 0 ? a : 0;
+            if (a > 0) sum += w[j] * a;
+          }
+          z[r] = sum;
+        }
+      }
+    } else {
+      for (let b = 0; b < batch; b++) {
+        const x0 = data.x[2 * draws.rows[b]], x1 = data.x[2 * draws.rows[b] + 1];
+        for (let j = 0, at = b * width; j < width; j++, at++) {
+          const a = p[2 * j] * x0 + p[2 * j + 1] * x1 + p[b1 + j];
+          base[at] = a > 0 ? a : 0;
+        }
+      }
+      for (let v = 0; v < V; v++) {
+        const l = lam[v], m = mult[v], n = add[v];
+        for (let b = 0; b < batch; b++) {
+          const r = v * batch + b, own = b * width, other = partners[v][b] * width;
+          let sum = bias;
+          for (let j = 0, at = r * width; j < width; j++, at++) {
+            let value = base[other + j] + l * (base[own + j] - base[other + j]);
+            if (m) value *= 1 + m * multPool[multStart + at];
+            if (n) value += n * addPool[addStart + at];
+            h[at] = value;
+            sum += w[j] * value;
+          }
+          z[r] = sum;
+        }
+      }
+    }
+
+    // The loss, and its derivative by the difference of the logits.
+    let ce = 0, jsd = 0;
+    for (let b = 0; b < batch; b++) {
+      let mean = 0;
+      for (let v = 0; v < V; v++) mean += 1 / (1 + Math.exp(-z[v * batch + b])) / V;
+      const mean1 = Math.log(Math.max(mean, 1e-38)), mean0 = Math.log(Math.max(1 - mean, 1e-38));
+      const y = data.y[draws.rows[b]], other = data.y[draws.rows[partners[0][b]]];
+      const target = lam[0] * y + (1 - lam[0]) * other;
+      for (let v = 0; v < V; v++) {
+        const r = v * batch + b, one = 1 / (1 + Math.exp(-z[r]));
+        // Logarithms of the two probabilities, without cancellation.
+        const log1 = Math.min(z[r], 0) - Math.log1p(Math.exp(-Math.abs(z[r]))), log0 = log1 - z[r];
+        g[r] = 0;
+        if (what.stability) {
+          const a1 = log1 - mean1, a0 = log0 - mean0;
+          jsd += (one * a1 + (1 - one) * a0) / rows;
+          g[r] = (what.stability / rows) * one * (1 - one) * (a1 - a0);
+        }
+        if (v === 0) {
+          ce -= (target * log1 + (1 - target) * log0) / batch;
+          g[r] += (one - target) / batch;
+        }
+      }
+    }
+    net.ce = ce;
+    net.jsd = jsd;
+
+    // Backward.
+    let sum = 0;
+    for (let r = 0; r < rows; r++) sum += g[r];
+    gradient[b2 + 1] = sum;
+    gradient[b2] = -sum;
+    if (point === 0) {
+      for (let r = 0; r < rows; r++) {
+        const d = g[r], x0 = x[2 * r], x1 = x[2 * r + 1];
+        for (let j = 0, at = r * width; j < width; j++, at++) {
+          if (h[at] > 0) {
+            const e = d * w[j];
+            gradient[top + width + j] += d * h[at];
+            gradient[2 * j] += e * x0;
+            gradient[2 * j + 1] += e * x1;
+            gradient[b1 + j] += e;
+          }
+        }
+      }
+    } else {
+      back.fill(0, 0, batch * width);
+      for (let v = 0; v < V; v++) {
+        const l = lam[v], m = mult[v];
+        for (let b = 0; b < batch; b++) {
+          const r = v * batch + b, d = g[r], own = b * width, other = partners[v][b] * width;
+          for (let j = 0, at = r * width; j < width; j++, at++) {
+            gradient[top + width + j] += d * h[at];
+            let e = d * w[j];
+            if (m) e *= 1 + m * multPool[multStart + at];
+            back[own + j] += l * e;
+            back[other + j] += (1 - l) * e;
+          }
+        }
+      }
+      for (let b = 0; b < batch; b++) {
+        const x0 = data.x[2 * draws.rows[b]], x1 = data.x[2 * draws.rows[b] + 1];
+        for (let j = 0, at = b * width; j < width; j++, at++) {
+          if (base[at] > 0) {
+            const e = back[at];
+            gradient[2 * j] += e * x0;
+            gradient[2 * j + 1] += e * x1;
+            gradient[b1 + j] += e;
+          }
+        }
+      }
+    }
+    for (let j = 0; j < width; j++) gradient[top + j] = -gradient[top + width + j];
+  }
+
+  return {
+    POOL, PERMUTATIONS, BLOCK, MOST_VIEWS,
+    words, uniforms, integers, normals, permutation, symmetricBeta, scaleQuantile, noisePool,
+    pooledPermutation, polygonBand, LANES, scheme, stepDraws, viewsOf, Net, Scratch, backward,
+  };
+}
