@@ -303,7 +303,40 @@ export function makeEngine() {
       this.z = new Float64Array(rows);
       this.g = new Float64Array(rows);
       this.w = new Float64Array(width);
-      this.identity = Int32Array.from({ length: batch }, (_, i) => i);
+    }
+  }
+
+  const pointOf = (what, draws) => (what.mixes || what.noise ? draws.point : 0);
+
+  // For each view the row in the batch that each row is mixed with; null where nothing is mixed.
+  const partnersOf = (what, draws, batch) => Array.from({ length: what.views }, (_, v) => (what.mixes
+    ? pooledPermutation(draws.partner[what.pairing === "shared" ? 0 : v], batch) : null));
+
+  // The noise of a step: two pools, and where its windows of (view, row, entry) begin.
+  function noiseOf(what, s, draws, batch, size) {
+    if (!what.noise) return {};
+    const reel = MOST_VIEWS * batch * size, place = (s.seed % BLOCK) * reel;
+    const [addStart, multStart] = Array.from(draws.window, (at) => (at + place) % POOL);
+    return {
+      addStart, multStart,
+      addPool: noisePool(false, what.noise.sparsity, POOL + reel),
+      multPool: noisePool(what.released, what.noise.sparsity, POOL + reel),
+    };
+  }
+
+  // Write the mixed and noised inputs of a step, (view, row, coordinate).
+  function mixInputs(x, what, data, draws, { lam, add, mult }, partners, noise) {
+    const batch = draws.rows.length;
+    for (let v = 0; v < what.views; v++) {
+      for (let b = 0; b < batch; b++) {
+        const i = 2 * draws.rows[b], k = partners[v] ? 2 * draws.rows[partners[v][b]] : i;
+        for (let c = 0, at = 2 * (v * batch + b); c < 2; c++, at++) {
+          let value = data.x[k + c] + lam[v] * (data.x[i + c] - data.x[k + c]);
+          if (mult[v]) value *= 1 + mult[v] * noise.multPool[noise.multStart + at];
+          if (add[v]) value += add[v] * noise.addPool[noise.addStart + at];
+          x[at] = value;
+        }
+      }
     }
   }
 
@@ -312,40 +345,26 @@ export function makeEngine() {
   function backward(net, what, data, s, draws, memory) {
     const { width, p, gradient } = net, batch = draws.rows.length, V = what.views;
     const { x, h, base, back, z, g, w } = memory, rows = V * batch;
-    const { lam, add, mult } = viewsOf(what, draws);
-    const noisy = what.noise !== null, point = what.mixes || noisy ? draws.point : 0;
-    const partners = lam.map((_, v) => (what.mixes
-      ? pooledPermutation(draws.partner[what.pairing === "shared" ? 0 : v], batch)
-      : memory.identity));
-    const reel = MOST_VIEWS * batch * (point ? width : 2), place = (s.seed % BLOCK) * reel;
-    const [addStart, multStart] = Array.from(draws.window, (at) => (at + place) % POOL);
-    const sparsity = noisy ? what.noise.sparsity : 0;
-    const addPool = noisy ? noisePool(false, sparsity, POOL + reel) : null;
-    const multPool = noisy ? noisePool(what.released, sparsity, POOL + reel) : null;
+    const views = viewsOf(what, draws), { lam, add, mult } = views;
+    const point = pointOf(what, draws), partners = partnersOf(what, draws, batch);
+    const noise = noiseOf(what, s, draws, batch, point ? width : 2);
+    const { addPool, multPool, addStart, multStart } = noise;
     const top = 3 * width, b1 = 2 * width, b2 = 5 * width, bias = p[b2 + 1] - p[b2];
     for (let j = 0; j < width; j++) w[j] = p[top + width + j] - p[top + j];
     gradient.fill(0);
 
     // Forward. At point 0 the inputs are mixed and noised, at point 1 the hidden layer.
     if (point === 0) {
-      for (let v = 0; v < V; v++) {
-        for (let b = 0; b < batch; b++) {
-          const r = v * batch + b, i = 2 * draws.rows[b], k = 2 * draws.rows[partners[v][b]];
-          for (let c = 0; c < 2; c++) {
-            let value = data.x[k + c] + lam[v] * (data.x[i + c] - data.x[k + c]);
-            if (mult[v]) value *= 1 + mult[v] * multPool[multStart + 2 * r + c];
-            if (add[v]) value += add[v] * addPool[addStart + 2 * r + c];
-            x[2 * r + c] = value;
-          }
-          const x0 = x[2 * r], x1 = x[2 * r + 1];
-          let sum = bias;
-          for (let j = 0, at = r * width; j < width; j++, at++) {
-            const a = p[2 * j] * x0 + p[2 * j + 1] * x1 + p[b1 + j];
-            h[at] = a > 0 ? a : 0;
-            if (a > 0) sum += w[j] * a;
-          }
-          z[r] = sum;
+      mixInputs(x, what, data, draws, views, partners, noise);
+      for (let r = 0; r < rows; r++) {
+        const x0 = x[2 * r], x1 = x[2 * r + 1];
+        let sum = bias;
+        for (let j = 0, at = r * width; j < width; j++, at++) {
+          const a = p[2 * j] * x0 + p[2 * j + 1] * x1 + p[b1 + j];
+          h[at] = a > 0 ? a : 0;
+          if (a > 0) sum += w[j] * a;
         }
+        z[r] = sum;
       }
     } else {
       for (let b = 0; b < batch; b++) {
@@ -358,7 +377,8 @@ export function makeEngine() {
       for (let v = 0; v < V; v++) {
         const l = lam[v], m = mult[v], n = add[v];
         for (let b = 0; b < batch; b++) {
-          const r = v * batch + b, own = b * width, other = partners[v][b] * width;
+          const r = v * batch + b, own = b * width;
+          const other = partners[v] ? partners[v][b] * width : own;
           let sum = bias;
           for (let j = 0, at = r * width; j < width; j++, at++) {
             let value = base[other + j] + l * (base[own + j] - base[other + j]);
@@ -378,7 +398,8 @@ export function makeEngine() {
       let mean = 0;
       for (let v = 0; v < V; v++) mean += 1 / (1 + Math.exp(-z[v * batch + b])) / V;
       const mean1 = Math.log(Math.max(mean, 1e-38)), mean0 = Math.log(Math.max(1 - mean, 1e-38));
-      const y = data.y[draws.rows[b]], other = data.y[draws.rows[partners[0][b]]];
+      const y = data.y[draws.rows[b]];
+      const other = partners[0] ? data.y[draws.rows[partners[0][b]]] : y;
       const target = lam[0] * y + (1 - lam[0]) * other;
       for (let v = 0; v < V; v++) {
         const r = v * batch + b, one = 1 / (1 + Math.exp(-z[r]));
@@ -422,7 +443,8 @@ export function makeEngine() {
       for (let v = 0; v < V; v++) {
         const l = lam[v], m = mult[v];
         for (let b = 0; b < batch; b++) {
-          const r = v * batch + b, d = g[r], own = b * width, other = partners[v][b] * width;
+          const r = v * batch + b, d = g[r], own = b * width;
+          const other = partners[v] ? partners[v][b] * width : own;
           for (let j = 0, at = r * width; j < width; j++, at++) {
             gradient[top + width + j] += d * h[at];
             let e = d * w[j];
@@ -447,9 +469,244 @@ export function makeEngine() {
     for (let j = 0; j < width; j++) gradient[top + j] = -gradient[top + width + j];
   }
 
+  // -- the lab -----------------------------------------------------------------------------------
+
+  const EXTENT = 1.6, GRID = 100, TEST_NOISE = 0.2, TEST_DRAWS = 8, ENOUGH_STEPS = 100;
+  const sigmoid = (z) => 1 / (1 + Math.exp(-z));
+
+  // Centres of the pixels, row by row from the top left.
+  function gridPoints(size) {
+    const xy = new Float32Array(2 * size * size);
+    for (let i = 0, at = 0; i < size; i++) {
+      for (let j = 0; j < size; j++) {
+        xy[at++] = ((j + 0.5) / size) * 2 * EXTENT - EXTENT;
+        xy[at++] = EXTENT - ((i + 0.5) / size) * 2 * EXTENT;
+      }
+    }
+    return xy;
+  }
+
+  // Length of the zero level, and the mean gradient along it, by marching squares; see
+  // nmlib.lab.toy.boundary.
+  function measureBoundary(z, size) {
+    const step = (2 * EXTENT) / size;
+    let total = 0, steep = 0;
+    for (let i = 0; i + 1 < size; i++) {
+      for (let j = 0; j + 1 < size; j++) {
+        const at = i * size + j;
+        const a = z[at], b = z[at + 1], d = z[at + size], c = z[at + size + 1];
+        const A = a > 0, B = b > 0, C = c > 0, D = d > 0;
+        if (A === B && B === C && C === D) continue;
+        const t = a / (a - b), r = b / (b - c), u = d / (d - c), s = a / (a - d), ends = [];
+        if (A !== B) ends.push([t, 0]);
+        if (B !== C) ends.push([1, r]);
+        if (D !== C) ends.push([u, 1]);
+        if (A !== D) ends.push([0, s]);
+        let length;
+        if (ends.length === 2) length = Math.hypot(ends[0][0] - ends[1][0], ends[0][1] - ends[1][1]);
+        else if (a + b + c + d > 0 === A) length = Math.hypot(1 - t, r) + Math.hypot(u, 1 - s);
+        else length = Math.hypot(t, s) + Math.hypot(1 - u, 1 - r);
+        total += length;
+        steep += (length * Math.hypot(b + c - a - d, a + b - c - d)) / (2 * step);
+      }
+    }
+    return { length: total * step, steepness: total ? steep / total : null };
+  }
+
+  const split = (rows, test) => {
+    const own = rows.filter((row) => Boolean(row[3]) === test);
+    return {
+      x: Float32Array.from(own.flatMap((row) => [row[0], row[1]])),
+      y: Uint8Array.from(own, (row) => row[2]),
+    };
+  };
+
+  // Six schemes at the same settings, each trained as far as it was asked to.
+  class Lab {
+    // rows: [x, y, class, 1 if held back]; default the polygon band of settings.data_seed.
+    constructor(settings, rows = null) {
+      this.settings = { ...settings };
+      this.rows = rows ?? polygonBand(settings.data_seed);
+      this.train = split(this.rows, false);
+      this.test = split(this.rows, true);
+      this.count = this.train.y.length;
+      this.batch = Math.min(settings.batch_size, this.count);
+      this.stepsPerEpoch = Math.floor(this.count / this.batch);
+      this.totalSteps = settings.epochs * this.stepsPerEpoch;
+      this.memory = new Scratch(settings.width, this.batch);
+      this.nets = new Map();
+      this.bands = new Map();
+      this.fields = new Map();
+      const n = this.test.x.length, shift = normals(0, "test noise", 0, TEST_DRAWS * n);
+      this.noisy = Float32Array.from(shift, (v, i) => this.test.x[i % n] + TEST_NOISE * v);
+    }
+
+    net(lane) {
+      if (!this.nets.has(lane)) {
+        const { width, seed } = this.settings;
+        this.nets.set(lane, { net: new Net(width, seed), what: scheme(lane, this.settings), orders: {} });
+      }
+      return this.nets.get(lane);
+    }
+
+    steps(lane) {
+      return this.net(lane).net.steps;
+    }
+
+    // Train a lane up to a step, or until the clock says stop (checked between steps).
+    run(lane, goal, until = Infinity) {
+      const found = this.net(lane), last = Math.min(goal, this.totalSteps);
+      this.fields.delete(lane);
+      advance(found, this, this.settings, last, until);
+      return found.net.steps;
+    }
+
+    margins(lane, size = GRID) {
+      const kept = this.fields.get(lane);
+      if (kept && kept.size === size) return kept.z;
+      const z = this.net(lane).net.margins(gridPoints(size));
+      this.fields.set(lane, { size, z });
+      return z;
+    }
+
+    // 255 * P(class 1), rounded.
+    field(lane, size = GRID) {
+      return Uint8Array.from(this.margins(lane, size), (z) => Math.round(255 * sigmoid(z)));
+    }
+
+    numbers(lane) {
+      const { net, what } = this.net(lane), z = this.margins(lane);
+      const right = (data, m) => {
+        let count = 0;
+        for (let i = 0; i < m.length; i++) count += m[i] > 0 === (data.y[i % data.y.length] === 1);
+        return count;
+      };
+      const train = net.margins(this.train.x), test = net.margins(this.test.x);
+      const noisy = net.margins(this.noisy), held = right(this.test, test);
+      let confidence = 0;
+      for (const m of test) confidence += sigmoid(Math.abs(m)) / test.length;
+      const { length, steepness } = measureBoundary(z, GRID);
+      const oneClass = z.every((v) => v > 0) || z.every((v) => v <= 0);
+      const jsd = what.stability ? net.jsd : 0, untrained = !net.steps;
+      return {
+        step: net.steps, epoch: net.steps / this.stepsPerEpoch,
+        ce: untrained ? null : net.ce, jsd: untrained ? 0 : jsd,
+        loss: untrained ? null : net.ce + what.stability * jsd,
+        train_accuracy: right(this.train, train) / train.length,
+        test_accuracy: held / test.length,
+        noisy_accuracy: right(this.test, noisy) / noisy.length,
+        errors: test.length - held,
+        boundary_length: length, steepness, confidence, one_class: oneClass,
+        collapsed: oneClass && net.steps >= Math.max(this.totalSteps, ENOUGH_STEPS),
+      };
+    }
+
+    // What the network was shown in its last step; null before the first.
+    saw(lane) {
+      const { net, what } = this.net(lane), s = this.settings;
+      if (!net.steps) return null;
+      const draws = stepDraws(s, this.count, net.steps - 1, {}), views = viewsOf(what, draws);
+      const point = pointOf(what, draws), partners = partnersOf(what, draws, this.batch);
+      const at = (k) => [this.train.x[2 * k], this.train.x[2 * k + 1]];
+      const points = Array.from(draws.rows, at);
+      let mixed = null;
+      if (!point) {
+        mixInputs(this.memory.x, what, this.train, draws, views, partners,
+          noiseOf(what, s, draws, this.batch, 2));
+        mixed = this.memory.x.slice(0, 2 * what.views * this.batch);
+      }
+      return {
+        points, y: Array.from(draws.rows, (k) => this.train.y[k]),
+        partner: partners[0] && Array.from(partners[0]), lam: views.lam[0], point, mixed,
+      };
+    }
+
+    // How much the views of each pixel disagree: 255 = log 2, the most possible.
+    jsdMap(lane, size, count) {
+      const { net, what } = this.net(lane), { seed } = this.settings, xy = gridPoints(size);
+      const n = size * size, V = Math.max(what.views, 2), total = new Float64Array(n);
+      const views = new Float32Array(2 * n), p = [];
+      for (let k = 0; k < count; k++) {
+        const u = uniforms(seed, "map", k, V), noisy = what.noise;
+        const who = what.mixes ? integers(seed, "map partner", k, V * n, this.count) : null;
+        const [addStart, multStart] = integers(seed, "map noise", 2 * k, 2, POOL);
+        const scales = uniforms(seed, "map noise", 2 * k + 1, 2 * V);
+        const sparsity = noisy ? noisy.sparsity : 0;
+        const addPool = noisy && noisePool(false, sparsity, POOL + 2 * V * n);
+        const multPool = noisy && noisePool(what.released, sparsity, POOL + 2 * V * n);
+        for (let v = 0; v < V; v++) {
+          const own = what.pairing === "shared" ? 0 : v;
+          const alone = !what.mixes || (what.pairing === "unmixed" && v > 0);
+          const l = alone ? 1 : Math.fround(symmetricBeta(u[own], what.alpha));
+          const level = noisy && v >= noisy.cleanViews ? 1 : 0;
+          const scale = (c) => (what.released ? scaleQuantile(scales[2 * v + c]) : 1);
+          const add = level && what.add * (1 + noisy.viewGain * v) * scale(0);
+          const mult = level && what.mult * scale(1);
+          for (let i = 0; i < 2 * n; i++) {
+            let value = xy[i];
+            if (!alone) value = l * value + (1 - l) * this.train.x[2 * who[own * n + (i >> 1)] + (i & 1)];
+            const at = 2 * v * n + i;
+            if (mult) value *= 1 + mult * multPool[multStart + at];
+            if (add) value += add * addPool[addStart + at];
+            views[i] = value;
+          }
+          p[v] = net.margins(views).map(sigmoid);
+        }
+        for (let i = 0; i < n; i++) total[i] += divergence(p, i, V) / count;
+      }
+      return Uint8Array.from(total, (d) => Math.round(Math.min(1, Math.max(0, d / Math.LN2)) * 255));
+    }
+
+    // 255 * the share of the next seeds that predict class 1, at the step of the lane shown.
+    // Trains until the clock says stop; null if more is to be done.
+    band(lane, seeds, size, until = Infinity) {
+      const first = this.settings.seed + 1;
+      if (!this.bands.has(lane)) {
+        this.bands.set(lane, Array.from({ length: seeds }, (_, k) => ({
+          net: new Net(this.settings.width, first + k), orders: {},
+          what: scheme(lane, this.settings), settings: { ...this.settings, seed: first + k },
+        })));
+      }
+      const band = this.bands.get(lane), goal = this.steps(lane);
+      for (const one of band) {
+        if (one.net.steps > goal) {
+          this.bands.delete(lane);
+          return this.band(lane, seeds, size, until);
+        }
+        advance(one, this, one.settings, goal, until);
+        if (one.net.steps < goal) return null;
+      }
+      const share = new Float64Array(size * size), xy = gridPoints(size);
+      for (const one of band) one.net.margins(xy).forEach((z, i) => (share[i] += (z > 0) / seeds));
+      return Uint8Array.from(share, (v) => Math.round(255 * v));
+    }
+  }
+
+  const CLOCK_EVERY = 4;
+
+  function advance(member, lab, settings, goal, until) {
+    const { net, what, orders } = member;
+    while (net.steps < goal) {
+      const draws = stepDraws(settings, lab.count, net.steps, orders);
+      backward(net, what, lab.train, settings, draws, lab.memory);
+      net.adam(settings.learning_rate);
+      if (until < Infinity && net.steps % CLOCK_EVERY === 0 && performance.now() >= until) return;
+    }
+  }
+
+  // The Jensen-Shannon divergence of the i-th entries of V probabilities of class 1.
+  function divergence(p, i, V) {
+    const term = (q, m) => (q > 0 ? q * Math.log(q / m) : 0);
+    let mean = 0, sum = 0;
+    for (let v = 0; v < V; v++) mean += p[v][i] / V;
+    for (let v = 0; v < V; v++) sum += term(p[v][i], mean) + term(1 - p[v][i], 1 - mean);
+    return Math.max(sum / V, 0);
+  }
+
   return {
     POOL, PERMUTATIONS, BLOCK, MOST_VIEWS,
     words, uniforms, integers, normals, permutation, symmetricBeta, scaleQuantile, noisePool,
-    pooledPermutation, polygonBand, LANES, scheme, stepDraws, viewsOf, Net, Scratch, backward,
+    pooledPermutation, polygonBand, LANES, EXTENT, scheme, stepDraws, viewsOf, Net,
+    Scratch, backward, Lab,
   };
 }
