@@ -13,11 +13,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from nmlib import _checks
-from nmlib.data import make_polygon_band
 from nmlib.lab.toy.boundary import grid_points, measure_boundary
-from nmlib.lab.toy.draws import Sequence as Draws
 from nmlib.lab.toy.draws import integers, normals, scale_quantile, symmetric_beta, uniforms
 from nmlib.lab.toy.ensemble import POOL_SIZE, Ensemble, noise_pool
+from nmlib.lab.toy.shapes import SHAPES
 from nmlib.losses import jensen_shannon_divergence
 from nmlib.mixing import mix
 from nmlib.noise import Noise, NoiseDraw, inject
@@ -109,6 +108,8 @@ class Settings:
         stability: Weight $\gamma \ge 0$ of the Jensen-Shannon divergence.
         seed: Of initial weights, batches, partners and noise.
         data_seed: Of the data.
+        shape: Of the data, a key of `SHAPES`.
+        data_noise: How far the points stray, see `toy_data`.
         reading: What 'JSD without augmentation' means, a key of `READINGS`.
         law: Noise law, "paper" or "released".
         learning_rate: Of Adam, > 0.
@@ -127,6 +128,8 @@ class Settings:
     stability: float = 0.3
     seed: int = 0
     data_seed: int = 0
+    shape: str = "band"
+    data_noise: float = 0.2
     reading: str = "independent"
     law: Literal["paper", "released"] = "paper"
     learning_rate: float = 0.03
@@ -136,10 +139,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         _checks.keep(self, _checks.positive, "alpha", "learning_rate")
-        _checks.keep(self, _checks.non_negative, "sigma_add", "sigma_mult", "stability")
+        _checks.keep(
+            self, _checks.non_negative, "sigma_add", "sigma_mult", "stability", "data_noise"
+        )
         _checks.keep(self, _checks.integer, "seed", "data_seed", least=0, most=2**32 - 1)
         _checks.keep(self, _checks.integer, "batch_size", "width", "epochs", least=1)
         _checks.keep(self, _checks.choice, "reading", allowed=READINGS)
+        _checks.keep(self, _checks.choice, "shape", allowed=SHAPES)
         law = _checks.choice("noise law", self.law, ("paper", "released"))
         object.__setattr__(self, "law", law)
 
@@ -197,7 +203,8 @@ class ToyLab:
         settings = replace(self.settings, **changes)
         if settings == self.settings:
             return False
-        redraw = settings.data_seed != self.settings.data_seed
+        data = ("data_seed", "shape", "data_noise")
+        redraw = any(getattr(settings, k) != getattr(self.settings, k) for k in data)
         self.settings = settings
         if redraw:
             self._points = None

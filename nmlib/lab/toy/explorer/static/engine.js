@@ -169,9 +169,44 @@ export function makeEngine() {
     return inside ? nearest : -nearest;
   }
 
-  // Two noisy rings, labelled by a polygon; see nmlib.make_polygon_band. Rows of x, y, class, test.
-  function polygonBand(seed, { count = 500, noise = 0.2, factor = 0.5 } = {}) {
-    const outer = count >> 1, order = permutation(seed, "data", 0, count);
+  // The shapes of the data; see lab/toy/shapes.py. Each takes (class, uniforms, place in the class)
+  // to a point, which is then moved by SPREAD * noise * a normal number.
+  const SHAPES = {
+    circle: { spread: 0.6, at(label, [u, v]) {
+      const radius = label ? 0.55 * Math.sqrt(u) : 0.85 + 0.4 * u, angle = 2 * Math.PI * v;
+      return [radius * Math.cos(angle), radius * Math.sin(angle)];
+    } },
+    xor: { spread: 0.5, at(label, [u, v]) {
+      const side = v < 0.5 ? 1 : -1, x = 0.1 + 1.1 * u, y = 0.1 + 1.1 * Math.abs(2 * v - 1);
+      return [side * x, (label ? side : -side) * y];
+    } },
+    gaussians: { spread: 1, at: (label) => (label ? [0.55, 0.55] : [-0.55, -0.55]) },
+    spiral: { spread: 0.3, at(label, _, part) {
+      const angle = 3.5 * Math.PI * part + (label ? Math.PI : 0), radius = 0.1 + 1.15 * part;
+      return [radius * Math.sin(angle), radius * Math.cos(angle)];
+    } },
+    moons: { spread: 0.75, at(label, _, part) {
+      const x = Math.cos(Math.PI * part), y = Math.sin(Math.PI * part);
+      return label ? [0.8 * (0.5 - x), 0.8 * (0.25 - y)] : [0.8 * (x - 0.5), 0.8 * (y - 0.25)];
+    } },
+  };
+
+  // Rows of x, y, class, 1 if held back: half of them are.
+  function toyData(shape, seed, noise, count = 500) {
+    if (shape === "band") return polygonBand(seed, noise, count);
+    const { spread, at } = SHAPES[shape], zeros = count - (count >> 1);
+    const order = permutation(seed, "data", 0, count), shift = normals(seed, "data", 1, 2 * count);
+    const u = uniforms(seed, "data", 2, 2 * count);
+    return Array.from(order, (k, i) => {
+      const label = k < zeros ? 0 : 1, part = label ? (k - zeros) / (count - zeros) : k / zeros;
+      const [x, y] = at(label, [u[2 * i], u[2 * i + 1]], part), move = spread * noise;
+      return [x + move * shift[2 * i], y + move * shift[2 * i + 1], label, i >= count >> 1 ? 1 : 0];
+    });
+  }
+
+  // Two noisy rings, labelled by a polygon; see nmlib.make_polygon_band.
+  function polygonBand(seed, noise, count) {
+    const outer = count >> 1, order = permutation(seed, "data", 0, count), factor = 0.5;
     const shift = normals(seed, "data", 1, 2 * count), coin = uniforms(seed, "data", 2, count);
     return Array.from(order, (k, i) => {
       const [radius, at, of] = k < outer ? [1, k, outer] : [factor, k - outer, count - outer];
@@ -526,7 +561,7 @@ export function makeEngine() {
     // rows: [x, y, class, 1 if held back]; default the polygon band of settings.data_seed.
     constructor(settings, rows = null) {
       this.settings = { ...settings };
-      this.rows = rows ?? polygonBand(settings.data_seed);
+      this.rows = rows ?? toyData(settings.shape, settings.data_seed, settings.data_noise);
       this.train = split(this.rows, false);
       this.test = split(this.rows, true);
       this.count = this.train.y.length;
@@ -706,7 +741,7 @@ export function makeEngine() {
   return {
     POOL, PERMUTATIONS, BLOCK, MOST_VIEWS,
     words, uniforms, integers, normals, permutation, symmetricBeta, scaleQuantile, noisePool,
-    pooledPermutation, polygonBand, LANES, EXTENT, scheme, stepDraws, viewsOf, Net,
+    pooledPermutation, toyData, LANES, EXTENT, scheme, stepDraws, viewsOf, Net,
     Scratch, backward, Lab,
   };
 }
