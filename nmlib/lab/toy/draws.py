@@ -10,6 +10,7 @@ as easy as 1, 2, 3"), which passes the usual batteries of tests.
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 
 import numpy as np
@@ -85,7 +86,7 @@ def words(seed: ArrayLike, purpose: str, index: ArrayLike, count: int) -> NDArra
 
 def uniforms(seed: ArrayLike, purpose: str, index: ArrayLike, count: int) -> NDArray[np.float64]:
     """Return (..., count) uniform numbers inside (0, 1): (word + 1/2) / 2^32."""
-    return (words(seed, purpose, index, count) + 0.5) / 2.0**32
+    return (words(seed, purpose, index, count).astype(np.float64) + 0.5) / 2.0**32
 
 
 def integers(
@@ -120,7 +121,7 @@ def initial_values(sizes: tuple[int, ...], seed: ArrayLike) -> NDArray[np.float6
     >>> initial_values((2, 8, 2), [0, 1]).shape
     (2, 42)
     """
-    layers = zip(sizes, sizes[1:], strict=False)
+    layers = itertools.pairwise(sizes)
     values = [
         (2 * uniforms(seed, "weights", i, (fan_in + 1) * fan_out) - 1) / np.sqrt(fan_in)
         for i, (fan_in, fan_out) in enumerate(layers)

@@ -16,7 +16,7 @@ from nmlib import _checks
 from nmlib.lab.toy.boundary import grid_points, measure_boundary
 from nmlib.lab.toy.draws import integers, normals, scale_quantile, symmetric_beta, uniforms
 from nmlib.lab.toy.ensemble import POOL_SIZE, Ensemble, noise_pool
-from nmlib.lab.toy.shapes import SHAPES
+from nmlib.lab.toy.shapes import SHAPES, toy_data
 from nmlib.losses import jensen_shannon_divergence
 from nmlib.mixing import mix
 from nmlib.noise import Noise, NoiseDraw, inject
@@ -247,7 +247,8 @@ class ToyLab:
 
     def _make_data(self) -> None:
         if self._points is None:
-            X, y = make_polygon_band(500, random_state=Draws(self.settings.data_seed, "data"))
+            s = self.settings
+            X, y = toy_data(s.shape, seed=s.data_seed, noise=s.data_noise)
             test = np.arange(500) >= 250
         else:
             X, y, test = self._points
@@ -485,8 +486,8 @@ class ToyLab:
             h = x.expand(views, *x.shape)
             if scheme.mix is not None:
                 lam = symmetric_beta(uniforms(seed, "map", k, views), self.settings.alpha)
-                who = integers(seed, "map partner", k, views * len(x), len(train))
-                who = torch.from_numpy(who.reshape(views, -1))
+                drawn = integers(seed, "map partner", k, views * len(x), len(train))
+                who = torch.from_numpy(drawn.reshape(views, -1))
                 if scheme.pairing == "shared":
                     lam, who = np.full(views, lam[0]), who[:1].expand(views, -1)
                 elif scheme.pairing == "unmixed":

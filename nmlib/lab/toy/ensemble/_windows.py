@@ -139,8 +139,8 @@ class Windows:
         taken = shape.steps_per_epoch * shape.batch
         epoch = block * epochs + np.arange(epochs)
         orders = permutations(seeds, "order", epoch[:, None], self.x.shape[1])[..., :taken]
-        rows = orders.reshape(epochs, len(seeds), shape.steps_per_epoch, shape.batch)
-        rows = np.ascontiguousarray(rows.swapaxes(1, 2)).reshape(steps, len(seeds), shape.batch)
+        apart = orders.reshape(epochs, len(seeds), shape.steps_per_epoch, shape.batch)
+        rows = apart.swapaxes(1, 2).reshape(steps, len(seeds), shape.batch)
         every = block * steps + np.arange(steps)
         at = every[:, None]
         uniform = uniforms(seeds, "lambda", at, MAX_VIEWS)
