@@ -4,7 +4,7 @@
 // lab/toy/draws.py, training mirrors lab/toy/ensemble, numbers mirror lab/toy/lab.py; tests hold
 // the two together.
 
-export function makeEngine() {
+function makeEngine() {
   "use strict";
   const PURPOSES = [
     "data", "test noise", "weights", "order", "lambda", "partner", "point", "window", "scale",
@@ -738,10 +738,49 @@ export function makeEngine() {
     return Math.max(sum / V, 0);
   }
 
+  const norm = (values) => Math.hypot(...values);
+
+  // The next step of a lane on the first point of its batch, without taking it; null at the end.
+  function slowMotion(lab, lane) {
+    const { net, what } = lab.net(lane), s = lab.settings;
+    if (net.steps >= lab.totalSteps) return null;
+    const draws = stepDraws(s, lab.count, net.steps, {}), levels = viewsOf(what, draws);
+    const point = pointOf(what, draws), partners = partnersOf(what, draws, lab.batch);
+    const copy = Object.assign(new Net(s.width, s.seed), {
+      p: net.p.slice(), first: net.first.slice(), second: net.second.slice(), steps: net.steps,
+    });
+    const { x, h, base, z } = lab.memory, row = (k) => [lab.train.x[2 * k], lab.train.x[2 * k + 1], lab.train.y[k]];
+    backward(copy, what, lab.train, s, draws, lab.memory);
+    const own = row(draws.rows[0]), other = partners[0] && row(draws.rows[partners[0][0]]);
+    const views = levels.lam.map((lam, v) => ({
+      lam, p: sigmoid(z[v * lab.batch]),
+      x: point ? null : [x[2 * v * lab.batch], x[2 * v * lab.batch + 1]],
+    }));
+    const target = other ? levels.lam[0] * own[2] + (1 - levels.lam[0]) * other[2] : own[2];
+    const p = views.map((view) => [view.p]), [{ p: first }] = views;
+    let unit = null;
+    if (point) {
+      const of = (j) => views.map((_, v) => h[v * lab.batch * s.width + j]);
+      const shift = (j) => Math.max(...of(j).map((after) => Math.abs(after - base[j])));
+      let index = 0;
+      for (let j = 1; j < s.width; j++) if (shift(j) > shift(index)) index = j;
+      unit = { index, before: base[index], after: of(index) };
+    }
+    const weights = copy.p.slice(), at = Float32Array.from(own.slice(0, 2)), before = sigmoid(copy.margins(at)[0]);
+    copy.adam(s.learning_rate);
+    return {
+      lane, point, unit, views, target, before, pair: [own, other], step: net.steps, batch: lab.batch,
+      noisy: what.noise !== null, stability: what.stability, parameters: weights.length,
+      ce: -(target * Math.log(first) + (1 - target) * Math.log(1 - first)),
+      jsd: divergence(p, 0, views.length), batchCe: copy.ce, batchJsd: copy.jsd, gradient: norm(copy.gradient),
+      moved: norm(weights.map((w, i) => copy.p[i] - w)), after: sigmoid(copy.margins(at)[0]),
+    };
+  }
+
   return {
     POOL, PERMUTATIONS, BLOCK, MOST_VIEWS,
     words, uniforms, integers, normals, permutation, symmetricBeta, scaleQuantile, noisePool,
     pooledPermutation, toyData, LANES, EXTENT, scheme, stepDraws, viewsOf, Net,
-    Scratch, backward, Lab,
+    Scratch, backward, Lab, slowMotion,
   };
 }

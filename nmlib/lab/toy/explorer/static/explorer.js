@@ -1,49 +1,49 @@
-// The explorer: state, the pump that is its clock, and the page. See transport.js for where frames
-// come from; field.js and charts.js draw them.
+// The explorer: state.js says what is shown, worker.js trains it, field.js and charts.js draw it.
 
 const LAYERS = [
-  ["points", "Points", "Training points (filled) and test points (hollow)", true],
-  ["test", "Test points", "Also the points held back", true],
-  ["truth", "True outline", "The polygon and the band where labels are coin flips", true],
-  ["ghost", "Previous setting", "Dashed: the boundary before the last change", true],
-  ["steps", "Isolines", "P(class 1) = 10, 30, 70 and 90 %", true],
-  ["hatch", "Hatching", "Hatched where class 1 is predicted", true],
-  ["seeds", "Seeds", "How far the boundary moves with the seed", false],
-  ["saw", "What the model saw", "The last batch: partners joined, mixed and noised points as crosses", false],
-  ["jsd", "JSD between views", "Where noisy mixed copies of a point disagree", false],
+  ["points", "Points", "Training points, filled"],
+  ["test", "Test points", "Points held back from training, hollow"],
+  ["truth", "True outline", "The polygon, and the band in which labels are coin flips"],
+  ["ghost", "Previous setting", "Dashed: the boundary before the last change"],
+  ["steps", "Isolines", "P(class 1) = 10, 30, 70 and 90 %"],
+  ["hatch", "Hatching", "Hatched where the network predicts class 1"],
+  ["seeds", "Seeds", "Shaded where twelve networks that differ in the seed alone disagree"],
+  ["saw", "What the model saw", "The last batch: partners joined, mixed and noised points as crosses"],
+  ["jsd", "JSD between views", "Coloured where noisy mixed copies of a point disagree"],
 ];
 const percent = (v) => `${(100 * v).toFixed(1)} %`;
 const NUMBERS = [
   ["test_accuracy", "Test accuracy", percent, 100],
   ["noisy_accuracy", "Under test noise", percent, 100],
   ["boundary_length", "Boundary length", (v) => v.toFixed(2), 1],
+  ["steepness", "Gradient along it", (v) => v.toFixed(1), 1],
   ["confidence", "Confidence", percent, 100],
   ["train_accuracy", "Training accuracy", percent, 100],
 ];
+const PARTS = [["mixes", "mixing"], ["noise", "noise"], ["agrees", "agreement"]];
+const USES = { alpha: "mixes", sigma_add: "noise", sigma_mult: "noise", law: "noise", stability: "agrees", reading: "agrees" };
 const LEVELS = [0.1, 0.3, 0.7, 0.9];
-const SIZE = { fine: { one: 144, six: 80 }, idle: { one: 100, six: 48 }, held: { one: 72, six: 48 } };
-// The first picture of a setting is always taken after the same number of steps, so that the
-// pictures of a drag can be compared; after 40 steps all six schemes have a boundary.
-const FIRST_STEPS = 40;
-// Training time asked for in one request after that: twice what the rest of a request takes, so
-// that two thirds of the time are training, within limits that keep the sliders quick.
-const BUDGET_MS = [40, 70];
+const SIZE = { one: [72, 144], pair: [64, 112], six: [40, 80] }; // while it trains, at rest
+const UNDO = 100, TRIALS = 200;
+const ENOUGH_STEPS = 100; // before that, one class everywhere says that training has only begun
 
 const signed = (v, digits) => {
   const size = Math.abs(v).toFixed(digits);
   return Number(size) === 0 ? "±0" : `${v < 0 ? "−" : "+"}${size}`;
 };
-
+const camel = (name) => name.replace(/_(\w)/g, (_, c) => c.toUpperCase());
+const place = (x, y) => `(${x.toFixed(2)}, ${y.toFixed(2)})`.replaceAll("-", "−");
+const nearest = (values, v) => values.reduce((best, x, i) => (Math.abs(x - v) < Math.abs(values[best] - v) ? i : best), 0);
+const partsOf = (lane) => ({
+  mixes: !["baseline", "noise_injection"].includes(lane),
+  noise: ["noise_injection", "nfm", "noisymix"].includes(lane),
+  agrees: ["manifold_mixup_jsd", "noisymix"].includes(lane),
+});
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 // Each widget has a module of its own: what counts explorers belongs to the page.
 const ordinal = () => (window.nmExplorers = (window.nmExplorers || 0) + 1);
 
-/** Whether a picture has one class everywhere. */
-const oneClass = (grid) => {
-  const above = grid[0] > 127;
-  return grid.every((v) => v > 127 === above);
-};
-
-/** h("button", {class: "x", onclick}, ...children) */
+/** h("button", {class: "x", onclick}, ...children); text stays text. */
 function h(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -51,333 +51,301 @@ function h(name, attributes = {}, ...children) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else node.setAttribute(key, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((c) => c !== null && c !== undefined));
+  node.append(...children.flat(3).filter((c) => c !== null && c !== undefined && c !== ""));
   return node;
 }
 
 class Explorer {
-  constructor(host, transport) {
-    this.transport = transport;
+  /**
+   * @param host   element to stand in
+   * @param about  {specs, lanes, presets, polygon, band, extent, note}: what Python says of the lab
+   * @param state  where to start, see firstState; `said` is told once (what a link could not say)
+   * @param sync   {changed(names)} tells Python; null on a page
+   */
+  constructor(host, about, state, { said = [], sync = null, address = null } = {}) {
+    Object.assign(this, { about, state, sync, address, specs: about.specs, lanes: about.lanes });
+    this.engine = makeEngine();
     this.id = `nm${ordinal()}`;
+    this.gen = 0;
+    this.frames = {};     // lane -> what to draw
+    this.before = {};     // lane -> the picture before the last change
+    this.history = {};    // lane -> [[step, numbers]]
+    this.pin = null;      // A
+    this.undone = [];
+    this.held = new Set();
+    this.moves = [];
+    this.trials = [];
+    this.edges = {};
+    this.cursor = [0, 0];
+    this.tool = "1";
+    this.cleanups = [];
     this.root = h("section", {
       class: "nm-root", "aria-label": "Decision-boundary lab",
       "data-lm-suppress-shortcuts": "true", // JupyterLab's one-key commands stay out
     });
     // A frame that is as high as its content says nothing about the window: ask the screen.
     if (window.parent !== window) this.root.style.setProperty("--nm-window", `${screen.availHeight - 120}px`);
-    // ms from each move to the first picture of it or a later one; whether it was its own
-    this.root.nmLatencies = [];
+    this.root.nmLatencies = []; // ms from each move to the first picture of it, or of a later one
     host.append(this.root);
-    this.gen = 0;        // counts settings
-    this.shown = -1;     // the setting of the picture on screen
-    this.rev = 0;        // last change of the kernel's that we have seen
-    this.step = 0;
-    this.ahead = 0;      // steps of the scheme shown large that was trained before the others
-    this.target = 0;     // train up to here
-    this.playing = true;
-    this.layers = Object.fromEntries(LAYERS.map(([name, , , on]) => [name, on]));
-    this.frames = {};    // lane -> what to draw
-    this.history = {};   // lane -> [[step, metrics]]
-    this.before = null;  // the previous setting: {params, frames, history}
-    this.pin = null;     // A
-    this.held = new Set();
-    this.moves = [];
-    this.counts = { ticks: 0, inflight: 0, most: 0 };
-    this.msPerStep = 0.6;
-    this.roundTrip = 40; // ms, of a request that trains
-    this.drawMs = 10;
-    this.budget = BUDGET_MS[0];
-    this.cursor = [0, 0];
-    this.cursorOn = false;
-    this.seen = true;
     this.still = window.matchMedia("(prefers-reduced-motion: reduce)");
-    this.cleanups = [];
-    transport.onSet((content) => this.adopt(content));
-    transport.onLost(() => this.lose());
-    transport.onFound(() => this.find());
-    this.root.append(h("p", { class: "nm-wait" }, transport.kind === "kernel" ? "Waiting for the kernel …" : "Unpacking …"));
+    this.trainer = startTrainer((reply) => this.receive(reply));
+    this.layout();
     this.watchTheme();
     this.watchSight();
-    this.pump();
+    this.restart();
+    if (said.length) this.announce(`From the link: ${said.join("; ")}.`);
   }
 
-  // ----- the clock -------------------------------------------------------------------------------
+  // ----- what is shown ---------------------------------------------------------------------------
 
-  /** Ask for one thing at a time until there is nothing left to ask for. */
-  async pump() {
-    if (this.pumping || this.closed) return;
-    this.pumping = true;
-    try {
-      for (let message; (message = this.nextRequest()); ) {
-        this.counts.inflight += 1;
-        this.counts.most = Math.max(this.counts.most, this.counts.inflight);
-        this.counts.ticks += 1;
-        this.publish();
-        const patience = setTimeout(() => this.wait(true), 6000);
-        const sent = performance.now();
-        const reply = await this.transport.request(message);
-        clearTimeout(patience);
-        if (message.steps) this.roundTrip += 0.4 * (performance.now() - sent - this.roundTrip);
-        this.counts.inflight -= 1;
-        if (this.closed) return;
-        this.wait(false);
-        this.receive(message, reply);
-      }
-    } finally {
-      this.pumping = false;
-      this.publish();
-    }
+  get settings() { return this.state.settings; }
+  get shownLanes() {
+    const { lane, view } = this.state;
+    if (view === "six") return this.lanes;
+    return view === "pair" && lane !== "baseline" ? ["baseline", lane] : [lane];
   }
-
-  get key() { return `${this.gen}:${this.step}`; }
-  get shownLanes() { return this.race ? this.lanes : [this.lane]; }
-  get seenStep() { return Math.max(this.step, this.ahead); }
-  get settled() { return !this.dirty && this.step >= this.target; }
-  /** The picture is the last one of its setting: trained to the end, perhaps ahead of the others. */
-  get rested() { return !this.dirty && this.seenStep >= this.target; }
-  get shownKey() { return `${this.gen}:${this.seenStep}`; }
-  /** The numbers of the setting that the sliders show; null until they are measured. */
-  now(lane) {
+  get total() { return this.settings.epochs * this.stepsPerEpoch; }
+  get stepsPerEpoch() {
+    const train = this.points.filter((p) => !p[3]).length;
+    return Math.max(1, Math.floor(train / Math.min(this.settings.batch_size, train)));
+  }
+  get goal() { return this.state.stopped === null ? this.total : Math.min(this.state.stopped, this.total); }
+  get step() { return this.frame(this.state.lane)?.step ?? 0; }
+  /** The picture of the present setting, if there is one. */
+  frame(lane) {
     const frame = this.frames[lane];
-    return (frame?.gen === this.gen && frame.metrics) || null;
+    return frame?.gen === this.gen ? frame : null;
   }
-  /** The numbers of the very picture that is shown. */
-  own(lane) {
-    const frame = this.frames[lane];
-    return frame && frame.metricsKey === frame.key ? frame.metrics : null;
-  }
-  get awake() { return this.seen && document.visibilityState !== "hidden"; }
+  /** Its numbers, once they are measured at the step that is shown. */
+  numbers(lane) { return this.frame(lane)?.numbers ?? null; }
+  arrived(lane) { return this.frame(lane)?.step === this.goal && this.numbers(lane) !== null; }
+  get rested() { return this.shownLanes.every((lane) => this.arrived(lane)); }
 
-  nextRequest() {
-    if (this.gone || this.failed) return null;
-    if (!this.lanes) return { kind: "hello" };
-    if (!this.awake) return null;
-    const kind = this.race ? "six" : "one", held = this.held.size > 0;
-    const base = {
-      kind: "tick", gen: this.gen, rev: this.rev, params: this.params, held: [...this.held],
-      state: { lane: this.lane, race: this.race, playing: this.playing },
-      lanes: this.shownLanes, measure: this.shownLanes, steps: 0, size: SIZE[held ? "held" : "fine"][kind],
-      layers: this.layers.saw ? ["saw"] : [],
-    };
-    if (this.dirty || this.step < this.target) {
-      if (this.step === 0 && this.target > 0 && !this.race && !this.atlas && !this.layers.saw && (held || !this.ahead)) {
-        return this.ahead < this.target ? this.previewRequest(base, held) : null;
-      }
-      const goal = this.target - (this.restart ? 0 : this.step);
-      const first = held || this.step === 0 || this.restart;
-      const chunk = first ? FIRST_STEPS : Math.max(10, Math.round(this.budget / this.msPerStep));
-      const steps = Math.max(0, Math.min(chunk, goal));
-      const message = { ...base, steps, from: this.ahead, restart: this.restart, slowly: this.replaying };
-      if (!this.atlas && (steps < goal || held)) { // on the way: coarse, and not every number
-        message.size = SIZE[held ? "held" : "idle"][kind];
-        if (held && this.roundTrip > 45) message.measure = [];
-        else if (this.race) message.measure = [0, 3].map((k) => this.lanes[(this.counts.ticks + k) % 6]);
-      }
-      if (this.atlas) message.steps = Math.max(0, goal);
-      return this.withChanges(message);
+  makePoints() {
+    const s = this.settings, made = [s.shape, s.data_seed, s.data_noise].join();
+    if (this.made !== made) {
+      this.made = made;
+      this.generated = this.engine.toyData(s.shape, s.data_seed, s.data_noise);
     }
-    const old = (lane) => this.frames[lane]?.key !== this.key;
-    const stale = (lane) => old(lane) || !this.own(lane)
-      || (!this.atlas && !held && this.frames[lane].size < SIZE.fine[kind]);
-    // Two schemes at a time: a slider that moves now should not wait long for its turn.
-    const some = (lanes) => (this.atlas ? lanes : lanes.slice(0, 2));
-    const want = some(base.lanes.filter(stale));
-    if (want.length) return { ...base, lanes: want, measure: want };
-    if (held) return null;
-    const rest = some(this.lanes.filter(old));
-    if (rest.length) return { ...base, lanes: rest, measure: rest, size: SIZE.fine.six, layers: [] };
-    if (this.atlas) return null;
-    for (const layer of ["saw", "jsd", "seeds"]) {
-      if (!this.layers[layer]) continue;
-      const lane = base.lanes.find((l) => this.frames[l][`${layer}Key`] !== this.key);
-      if (lane) return { ...base, lanes: [lane], measure: [], layers: [layer], size: 0 };
-    }
-    return null;
+    this.points = pointsOf(this.state, this.generated);
   }
+  get edited() { return Boolean(this.state.own) || this.state.added.length > 0 || this.state.removed.length > 0; }
 
-  /**
-   * The first pictures of a setting, of one scheme: a slider that moves should not wait for six.
-   * Only the last is measured, so that a slider that rests under the finger has its numbers.
-   */
-  previewRequest(base, held) {
-    const steps = Math.min(FIRST_STEPS, this.target - this.ahead);
-    const size = SIZE[held ? "held" : "idle"].one;
-    const measure = this.ahead + steps >= this.target ? base.lanes : [];
-    return this.withChanges({ ...base, steps, size, measure, preview: this.ahead, restart: this.restart });
-  }
+  // ----- training --------------------------------------------------------------------------------
 
-  /** Hand over what was changed by hand. */
-  withChanges(message) {
-    if (this.points && this.editedPoints) message.points = this.points;
-    if (this.newData) message.data_seed = this.params.data_seed;
-    this.dirty = this.restart = this.editedPoints = this.newData = false;
-    return message;
-  }
-
-  receive(message, reply) {
-    if (reply.kind === "again") { this.dirty = true; return; }
-    if (reply.kind === "error") { this.fail(reply.message); return; }
-    this.rev = Math.max(this.rev, reply.rev || 0);
-    if (reply.kind === "hello") { this.start(reply); return; }
+  /** New settings or points: train what depends on them. */
+  restart({ fresh = false } = {}) {
+    this.makePoints();
+    this.gen += 1;
+    this.history = {};
+    this.edges = {};
     this.fail(null);
-    const current = reply.gen === this.gen;
-    if (reply.trained >= 10 && reply.ms.train) {
-      this.msPerStep += 0.4 * (reply.ms.train / reply.trained - this.msPerStep);
-      const rest = this.roundTrip - reply.ms.train;
-      this.budget = Math.min(BUDGET_MS[1], Math.max(BUDGET_MS[0], 0.6 * this.budget + 0.8 * rest));
-    }
-    if (current) {
-      if (reply.preview) this.ahead = reply.step;
-      else this.step = reply.step;
-      this.total = reply.total;
-      if (reply.points) this.points = reply.points;
-      if (this.step >= this.target) this.replaying = false;
-    }
-    const past = { ...reply.past }; // numbers of the way here
-    for (const [lane, metrics] of Object.entries(reply.lanes)) {
-      const last = this.frames[lane];
-      const key = `${reply.gen}:${reply.step}`;
-      const frame = last?.key === key ? { ...last } : { key, gen: reply.gen, step: reply.step, total: reply.total };
-      if (last && frame.seeds === undefined && !this.settled) { // keep the band until the next one
-        Object.assign(frame, { seeds: last.seeds, seedsSize: last.seedsSize, seedsEdges: last.seedsEdges });
-      }
-      const grid = reply.grids[lane];
-      if (grid) Object.assign(frame, { grid: grid.data, size: grid.size, boundary: null, oneClass: oneClass(grid.data) });
-      const measured = Object.keys(metrics).length > 0;
-      if (measured) {
-        Object.assign(frame, { metrics, metricsKey: key, metricsStep: reply.step });
-        past[lane] ??= [[reply.step, metrics]];
-      } else if (!frame.metrics && last?.gen === reply.gen) { // those of a few steps ago, with their step
-        Object.assign(frame, { metrics: last.metrics, metricsKey: last.metricsKey, metricsStep: last.metricsStep });
-      }
-      if (reply.saw && lane in reply.saw) { frame.saw = reply.saw[lane]; frame.sawKey = key; }
-      const jsd = reply.jsd[lane];
-      if (jsd) {
-        const smooth = blur(jsd.data, jsd.size);
-        Object.assign(frame, { jsd: smooth, jsdSize: jsd.size, jsdMax: smooth.reduce((a, b) => Math.max(a, b), 0), jsdKey: key });
-      }
-      const seeds = reply.seeds[lane];
-      if (seeds) {
-        Object.assign(frame, { seeds: seeds.data, seedsSize: seeds.size, seedsKey: key });
-        frame.seedsEdges = [10, 245].map((level) => isolines(seeds.data, seeds.size, level));
-      }
-      this.frames[lane] = frame;
-    }
-    for (const [lane, rows] of Object.entries(current ? past : {})) {
-      const history = (this.history[lane] ??= []);
-      while (history.length && history[history.length - 1][0] >= rows[0][0]) history.pop();
-      history.push(...rows);
-    }
-    this.answered = reply.gen;
-    if (!this.still.matches || this.settled || this.held.size) this.redraw();
-    if (this.rested && current) this.say();
+    this.dataName = JSON.stringify([this.made, this.state.own && packPoints(this.state.own), this.state.added, this.state.removed]);
+    this.wish({
+      settings: { ...this.settings }, restart: fresh, data: this.dataName,
+      rows: this.edited ? this.points : null,
+    });
+    this.showEdges();
   }
 
-  /** The kernel (Python) changed something; what is held under the pointer stays ours. */
-  adopt(content) {
-    this.rev = Math.max(this.rev, content.rev);
-    if (!this.lanes) return;
-    const changed = Object.entries(content.params || {})
-      .filter(([name, value]) => !this.held.has(name) && this.params[name] !== value);
-    if (changed.length) this.change(Object.fromEntries(changed), false);
-    this.publish();
-    const { lane, race, playing } = content.state || {};
-    if (lane && lane !== this.lane) this.choose(lane, this.race, false);
-    if (race !== undefined && race !== this.race) this.choose(this.lane, race, false);
-    if (playing !== undefined && playing !== this.playing) this.play(playing, false);
-    if (content.restart) this.reset();
-    if (content.points) { this.points = content.points; this.change({}, false); }
+  wish(more = {}) {
+    const { view, lane, layers } = this.state, [coarse, fine] = SIZE[this.shownLanes.length === 1 ? "one" : view];
+    this.trainer.send({
+      kind: "wish", gen: this.gen, lanes: this.shownLanes, goal: this.awake ? this.goal : Math.min(this.goal, this.step),
+      coarse, fine, held: this.held.size > 0, measure: !this.held.size && !this.still.matches,
+      layers: ["saw", "jsd", "seeds"].filter((name) => layers[name]),
+      edges: partsOf(lane).mixes || partsOf(lane).noise ? this.edgeStops() : null, ...more,
+    });
+    this.redraw();
+  }
+
+  edgeStops() {
+    return this.specs.filter((spec) => spec.edge && partsOf(this.state.lane)[USES[spec.name]]).map((spec) => ({
+      name: spec.name,
+      stops: spec.values ?? Array.from({ length: 25 }, (_, i) => Number((spec.min + (i / 24) * (spec.max - spec.min)).toFixed(4))),
+    }));
+  }
+
+  receive(reply) {
+    if (this.closed) return;
+    if (reply.kind === "slow") { this.slow?.show(reply.value); return; }
+    if (reply.kind === "probe") { this.exercises?.answer(reply); return; }
+    if (reply.gen !== this.gen) return;
+    if (reply.kind === "error") { this.fail(reply.message); return; }
+    if (reply.kind === "edge") { this.edges[reply.name] = reply; this.showEdges(); return; }
+    if (reply.kind === "rest") { this.publish(); return; }
+    const last = this.frames[reply.lane];
+    if (reply.kind === "layer") {
+      if (last?.gen !== reply.gen || last.step !== reply.step) return;
+      this.dressLayer(last, reply);
+      this.redraw();
+      return;
+    }
+    const { gen, lane, step, grid, size, numbers } = reply;
+    const above = grid[0] > 127;
+    const frame = { gen, lane, step, grid, size, total: reply.total, oneClass: grid.every((v) => v > 127 === above) };
+    frame.numbers = numbers ?? (last?.gen === gen && last.step === step ? last.numbers : null);
+    frame.latest = numbers ?? (last?.gen === gen ? last.latest : null); // of a few steps ago, perhaps
+    if (last?.gen === gen && last.step === step) {
+      for (const name of ["saw", "jsd", "jsdSize", "jsdMax", "seeds", "seedsSize", "seedsEdges"]) frame[name] = last[name];
+    }
+    this.frames[lane] = frame;
+    if (numbers) {
+      const history = (this.history[lane] ??= []);
+      while (history.length && history[history.length - 1][0] >= step) history.pop();
+      history.push([step, numbers]);
+    }
+    this.drawn = gen;
+    if (!this.still.matches || step >= this.goal || this.held.size) this.redraw();
+    if (this.rested) this.atRest();
+  }
+
+  dressLayer(frame, { name, value, size }) {
+    if (name === "saw") frame.saw = value ?? null;
+    else if (name === "jsd") {
+      const smooth = blur(value, size);
+      Object.assign(frame, { jsd: smooth, jsdSize: size, jsdMax: smooth.reduce((a, b) => Math.max(a, b), 0) });
+    } else {
+      Object.assign(frame, { seeds: value, seedsSize: size, seedsEdges: [10, 245].map((level) => isolines(value, size, level)) });
+    }
+  }
+
+  /** The pictures shown have come to their end, and their numbers are there. */
+  atRest() {
+    const key = `${this.gen} ${this.goal} ${this.shownLanes}`;
+    if (this.restedAt === key) return;
+    this.restedAt = key;
+    if (this.goal > 0 && !this.held.size) this.leaveTrial();
+    this.say();
   }
 
   // ----- what a person can do --------------------------------------------------------------------
 
-  /** New settings: train again from the seed's initial weights. */
-  change(params, moved = true) {
-    this.remember();
-    this.fail(null);
-    Object.assign(this.params, params);
-    this.gen += 1;
-    this.step = this.ahead = 0;
-    this.history = {};
-    this.dirty = true;
-    if (this.target === 0 && this.playing) this.target = this.total;
-    if (moved) this.moves.push([this.gen, performance.now()]);
-    for (const [name, value] of Object.entries(params)) this.controls[name]?.show(value);
-    this.hush();
-    if (this.panels) { this.drawNumbers(); this.drawCharts(); }
-    this.saveHash();
-    this.publish();
-    this.pump();
-  }
-
-  /** Pictures of the setting shown, each with numbers of its own or with none. */
-  keep(lanes) {
-    return Object.fromEntries(lanes.map((lane) => [lane, { ...this.dress(this.frames[lane]), metrics: this.own(lane) }]));
-  }
-
-  /** Keep the settled picture as the ghost; a drag has one ghost, that of its beginning. */
+  /** Keep the state before a change, for undo, and its pictures as ghosts; a drag is one change. */
   remember() {
-    const fresh = this.lanes.filter((lane) => this.frames[lane]?.key === this.shownKey);
-    if (!this.rested || !fresh.length || this.seenStep === 0 || this.dragGhost) return;
-    this.before = {
-      params: { ...this.params }, history: this.history, step: this.seenStep, frames: this.keep(fresh),
-    };
-    if (this.held.size) this.dragGhost = true;
-  }
-
-  choose(lane, race, tell = true) {
-    this.lane = lane;
-    this.race = race;
-    this.build.stage();
-    if (tell) this.dirty = true;
-    this.redraw();
-    this.say();
-    this.saveHash();
-    this.pump();
-  }
-
-  play(on, tell = true) {
-    if (on && this.step >= this.total) { // replay
-      this.restartTraining();
-      this.replaying = this.atlas;
+    if (this.remembered) return;
+    this.undone.push(structuredClone(this.state));
+    if (this.undone.length > UNDO) this.undone.shift();
+    for (const lane of this.lanes) {
+      if (this.arrived(lane) && this.goal > 0) {
+        this.before[lane] = { ...this.dress(this.frames[lane]), settings: { ...this.settings } };
+      }
     }
-    this.playing = on;
-    this.target = on ? this.total : this.seenStep;
-    if (tell) this.dirty = true;
-    this.redraw();
-    this.pump();
+    if (this.held.size) this.remembered = true;
+  }
+
+  /** Change settings; Python and the page follow. */
+  change(changes, { moved = true, tell = true } = {}) {
+    const news = Object.fromEntries(Object.entries(changes).filter(([name, value]) => this.settings[name] !== value));
+    if (!Object.keys(news).length) return;
+    if (tell) this.remember();
+    Object.assign(this.settings, news);
+    if ("shape" in news || "data_seed" in news || "data_noise" in news) Object.assign(this.state, { own: null, added: [], removed: [] });
+    if (this.state.stopped === 0) this.state.stopped = null;
+    if (moved) this.moves.push([this.gen + 1, performance.now()]);
+    for (const [name, value] of Object.entries(news)) this.controls[name]?.show(value);
+    this.restart();
+    this.after(tell ? Object.keys(news) : []);
+  }
+
+  /** Everything at once: undo, a preset, a trial, a link. */
+  become(state, sentence = "") {
+    this.remember();
+    this.state = structuredClone({ ...state, hide: this.state.hide, lesson: this.state.lesson, present: this.state.present });
+    for (const spec of this.specs) this.controls[spec.name]?.show(this.settings[spec.name]);
+    for (const [name, box] of Object.entries(this.layerBoxes)) box.checked = this.state.layers[name];
+    this.buildStage();
+    this.restart();
+    this.after(["*"]);
+    if (sentence) this.announce(sentence);
+  }
+
+  /** Python has other points, layers or parts: take its state as it is. */
+  adopt(state) {
+    const rebuild = state.hide !== this.state.hide || state.lesson !== this.state.lesson || state.present !== this.state.present;
+    this.state = state;
+    if (rebuild) this.layout();
+    for (const spec of this.specs) this.controls[spec.name]?.show(this.settings[spec.name]);
+    for (const [name, box] of Object.entries(this.layerBoxes)) box.checked = state.layers[name];
+    this.buildStage();
+    this.restart();
+    this.publish();
+  }
+
+  after(names) {
+    this.showTools();
+    this.saveLink();
+    this.publish();
+    if (names.length) this.sync?.changed(names);
+  }
+
+  undo() {
+    const last = this.undone.pop();
+    if (!last) { this.announce("There is nothing to undo."); return; }
+    this.become(last, "Undone.");
+    this.undone.pop(); // become() has kept the undone state
+    this.showTools();
+  }
+
+  choose(lane, view = this.state.view, { tell = true } = {}) {
+    if (lane === this.state.lane && view === this.state.view) return;
+    Object.assign(this.state, { lane, view });
+    this.edges = {};
+    this.buildStage();
+    this.wish();
+    this.showEdges();
+    if (this.rested) this.atRest();
+    this.after(tell ? ["lane", "view"] : []);
+  }
+
+  play() {
+    if (this.state.stopped === null && this.step < this.total) this.stop(this.step);
+    else {
+      if (this.step >= this.total) { this.restart({ fresh: true }); }
+      this.stop(null);
+    }
+  }
+
+  stop(step, { tell = true } = {}) {
+    this.state.stopped = step;
+    this.restedAt = null;
+    this.wish();
+    this.after(tell ? ["stopped"] : []);
   }
 
   forward(steps) {
-    if (this.step >= this.total) {
-      this.announce("Training has come to its end: Reset goes back to the initial weights.");
-      return;
-    }
-    this.playing = false;
-    this.target = Math.min(this.total, this.seenStep + steps);
-    this.dirty = true;
-    this.pump();
-  }
-
-  restartTraining() {
-    this.gen += 1;
-    this.step = this.ahead = 0;
-    this.history = {};
-    this.restart = this.dirty = true;
+    if (this.step >= this.total) this.announce("Training has come to its end: Reset goes back to the initial weights.");
+    else this.stop(Math.min(this.total, this.step + steps));
   }
 
   reset() {
-    this.restartTraining();
-    this.playing = false;
-    this.target = 0;
-    this.redraw();
-    this.pump();
+    this.restart({ fresh: true });
+    this.stop(0);
+  }
+
+  /** Points changed by hand. */
+  edit(change, sentence) {
+    this.remember();
+    const before = structuredClone([this.state.own, this.state.added, this.state.removed]);
+    change(this.state);
+    const why = lacking(pointsOf(this.state, this.generated));
+    if (why) {
+      [this.state.own, this.state.added, this.state.removed] = before;
+      this.undone.pop();
+      this.announce(`Not done: ${why}.`);
+      return;
+    }
+    this.moves.push([this.gen + 1, performance.now()]);
+    this.restart();
+    this.after(["points"]);
+    if (sentence) this.announce(sentence);
   }
 
   addPoint(x, y, label) {
-    const test = this.editTest.checked ? 1 : 0;
-    this.points = [...this.points, [x, y, label, test]];
-    this.edited(`Added a ${test ? "test" : "training"} point of class ${label} at ${place(x, y)}.`);
+    const test = this.editTest.checked ? 1 : 0, row = keepable([x, y, label, test]);
+    if (this.points.length >= MOST_POINTS) { this.announce(`There are ${MOST_POINTS} points, more than that no link holds.`); return; }
+    this.edit((state) => { state.added = [...state.added, row]; },
+      `Added a ${test ? "test" : "training"} point of class ${label} at ${place(x, y)}.`);
   }
 
   deletePoint(x, y) {
@@ -388,71 +356,127 @@ class Explorer {
     });
     if (best < 0) { this.announce(`No point within 0.2 of ${place(x, y)}.`); return; }
     const [a, b, label, test] = this.points[best];
-    this.points = this.points.filter((_, i) => i !== best);
-    this.edited(`Deleted the ${test ? "test" : "training"} point of class ${label} at ${place(a, b)}.`);
+    this.edit((state) => {
+      const base = (state.own ?? this.generated).length, kept = base - state.removed.length;
+      if (best >= kept) state.added = state.added.filter((_, i) => i !== best - kept);
+      else {
+        const left = Array.from({ length: base }, (_, i) => i).filter((i) => !state.removed.includes(i));
+        state.removed = [...state.removed, left[best]];
+      }
+    }, `Deleted the ${test ? "test" : "training"} point of class ${label} at ${place(a, b)}.`);
   }
 
-  edited(sentence) {
-    this.editedPoints = this.handMade = true;
-    this.change({});
-    this.announce(sentence);
-  }
-
-  regenerate() {
-    this.newData = true;
-    this.handMade = false;
-    this.change({ data_seed: (this.params.data_seed || 0) + 1 });
-    this.announce(`New data, data seed ${this.params.data_seed}.`);
-  }
-
-  togglePin() {
-    const fresh = this.lanes.filter((lane) => this.frames[lane]?.key === this.shownKey);
-    if (!this.pin && !fresh.includes(this.lane)) {
-      this.announce("The picture of this setting is on its way; pin it in a moment.");
-      return;
+  useTable(text) {
+    try {
+      const { points, words } = readTable(text);
+      this.edit((state) => Object.assign(state, { own: points, added: [], removed: [] }), words);
+      this.ownNote.textContent = words;
+      return true;
+    } catch (error) {
+      this.ownNote.textContent = `Not used: ${error.message}.`;
+      this.announce(this.ownNote.textContent);
+      return false;
     }
-    this.pin = this.pin ? null : { params: { ...this.params }, step: this.seenStep, frames: this.keep(fresh) };
+  }
+
+  togglePin(state = null) {
+    if (this.pin && !state) this.pin = null;
+    else if (!this.rested) { this.announce("The picture of this setting is on its way; pin it in a moment."); return; }
+    else {
+      const frames = Object.fromEntries(this.lanes.filter((l) => this.arrived(l)).map((l) => [l, this.dress({ ...this.frames[l] })]));
+      this.pin = { settings: { ...this.settings }, step: this.step, frames };
+    }
     this.redraw();
-    this.announce(this.pin ? `Pinned ${this.describe(this.params)} as A.` : "Pin removed.");
+    this.announce(this.pin ? `Pinned ${this.describe(this.pin.settings)} as A.` : "Pin removed.");
+  }
+
+  // ----- trials ----------------------------------------------------------------------------------
+
+  leaveTrial() {
+    const lane = this.state.lane, numbers = this.numbers(lane);
+    const key = JSON.stringify([lane, this.settings, this.dataName, numbers.step]);
+    if (this.trials.some((trial) => trial.key === key)) { this.showTrials(key); return; }
+    this.trials.push({ key, number: (this.trials.at(-1)?.number ?? 0) + 1, lane, numbers, state: structuredClone(this.state), pinned: false });
+    if (this.trials.length > TRIALS) this.trials.splice(this.trials.findIndex((trial) => !trial.pinned), 1);
+    this.showTrials(key);
+  }
+
+  /** What differs from the start, in the symbols of the sliders. */
+  differing(state) {
+    const words = this.specs.filter((spec) => state.settings[spec.name] !== spec.start)
+      .map((spec) => `${spec.symbol.replace("_", " ")} ${this.text(spec, state.settings[spec.name])}`);
+    if (state.own || state.added.length || state.removed.length) words.push("own points");
+    return words.join(", ") || "defaults";
+  }
+
+  trialRows() {
+    const { by, up } = this.trialOrder, value = (trial) => (by === "number" ? trial.number : by === "lane" ? LANE_LABELS[trial.lane] : trial.numbers[by] ?? -Infinity);
+    return [...this.trials].sort((a, b) => b.pinned - a.pinned || (value(a) < value(b) ? -1 : value(a) > value(b) ? 1 : 0) * (up ? 1 : -1));
+  }
+
+  showTrials(current = this.currentTrial) {
+    this.currentTrial = current;
+    const columns = [["number", "#"], ["lane", "Scheme"], ...NUMBERS.slice(0, 5).map(([name, label]) => [name, label])];
+    const { by, up } = this.trialOrder;
+    this.trialHead.replaceChildren(...columns.map(([name, label]) => h("th", { scope: "col", "aria-sort": by === name ? (up ? "ascending" : "descending") : null },
+      h("button", { type: "button", class: "nm-sort", onclick: () => { this.trialOrder = { by: name, up: by === name ? !up : name === "number" || name === "lane" }; this.showTrials(); } }, label, by === name ? (up ? " ▲" : " ▼") : ""))),
+    h("th", { scope: "col" }, "Setting"), h("th", { scope: "col" }, h("span", { class: "nm-sr" }, "Actions")));
+    this.trialBody.replaceChildren(...this.trialRows().map((trial) => h("tr", { class: trial.key === current ? "nm-current" : null },
+      h("td", {}, String(trial.number)), h("th", { scope: "row" }, LANE_LABELS[trial.lane]),
+      NUMBERS.slice(0, 5).map(([name, , format]) => h("td", {}, trial.numbers[name] === null ? "–" : format(trial.numbers[name]))),
+      h("td", { class: "nm-words" }, this.differing(trial.state)),
+      h("td", {}, h("button", { type: "button", "aria-pressed": String(trial.pinned), onclick: () => { trial.pinned = !trial.pinned; this.showTrials(); } }, trial.pinned ? "Unpin" : "Pin"),
+        h("button", { type: "button", onclick: () => this.become(trial.state, `Back at trial ${trial.number}.`) }, "Return")))));
+    this.trialCount.textContent = `Trials (${this.trials.length})`;
+  }
+
+  trialTable() {
+    const names = NUMBERS.slice(0, 5).map(([name]) => name), cell = (v) => (/[",\n]/.test(v) ? `"${String(v).replaceAll('"', '""')}"` : v);
+    const head = ["trial", "scheme", "step", ...names, ...this.specs.map((spec) => spec.name), "points"];
+    const rows = this.trialRows().map(({ number, lane, numbers, state }) => [
+      number, lane, numbers.step, ...names.map((name) => numbers[name] ?? ""), ...this.specs.map((spec) => state.settings[spec.name]),
+      state.own || state.added.length || state.removed.length ? "own" : "generated",
+    ]);
+    return [head, ...rows].map((row) => row.map(cell).join(",")).join("\n");
   }
 
   // ----- words -----------------------------------------------------------------------------------
 
-  describe(params) {
-    return this.specs.filter((c) => c.slider && params[c.name] !== undefined)
-      .map((c) => `${c.symbol} = ${show(c, params[c.name])}`).join(", ");
+  text(spec, value) { return spec.choices ? String(value) : Number(value).toFixed(spec.digits); }
+
+  describe(settings) {
+    return this.specs.filter((spec) => spec.slider).map((spec) => `${spec.symbol.replace("_", " ")} = ${this.text(spec, settings[spec.name])}`).join(", ");
   }
 
-  /** One sentence on the picture, against the pinned or the previous setting; "" until measured. */
+  enough(frame) { return frame.step >= Math.max(frame.total, ENOUGH_STEPS); }
+
+  /** One or two sentences on the picture; "" until its numbers are there. */
   sentence() {
-    const m = Object.fromEntries(this.shownLanes.map((lane) => [lane, this.frames[lane]?.key === this.shownKey && this.own(lane)]));
-    if (this.shownLanes.some((lane) => !m[lane])) return "";
-    const words = [], step = this.seenStep;
-    if (this.race) {
-      const best = this.lanes.reduce((a, b) => (m[b].test_accuracy > m[a].test_accuracy ? b : a));
-      const bent = this.lanes.filter((l) => !this.frames[l].oneClass);
-      words.push(`All six after ${step} steps: best test accuracy ${percent(m[best].test_accuracy)} (${LANE_LABELS[best]})`);
+    const lanes = this.shownLanes;
+    if (!lanes.every((lane) => this.arrived(lane))) return "";
+    const m = Object.fromEntries(lanes.map((lane) => [lane, this.numbers(lane)])), { lane } = this.state, now = m[lane];
+    const words = [];
+    if (lanes.length > 2) {
+      const best = lanes.reduce((a, b) => (m[b].test_accuracy > m[a].test_accuracy ? b : a));
+      const bent = lanes.filter((l) => !this.frames[l].oneClass);
+      words.push(`After ${this.goal} steps ${LANE_LABELS[best]} is right most often, ${percent(m[best].test_accuracy)}`);
       if (bent.length) {
         const short = bent.reduce((a, b) => (m[b].boundary_length < m[a].boundary_length ? b : a));
-        words.push(`, shortest boundary ${m[short].boundary_length.toFixed(2)} (${LANE_LABELS[short]})`);
+        words.push(`, and ${LANE_LABELS[short]} has the shortest boundary, ${m[short].boundary_length.toFixed(2)}`);
       }
       words.push(".");
     } else {
-      const now = m[this.lane], kept = this.pin || this.before;
-      const other = kept?.frames[this.lane]?.metrics;
-      const points = (name) => (other ? ` (${signed(100 * (now[name] - other[name]), 1)})` : "");
-      let length = "";
-      if (other?.boundary_length > 0) {
-        const share = 100 * (now.boundary_length / other.boundary_length - 1);
-        length = ` (${Math.abs(share) < 0.5 ? "unchanged" : `${Math.abs(share).toFixed(0)} % ${share < 0 ? "shorter" : "longer"}`})`;
+      const base = lanes.length === 2 ? m.baseline : null, beside = (text) => (base ? ` (baseline ${text(base)})` : "");
+      words.push(`${LANE_LABELS[lane]} after ${this.goal} steps: ${percent(now.test_accuracy)} of the test points right${beside((b) => percent(b.test_accuracy))}, `
+        + `${percent(now.noisy_accuracy)} under noise${beside((b) => percent(b.noisy_accuracy))}, boundary ${now.boundary_length.toFixed(2)} long${beside((b) => b.boundary_length.toFixed(2))}.`);
+      const kept = this.pin ? { ...this.pin.frames[lane], what: "A" } : { ...this.before[lane], what: "the previous setting" };
+      if (kept.numbers && this.goal > 0) {
+        const points = (name) => signed(100 * (now[name] - kept.numbers[name]), 1);
+        const length = kept.numbers.boundary_length > 0 ? ` and a boundary ${signed(100 * (now.boundary_length / kept.numbers.boundary_length - 1), 0)} % long` : "";
+        words.push(` Against ${kept.what}${kept.step === this.goal ? "" : ` at step ${kept.step}`}: ${points("test_accuracy")} points, ${points("noisy_accuracy")} under noise${length}.`);
       }
-      words.push(`${LANE_LABELS[this.lane]} after ${step} steps: boundary ${now.boundary_length.toFixed(2)} long${length}, `
-        + `${now.errors} test errors, accuracy ${percent(now.test_accuracy)}${points("test_accuracy")}, `
-        + `under test noise ${percent(now.noisy_accuracy)}${points("noisy_accuracy")}.`);
-      const when = kept && kept.step !== step ? ` after ${kept.step} steps` : "";
-      if (other) words.push(` In brackets: against ${this.pin ? "A" : "the previous setting"}${when}.`);
     }
-    const plain = this.shownLanes.filter((l) => this.frames[l].oneClass && step > 0);
+    const plain = lanes.filter((l) => this.frames[l].oneClass && this.goal > 0);
     if (plain.length) {
       const names = plain.map((l) => LANE_LABELS[l]).join(" and "), many = plain.length > 1;
       words.push(this.enough(this.frames[plain[0]])
@@ -462,73 +486,27 @@ class Explorer {
     return words.join("");
   }
 
-  /** Whether a picture has been trained for long enough to call one class everywhere a collapse. */
-  enough(frame) { return frame.step >= Math.max(frame.total, this.enoughSteps); }
-
+  /** The sentence is on the page at once; a screen reader hears it when the hand rests. */
   say() {
     clearTimeout(this.saying);
-    const wait = Math.max(0, (this.lastWord || 0) + 1200 - performance.now());
     this.saying = setTimeout(() => {
-      if (!this.rested) return;
-      const text = this.sentence();
-      this.announce(text);
-      if (text) this.said = this.subject;
-    }, wait + 150);
-  }
-
-  /** What a sentence on the picture is about. */
-  get subject() { return `${this.shownKey} ${this.race ? "all" : this.lane}`; }
-
-  /** Take back a sentence that is about another picture. */
-  hush() {
-    if (!this.said || this.said === this.subject) return;
-    this.said = null;
-    this.live.textContent = "";
+      if (!this.rested || this.held.size || this.closed) return;
+      this.spoken.textContent = this.sentence();
+    }, 700);
   }
 
   announce(text) {
-    if (!this.live || !text || this.closed) return;
     clearTimeout(this.saying);
-    this.lastWord = performance.now();
-    this.said = null;
-    this.live.textContent = text;
+    if (!text || this.closed) return;
+    this.spoken.textContent = text;
+    this.notice.textContent = text;
+    clearTimeout(this.noticing);
+    this.noticing = setTimeout(() => { this.notice.textContent = ""; }, 9000);
   }
 
-  /** An error of the other side, in its own words; null clears it. */
   fail(text) {
-    this.failed = Boolean(text);
-    if (!this.alert) return;
     this.alert.hidden = !text;
-    this.alert.textContent = text || "";
-    this.publish();
-  }
-
-  wait(on) {
-    if (this.waitingLong === on || this.gone) return;
-    this.waitingLong = on;
-    this.root.classList.toggle("nm-late", on);
-    if (on) this.announce("The kernel is busy or gone; the last picture stays. If it was restarted, run this cell again.");
-    this.showStatus();
-  }
-
-  lose() {
-    this.gone = true;
-    this.counts.inflight = 0;
-    this.root.classList.add("nm-late");
-    const text = "The kernel was restarted or stopped; the last picture stays. Run this cell again to go on.";
-    if (this.alert) { this.alert.hidden = false; this.alert.textContent = text; }
-    else this.root.replaceChildren(h("p", { class: "nm-wait" }, text));
-    this.showStatus();
-    this.publish();
-  }
-
-  find() {
-    if (!this.gone) return;
-    this.gone = false;
-    this.root.classList.remove("nm-late");
-    this.fail(null);
-    this.dirty = true;
-    this.pump();
+    this.alert.textContent = text ? `Training stopped: ${text}. Undo, or choose another setting.` : "";
   }
 
   // ----- drawing ---------------------------------------------------------------------------------
@@ -546,14 +524,11 @@ class Explorer {
     if (this.drawing || this.closed || !this.panels) return;
     this.drawing = requestAnimationFrame(() => {
       this.drawing = 0;
-      const start = performance.now();
       this.draw();
       const now = performance.now();
-      this.drawMs += 0.3 * (now - start - this.drawMs);
-      if (this.answered !== undefined) this.shown = this.answered;
-      while (this.moves.length && this.moves[0][0] <= this.shown) {
+      while (this.moves.length && this.moves[0][0] <= this.drawn) {
         const [gen, then] = this.moves.shift(), latency = now - then;
-        this.root.nmLatencies.push([latency, gen === this.shown]);
+        this.root.nmLatencies.push([latency, gen === this.drawn]);
         this.root.dataset.latency = latency.toFixed(1);
       }
       this.publish();
@@ -561,32 +536,33 @@ class Explorer {
   }
 
   draw() {
-    const theme = THEMES[this.root.dataset.theme] || THEMES.light;
+    const theme = THEMES[this.root.dataset.theme] || THEMES.light, band = this.settings.shape === "band" && !this.state.own;
     for (const panel of this.panels) {
-      const { lane, canvas } = panel;
-      const frame = this.dress(this.frames[lane]);
+      const { lane, canvas } = panel, frame = this.dress(this.frames[lane]), current = this.frame(lane);
       drawPanel(canvas, {
-        frame, theme, extent: this.extent, polygon: this.polygon, band: this.band, points: this.points,
-        layers: this.layers, ghost: this.pin ? null : this.before?.frames[lane]?.boundary,
-        pin: this.pin?.frames[lane]?.boundary, cursor: this.cursorOn && !this.race ? this.cursor : null,
+        frame, theme, extent: this.about.extent, points: this.points, layers: this.state.layers,
+        polygon: band ? this.about.polygon : null, band: this.about.band,
+        ghost: this.pin ? null : this.before[lane]?.boundary, pin: this.pin?.frames[lane]?.boundary,
+        cursor: this.cursorOn === lane ? this.cursor : null, slow: lane === this.state.lane ? this.slow?.scene() : null,
       });
-      canvas.dataset.gen = frame?.gen ?? "";
-      canvas.dataset.step = frame?.step ?? "";
-      const plain = Boolean(frame?.oneClass && frame.step > 0), own = this.own(lane);
+      canvas.classList.toggle("nm-old", !current);
+      Object.assign(canvas.dataset, { gen: frame?.gen ?? "", step: frame?.step ?? "" });
+      const plain = Boolean(current?.oneClass && current.step > 0), numbers = this.numbers(lane);
       panel.badge.hidden = !plain;
-      if (plain) panel.badge.textContent = this.enough(frame) ? "collapsed: one class everywhere" : "one class everywhere so far";
-      canvas.setAttribute("aria-label", `Decision boundary of ${LANE_LABELS[lane]}`
-        + (frame ? ` after ${frame.step} steps` : "")
-        + (own ? `: test accuracy ${percent(own.test_accuracy)}, boundary ${own.boundary_length.toFixed(2)} long` : "")
+      if (plain) panel.badge.textContent = this.enough(current) ? "collapsed: one class everywhere" : "one class everywhere so far";
+      canvas.setAttribute("aria-label", `Decision boundary of ${LANE_LABELS[lane]}${current ? ` after ${current.step} steps` : ""}`
+        + (numbers ? `: test accuracy ${percent(numbers.test_accuracy)}, boundary ${numbers.boundary_length.toFixed(2)} long` : "")
         + (plain ? `, ${panel.badge.textContent}` : ""));
-      const m = frame?.metrics;
-      panel.note?.replaceChildren(...(m
-        ? [own ? "" : `step ${frame.metricsStep}: `, h("b", {}, percent(m.test_accuracy)), ` · under noise ${percent(m.noisy_accuracy)} · length ${m.boundary_length.toFixed(2)}`]
+      panel.note.replaceChildren(...(numbers
+        ? [h("b", {}, percent(numbers.test_accuracy)), ` · under noise ${percent(numbers.noisy_accuracy)} · length ${numbers.boundary_length.toFixed(2)}`]
         : ["…"]));
     }
-    this.hush();
-    this.keys.dash.hidden = !this.panels.some(({ lane }) => !this.pin && this.before?.frames[lane]);
+    const sentence = this.sentence();
+    this.words.textContent = sentence || "…";
+    this.keys.ghost.hidden = !this.panels.some(({ lane }) => !this.pin && this.state.layers.ghost && this.before[lane]);
     this.keys.pin.hidden = !this.panels.some(({ lane }) => this.pin?.frames[lane]);
+    this.keys.truth.hidden = !(band && this.state.layers.truth);
+    for (const name of ["points", "test", "steps", "hatch"]) this.keys[name].hidden = !this.state.layers[name];
     this.drawCharts();
     this.drawNumbers();
     this.drawNotes();
@@ -595,403 +571,495 @@ class Explorer {
 
   drawCharts() {
     const known = ([, value]) => Number.isFinite(value); // there is no loss before the first step
+    const { lane } = this.state, points = (rows, name) => rows.map(([step, m]) => [step, m[name]]).filter(known);
     const of = (name) => {
-      const lanes = this.race ? this.lanes : [this.lane];
-      const series = lanes.map((lane) => ({
-        name: lane, chosen: lane === this.lane, value: this.now(lane)?.[name] ?? null,
-        points: (this.history[lane] || []).map(([step, m]) => [step, m[name]]).filter(known),
-      }));
-      const before = !this.race && !this.pin && this.before?.history[this.lane];
-      if (before) series.push({ name: "before", points: before.map(([step, m]) => [step, m[name]]).filter(known) });
+      const series = this.shownLanes.map((l) => ({ name: l, chosen: l === lane, value: this.numbers(l)?.[name] ?? null, points: points(this.history[l] ?? [], name) }));
       return series;
     };
-    const test = this.points.filter((p) => p[3]);
-    const ones = test.filter((p) => p[2]).length / (test.length || 1);
+    const test = this.points.filter((p) => p[3]), ones = test.filter((p) => p[2]).length / (test.length || 1);
+    const most = Math.max(ones, 1 - ones);
     this.charts.loss.draw(of("loss"), this.total);
-    this.charts.test_accuracy.draw(of("test_accuracy"), this.total, Math.max(ones, 1 - ones));
-    this.charts.noisy_accuracy.draw(of("noisy_accuracy"), this.total, Math.max(ones, 1 - ones));
+    this.charts.test_accuracy.draw(of("test_accuracy"), this.total, most);
+    this.charts.noisy_accuracy.draw(of("noisy_accuracy"), this.total, most);
   }
 
   drawNumbers() {
-    const frame = this.frames[this.lane], now = this.now(this.lane);
-    const kept = this.pin || this.before, other = kept?.frames[this.lane]?.metrics;
-    const step = now ? frame.metricsStep : this.seenStep;
-    const when = now && other && kept.step !== step ? `, step ${kept.step}` : "";
-    this.numbers.caption.textContent = `${LANE_LABELS[this.lane]}, step ${step}`;
-    this.numbers.other.textContent = `${this.pin ? "A" : "before"}${when}`;
-    this.numbers.now.textContent = this.pin ? "B (now)" : "now";
+    const { lane } = this.state, now = this.numbers(lane), kept = this.pin ? this.pin.frames[lane] : this.before[lane];
+    const other = kept?.numbers ?? null, when = now && other && kept.step !== now.step ? `, step ${kept.step}` : "";
+    this.table.caption.textContent = `${LANE_LABELS[lane]}, step ${now?.step ?? "…"}`;
+    this.table.other.textContent = `${this.pin ? "A" : "before"}${when}`;
+    this.table.now.textContent = this.pin ? "B (now)" : "now";
     NUMBERS.forEach(([name, , format, scale], i) => {
-      const [a, b, d] = this.numbers.cells[i];
-      const good = (m) => m && Number.isFinite(m[name]);
+      const [a, b, d] = this.table.cells[i], good = (m) => m && Number.isFinite(m[name]);
       a.textContent = good(other) ? format(other[name]) : "–";
       b.textContent = good(now) ? format(now[name]) : now ? "–" : "…"; // not measured yet
-      d.textContent = good(other) && good(now)
-        ? signed(scale * (now[name] - other[name]), scale === 100 ? 1 : 2) : "";
+      d.textContent = good(other) && good(now) ? signed(scale * (now[name] - other[name]), scale === 100 ? 1 : 2) : "";
     });
-    this.pinNote.textContent = this.pin ? `A: ${this.describe(this.pin.params)}` : "";
+    this.pinNote.textContent = this.pin ? `A: ${this.describe(this.pin.settings)}` : "";
     this.pinButton.textContent = this.pin ? "Unpin A" : "Pin as A";
     this.pinButton.setAttribute("aria-pressed", String(Boolean(this.pin)));
   }
 
   drawNotes() {
-    const frame = this.frames[this.lane] || {};
-    const notes = [];
-    if (this.layers.saw && frame.saw) {
+    const frame = this.frame(this.state.lane) ?? {}, notes = [], { layers } = this.state;
+    if (layers.saw && frame.saw) {
       const { mixed, partner, lam, point } = frame.saw;
-      const weight = Array.isArray(lam) ? null : lam;
       if (!partner && !mixed) notes.push("What the model saw: nothing was mixed; the noise went into the hidden layer. Step on for another batch.");
-      else if (!partner) notes.push("What the model saw: nothing was mixed; crosses are what went into the net.");
-      else if (mixed) notes.push(`What the model saw: partners joined, λ = ${weight === null ? "one per pair" : weight.toFixed(2)}; crosses are what went into the net.`);
-      else notes.push(`What the model saw: this batch was mixed in the hidden layer (point ${point})${weight === null ? "" : `, λ = ${weight.toFixed(2)}`}: its mixed points have no place in the plane. Step on for another batch.`);
+      else if (!partner) notes.push("What the model saw: nothing was mixed; crosses are what went into the network.");
+      else if (mixed) notes.push(`What the model saw: partners joined, λ = ${lam.toFixed(2)}; crosses are what went into the network.`);
+      else notes.push(`What the model saw: this batch was mixed in the hidden layer (point ${point}), λ = ${lam.toFixed(2)}: its mixed points have no place in the plane. Step on for another batch.`);
     }
-    if (this.layers.jsd && frame.jsd) notes.push(`JSD between views: ${this.race ? "each picture has a scale of its own; for this scheme" : "the scale ends at its own largest value;"} the strongest colour stands for ${((frame.jsdMax / 255) * Math.LN2).toFixed(3)} of at most ${Math.LN2.toFixed(3)}.`);
-    if (this.layers.seeds && frame.seeds && frame.seedsKey === frame.key) notes.push(`Seeds: shaded where ${this.bandSeeds} nets that differ in the seed alone disagree.`);
+    if (layers.jsd && frame.jsd) notes.push(`JSD between views: the strongest colour stands for ${((frame.jsdMax / 255) * Math.LN2).toFixed(3)} of at most ${Math.LN2.toFixed(3)}${this.shownLanes.length > 1 ? "; each picture has a scale of its own" : ""}.`);
+    if (layers.seeds && !frame.seeds) notes.push("Seeds: twelve more networks are being trained …");
     this.notes.textContent = notes.join(" ");
   }
 
   showStatus() {
-    if (!this.status) return;
-    const done = this.step >= this.total && this.total > 0, training = this.step < this.target;
-    const step = this.seenStep;
-    const epoch = this.stepsPerEpoch ? step / this.stepsPerEpoch : 0;
-    const doing = this.gone ? "no kernel" : this.waitingLong ? "waiting" : training ? "training" : done ? "trained" : "paused";
-    this.status.textContent = `${doing} · epoch ${Math.floor(epoch)} · step ${step} of ${this.total}`;
+    const step = this.step, done = step >= this.total && this.total > 0, training = step < this.goal;
+    const doing = !this.alert.hidden ? "stopped" : training ? "training" : done ? "trained" : "paused";
+    this.status.textContent = `${doing} · epoch ${Math.floor(step / this.stepsPerEpoch)} · step ${step} of ${this.total}`;
     this.root.dataset.doing = doing;
-    this.bar.value = step;
-    this.bar.max = this.total || 1;
-    const label = training && this.playing ? "Pause" : done ? "Replay" : "Play";
+    Object.assign(this.bar, { value: step, max: this.total || 1 });
+    const label = training && this.state.stopped === null ? "Pause" : done ? "Replay" : "Play";
     if (this.playButton.dataset.label !== label) {
       this.playButton.dataset.label = label;
       this.playButton.replaceChildren(icon(label === "Pause" ? "pause" : label === "Replay" ? "replay" : "play"), label);
     }
   }
 
+  showEdges() {
+    const parts = partsOf(this.state.lane);
+    for (const spec of this.specs.filter((s) => s.slider)) {
+      const { row, edge, input, position } = this.controls[spec.name], found = this.edges[spec.name];
+      const used = !USES[spec.name] || this.shownLanes.some((lane) => partsOf(lane)[USES[spec.name]]);
+      row.classList.toggle("nm-unused", !used);
+      edge.textContent = !used ? `${LANE_LABELS[this.state.lane]} does not use it`
+        : found && found.from !== null ? `from ${this.text(spec, found.from)} on ${LANE_LABELS[this.state.lane]} gives one class everywhere` : "";
+      const part = used && found && found.from !== null && parts[USES[spec.name]] ? position(found.from) : 1;
+      input.style.setProperty("--edge", `${(100 * part).toFixed(1)}%`);
+    }
+  }
+
   /** Facts for tests and benchmarks, readable from the page. */
   publish() {
-    const d = this.root.dataset;
+    const d = this.root.dataset, { lane, view } = this.state;
     Object.assign(d, {
-      gen: this.gen, shown: this.shown, rev: this.rev, step: this.step, total: this.total ?? 0, lane: this.lane ?? "",
-      race: Boolean(this.race), playing: this.playing, transport: this.transport.kind,
-      inflight: this.counts.inflight, maxInflight: this.counts.most, ticks: this.counts.ticks,
-      settled: Boolean(this.lanes) && this.settled && !this.pumping, gone: Boolean(this.gone),
-      failed: Boolean(this.failed), msRoundTrip: this.roundTrip.toFixed(0),
-      msDraw: this.drawMs.toFixed(1), msStep: this.msPerStep.toFixed(2),
+      gen: this.gen, step: this.step, goal: this.goal, total: this.total, lane, view, trainer: this.trainer.kind,
+      settled: this.rested && !this.drawing, failed: !this.alert.hidden, trials: this.trials.length,
+      measured: this.lanes.filter((l) => this.numbers(l)).join(" "), points: this.points.length,
+      collapsed: this.lanes.filter((l) => this.frame(l)?.oneClass && this.enough(this.frames[l])).join(" "),
     });
-    for (const [name, value] of Object.entries(this.params || {})) d[camel(name)] = value;
-    d.collapsed = (this.lanes || []).filter((l) => this.frames[l]?.oneClass && this.enough(this.frames[l])).join(" ");
-    d.measured = (this.lanes || []).filter((l) => this.frames[l]?.key === this.shownKey && this.own(l)).join(" ");
+    for (const [name, value] of Object.entries(this.settings)) d[camel(name)] = value;
   }
 
   // ----- the page --------------------------------------------------------------------------------
 
-  start(hello) {
-    this.atlas = hello.atlas || false;
-    this.specs = hello.controls;
-    this.params = { ...hello.params };
-    this.lanes = hello.lanes;
-    this.lane = hello.state.lane;
-    this.race = hello.state.race;
-    this.playing = hello.state.playing;
-    Object.assign(this, {
-      points: hello.points, polygon: hello.polygon, band: hello.band, extent: hello.extent,
-      total: hello.total, stepsPerEpoch: hello.steps_per_epoch, enoughSteps: hello.enough_steps,
-      bandSeeds: hello.band_seeds,
-    });
-    this.step = hello.step || 0;
-    this.target = this.playing ? this.total : this.step;
-    this.link = hello.link || {};
-    this.readHash();
-    this.layout(hello);
-    this.dirty = true;
-    this.publish();
-  }
+  get hidden() { return new Set(this.state.hide.split(/[.,\s]+/).filter(Boolean)); }
+  /** A part of the page, unless a teacher has hidden it. */
+  part(name, make) { return this.hidden.has(name) ? null : make(); }
 
-  layout(hello) {
+  layout() {
     const id = (name) => `${this.id}-${name}`;
     this.controls = {};
     this.root.replaceChildren();
-    this.live = h("p", { class: "nm-live", "aria-live": "polite", role: "status" });
+    this.makePoints();
+    this.spoken = h("p", { class: "nm-sr", "aria-live": "polite", role: "status" });
+    this.words = h("p", { class: "nm-words-now" });
+    this.notice = h("p", { class: "nm-notice", "aria-hidden": "true" });
     this.alert = h("p", { class: "nm-alert", role: "alert", hidden: true });
     this.status = h("span", { class: "nm-status" });
     this.notes = h("p", { class: "nm-notes" });
-
-    // Header
-    const heading = h("header", { class: "nm-head" },
-      h("div", { class: "nm-title" }, "Decision-boundary lab",
-        h("small", {}, "six schemes, same seed, same batches")),
-      h("span", { class: "nm-chip", title: hello.note }, hello.chip), this.status);
-
-    // Which scheme
-    const picker = h("fieldset", { class: "nm-lanes" }, h("legend", { class: "nm-sr" }, "Scheme shown"));
-    this.laneInputs = {};
-    for (const name of [...this.lanes, "all"]) {
-      const input = h("input", {
-        type: "radio", name: id("lane"), value: name,
-        onchange: () => this.choose(name === "all" ? this.lane : name, name === "all"),
-      });
-      this.laneInputs[name] = input;
-      picker.append(h("label", { class: `nm-lane-${name}` }, input, h("span", {}, name === "all" ? "All six" : LANE_LABELS[name])));
-    }
-
-    // Pictures
-    const stage = h("div", { class: "nm-stage" });
-    this.build = { stage: () => this.buildStage(stage) };
-    this.keys = { dash: key("dash", "previous"), pin: key("pin", "A") };
-    const legend = h("div", { class: "nm-legend", "aria-hidden": "true" },
-      key("circle", "class 0"), key("triangle", "class 1"), key("hollow", "test point"),
-      key("line", "boundary"), this.keys.dash, this.keys.pin, key("band", "label noise"));
-
-    // Sliders
-    const sliders = h("div", { class: "nm-sliders" });
-    for (const spec of this.specs.filter((c) => c.slider)) sliders.append(this.slider(spec, id(spec.name)));
-
-    // Transport
-    this.playButton = h("button", { type: "button", class: "nm-primary", onclick: () => this.play(!(this.playing && this.step < this.target)) });
-    this.bar = h("progress", { "aria-label": "Training progress" });
-    const transport = h("div", { class: "nm-transport", role: "group", "aria-label": "Training" },
-      this.playButton,
-      this.atlas ? null : button("step", "Step", "Train on one more batch", () => this.forward(1)),
-      this.atlas ? null : button("epoch", "Epoch", "Train one more epoch", () => this.forward(this.stepsPerEpoch)),
-      this.atlas ? null : button("reset", "Reset", "Back to the initial weights", () => this.reset()));
-
-    // Layers
-    const layers = h("fieldset", { class: "nm-layers" }, h("legend", {}, "Layers"));
-    for (const [name, label, help] of LAYERS) {
-      if (this.atlas && ["seeds", "saw", "jsd"].includes(name)) { delete this.layers[name]; continue; }
-      const box = h("input", {
-        type: "checkbox", "data-layer": name,
-        onchange: () => { this.layers[name] = box.checked; this.redraw(); this.pump(); },
-      });
-      box.checked = this.layers[name];
-      layers.append(h("label", { title: help }, box, h("span", {}, label)));
-    }
-
-    // Points
-    this.editTest = h("input", { type: "checkbox" });
-    this.editClass = [0, 1].map((c) => h("input", { type: "radio", name: id("class"), value: c }));
-    this.editClass[1].checked = true;
-    const edit = this.atlas ? null : h("fieldset", { class: "nm-edit" }, h("legend", {}, "Points"),
-      h("label", {}, this.editClass[0], h("span", {}, "class 0")),
-      h("label", {}, this.editClass[1], h("span", {}, "class 1")),
-      h("label", {}, this.editTest, h("span", {}, "as test")),
-      button(null, "New data", `Draw another ${this.points.length} points`, () => this.regenerate()),
-      h("p", { class: "nm-help", id: id("edit-help") },
-        "Click the picture to add a point (Shift: the other class); Alt- or Ctrl-click deletes the nearest. ",
-        "Keys on the picture: arrows move a cursor, 0 or 1 adds, Delete removes, P reads the value."));
-
-    // Less used settings
-    const fields = this.specs.filter((c) => !c.slider);
-    const more = fields.length ? h("details", { class: "nm-more" }, h("summary", {}, "More settings"), fields.map((spec) => this.field(spec, id(spec.name)))) : "";
-
-    // Numbers
-    this.numbers = { caption: h("caption"), other: h("th", { scope: "col" }), now: h("th", { scope: "col" }), cells: [] };
-    const table = h("table", { class: "nm-numbers" }, this.numbers.caption,
-      h("thead", {}, h("tr", {}, h("td"), this.numbers.other, this.numbers.now, h("th", { scope: "col" }, "change"))),
-      h("tbody", {}, NUMBERS.map(([, label]) => {
-        const cells = [h("td"), h("td"), h("td", { class: "nm-change" })];
-        this.numbers.cells.push(cells);
-        return h("tr", {}, h("th", { scope: "row" }, label), cells);
-      })));
-    this.pinButton = h("button", { type: "button", onclick: () => this.togglePin(), title: "Keep this picture and these numbers to compare with" });
-    this.pinNote = h("p", { class: "nm-help" });
-    this.charts = {
-      loss: new LineChart("Training loss", (v) => v.toFixed(2)),
-      test_accuracy: new LineChart("Test accuracy", (v) => `${(100 * v).toFixed(0)} %`, [0.6, 1]),
-      noisy_accuracy: new LineChart("Accuracy under test noise", (v) => `${(100 * v).toFixed(0)} %`, [0.6, 1]),
-    };
-
-    // Share
-    this.copied = h("textarea", { class: "nm-copied", readonly: true, rows: 3, hidden: true, "aria-label": "Copied text" });
-    const share = h("div", { class: "nm-share", role: "group", "aria-label": "Share" }, this.pinButton,
-      button(null, "Copy code", "Python that builds this explorer", () => this.copyCode()),
-      button(null, "Copy link", "A link to the page without a kernel, at these settings", () => this.copyLink()));
-
     this.root.append(
-      heading, this.alert,
+      h("header", { class: "nm-head" },
+        h("div", { class: "nm-title" }, "Decision-boundary lab", h("small", {}, "same points, same seed, same batches")),
+        this.status,
+        button(null, "Undo", "Back to the state before the last change (Ctrl+Z)", () => this.undo()),
+        button(null, "Defaults", "All settings and points as they were at first", () => this.become(firstState(this.specs), "Everything is as it was at first.")),
+        this.part("present", () => button(null, "Larger", "Larger type, for a class", () => this.present()))),
+      this.alert, this.spoken,
+      this.state.lesson ? h("p", { class: "nm-lesson" }, this.state.lesson) : "",
+      this.part("presets", () => this.layoutPresets()) ?? "",
       h("div", { class: "nm-body" },
-        picker, this.live,
-        h("div", { class: "nm-left" }, stage, legend, this.notes, layers),
-        h("div", { class: "nm-middle" }, sliders, transport, this.bar, edit, more),
-        h("div", { class: "nm-measured" },
-          h("div", {}, table, share, this.pinNote, this.copied),
-          Object.values(this.charts).map((c) => c.node))));
-    if (hello.note) this.root.append(h("p", { class: "nm-foot" }, hello.note));
+        this.part("picker", () => this.layoutPicker(id)),
+        h("div", { class: "nm-left" }, this.layoutStage(), this.words, this.notice, this.part("legend", () => this.layoutLegend()), this.notes,
+          this.layoutLayers()),
+        h("div", { class: "nm-middle" },
+          this.layoutSliders(id), this.layoutTransport(),
+          this.layoutData(id), this.layoutMore(id)),
+        h("div", { class: "nm-measured" }, this.layoutNumbers(), this.layoutCharts())),
+      this.layoutTrials(),
+      this.part("slow", () => this.layoutSlow()) ?? "",
+      this.part("exercises", () => this.layoutExercises(id)) ?? "",
+      this.about.note ? h("p", { class: "nm-foot" }, this.about.note) : "");
+    this.root.classList.toggle("nm-present", this.state.present);
     // The classic notebook listens on the document; JupyterLab reads the attribute on the root.
-    this.root.addEventListener("keydown", (event) => event.stopPropagation());
-    this.buildStage(stage);
+    this.root.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      const typing = /^(textarea|select)$/i.test(event.target.tagName) || event.target.type === "number";
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !event.shiftKey && !typing) {
+        event.preventDefault();
+        this.undo();
+      }
+    });
+    this.buildStage();
+    this.showTools();
+    this.showEdges();
+    this.showTrials();
   }
 
-  buildStage(stage) {
-    const make = (lane, small) => {
-      const canvas = h("canvas", { "data-lane": lane, role: "img", tabindex: small ? null : 0 });
-      const badge = h("span", { class: "nm-badge", hidden: true });
-      const box = h("div", { class: "nm-canvas" }, canvas, badge);
-      const panel = { lane, canvas, badge };
-      if (!small) { this.bindCanvas(canvas); panel.node = box; return panel; }
-      panel.note = h("span", { class: "nm-note" });
-      panel.node = h("figure", { class: `nm-tile nm-lane-${lane}` },
-        h("figcaption", {}, h("button", { type: "button", title: "Show large", onclick: () => this.choose(lane, false) }, LANE_LABELS[lane])), box, panel.note);
-      return panel;
+  present() {
+    this.state.present = !this.state.present;
+    this.root.classList.toggle("nm-present", this.state.present);
+    this.after(["present"]);
+    this.redraw();
+  }
+
+  layoutPresets() {
+    return h("div", { class: "nm-presets", role: "group", "aria-label": "Stories" }, h("span", { class: "nm-help" }, "Stories:"),
+      this.about.presets.map(({ name, words, settings }) => button(null, name, words, () => {
+        this.become({ ...firstState(this.specs, settings), lane: "noisymix" }, words);
+      })));
+  }
+
+  layoutPicker(id) {
+    this.laneInputs = {};
+    this.viewInputs = {};
+    const radio = (group, into, value, label, change, className = null) => {
+      const input = h("input", { type: "radio", name: id(group), value, onchange: change });
+      into[value] = input;
+      return h("label", { class: className }, input, h("span", {}, label));
     };
-    this.panels = this.race ? this.lanes.map((lane) => make(lane, true)) : [make(this.lane, false)];
-    stage.classList.toggle("nm-race", this.race);
-    this.root.classList.toggle("nm-racing", this.race);
-    stage.replaceChildren(...this.panels.map((p) => p.node));
-    this.laneInputs[this.race ? "all" : this.lane].checked = true;
+    const lanes = h("fieldset", { class: "nm-lanes" }, h("legend", { class: "nm-sr" }, "Scheme"),
+      this.lanes.map((lane) => radio("lane", this.laneInputs, lane, LANE_LABELS[lane], () => this.choose(lane), `nm-lane-${lane}`)));
+    const views = h("fieldset", { class: "nm-views" }, h("legend", { class: "nm-sr" }, "Pictures"),
+      [["pair", "beside the baseline"], ["one", "alone"], ["six", "all six"]].map(([view, label]) => radio("view", this.viewInputs, view, label, () => this.choose(this.state.lane, view))));
+    return h("div", { class: "nm-picker" }, lanes, views);
+  }
+
+  layoutStage() {
+    this.stage = h("div", { class: "nm-stage" });
+    return this.stage;
+  }
+
+  buildStage() {
+    const { view, lane: chosen } = this.state;
+    const make = (lane) => {
+      const parts = partsOf(lane), small = view === "six";
+      const canvas = h("canvas", { "data-lane": lane, role: "img", tabindex: small ? null : 0 });
+      const badge = h("span", { class: "nm-badge", hidden: true }), note = h("span", { class: "nm-note" });
+      const title = small ? h("button", { type: "button", title: "Show beside the baseline", onclick: () => this.choose(lane, "pair") }, LANE_LABELS[lane]) : h("strong", {}, LANE_LABELS[lane]);
+      if (!small) this.bindCanvas(canvas, lane);
+      const node = h("figure", { class: `nm-tile nm-lane-${lane}` },
+        h("figcaption", {}, title, h("span", { class: "nm-parts" }, PARTS.map(([name, label]) => h("span", { class: parts[name] ? "nm-on" : "nm-off" }, `${parts[name] ? "✓" : "–"} ${label}`)))),
+        h("div", { class: "nm-canvas" }, canvas, badge), note);
+      return { lane, canvas, badge, note, node };
+    };
+    this.panels = this.shownLanes.map(make);
+    this.stage.className = `nm-stage nm-view-${this.panels.length}`;
+    this.root.classList.toggle("nm-racing", this.panels.length > 2);
+    this.stage.replaceChildren(...this.panels.map((p) => p.node));
+    if (this.laneInputs) {
+      this.laneInputs[chosen].checked = true;
+      this.viewInputs[view].checked = true;
+    }
     this.sizes?.disconnect();
     this.sizes = new ResizeObserver(() => this.redraw());
     this.panels.forEach((p) => this.sizes.observe(p.canvas));
     this.redraw();
   }
 
-  /** A native range input; in the page without a kernel it moves over the values of the atlas. */
+  layoutLegend() {
+    this.keys = {
+      points: h("span", {}, key("circle", "class 0"), key("triangle", "class 1")), test: key("hollow", "test point"),
+      hatch: key("hatch", "class 1 predicted"), steps: key("thin", "10, 30, 70, 90 %"), ghost: key("dash", "previous setting"), pin: key("pin", "A"),
+      truth: key("band", "true outline, coin flips"),
+    };
+    return h("div", { class: "nm-legend", "aria-hidden": "true" }, key("ramp", "P(class 1): 0 to 1"), key("line", "boundary"), Object.values(this.keys));
+  }
+
+  layoutLayers() {
+    this.layerBoxes = {};
+    const help = h("span", { class: "nm-help", id: `${this.id}-layer-help` });
+    const boxes = LAYERS.map(([name, label, words]) => {
+      const box = h("input", {
+        type: "checkbox", "data-layer": name, "aria-describedby": `${this.id}-layer-help`,
+        onchange: () => {
+          this.state.layers[name] = box.checked;
+          help.textContent = `${label}: ${words}.`;
+          this.wish();
+          this.after(["layers"]);
+        },
+      });
+      box.checked = this.state.layers[name];
+      this.layerBoxes[name] = box;
+      return h("label", { title: words }, box, h("span", {}, label));
+    });
+    const node = h("fieldset", { class: "nm-layers" }, h("legend", {}, "Layers"), boxes, help);
+    return this.hidden.has("layers") ? null : node;
+  }
+
+  layoutSliders(id) {
+    const rows = this.specs.filter((spec) => spec.slider).map((spec) => this.slider(spec, id(spec.name)));
+    return h("div", { class: "nm-sliders" }, rows.filter((row, i) => !this.hidden.has(this.specs.filter((s) => s.slider)[i].name)));
+  }
+
   slider(spec, id) {
-    const { values } = spec;
-    const input = h("input", {
-      type: "range", id, "data-name": spec.name, "aria-describedby": `${id}-help`,
+    const { values } = spec, input = h("input", {
+      type: "range", id, "data-name": spec.name, "aria-describedby": `${id}-help ${id}-edge`,
       min: values ? 0 : spec.min, max: values ? values.length - 1 : spec.max, step: values ? 1 : spec.step,
     });
     const output = h("output", { for: id, "aria-live": "off" }); // the slider says its value itself
-    const put = (value) => {
-      output.textContent = show(spec, value);
-      input.setAttribute("aria-valuetext", `${show(spec, value)}${spec.unit ? ` ${spec.unit}` : ""}`);
-      const low = Number(input.min), part = (Number(input.value) - low) / (Number(input.max) - low);
-      input.style.setProperty("--part", `${(100 * part).toFixed(2)}%`);
+    const edge = h("span", { class: "nm-help nm-edge", id: `${id}-edge` });
+    const position = (value) => {
+      const low = Number(input.min), at = values ? nearest(values, value) : value;
+      return (at - low) / (Number(input.max) - low);
     };
-    this.controls[spec.name] = {
-      show: (value) => {
-        const at = values ? nearest(values, value) : value;
-        if (!values && at > Number(input.max)) input.max = at; // Python may go further than we offer
-        if (Math.abs(Number(input.value) - at) > 1e-9) input.value = at;
-        put(value);
-      },
+    const show = (value) => {
+      const at = values ? nearest(values, value) : value;
+      if (!values && at > Number(input.max)) input.max = at; // a link or Python may go further
+      if (Math.abs(Number(input.value) - at) > 1e-9) input.value = at;
+      output.textContent = this.text(spec, value);
+      input.setAttribute("aria-valuetext", `${this.text(spec, value)}${spec.unit ? ` ${spec.unit}` : ""}`);
+      input.style.setProperty("--part", `${(100 * position(value)).toFixed(2)}%`);
     };
     const read = () => (values ? values[Number(input.value)] : Number(Number(input.value).toFixed(6)));
-    input.addEventListener("input", () => { const v = read(); if (v !== this.params[spec.name]) this.change({ [spec.name]: v }); });
-    const hold = () => { this.held.add(spec.name); };
+    input.addEventListener("input", () => this.change({ [spec.name]: read() }));
+    input.addEventListener("pointerdown", () => { this.held.add(spec.name); });
     const release = () => {
       if (!this.held.delete(spec.name)) return;
-      this.dragGhost = false;
-      this.pump();
+      this.remembered = false;
+      this.restedAt = null;
+      this.wish();
+      if (this.rested) this.atRest();
     };
-    input.addEventListener("pointerdown", hold);
     for (const name of ["pointerup", "pointercancel", "blur", "change"]) input.addEventListener(name, release);
     const row = h("div", { class: "nm-slider" },
       h("label", { for: id }, spec.label, " ", symbol(spec.symbol)), output, input,
-      h("span", { class: "nm-help", id: `${id}-help` }, spec.help));
-    input.value = values ? nearest(values, this.params[spec.name]) : this.params[spec.name];
-    put(this.params[spec.name]);
+      h("span", { class: "nm-help", id: `${id}-help` }, spec.help), edge);
+    this.controls[spec.name] = { show, row, edge, input, position };
+    show(this.settings[spec.name]);
     return row;
   }
 
   field(spec, id) {
     const input = spec.choices
-      ? h("select", { id, "data-name": spec.name }, spec.choices.map((c) => h("option", { value: c }, c)))
-      : h("input", { id, type: "number", "data-name": spec.name, min: spec.min, max: spec.max, step: spec.step });
-    input.value = this.params[spec.name];
-    this.controls[spec.name] = { show: (value) => { if (document.activeElement !== input) input.value = value; } };
+      ? h("select", { id, "data-name": spec.name }, spec.choices.map((c, i) => h("option", { value: c }, spec.words?.[i] ?? c)))
+      : h("input", { id, type: "number", "data-name": spec.name, min: spec.least ?? spec.min, max: spec.most ?? spec.max, step: "any" });
+    input.value = this.settings[spec.name];
+    const show = (value) => { if (document.activeElement !== input || input.tagName === "SELECT") input.value = value; };
     input.addEventListener("change", () => {
-      if (!spec.choices && !input.checkValidity()) { input.reportValidity(); return; }
-      this.change({ [spec.name]: spec.choices ? input.value : Number(input.value) });
+      const value = validSetting(spec, input.value);
+      if (value === null) { input.value = this.settings[spec.name]; this.announce(`${spec.label} needs a number.`); return; }
+      if (!spec.choices && Number(input.value) !== value) this.announce(`${spec.label} became ${value}, the nearest value that the lab takes.`);
+      input.value = value;
+      this.change({ [spec.name]: value });
     });
-    return h("div", { class: "nm-field" }, h("label", { for: id, title: spec.help }, spec.label), input);
+    const row = h("div", { class: "nm-field" }, h("label", { for: id, title: spec.help }, spec.label), input, h("span", { class: "nm-help" }, spec.help));
+    this.controls[spec.name] = { show, row };
+    return this.hidden.has(spec.name) ? null : row;
   }
 
-  bindCanvas(canvas) {
-    if (this.atlas) { canvas.removeAttribute("tabindex"); return; }
+  layoutTransport() {
+    this.playButton = h("button", { type: "button", class: "nm-primary", "data-action": "play", onclick: () => this.play() });
+    this.bar = h("progress", { "aria-label": "Training progress" });
+    const node = h("div", { class: "nm-transport", role: "group", "aria-label": "Training" }, this.playButton,
+      button("step", "Step", "Train on one more batch", () => this.forward(1)),
+      button("epoch", "Epoch", "Train one more epoch", () => this.forward(this.stepsPerEpoch)),
+      button("reset", "Reset", "Back to the initial weights", () => this.reset()), this.bar);
+    return this.hidden.has("transport") ? null : node;
+  }
+
+  layoutData(id) {
+    const spec = (name) => this.specs.find((s) => s.name === name);
+    this.editTest = h("input", { type: "checkbox" });
+    this.toolInputs = {};
+    const tool = (value, label) => {
+      const input = h("input", { type: "radio", name: id("tool"), value, onchange: () => { this.tool = value; this.showTools(); } });
+      input.checked = value === this.tool;
+      this.toolInputs[value] = input;
+      return h("label", {}, input, h("span", {}, label));
+    };
+    this.drawBox = h("input", { type: "checkbox", onchange: () => this.showTools() });
+    this.ownNote = h("p", { class: "nm-help", "aria-live": "polite" });
+    this.firstData = button("first-data", "First data", "The data of the start, without points set by hand", () => {
+      this.become({ ...this.state, own: null, added: [], removed: [], settings: { ...this.settings, ...Object.fromEntries(["shape", "data_seed", "data_noise"].map((n) => [n, spec(n).start])) } }, "Back to the first data.");
+    });
+    const pasted = h("textarea", { rows: 4, spellcheck: "false", "aria-label": "Table of points", placeholder: "x, y, class\n0.2, 1.4, a\n…" });
+    const file = h("input", { type: "file", accept: ".csv,.tsv,.txt,text/csv,text/plain", "aria-label": "File with points",
+      onchange: async () => { if (file.files[0]) this.useTable(await file.files[0].text()); file.value = ""; } });
+    const own = h("details", { class: "nm-more" }, h("summary", {}, "Your own points"),
+      h("p", { class: "nm-help" }, "Paste or drop a table: x, y and the class in each line, with or without a header. It stays in this page."),
+      pasted, h("div", { class: "nm-share" }, button("use-table", "Use these points", "Train on the table above", () => this.useTable(pasted.value)), file), this.ownNote);
+    const node = h("fieldset", { class: "nm-edit" }, h("legend", {}, "Data"),
+      this.field(spec("shape"), id("shape")), this.slider(spec("data_noise"), id("data_noise")),
+      h("div", { class: "nm-share" }, button("new-data", "New data", "Draw other points of this shape", () => this.change({ data_seed: (this.settings.data_seed + 1) % 4294967296 })), this.firstData),
+      h("div", { class: "nm-tools", role: "group", "aria-label": "What a click on the picture does" },
+        tool("0", "add class 0"), tool("1", "add class 1"), tool("delete", "delete"),
+        h("label", {}, this.editTest, h("span", {}, "as test")), h("label", { title: "On a touch screen: drag to draw instead of scrolling" }, this.drawBox, h("span", {}, "draw by dragging"))),
+      h("p", { class: "nm-help", id: id("edit-help") }, "Click or drag on the picture (Shift: the other class; Alt or Ctrl deletes). ",
+        "Keys: arrows move a cursor, 0 or 1 adds, Delete removes, P reads the value."),
+      this.hidden.has("own") ? null : own);
+    node.addEventListener("dragover", (event) => event.preventDefault());
+    this.root.addEventListener("dragover", (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
+    this.root.addEventListener("drop", async (event) => {
+      const dropped = event.dataTransfer?.files[0];
+      if (!dropped || this.hidden.has("own")) return;
+      event.preventDefault();
+      this.useTable(await dropped.text());
+    });
+    return this.hidden.has("data") ? null : node;
+  }
+
+  layoutMore(id) {
+    const own = new Set(["shape", "data_noise"]);
+    const fields = this.specs.filter((spec) => !spec.slider && !own.has(spec.name)).map((spec) => this.field(spec, id(spec.name)));
+    return this.hidden.has("more") ? null : h("details", { class: "nm-more" }, h("summary", {}, "More settings"), fields);
+  }
+
+  layoutNumbers() {
+    this.table = { caption: h("caption"), other: h("th", { scope: "col" }), now: h("th", { scope: "col" }), cells: [] };
+    const table = h("table", { class: "nm-numbers" }, this.table.caption,
+      h("thead", {}, h("tr", {}, h("td"), this.table.other, this.table.now, h("th", { scope: "col" }, "change"))),
+      h("tbody", {}, NUMBERS.map(([, label]) => {
+        const cells = [h("td"), h("td"), h("td", { class: "nm-change" })];
+        this.table.cells.push(cells);
+        return h("tr", {}, h("th", { scope: "row" }, label), cells);
+      })));
+    this.pinButton = h("button", { type: "button", "data-action": "pin", onclick: () => this.togglePin(), title: "Keep this picture and these numbers to compare with" });
+    this.pinNote = h("p", { class: "nm-help" });
+    this.copied = h("textarea", { class: "nm-copied", readonly: true, rows: 3, hidden: true, "aria-label": "Copied text" });
+    const share = h("div", { class: "nm-share", role: "group", "aria-label": "Share" }, this.pinButton,
+      button("copy-link", "Copy link", "A link that opens this very state", () => this.copy(this.link(), "Copied the link.")),
+      button("copy-code", "Copy code", "Python that computes this picture and these numbers", () => this.copy(this.code(), "Copied the Python code.")));
+    return h("div", {}, this.hidden.has("numbers") ? null : table, this.hidden.has("share") ? null : share, this.pinNote, this.copied);
+  }
+
+  layoutCharts() {
+    this.charts = {
+      loss: new LineChart("Training loss", (v) => v.toFixed(2)),
+      test_accuracy: new LineChart("Test accuracy", (v) => `${(100 * v).toFixed(0)} %`, [0.6, 1]),
+      noisy_accuracy: new LineChart("Accuracy under test noise", (v) => `${(100 * v).toFixed(0)} %`, [0.6, 1]),
+    };
+    const node = h("div", { class: "nm-charts" }, Object.values(this.charts).map((c) => c.node),
+      h("p", { class: "nm-help" }, "Dotted: what one class everywhere would reach."));
+    return this.hidden.has("charts") ? null : node;
+  }
+
+  layoutTrials() {
+    this.trialOrder = { by: "number", up: false };
+    this.trialHead = h("tr");
+    this.trialBody = h("tbody");
+    this.trialCount = h("summary");
+    const node = h("details", { class: "nm-trials nm-more" }, this.trialCount,
+      h("div", { class: "nm-scroll", tabindex: 0, role: "region", "aria-label": "Trials" }, h("table", { class: "nm-numbers" }, h("thead", {}, this.trialHead), this.trialBody)),
+      h("div", { class: "nm-share" }, button("copy-trials", "Copy as CSV", "The table for a spreadsheet", () => this.copy(this.trialTable(), "Copied the table.")),
+        button(null, "Clear", "Forget all trials that are not pinned", () => { this.trials = this.trials.filter((trial) => trial.pinned); this.showTrials(null); this.publish(); })));
+    return this.hidden.has("trials") ? "" : node;
+  }
+
+  showTools() {
+    if (this.firstData) {
+      const spec = (name) => this.specs.find((s) => s.name === name);
+      this.firstData.disabled = !this.edited && ["shape", "data_seed", "data_noise"].every((name) => this.settings[name] === spec(name).start);
+    }
+    for (const { canvas } of this.panels ?? []) canvas.classList.toggle("nm-drawing", Boolean(this.drawBox?.checked));
+  }
+
+  // ----- points under the hand -------------------------------------------------------------------
+
+  bindCanvas(canvas, lane) {
+    if (this.hidden.has("data")) return;
     canvas.setAttribute("role", "application");
     canvas.setAttribute("aria-describedby", `${this.id}-edit-help`);
+    const { extent } = this.about;
     const at = (event) => {
       const box = canvas.getBoundingClientRect();
-      return [
-        ((event.clientX - box.left) / box.width) * 2 * this.extent - this.extent,
-        this.extent - ((event.clientY - box.top) / box.height) * 2 * this.extent,
-      ];
+      return [((event.clientX - box.left) / box.width) * 2 * extent - extent, extent - ((event.clientY - box.top) / box.height) * 2 * extent];
     };
-    const chosen = () => (this.editClass[1].checked ? 1 : 0);
-    canvas.addEventListener("click", (event) => {
+    const act = (event, x, y) => {
+      const chosen = this.tool === "0" ? 0 : 1;
+      if (event.altKey || event.ctrlKey || event.metaKey || this.tool === "delete") this.deletePoint(x, y);
+      else this.addPoint(x, y, event.shiftKey ? 1 - chosen : chosen);
+    };
+    let last = null;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || (event.pointerType === "touch" && !this.drawBox.checked)) return;
+      last = at(event);
+      this.cursor = last;
+      this.cursorOn = null;
+      canvas.setPointerCapture(event.pointerId);
+      this.held.add("points");
+      act(event, ...last);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      if (!last) return;
       const [x, y] = at(event);
-      this.cursor = [x, y];
-      this.cursorOn = false;
-      if (event.altKey || event.ctrlKey || event.metaKey) this.deletePoint(x, y);
-      else this.addPoint(x, y, event.shiftKey ? 1 - chosen() : chosen());
+      if (Math.hypot(x - last[0], y - last[1]) < 0.08 || Math.max(Math.abs(x), Math.abs(y)) > extent) return;
+      last = [x, y];
+      act(event, x, y);
+    });
+    const end = () => {
+      if (!last) return;
+      last = null;
+      this.held.delete("points");
+      this.remembered = false;
+      this.wish();
+      if (this.rested) this.atRest();
+    };
+    canvas.addEventListener("pointerup", end);
+    canvas.addEventListener("pointercancel", end);
+    // A tap of a finger: not at pointerdown, for it may become a scroll.
+    canvas.addEventListener("click", (event) => {
+      if (event.pointerType === "touch" && !this.drawBox.checked) act(event, ...at(event));
     });
     canvas.addEventListener("keydown", (event) => {
       const step = event.shiftKey ? 0.2 : 0.05;
       const by = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step], ArrowDown: [0, -step] }[event.key];
-      const [x, y] = this.cursor;
-      if (by) {
-        const limit = (v) => Math.max(-this.extent, Math.min(this.extent, v));
-        this.cursor = [limit(x + by[0]), limit(y + by[1])];
-      } else if (event.key === "0" || event.key === "1") this.addPoint(x, y, Number(event.key));
-      else if (event.key === "Enter") this.addPoint(x, y, event.shiftKey ? 1 - chosen() : chosen());
+      const [x, y] = this.cursor, chosen = this.tool === "0" ? 0 : 1;
+      if (by) this.cursor = [clamp(x + by[0], -extent, extent), clamp(y + by[1], -extent, extent)];
+      else if (event.key === "0" || event.key === "1") this.addPoint(x, y, Number(event.key));
+      else if (event.key === "Enter") this.addPoint(x, y, event.shiftKey ? 1 - chosen : chosen);
       else if (event.key === "Delete" || event.key === "Backspace") this.deletePoint(x, y);
       else if (event.key === "p" || event.key === "P") {
-        const { grid, size } = this.frames[this.lane];
-        const cell = (v) => Math.min(size - 1, Math.max(0, Math.floor(((v + this.extent) / (2 * this.extent)) * size)));
+        const { grid, size } = this.frames[lane] ?? {};
+        if (!grid) return;
+        const cell = (v) => clamp(Math.floor(((v + extent) / (2 * extent)) * size), 0, size - 1);
         this.announce(`At ${place(x, y)}: P(class 1) = ${percent(grid[cell(-y) * size + cell(x)] / 255)}.`);
       } else return;
-      this.cursorOn = true;
+      this.cursorOn = lane;
       event.preventDefault();
       this.redraw();
     });
-    canvas.addEventListener("focus", () => { this.cursorOn = canvas.matches(":focus-visible"); this.redraw(); });
-    canvas.addEventListener("blur", () => { this.cursorOn = false; this.redraw(); });
+    canvas.addEventListener("focus", () => { this.cursorOn = canvas.matches(":focus-visible") ? lane : null; this.redraw(); });
+    canvas.addEventListener("blur", () => { this.cursorOn = null; this.redraw(); });
   }
 
   // ----- sharing ---------------------------------------------------------------------------------
 
-  async copyCode() {
-    let text;
-    if (this.atlas) {
-      const settings = this.specs.map((c) => `${c.name}=${JSON.stringify(this.params[c.name])}`);
-      text = `from nmlib.lab.toy import explore\n\nexplore(${settings.join(", ")})`;
-    } else {
-      if (this.pumping || !this.settled) { // the pump asks one thing at a time; so do we
-        this.announce("Training goes on; copy again when it has finished.");
-        return;
-      }
-      this.pumping = true;
-      this.counts.inflight += 1;
-      const reply = await this.transport.request({ kind: "code" });
-      this.counts.inflight -= 1;
-      this.pumping = false;
-      text = reply.code;
-      this.pump();
+  link() { return `${this.address ?? location.href.split("#")[0]}${writeLink(this.state, this.specs)}`; }
+
+  /** The text of ToyLab.as_code: Python that reproduces numbers and picture. */
+  code() {
+    const python = (v) => (typeof v === "string" ? `'${v}'` : String(v));
+    const changed = this.specs.filter((spec) => this.settings[spec.name] !== spec.start).map((spec) => `${spec.name}=${python(this.settings[spec.name])}`);
+    const lines = [
+      "from nmlib.lab.toy.demo import table", "from nmlib.lab.toy import ToyLab", "from nmlib.lab.toy.displays import DecisionBoundaryDisplay", "",
+      `lab = ToyLab(${changed.join(", ")})`,
+    ];
+    if (this.edited) {
+      const list = (rows) => `[${rows.join(", ")}]`;
+      lines.push(`X = ${list(this.points.map((p) => `[${p[0]}, ${p[1]}]`))}`, `y = ${list(this.points.map((p) => p[2]))}`,
+        `is_test = ${list(this.points.map((p) => (p[3] ? "True" : "False")))}`, "lab.set_points(X, y, is_test)");
     }
-    this.copy(text, "Copied the Python code.");
-  }
-
-  hash() {
-    // The page without a kernel has a few settings only; a live one names them all, so that the
-    // page can say what it cannot follow.
-    const names = this.atlas ? this.specs.map((c) => c.name) : Object.keys(this.params);
-    const keep = { ...Object.fromEntries(names.map((n) => [n, this.params[n]])), lane: this.race ? "all" : this.lane };
-    return `#${Object.entries(keep).map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join("&")}`;
-  }
-
-  /** Address of the page without a kernel, as far as it can be known from here, and what it is. */
-  page() {
-    if (this.atlas) {
-      const away = location.protocol === "file:" ? " to this file; it opens on this computer" : "";
-      return [location.href.split("#")[0], `Copied the link${away}.`];
-    }
-    const { file, page } = this.link;
-    if (file) return [file, "Copied a link to the page without a kernel: a file on the computer of the kernel, where it opens in any browser."];
-    return [page, "Copied where the page without a kernel lies in the repository of nmlib; its settings stand behind the #."];
-  }
-
-  copyLink() {
-    const [base, sentence] = this.page();
-    this.copy(base + this.hash(), this.handMade ? `${sentence} It cannot carry points set by hand.` : sentence);
+    lines.push(`lab.step(${this.step})`, "print(table(lab))", `DecisionBoundaryDisplay.from_lab(lab, ['${this.state.lane}'])`);
+    return lines.join("\n");
   }
 
   async copy(text, sentence) {
     try {
       await navigator.clipboard.writeText(text);
-      this.copied.hidden = true;
     } catch { // no permission or not a secure page: show it to be copied by hand
-      sentence = `Press Ctrl+C to copy. ${sentence.replace("Copied", "It is")}`;
+      sentence = `Press Ctrl+C to copy. ${sentence.replace("Copied", "Here is")}`;
     }
     this.copied.value = text;
     this.copied.hidden = false;
@@ -999,36 +1067,18 @@ class Explorer {
     this.announce(sentence);
   }
 
-  saveHash() {
-    if (!this.atlas) return;
-    clearTimeout(this.hashing);
-    this.hashing = setTimeout(() => {
-      try { history.replaceState(null, "", this.hash()); } catch { /* a page in a sandbox keeps its address */ }
+  /** The address follows the state on a page of its own. */
+  saveLink() {
+    if (this.sync || this.address) return;
+    clearTimeout(this.saving);
+    this.saving = setTimeout(() => {
+      try { history.replaceState(null, "", writeLink(this.state, this.specs)); } catch { /* a page in a sandbox keeps its address */ }
     }, 200);
   }
 
-  /** The page without a kernel restores its state from the link; values snap to the atlas. */
-  readHash() {
-    if (!this.atlas) return;
-    const wanted = new URLSearchParams(location.hash.slice(1));
-    const snapped = [];
-    for (const [name, text] of wanted) {
-      const spec = this.specs.find((c) => c.name === name);
-      if (name === "lane") {
-        this.race = text === "all";
-        if (this.lanes.includes(text)) this.lane = text;
-      } else if (spec?.values && Number.isFinite(Number(text))) {
-        const value = spec.values[nearest(spec.values, Number(text))];
-        if (value !== Number(text)) snapped.push(`${spec.symbol} = ${text} to ${value}`);
-        this.params[name] = value;
-      } else if (Object.hasOwn(this.params, name) && String(this.params[name]) !== text) {
-        snapped.push(`${name} = ${text} to ${this.params[name]}`);
-      }
-    }
-    if (snapped.length) setTimeout(() => this.announce(`This page holds a grid of settings; moved ${snapped.join(", ")}.`), 2500);
-  }
-
   // ----- surroundings ----------------------------------------------------------------------------
+
+  get awake() { return this.seen !== false && document.visibilityState !== "hidden"; }
 
   /** Dark or light is what the surroundings look like, whoever set it. */
   watchTheme() {
@@ -1059,12 +1109,14 @@ class Explorer {
     apply();
   }
 
-  /** No requests from a hidden tab or from outside the window. */
+  /** No training in a hidden tab or outside the window. */
   watchSight() {
-    const wake = () => { this.publish(); this.pump(); };
+    const wake = () => this.wish();
     document.addEventListener("visibilitychange", wake);
     const observer = new IntersectionObserver((entries) => {
-      this.seen = entries[entries.length - 1].isIntersecting;
+      const seen = entries[entries.length - 1].isIntersecting;
+      if (seen === this.seen) return;
+      this.seen = seen;
       wake();
     }, { rootMargin: "100px" });
     observer.observe(this.root);
@@ -1079,13 +1131,10 @@ class Explorer {
     this.sizes?.disconnect();
     clearTimeout(this.saying);
     for (const cleanup of this.cleanups) cleanup();
-    this.transport.close();
+    this.trainer.close();
+    this.root.remove();
   }
 }
-
-const camel = (name) => name.replace(/_(\w)/g, (_, c) => c.toUpperCase());
-const nearest = (values, v) => values.reduce((best, x, i) => (Math.abs(x - v) < Math.abs(values[best] - v) ? i : best), 0);
-const place = (x, y) => `(${x.toFixed(2)}, ${y.toFixed(2)})`.replaceAll("-", "−");
 
 /** "σ_add" with its index set low. */
 function symbol(text) {
@@ -1093,12 +1142,8 @@ function symbol(text) {
   return h("i", {}, letter, index ? h("sub", {}, index) : null);
 }
 
-function show(spec, value) {
-  return Number(value).toFixed(spec.digits);
-}
-
 function button(name, label, help, onclick) {
-  return h("button", { type: "button", title: help, "data-action": name || label.toLowerCase(), onclick }, name ? icon(name) : null, label);
+  return h("button", { type: "button", title: help, "data-action": name || label.toLowerCase(), onclick }, name && ICONS[name] ? icon(name) : null, label);
 }
 
 const ICONS = {
@@ -1118,8 +1163,67 @@ function key(kind, label) {
   return h("span", { class: `nm-key nm-key-${kind}` }, h("i"), label);
 }
 
-/** Entry point for anywidget. */
+/** The explorer on a page of its own: the address holds the state. */
+function openPage(host, about) {
+  let explorer;
+  const open = () => {
+    explorer?.close();
+    // Hidden parts and lessons may stand behind '?' too, as teachers write links.
+    const { state, said } = readLink([location.search.slice(1), location.hash.slice(1)].filter(Boolean).join("&"), about.specs, about.lanes);
+    explorer = new Explorer(host, about, state, { said });
+    host.nmExplorer = explorer;
+  };
+  open();
+  window.addEventListener("hashchange", open); // a link pasted into the same tab
+  return explorer;
+}
+
+const STATE_TRAITS = ["lane", "view", "stopped", "own", "added", "removed", "layers", "hide", "lesson", "present"];
+
+/** Entry point for anywidget: Python's traits are the settings and the state, and nothing else. */
 function render({ model, el }) {
-  const explorer = new Explorer(el, new KernelTransport(model));
-  return () => explorer.close();
+  const about = model.get("about"), names = about.specs.map((spec) => spec.name);
+  const state = firstState(about.specs, Object.fromEntries(names.map((name) => [name, model.get(name)])));
+  for (const name of STATE_TRAITS) {
+    const value = model.get(name);
+    state[name] = name === "layers" ? { ...state.layers, ...value } : structuredClone(value);
+  }
+  let saving = 0;
+  const sync = {
+    changed(changes) {
+      const { state: now } = explorer;
+      const all = changes.includes("*"), points = all || changes.includes("points");
+      const settings = all || names.some((name) => changes.includes(name));
+      if (settings) for (const name of names) model.set(name, now.settings[name]);
+      if (points || settings) for (const name of ["own", "added", "removed"]) model.set(name, structuredClone(now[name]));
+      for (const name of STATE_TRAITS) if (all || changes.includes(name)) model.set(name, structuredClone(now[name]));
+      clearTimeout(saving);
+      saving = setTimeout(() => { try { model.save_changes(); } catch { /* no kernel: the page goes on alone */ } }, 40);
+    },
+  };
+  const explorer = new Explorer(el, about, state, { sync, address: about.page });
+  const follow = () => {
+    const news = {};
+    for (const name of names) {
+      const value = model.get(name);
+      if (value !== explorer.settings[name] && !explorer.held.has(name)) news[name] = value;
+    }
+    const other = STATE_TRAITS.filter((name) => !same(model.get(name), explorer.state[name]));
+    if (other.some((name) => ["own", "added", "removed", "layers", "hide", "lesson", "present"].includes(name))) {
+      const next = structuredClone(explorer.state);
+      Object.assign(next.settings, news);
+      for (const name of other) next[name] = structuredClone(model.get(name));
+      next.layers = { ...explorer.state.layers, ...next.layers };
+      explorer.adopt(next);
+      return;
+    }
+    if (Object.keys(news).length) explorer.change(news, { tell: false });
+    if (other.includes("lane") || other.includes("view")) explorer.choose(model.get("lane"), model.get("view"), { tell: false });
+    if (other.includes("stopped")) explorer.stop(model.get("stopped"), { tell: false });
+  };
+  model.on("change", follow);
+  return () => {
+    model.off("change", follow);
+    explorer.close();
+  };
 }

@@ -273,6 +273,7 @@ function drawPanel(canvas, scene) {
     strokeLines(context, frame.boundary, side);
   }
   if (layers.saw && frame?.saw) drawSaw(context, frame.saw, to, theme, side);
+  if (scene.slow) drawSlow(context, scene.slow, to, theme, side);
   if (scene.cursor) {
     const [x, y] = to(...scene.cursor);
     for (const [colour, width] of [[theme.halo, 4], [theme.ink, 1.6]]) {
@@ -319,7 +320,7 @@ function drawHatch(context, frame, side, theme) {
 
 /** The last batch: partner lines (opacity = weight of the partner) and the mixed, noised points. */
 function drawSaw(context, saw, to, theme, side) {
-  const { x, y, partner, lam, mixed } = saw;
+  const { points: x, y, partner, lam, mixed } = saw;
   const big = side > 300;
   context.save();
   if (partner) {
@@ -340,22 +341,52 @@ function drawSaw(context, saw, to, theme, side) {
   const radius = big ? Math.max(3.2, side / 120) : Math.max(1.6, side / 110);
   x.forEach((p, i) => drawPoint(context, ...to(...p), radius, y[i], 0, theme));
   if (mixed) {
-    mixed.forEach((view, v) => {
-      context.globalAlpha = v ? 0.55 : 1;
-      view.forEach(([a, b]) => {
-        const [px, py] = to(a, b);
-        const r = radius * 1.15;
-        context.beginPath(); // a cross: neither class
-        context.moveTo(px - r, py - r); context.lineTo(px + r, py + r);
-        context.moveTo(px - r, py + r); context.lineTo(px + r, py - r);
-        context.strokeStyle = theme.halo;
-        context.lineWidth = 3;
-        context.stroke();
-        context.strokeStyle = theme.mixed;
-        context.lineWidth = 1.6;
-        context.stroke();
-      });
-    });
+    for (let i = 0; i < mixed.length; i += 2) {
+      context.globalAlpha = i < 2 * x.length ? 1 : 0.55; // the first view, then the others
+      drawCross(context, ...to(mixed[i], mixed[i + 1]), radius * 1.15, theme);
+    }
   }
   context.restore();
+}
+
+/** A cross: neither class. */
+function drawCross(context, x, y, r, theme) {
+  context.beginPath();
+  context.moveTo(x - r, y - r); context.lineTo(x + r, y + r);
+  context.moveTo(x - r, y + r); context.lineTo(x + r, y - r);
+  context.strokeStyle = theme.halo;
+  context.lineWidth = 3;
+  context.stroke();
+  context.strokeStyle = theme.mixed;
+  context.lineWidth = 1.6;
+  context.stroke();
+}
+
+/** One pair of a training step, as far as it has been told: see stories.js. */
+function drawSlow(context, slow, to, theme, side) {
+  const [own, other] = slow.pair, radius = Math.max(5, side / 60);
+  const ring = (x, y) => {
+    for (const [colour, width] of [[theme.halo, 5], [theme.ink, 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width;
+      context.beginPath();
+      context.arc(x, y, radius * 1.9, 0, 7);
+      context.stroke();
+    }
+  };
+  if (other && slow.at >= 1) {
+    context.strokeStyle = theme.ink;
+    context.lineWidth = 1.6;
+    context.beginPath();
+    context.moveTo(...to(own[0], own[1]));
+    context.lineTo(...to(other[0], other[1]));
+    context.stroke();
+    drawPoint(context, ...to(other[0], other[1]), radius, other[2], 0, theme);
+    if (slow.point === 0) {
+      slow.views.forEach(({ lam }) => drawCross(context, ...to(lam * own[0] + (1 - lam) * other[0], lam * own[1] + (1 - lam) * other[1]), radius * 0.6, theme));
+    }
+  }
+  drawPoint(context, ...to(own[0], own[1]), radius, own[2], 0, theme);
+  ring(...to(own[0], own[1]));
+  if (slow.at >= 2 && slow.point === 0) slow.views.forEach(({ x }) => drawCross(context, ...to(...x), radius, theme));
 }

@@ -171,7 +171,13 @@ function makeTrainer(engine, post, later) {
   // {settings, rows, data (a name of the rows), gen, lanes, goal, coarse, fine, layers, ...}
   return (message) => {
     if (message.kind === "slow") {
-      post({ kind: "slow", id: message.id, value: lab ? engine.slowMotion(lab, message.lane) : null }, []);
+      post({ kind: "slow", value: lab ? engine.slowMotion(lab, message.lane) : null }, []);
+      return;
+    }
+    if (message.kind === "probe") {
+      const own = new engine.Lab(message.settings);
+      own.run(message.lane, own.totalSteps);
+      post({ kind: "probe", id: message.id, numbers: own.numbers(message.lane) }, []);
       return;
     }
     if (!lab || !wish || message.settings) begin(message);
