@@ -254,7 +254,8 @@ def test_gallery_and_player_fit_the_screen(opened, size):
     run_all(page)
     for index in (1, 2):
         panel = page.locator(
-            f".jp-Notebook-cell[data-windowed-list-index='{index}'] .jp-OutputArea .ng-root"
+            f".jp-Notebook-cell[data-windowed-list-index='{index}'] .jp-OutputArea "
+            ".ng-root[data-answer=ready]"
         ).first
         panel.wait_for(timeout=120_000)
         panel.locator("img").evaluate("p => p.decode()")

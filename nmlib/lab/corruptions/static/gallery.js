@@ -10,7 +10,8 @@ const FRAME_MS = 120;
 
 function render({ model, el }) {
   const root = makePanel("Corruptions", "ng-root"), stopTheme = followTheme(root, el);
-  const controls = makeControls(model, () => kernel.changed());
+  // A hand on the slider stops the player.
+  const controls = makeControls(model, (name) => { if (name && name === plays) pause(); kernel.changed(); });
   const image = make("img", { alt: "" }), words = make("p", { class: "ng-words" });
   root.append(make("div", { class: "nt-body" }, controls.fieldset,
     make("div", {}, make("div", { class: "nt-result" }, image), words)));
