@@ -21,6 +21,7 @@ from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel
 
 __all__ = ["CorruptionGallery", "SequencePlayer", "corruption_gallery", "sequence_player"]
 
+_NAMES = (*CORRUPTIONS, *EXTRA_CORRUPTIONS)
 _LONGEST = max(frame_count(name, "imagenet") for name in PERTURBATIONS)
 _SCRIPT = Path(__file__).parent / "static" / "gallery.js"
 
@@ -46,8 +47,8 @@ class CorruptionGallery(Panel):
     CONTROLS = (
         Control("image", "image", kind="list"),
         Control(
-            "name", "corruption", "glass_blur", kind="list",
-            choices=(*CORRUPTIONS, *EXTRA_CORRUPTIONS),
+            "name", "corruption", "glass_blur", kind="list", choices=_NAMES,
+            words=tuple(name.replace("_", " ") for name in _NAMES),
         ),
         Control("severity", "severity", 3, 1, 5, 1, 0),
         Control("seed", "seed", 0, 0, 999_999, 1, 0, kind="field"),
@@ -98,7 +99,14 @@ class SequencePlayer(Panel):
 
     SCRIPT, MIME = _SCRIPT, "image/jpeg"
     CONTROLS = (
-        Control("name", "sequence", "rotate", kind="list", choices=PERTURBATIONS),
+        Control(
+            "name",
+            "sequence",
+            "rotate",
+            kind="list",
+            choices=PERTURBATIONS,
+            words=tuple(name.replace("_", " ") for name in PERTURBATIONS),
+        ),
         Control("frame", "frame", 0, 0, _LONGEST - 1, 1, 0),
     )
 
