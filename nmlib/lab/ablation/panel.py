@@ -16,8 +16,7 @@ from nmlib.lab.ablation.displays.placed import AblationLabDisplay
 from nmlib.lab.ablation.lab import LEVELS, SEEDS, AblationLab, LabSettings
 from nmlib.lab.ablation.lab_table import LabTable, lab_table
 from nmlib.lab.ablation.view import LETTERS, loss_svg, row_key, status_words, table_html
-from nmlib.lab.display.base import png
-from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel
+from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel, picture_of
 from nmlib.training import Budget
 
 __all__ = ["AblationPanel", "ablation_lab"]
@@ -136,7 +135,7 @@ class AblationPanel(Panel):
 
     def picture(self) -> bytes:
         """Draw the table as a PNG."""
-        return png(AblationLabDisplay(self.table()).plot())
+        return picture_of(AblationLabDisplay(self.table()))
 
     def __repr__(self) -> str:
         s = self.settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,7 @@ from nmlib.data import ImageData
 from nmlib.lab.blocks.bench import BENCH_CONTROLS, STABILITY, Bench, Reading, summary
 from nmlib.lab.blocks.displays.mixing import beta_density
 from nmlib.lab.blocks.displays.pixels import map_levels
-from nmlib.lab.blocks.picture import paint_panel
-from nmlib.lab.panel import Message, Panel, Reply, open_panel
+from nmlib.lab.panel import Message, Panel, Reply, open_panel, picture_of
 from nmlib.models import StagedModel
 
 __all__ = ["BuildingBlocks", "building_blocks"]
@@ -90,8 +90,21 @@ class BuildingBlocks(Panel):
         return summary(self.reading)
 
     def picture(self) -> bytes:
-        """Draw the panel as a PNG."""
-        return paint_panel(self.reading)
+        """Draw the mixing above the views, as a PNG."""
+        from PIL import Image
+
+        reading = self.reading
+        upper, lower = (
+            Image.open(io.BytesIO(picture_of(display))).convert("RGB")
+            for display in (reading.mixing, reading.views)
+        )
+        size = max(upper.width, lower.width), upper.height + lower.height
+        both, packed = Image.new("RGB", size, "white"), io.BytesIO()
+        both.paste(upper, (0, 0))
+        both.paste(lower, (0, upper.height))
+        flat = both.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        flat.save(packed, "png", optimize=True)
+        return packed.getvalue()
 
     def __repr__(self) -> str:
         return self.bench.words(self.settings)

@@ -17,7 +17,7 @@ from nmlib.lab.corruptions.displays import (
     encode_jpeg,
     enlarged,
 )
-from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel
+from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel, picture_of
 
 __all__ = ["CorruptionGallery", "SequencePlayer", "corruption_gallery", "sequence_player"]
 
@@ -140,8 +140,7 @@ class SequencePlayer(Panel):
 
     def picture(self) -> bytes:
         """Draw frames of the sequence side by side as a JPEG."""
-        data, _ = self.sequence()._repr_mimebundle_()
-        return bytes(data["image/jpeg"])
+        return picture_of(self.sequence())
 
     caption = property(summary)
 

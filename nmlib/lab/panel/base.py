@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,5 +80,5 @@ class Panel(WithStill):
 
     def still(self) -> Bundle:
         """Return picture and text for pages without a kernel, as MIME data and metadata."""
-        text, picture = self.caption, base64.b64encode(self.picture()).decode("ascii")
-        return {"text/plain": text, self.MIME: picture}, {self.MIME: {"alt": text}}
+        text = self.caption
+        return {"text/plain": text, self.MIME: self.picture()}, {self.MIME: {"alt": text}}

@@ -13,7 +13,7 @@ from typing import Any
 
 from nmlib._host import notebook_host
 
-__all__ = ["STATIC", "Bundle", "WithStill"]
+__all__ = ["STATIC", "Bundle", "WithStill", "picture_of"]
 
 STATIC = Path(__file__).parent / "static"
 Bundle = tuple[dict[str, Any], dict[str, Any]]
@@ -67,6 +67,12 @@ class WithStill:
         data, about = self._live()
         still, alt = self.still()
         return data | still, about | alt
+
+
+def picture_of(display: Any) -> bytes:
+    """Return the picture that a notebook shows of a display."""
+    data, _ = display._repr_mimebundle_()
+    return bytes(next(data[kind] for kind in data if kind.startswith("image/")))
 
 
 @cache

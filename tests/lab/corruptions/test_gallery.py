@@ -1,6 +1,5 @@
 """The figures of the corruptions hold the arrays they show; the panels draw what is asked for."""
 
-import base64
 import io
 
 import numpy as np
@@ -127,4 +126,4 @@ def test_stills_are_pictures(images):
     ):
         data, _ = still._repr_mimebundle_()
         assert set(data) == {"text/plain", "image/jpeg"}
-        Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
+        Image.open(io.BytesIO(data["image/jpeg"]))
