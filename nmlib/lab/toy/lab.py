@@ -234,6 +234,26 @@ class ToyLab:
         self._make_data()
         self._restart()
 
+    def points(self, digits: int | None = None) -> list[list[float]]:
+        """Return all points as rows [x, y, class, 1 if held back], in the order of their making.
+
+        Args:
+            digits: Decimals of the coordinates; default all.
+        """
+        if self._points is None:
+            X, y = self._generated()
+            test = np.arange(len(y)) >= len(y) // 2
+        else:
+            X, y, test = self._points
+        return [
+            [float(a) if digits is None else round(float(a), digits) for a in xy] + [int(c), int(h)]
+            for xy, c, h in zip(X, y, test, strict=True)
+        ]
+
+    def _generated(self) -> tuple[NDArray, NDArray]:
+        s = self.settings
+        return toy_data(s.shape, seed=s.data_seed, noise=s.data_noise)
+
     def regenerate(self, data_seed: int) -> None:
         """Draw new data (points that were added by hand go)."""
         self.settings = replace(self.settings, data_seed=data_seed)
@@ -247,8 +267,7 @@ class ToyLab:
 
     def _make_data(self) -> None:
         if self._points is None:
-            s = self.settings
-            X, y = toy_data(s.shape, seed=s.data_seed, noise=s.data_noise)
+            X, y = self._generated()
             test = np.arange(500) >= 250
         else:
             X, y, test = self._points
