@@ -70,7 +70,8 @@ def check_collapse(stability: float | None, **settings: Any) -> Verdict:
     lab = ToyLab(stability=weight, **settings)
     if lab.total_steps < ENOUGH_STEPS:
         raise Unusable(f"{lab.total_steps} steps are too few to speak of a collapse.")
-    m = lab.preview_metrics("noisymix", lab.total_steps)
+    lab.step(lab.total_steps)
+    m = lab.metrics("noisymix")
     accuracy = f"accuracy {100 * m['test_accuracy']:.1f} %"
     if not m["collapsed"]:
         length = f"boundary length {m['boundary_length']:.2f}"
@@ -78,7 +79,8 @@ def check_collapse(stability: float | None, **settings: Any) -> Verdict:
         return Verdict(False, said)
     said = f"with weight {weight:g} one class is everywhere ({accuracy})"
     lab.set(stability=0.75 * weight)
-    if lab.preview_metrics("noisymix", lab.total_steps)["collapsed"]:
+    lab.step(lab.total_steps)
+    if lab.metrics("noisymix")["collapsed"]:
         return Verdict(False, f"{said}, but with {0.75 * weight:g} still: where does it begin?")
     return Verdict(True, f"{said}, and with {0.75 * weight:g} it is not yet.")
 

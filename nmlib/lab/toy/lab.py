@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeVar
@@ -27,7 +26,6 @@ __all__ = ["Settings", "ToyLab", "one_class_words"]
 # Standard deviation of the test noise, that of the data's own noise; and draws of it a point.
 TEST_NOISE, _TEST_NOISE_DRAWS = 0.2, 8
 _GRID = 100
-_STEPS_BETWEEN_CLOCKS = 4
 # Before that many steps one class everywhere says that training has only begun.
 ENOUGH_STEPS = 100
 
@@ -183,7 +181,6 @@ class ToyLab:
 
     def __init__(self, settings: Settings | None = None, **changes: Any) -> None:
         self.settings = replace(settings or Settings(), **changes)
-        self.generation = 0
         self._points: tuple[NDArray, NDArray, NDArray] | None = None
         self._make_data()
         self._restart()
@@ -254,13 +251,6 @@ class ToyLab:
         s = self.settings
         return toy_data(s.shape, seed=s.data_seed, noise=s.data_noise)
 
-    def regenerate(self, data_seed: int) -> None:
-        """Draw new data (points that were added by hand go)."""
-        self.settings = replace(self.settings, data_seed=data_seed)
-        self._points = None
-        self._make_data()
-        self._restart()
-
     def reset(self) -> None:
         """Start training again from the seed's weights."""
         self._restart()
@@ -279,9 +269,7 @@ class ToyLab:
 
     def _restart(self) -> None:
         self._ensemble = self._networks(FIG4, [self.settings.seed])
-        self.generation += 1
         self._band: tuple[tuple[str, int], Ensemble] | None = None
-        self._preview: tuple[str, Ensemble] | None = None
         self._cache: dict[Any, Any] = {}
 
     def _networks(self, lanes: Sequence[str], seeds: Sequence[int]) -> Ensemble:
@@ -316,33 +304,15 @@ class ToyLab:
         return self.steps_done >= self.total_steps
 
     @_one_thread
-    def step(self, n: int | None = None, *, budget_ms: float | None = None) -> int:
-        """Train all six schemes.
-
-        Args:
-            n: Steps at most; default: no limit but the end of training.
-            budget_ms: Stop at the first check of the clock after so many milliseconds.
+    def step(self, n: int = 1) -> int:
+        """Train all six schemes for n steps, or to the end of training if that is nearer.
 
         Returns:
             Steps taken.
         """
-        n = None if n is None else _checks.integer("n", n, 0)
-        if budget_ms is not None:
-            budget_ms = _checks.non_negative("budget_ms", budget_ms)
-        if n is None and budget_ms is None:
-            n = 1
-        left = self.total_steps - self.steps_done
-        goal = min(left, n) if n is not None else left
-        start, taken = time.perf_counter(), 0
-        while taken < goal:
-            some = goal - taken
-            if budget_ms is not None:
-                some = min(some, _STEPS_BETWEEN_CLOCKS)
-            self._ensemble.step(some)
-            taken += some
-            if budget_ms is not None and (time.perf_counter() - start) * 1e3 >= budget_ms:
-                break
+        taken = min(self.total_steps - self.steps_done, _checks.integer("n", n, 0))
         if taken:
+            self._ensemble.step(taken)
             self._cache.clear()
         return taken
 
@@ -358,13 +328,11 @@ class ToyLab:
         size = _checks.integer("size", size, 2)
         key = ("margin", lane, size)
         if key not in self._cache:
-            self._cache[key] = self._margin_of(self._ensemble, self._lane(lane), size)
+            i = self._lane(lane)
+            points = grid_points(self.EXTENT, size)
+            logits = self._ensemble.logits(points, schemes=slice(i, i + 1))[0, 0]
+            self._cache[key] = (logits[:, 1] - logits[:, 0]).view(size, size).numpy()
         return self._cache[key]
-
-    def _margin_of(self, ensemble: Ensemble, i: int, size: int) -> NDArray[np.float32]:
-        size = _checks.integer("size", size, 2)
-        logits = ensemble.logits(grid_points(self.EXTENT, size), schemes=slice(i, i + 1))[0, 0]
-        return (logits[:, 1] - logits[:, 0]).view(size, size).numpy()
 
     def probability(self, lane: str, size: int = _GRID) -> NDArray[np.float32]:
         """Return P(class 1) on a (size, size) grid over [-EXTENT, EXTENT]^2, top row first."""
@@ -373,40 +341,6 @@ class ToyLab:
     def grid(self, lane: str, size: int = _GRID) -> NDArray[np.uint8]:
         """Return 255 * P(class 1), rounded, as a (size, size) image with the top row first."""
         return _image(self.probability(lane, size))
-
-    @_one_thread
-    def preview(self, lane: str, step: int, size: int = _GRID) -> NDArray[np.uint8]:
-        """Return the picture `grid` will show after `step` steps, by training this scheme alone.
-
-        The six of the race stay where they are. The networks are the same up to rounding.
-
-        Raises:
-            ValueError: If step is not in [0, total_steps].
-        """
-        margin = self._margin_of(self._ahead(lane, step), 0, size)
-        return _image(torch.sigmoid(torch.from_numpy(margin)).numpy())
-
-    def _ahead(self, lane: str, step: int) -> Ensemble:
-        """Return one scheme alone, trained for `step` steps."""
-        self._lane(lane)
-        step = _checks.integer("step", step)
-        if not 0 <= step <= self.total_steps:
-            raise ValueError(f"step must be in [0, {self.total_steps}], got {step}")
-        last = self._preview
-        if last is None or last[0] != lane or last[1].steps_done > step:
-            last = self._preview = lane, self._networks([lane], [self.settings.seed])
-        last[1].step(step - last[1].steps_done)
-        return last[1]
-
-    @_one_thread
-    def preview_metrics(self, lane: str, step: int) -> dict[str, Any]:
-        """Return the numbers that `metrics` will give after `step` steps, up to rounding.
-
-        Raises:
-            ValueError: If step is not in [0, total_steps].
-        """
-        ensemble = self._ahead(lane, step)
-        return self._measure(ensemble, 0, self._margin_of(ensemble, 0, _GRID))
 
     @_one_thread
     def metrics(self, lane: str) -> dict[str, Any]:
@@ -419,9 +353,7 @@ class ToyLab:
         points of the plane in one class), collapsed (one_class at the end of a training of
         `ENOUGH_STEPS` steps or more: before that nobody can say).
         """
-        return self._measure(self._ensemble, self._lane(lane), self._margin(lane, _GRID))
-
-    def _measure(self, ensemble: Ensemble, i: int, margin: NDArray[np.float32]) -> dict[str, Any]:
+        i, ensemble, margin = self._lane(lane), self._ensemble, self._margin(lane, _GRID)
         splits = [self.X_train, self.X_test, self._noisy_test]
         logits = ensemble.logits(np.concatenate(splits), schemes=slice(i, i + 1))[0, 0]
         train, test, noisy = logits.split([len(s) for s in splits])

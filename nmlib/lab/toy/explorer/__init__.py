@@ -1,4 +1,4 @@
-"""The live explorer: `explore()`, its still form, and the page without a kernel.
+"""The explorer: six schemes that train where the slider is, in a notebook or on a page.
 
 Imports without anywidget; `explore` says what is missing.
 """
@@ -17,8 +17,10 @@ def explore(
     *,
     mode: str = "auto",
     lane: str = "noisymix",
-    race: bool = False,
+    view: str = "pair",
     playing: bool = True,
+    hide: str = "",
+    lesson: str = "",
     **changes: Any,
 ) -> Any:
     r"""Show the decision boundaries of the six schemes, trained while you watch.
@@ -26,17 +28,22 @@ def explore(
     Args:
         settings: Where to start; default `Settings()`.
         mode: "live" (an anywidget), "still" (a picture and a text), or "auto": live where it works.
-        lane: Scheme shown large.
-        race: Show all six side by side instead.
+        lane: Scheme shown.
+        view: "pair" shows it beside the baseline, "one" alone, "six" shows all schemes.
         playing: Train at once.
+        hide: Parts of the page to leave out, separated by dots: names of settings, `presets`,
+            `picker`, `legend`, `layers`, `transport`, `data`, `own`, `more`, `numbers`, `charts`,
+            `share`, `trials`, `slow`, `exercises`, `present`.
+        lesson: Text above the picture, e.g. a task for a class.
         **changes: Settings by name, e.g. `sigma_add=0.3`.
 
     Returns:
         An explorer; put it last in a cell. Both forms have `lab`, `settings`, `preset()`,
-        `as_code()`, `summary()` and `sliders`; the live one also has a trait for each setting.
+        `as_code()`, `summary()` and `sliders`; the live one has a trait for each setting, and
+        `set_points`.
 
     Raises:
-        ValueError: For an unknown mode or lane, or a setting out of range.
+        ValueError: For an unknown mode, lane or view, or a setting out of range.
 
     Source: paper appendix A, Fig. 4.
 
@@ -50,7 +57,9 @@ def explore(
     if mode == "live":
         from nmlib.lab.toy.explorer.live import LiveExplorer
 
-        return LiveExplorer(settings, lane=lane, race=race, playing=playing, **changes)
+        return LiveExplorer(
+            settings, lane=lane, view=view, playing=playing, hide=hide, lesson=lesson, **changes
+        )
     from nmlib.lab.toy.explorer.still import StillExplorer
 
     explorer = StillExplorer(settings, **changes)

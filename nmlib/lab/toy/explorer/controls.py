@@ -1,4 +1,4 @@
-"""What the explorer is made of, for Python and for the page: settings, stories, the data's outline."""
+"""What the explorer offers, for Python and for the page: settings and stories."""
 
 from __future__ import annotations
 
