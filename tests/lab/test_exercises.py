@@ -96,8 +96,8 @@ def test_a_prediction_of_another_kind_is_named():
 
 
 def test_the_weight_where_the_collapse_begins_is_right():
-    assert check_collapse(0.8).right is True
-    assert check_collapse(np.float64(1)).right is True
+    assert check_collapse(1.0).right is True
+    assert check_collapse(np.float64(1.1)).right is True
     assert "both classes are left" in check_collapse(0.3).message
 
 

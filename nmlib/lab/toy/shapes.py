@@ -84,7 +84,7 @@ def toy_data(
         X of shape (n, 2), float64, and y of shape (n,), int64, shuffled.
 
     >>> X, y = toy_data("moons", noise=0.1)
-    >>> X.shape, y.mean()
+    >>> X.shape, float(y.mean())
     ((500, 2), 0.5)
     """
     _checks.choice("shape", shape, SHAPES)

@@ -5,14 +5,17 @@ import pytest
 import torch
 
 from nmlib import Noise, fig4_schemes, make_polygon_band
-from nmlib.lab.toy.ensemble import Ensemble, symmetric_beta_quantile
+from nmlib.lab.toy.draws import initial_values, symmetric_beta
+from nmlib.lab.toy.ensemble import Ensemble
 from nmlib.models import mlp
 from nmlib.objective import apply_draws
 
 
 def train_alone(ensemble: Ensemble, scheme: int, seed: int, steps: int) -> list[float]:
     """Train one member the plain way (autograd, torch.optim.Adam) with the ensemble's draws."""
-    model = mlp(ensemble.sizes, seed=ensemble.seeds[seed], activation=ensemble.activation)
+    model = mlp(ensemble.sizes, activation=ensemble.activation)
+    start = torch.tensor(initial_values(ensemble.sizes, ensemble.seeds[seed]), dtype=torch.float32)
+    torch.nn.utils.vector_to_parameters(start, model.parameters())
     optimiser = torch.optim.Adam(model.parameters(), lr=ensemble.learning_rates[scheme])
     losses = []
     for step in range(steps):
@@ -140,15 +143,15 @@ def test_beta_quantile_equals_scipy(alpha):
     stats = pytest.importorskip("scipy.stats")
     u = np.linspace(0.001, 0.5, 500)
     # Above one half a small alpha rounds 1 - t to 1, so the upper half is tested by symmetry.
-    assert np.allclose(symmetric_beta_quantile(1 - u, alpha), 1 - symmetric_beta_quantile(u, alpha))
-    assert np.abs(stats.beta(alpha, alpha).cdf(symmetric_beta_quantile(u, alpha)) - u).max() < 1e-5
+    assert np.allclose(symmetric_beta(1 - u, alpha), 1 - symmetric_beta(u, alpha))
+    assert np.abs(stats.beta(alpha, alpha).cdf(symmetric_beta(u, alpha)) - u).max() < 1e-5
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.3, 1.0, 1 + 1e-7, 1.1, 3.0, 50.0, 600.0, 1e4, 1e9])
 def test_beta_quantile_at_the_ends(alpha):
     stats = pytest.importorskip("scipy.stats")
     u = np.concatenate([[0, 1e-15, 1e-9, 1e-6], np.linspace(1e-4, 0.5, 999), [1 - 1e-9, 1]])
-    found = symmetric_beta_quantile(u, alpha)
+    found = symmetric_beta(u, alpha)
     np.testing.assert_allclose(found, stats.beta.ppf(u, alpha, alpha), rtol=0, atol=2e-6)
     assert (np.diff(found) >= 0).all() and found[0] == 0 and found[-1] == 1
 

@@ -29,9 +29,8 @@ def test_history_does_not_matter():
 
 def test_setting_what_is_set_changes_nothing():
     lab = trained()
-    generation = lab.generation
     assert not lab.set(alpha=lab.settings.alpha)
-    assert (lab.generation, lab.steps_done) == (generation, 60)
+    assert lab.steps_done == 60
 
 
 def test_a_bad_setting_changes_nothing():
@@ -101,9 +100,9 @@ def test_grid_is_the_probability_top_row_first():
     assert (grid.dtype, grid.shape) == (np.uint8, (32, 32))
 
 
-def test_a_budget_stops_and_the_end_is_the_end():
+def test_the_end_is_the_end():
     lab = ToyLab(epochs=3)
-    assert lab.step(budget_ms=0.001) == 4
+    assert lab.step(4) == 4
     assert lab.step(1000) == 11
     assert lab.done
     assert lab.step(5) == 0
@@ -151,13 +150,12 @@ def test_own_points():
     X = np.concatenate([lab.X_train, lab.X_test, [[0.1, 0.2]]])
     y = np.concatenate([lab.y_train, lab.y_test, [1]])
     test = np.arange(len(X)) % 2 == 0
-    generation = lab.generation
     lab.set_points(X, y, test)
-    assert lab.generation == generation + 1
     assert len(lab.X_train) == (~test).sum()
     lab.step(5)
     assert "lab.set_points(X, y, is_test)" in lab.as_code()
-    lab.regenerate(3)
+    assert lab.points()[-1] == [0.1, 0.2, 1, 1]
+    lab.set(data_seed=3)
     assert np.array_equal(lab.X_train, ToyLab(data_seed=3).X_train)
 
 
@@ -195,21 +193,6 @@ def test_unknown_lane_suggests_the_nearest():
         ToyLab().grid("noisymx")
 
 
-@pytest.mark.parametrize("lane", FIG4)
-def test_a_preview_is_the_picture_of_all_six_trained(lane):
-    lab = ToyLab(epochs=4)
-    early = [lab.preview(lane, step, 24) for step in (12, 20, 5)]  # on, to the end, and back
-    assert lab.steps_done == 0
-    for step, picture in sorted(zip((12, 20, 5), early, strict=True), key=lambda pair: pair[0]):
-        lab.step(step - lab.steps_done)
-        assert abs(picture.astype(int) - lab.grid(lane, 24)).max() <= 1
-
-
-def test_a_preview_beyond_the_end_is_refused():
-    with pytest.raises(ValueError, match=r"step must be in \[0, 20\], got 21"):
-        ToyLab(epochs=4).preview("nfm", 21)
-
-
 def test_a_collapse_is_a_verdict_of_a_finished_training():
     """Three steps in, one class everywhere says that training has only begun."""
     lab = trained(3, stability=12.0, epochs=30)
@@ -223,14 +206,3 @@ def test_a_collapse_is_a_verdict_of_a_finished_training():
     assert short.done and short.total_steps < ENOUGH_STEPS
     assert not any(short.metrics(lane)["collapsed"] for lane in FIG4)
     assert "collapsed" not in table(ToyLab(stability=12.0))  # untrained
-
-
-def test_numbers_of_a_preview_are_those_that_come():
-    lab = ToyLab(epochs=12)
-    ahead = lab.preview_metrics("nfm", 60)
-    assert lab.steps_done == 0
-    lab.step(60)
-    for name, value in lab.metrics("nfm").items():
-        assert ahead[name] == pytest.approx(value, rel=1e-3, abs=0.009), name
-    with pytest.raises(ValueError, match=r"step must be in \[0, 60\], got 61"):
-        lab.preview_metrics("nfm", 61)
