@@ -1,21 +1,20 @@
-"""figures/explorer.html, opened from the disk: sliders, snapping, the link, width, no errors."""
+"""figures/explorer.html, opened from the disk: everything works without kernel and network."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from urllib.parse import quote
 
+import numpy as np
 import pytest
+from explorers import Hand
 from lab_server import chromium
 
-from nmlib.lab.toy.explorer.atlas import Plan, decode_grids, read_page
+from nmlib.lab.toy.explorer.page import page as page_text
+from nmlib.lab.toy.lab import Settings, ToyLab
 
 PAGE = Path(__file__).resolve().parents[2] / "figures" / "explorer.html"
-WIDTHS = {"desktop": (1280, 900), "phone": (360, 740)}
-READY = ".nm-root[data-settled='true']"
-PIXELS = """canvas => {
-  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-  let hash = 0;
-  for (let i = 0; i < data.length; i++) hash = (Math.imul(hash, 31) + data[i]) | 0;
-  return hash;
-}"""
+SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
 @pytest.fixture(scope="module")
@@ -24,260 +23,439 @@ def browser():
         yield found
 
 
-@pytest.fixture(params=["desktop"])
-def page(request, browser):
-    """The page in a tab of its own; nothing may be fetched or complain."""
-    width, height = WIDTHS[request.param]
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, has_touch=request.param == "phone"
+@pytest.fixture
+def opened(browser):
+    """Open the page at a link, in a tab of its own; nothing may be fetched or complain."""
+    contexts, trouble = [], []
+
+    def open_page(link="", size="desktop", **options):
+        width, height = SIZES.get(size, size)
+        touch = {"has_touch": True, "is_mobile": True} if size == "phone" else {}
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, **touch, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda e: trouble.append(str(e)))
+        page.on("console", lambda m: trouble.append(m.text) if m.type == "error" else None)
+        page.on(
+            "request",
+            lambda r: (
+                trouble.append(r.url) if not r.url.startswith(("file:", "data:", "blob:")) else None
+            ),
+        )
+        page.goto(PAGE.as_uri() + link)
+        hand = Hand(page)
+        hand.settle()
+        return hand
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def test_the_page_is_small_and_stands_alone():
+    text = PAGE.read_text("utf-8")
+    assert text == page_text(), "run: python -m nmlib.lab.toy.explorer.page"
+    assert len(text.encode()) <= 200_000
+    assert "worker-src blob:" in text and "src=" not in text
+
+
+def test_the_first_picture_teaches(opened):
+    hand = opened()
+    data = hand.data
+    assert (data["trainer"], data["view"], data["step"]) == ("worker", "pair", "500")
+    captions = hand.root.locator("figcaption").all_inner_texts()
+    assert ["– mixing" in captions[0], "✓ mixing" in captions[1], "✓ agreement" in captions[1]] == [
+        True
+    ] * 3
+    assert hand.sentence.startswith("NoisyMix after 500 steps: ") and "(baseline " in hand.sentence
+    hand.choose("noise_injection")
+    hand.settle()
+    assert "does not use it" in hand.root.locator(".nm-slider:has([data-name=alpha])").inner_text()
+    assert (
+        "does not use it"
+        not in hand.root.locator(".nm-slider:has([data-name=sigma_add])").inner_text()
     )
-    page = context.new_page()
-    page.trouble = []
-    page.on("pageerror", lambda e: page.trouble.append(str(e)))
-    page.on("console", lambda m: page.trouble.append(m.text) if m.type == "error" else None)
-    page.on(
-        "request",
-        lambda r: page.trouble.append(r.url) if not r.url.startswith(("file:", "data:")) else None,
+
+
+SETTINGS = {
+    "alpha": (0.75, "alpha"), "sigma_add": (0.2, "sigmaAdd"), "sigma_mult": (0.3, "sigmaMult"),
+    "seed": (3, "seed"), "data_noise": (0.3, "dataNoise"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_each_slider_trains_at_once(opened, name):
+    hand = opened()
+    before = hand.picture()
+    value, shown = SETTINGS[name]
+    hand.set(name, value)
+    assert float(hand.data[shown]) == value
+    hand.settle()
+    assert hand.picture() != before
+    hand.press("undo")
+    hand.settle()
+    assert float(hand.data[shown]) == getattr(Settings(), name)
+    assert np.array_equal(hand.grid(), _grid(hand, Settings()))
+
+
+def _grid(hand, settings):
+    """What Python draws at the size that the page shows."""
+    toy = ToyLab(settings)
+    toy.step(toy.total_steps)
+    side = int(len(hand.grid()) ** 0.5)
+    return toy.grid("noisymix", side).ravel()
+
+
+FIELDS = {
+    "law": "released", "reading": "noise", "learning_rate": "0.01", "batch_size": "25",
+    "width": "40", "epochs": "20", "data_seed": "4", "shape": "moons",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_each_field_gives_the_picture_of_python(opened, name):
+    hand = opened()
+    hand.field(name, FIELDS[name])
+    hand.settle()
+    kind = type(getattr(Settings(), name))
+    wanted = _grid(hand, Settings(**{name: kind(FIELDS[name])}))
+    assert np.abs(np.array(hand.grid()) - wanted.astype(int)).mean() < 1.5
+
+
+def test_the_same_link_is_the_same_picture_in_python(opened):
+    settings = Settings(alpha=0.6, sigma_add=0.1, stability=0.5, seed=4, epochs=40)
+    changed = {k: v for k, v in asdict(settings).items() if v != getattr(Settings(), k)}
+    hand = opened("#v=2&" + "&".join(f"{k}={v}" for k, v in changed.items()))
+    assert np.abs(np.array(hand.grid()) - _grid(hand, settings).astype(int)).mean() < 1.5
+    hand.press("copy-code")
+    space = {}
+    exec(hand.copied(), space)
+    assert space["lab"].settings == settings and space["lab"].done
+
+
+def test_a_link_brings_everything_back(opened):
+    hand = opened()
+    hand.choose("nfm")
+    hand.choose("one")
+    hand.set("alpha", 0.9)
+    hand.layer("jsd")
+    canvas = hand.root.locator("canvas[data-lane=nfm]")
+    canvas.click(position={"x": 100, "y": 120})
+    canvas.click(position={"x": 130, "y": 150}, modifiers=["Shift"])
+    hand.settle()
+    hand.press("copy-link")
+    link = hand.copied()
+    assert link.startswith("file:") and "added=" in link
+    twin = opened("#" + link.split("#")[1])
+    assert (twin.data["lane"], twin.data["view"], twin.data["points"]) == ("nfm", "one", "502")
+    assert twin.grid("nfm") == hand.grid("nfm")
+    assert twin.root.locator("input[data-layer=jsd]").is_checked()
+
+
+def test_absurd_links_open_and_say_so(opened):
+    hand = opened("#alpha=1e99&lane=<script>alert(1)</script>&width=-4&epochs=2")
+    assert (hand.data["alpha"], hand.data["width"], hand.data["lane"]) == ("100", "1", "noisymix")
+    assert "Mixing 1e99 became 100" in hand.notice and "<script>alert(1)</script" in hand.notice
+
+
+def test_a_link_pasted_into_the_same_tab_opens(opened):
+    hand = opened()
+    hand.page.evaluate("() => { location.hash = '#v=2&alpha=1.5&epochs=5'; }")
+    hand.until("node => node.isConnected && node.dataset.alpha === '1.5'")
+
+
+def test_six_schemes_stories_and_defaults(opened):
+    hand = opened("#v=2&view=six")
+    data = hand.every()
+    assert data["step"] == "500" and hand.root.locator("canvas").count() == 6
+    assert "is right most often" in hand.sentence
+    hand.root.get_by_role("button", name="Agreement wins: collapse").click()
+    hand.settle()
+    assert "noisymix" in hand.data["collapsed"].split() and "has collapsed" in hand.sentence
+    assert (
+        hand.root.locator(".nm-badge:visible").first.inner_text()
+        == "collapsed: one class everywhere"
     )
-    page.goto(PAGE.as_uri())
-    settle(page)
-    yield page
-    context.close()
-    assert page.trouble == []
+    hand.press("defaults")
+    hand.settle()
+    assert hand.data["stability"] == "0.3" and hand.data["view"] == "pair"
 
 
-def settle(page):
-    page.wait_for_selector(READY, timeout=20_000)
-    # Settled and drawn: the picture's setting is the last one.
-    page.wait_for_function(
-        "() => { const d = document.querySelector('.nm-root').dataset;"
-        " return d.settled === 'true' && d.shown === d.gen; }",
-        timeout=20_000,
-    )
+def test_step_epoch_reset_play(opened):
+    hand = opened()
+    hand.press("reset")
+    assert hand.settle()["step"] == "0"
+    hand.press("step")
+    hand.press("step")
+    assert hand.settle()["step"] == "2"
+    hand.press("epoch")
+    assert hand.settle()["step"] == "7"
+    assert hand.data["doing"] == "paused"
+    hand.press("play")
+    hand.until("node => node.dataset.step === '500'")
 
 
-def facts(page):
-    return page.evaluate("({...document.querySelector('.nm-root').dataset})")
-
-
-def picture(page):
-    return page.locator(".nm-stage canvas").first.evaluate(PIXELS)
-
-
-def hide_ghost(page):
-    """Without the boundary of the setting before, which a reload forgets."""
-    page.locator("input[data-layer=ghost]").uncheck()
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
-
-
-@pytest.mark.parametrize("page", WIDTHS, indirect=True)
-def test_sliders_by_keyboard_and_drag_and_the_link(page):
-    plan = Plan()
-    assert facts(page)["transport"] == "atlas" and int(facts(page)["step"]) == plan.steps[-1]
-    seen = [picture(page)]
-    for name, key in (("alpha", "End"), ("sigmaAdd", "ArrowRight"), ("sigmaMult", "ArrowLeft")):
-        axis = {"sigmaAdd": "sigma_add", "sigmaMult": "sigma_mult"}.get(name, name)
-        values = plan.axes[axis]
-        slider = page.locator(f"input[data-name={axis}]")
-        before = float(facts(page)[name])
-        slider.focus()
-        page.keyboard.press(key)
-        settle(page)
-        at = values.index(before)
-        wanted = values[{"End": len(values) - 1, "ArrowRight": at + 1, "ArrowLeft": at - 1}[key]]
-        assert float(facts(page)[name]) == wanted
-        assert slider.get_attribute("aria-valuetext").startswith(f"{wanted:g}"[:3])
-        seen.append(picture(page))
-
-    slider = page.locator("input[data-name=sigma_add]")
+def test_a_held_slider_has_no_numbers_of_another_picture(opened):
+    hand = opened()
+    slider = hand.slider("stability")
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()
     y = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + 3, y)
-    page.mouse.down()
-    for i in range(40):
-        page.mouse.move(box["x"] + 3 + (box["width"] - 6) * i / 39, y)
-    page.mouse.up()
-    settle(page)
-    assert float(facts(page)["sigmaAdd"]) == plan.axes["sigma_add"][-1]
-    assert facts(page)["maxInflight"] == "1"
-    seen.append(picture(page))
-    assert len(set(seen)) == len(seen)
-
-    page.locator("input[type=radio][value=nfm]").check()
-    settle(page)
-    page.wait_for_function("() => location.hash.includes('lane=nfm')")
-    hide_ghost(page)
-    last, shown = facts(page), picture(page)
-    page.reload()
-    settle(page)
-    hide_ghost(page)
-    again = facts(page)
-    for name in ("alpha", "sigmaAdd", "sigmaMult", "lane", "step"):
-        assert again[name] == last[name]
-    assert picture(page) == shown
-
-
-def test_values_off_the_grid_snap_and_the_page_says_so(page):
-    page.goto("about:blank")
-    page.goto(PAGE.as_uri() + "#alpha=0.37&sigma_add=0.15&sigma_mult=0.1&stability=5&lane=all")
-    settle(page)
-    assert facts(page)["alpha"] == "0.3" and facts(page)["race"] == "true"
-    assert page.locator(".nm-stage canvas").count() == 6
-    assert "stops at 0.1, 0.15, 0.2, 0.3, 0.5, 1" in page.locator(".nm-sliders").inner_text()
-    page.wait_for_function(
-        "() => document.querySelector('.nm-live').innerText.includes('grid of settings')",
-        timeout=8_000,
+    hand.page.mouse.move(box["x"] + box["width"] * 0.2, y)
+    hand.page.mouse.down()
+    hand.page.mouse.move(box["x"] + box["width"] * 0.7, y, steps=4)
+    hand.until("node => node.dataset.step === '500'")  # trained to the end, still held
+    row = hand.root.locator(".nm-numbers tbody tr").first.locator("td").all_inner_texts()
+    numbers = hand.root.evaluate("node => node.nmExplorer.numbers('noisymix')")
+    assert row[1] == f"{100 * numbers['test_accuracy']:.1f} %" and row[0] != "–"
+    hand.page.mouse.move(box["x"] + box["width"] * 0.1, y)
+    rows = hand.root.evaluate(
+        "node => [...node.querySelectorAll('.nm-numbers tbody tr')].map((r) => r.children[2].textContent)"
     )
-    said = page.locator(".nm-live").inner_text()
-    assert "α = 0.37 to 0.3" in said and "stability = 5 to 0.3" in said
-    page.evaluate("() => { location.hash = '#alpha=1&lane=nfm'; }")  # a link pasted in this tab
-    page.wait_for_selector(".nm-root[data-alpha='1'][data-lane='nfm'][data-settled='true']")
+    step = hand.data["step"]
+    assert step == "500" or set(rows[:6]) == {"…"}
+    hand.page.mouse.up()
+    hand.settle()
 
 
-def test_replay_goes_through_the_snapshots(page):
-    page.get_by_role("button", name="Replay").click()
-    steps = page.evaluate(
-        """() => new Promise(resolve => {
-          const root = document.querySelector('.nm-root'), steps = [];
-          const observer = new MutationObserver(() => {
-            if (steps[steps.length - 1] !== root.dataset.step) steps.push(root.dataset.step);
-            if (root.dataset.step === root.dataset.total && steps.length > 1) {
-              observer.disconnect(); resolve(steps);
-            }
-          });
-          observer.observe(root, {attributes: true});
-        })"""
+def test_points_by_mouse_keyboard_and_drawing(opened):
+    hand = opened()
+    canvas = hand.root.locator("canvas[data-lane=noisymix]")
+    canvas.click(position={"x": 60, "y": 60})
+    assert hand.settle()["points"] == "501" and "Added a training point of class 1" in hand.notice
+    canvas.click(position={"x": 62, "y": 61}, modifiers=["Alt"])
+    assert hand.settle()["points"] == "500"
+    hand.root.locator("input[value=delete]").check()
+    canvas.click(position={"x": 200, "y": 200})
+    assert "Deleted" in hand.notice or "No point within" in hand.notice
+    hand.root.locator("input[value='0'][name$=tool]").check()
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    hand.page.mouse.move(box["x"] + 40, box["y"] + 40)
+    hand.page.mouse.down()
+    hand.page.mouse.move(box["x"] + 140, box["y"] + 40, steps=12)
+    hand.page.mouse.up()
+    drawn = int(hand.settle()["points"])
+    assert drawn > 504
+    hand.press("undo")  # a stroke is one change
+    assert int(hand.settle()["points"]) < 501
+    canvas.focus()
+    hand.page.keyboard.press("ArrowUp")
+    hand.page.keyboard.press("1")
+    assert "Added a training point of class 1 at" in hand.notice
+    hand.page.keyboard.press("p")
+    assert "P(class 1) =" in hand.notice
+    hand.press("first-data")
+    assert hand.settle()["points"] == "500"
+
+
+def test_own_points_from_a_table(opened):
+    hand = opened()
+    rng = np.random.default_rng(0)
+    rows = [(10 * x, 5 * y, "wet" if x > 0 else "dry") for x, y in rng.normal(size=(80, 2))]
+    hand.open("Your own points")
+    text = "east;north;kind\n" + "\n".join(
+        f"{a:.2f};{b:.2f};{c}".replace(".", ",") for a, b, c in rows
     )
-    assert [int(step) for step in steps if int(step)] == list(Plan().steps)
+    hand.root.locator("textarea[aria-label='Table of points']").fill(text)
+    hand.press("use-table")
+    assert hand.settle()["points"] == "80"
+    assert "class 0 is 'dry', class 1 is 'wet'" in hand.notice
+    accuracy = hand.root.evaluate("node => node.nmExplorer.numbers('baseline').test_accuracy")
+    assert accuracy > 0.9
+    hand.root.locator("textarea[aria-label='Table of points']").fill("1,2\n")
+    hand.press("use-table")
+    assert "Not used: line 1 has 2 of the columns x, y, class" in hand.notice
+    assert hand.data["points"] == "80"
+    hand.press("copy-link")
+    twin = opened("#" + hand.copied().split("#")[1])
+    assert twin.data["points"] == "80" and twin.grid() == hand.grid()
 
 
-@pytest.mark.parametrize("page", WIDTHS, indirect=True)
-def test_the_page_fits_its_window(page):
-    width = page.viewport_size["width"]
-    for value in ("noisymix", "all"):
-        page.locator(f"input[type=radio][value={value}]").check()
-        settle(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        wide = page.evaluate(
-            """() => [...document.querySelectorAll('.page *')].filter(e => e.checkVisibility()
-              && !e.closest('.nm-sr') && e.getBoundingClientRect().right > innerWidth + 1)
-              .map(e => e.className || e.tagName)"""
-        )
-        assert wide == []
+def test_trials_are_kept_sorted_pinned_and_returned_to(opened):
+    hand = opened()
+    for alpha in (0.8, 1.2):
+        hand.set("alpha", alpha)
+        hand.settle()
+    assert hand.data["trials"] == "3"
+    hand.open("Trials")
+    body = hand.root.locator(".nm-trials tbody tr")
+    assert "α 1.20" in body.nth(0).inner_text()
+    hand.root.locator(".nm-trials thead button", has_text="Test accuracy").click()
+    accuracies = [float(row.locator("td").nth(1).inner_text().rstrip(" %")) for row in body.all()]
+    assert accuracies == sorted(accuracies, reverse=True)
+    hand.root.locator(".nm-trials tbody tr", has_text="defaults").get_by_role(
+        "button", name="Return"
+    ).click()
+    assert hand.settle()["alpha"] == "0.3"
+    hand.press("copy-trials")
+    lines = hand.copied().splitlines()
+    assert lines[0].startswith("trial,scheme,step,test_accuracy") and len(lines) == 4
+    body.nth(2).get_by_role("button", name="Pin").click()
+    assert body.nth(0).get_by_role("button", name="Unpin").is_visible()
 
 
-LARGEST = """() => {
-    for (const row of document.querySelectorAll('.nm-numbers tbody tr')) {
-        const cells = row.querySelectorAll('td');
-        ['100.0 %', '100.0 %', '−100.0'].forEach((text, k) => { cells[k].textContent = text; });
-    }
-    const heads = document.querySelectorAll('.nm-numbers thead th');
-    heads[0].textContent = 'before, step 200';
-    heads[1].textContent = 'B (now)';
-    const column = document.querySelector('.nm-measured').getBoundingClientRect();
-    const right = (n) => n.getBoundingClientRect().right;
-    return Math.max(...[...document.querySelectorAll('.nm-numbers *')].map(right)) - column.right;
-}"""
+def test_for_a_class(opened):
+    lesson = "Raise σ. What does <b>NoisyMix</b> do?"
+    hand = opened(f"?hide=seed.trials.presets.exercises&lesson={quote(lesson)}&present=1")
+    assert hand.slider("seed").count() == 0 and hand.slider("alpha").count() == 1
+    assert hand.root.locator(".nm-trials, .nm-presets, .nm-exercises").count() == 0
+    assert hand.root.locator(".nm-lesson").inner_text() == lesson
+    assert float(hand.root.evaluate("n => parseFloat(getComputedStyle(n).fontSize)")) >= 17
+    hand.press("copy-link")
+    assert "hide=seed" in hand.copied() and "lesson=" in hand.copied()
 
 
-@pytest.mark.parametrize("width", [360, 720, 900, 1000, 1280, 1440, 1920, 2560])
-def test_the_table_stays_in_its_column(page, width):
-    """With the widest numbers it can have, whatever the window's shape."""
-    for height in (450, 720, 1080, 1600):
-        page.set_viewport_size({"width": width, "height": height})
-        assert page.evaluate(LARGEST) <= 0.5, height
+def test_predict_then_look(opened):
+    hand = opened()
+    hand.open("Predict, then look")
+    hand.press("predict-0-shorter")
+    verdict = hand.root.locator(".nm-verdict").first
+    hand.until("node => /it went from/.test(node.querySelector('.nm-verdict').textContent)")
+    assert verdict.inner_text().startswith("✓ right: it went from ")
+    assert hand.settle()["alpha"] == "1"
+    hand.press("predict-1-longer")
+    hand.until("node => /it went from/.test(node.querySelectorAll('.nm-verdict')[1].textContent)")
+    assert "✗ not so" in hand.root.locator(".nm-verdict").nth(1).inner_text()
+    hand.root.locator("input[data-name=collapse]").fill("0.2")
+    hand.press("check-collapse")
+    hand.until("node => /not yet/.test(node.querySelectorAll('.nm-verdict')[3].textContent)")
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1440, 900), (1920, 1080), (720, 450)])
-def test_sentence_picture_and_sliders_are_in_sight_together(page, width, height):
-    """720 x 450 is a window of 1440 x 900 at 200 % zoom."""
-    page.set_viewport_size({"width": width, "height": height})
-    page.locator("input[data-name=alpha]").focus()
-    page.keyboard.press("ArrowRight")
-    settle(page)
-    page.locator(".nm-live").evaluate("n => n.scrollIntoView({block: 'start'})")
-    page.wait_for_function("() => document.querySelector('.nm-live').textContent.includes('long')")
-    outside = page.evaluate(
-        """() => [...document.querySelectorAll('.nm-live, .nm-stage canvas, .nm-sliders input')]
-            .filter((n) => n.getBoundingClientRect().top < -1
-                || n.getBoundingClientRect().bottom > innerHeight + 1)
-            .map((n) => n.className || n.tagName)"""
-    )
-    assert outside == []
+def test_one_step_taken_apart(opened):
+    hand = opened()
+    hand.press("reset")
+    hand.settle()
+    hand.open("One training step")
+    hand.until("node => node.querySelectorAll('.nm-slow li').length === 7")
+    for _ in range(6):
+        hand.press("slow-next")
+    words = hand.root.locator(".nm-slow").inner_text()
+    assert "λ =" in words and "Cross-entropy" in words and "Adam moves the weights" in words
+    hand.press("slow-again")
+    hand.until("node => node.dataset.step === '1'")
 
 
-@pytest.mark.parametrize("page", ["phone"], indirect=True)
-def test_on_a_phone_nothing_covers_the_captions_of_all_six(page):
-    """A caption looks the same with and without the pictures around it."""
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.locator("input[type=radio][value=all]").check(force=True)
-    settle(page)
-    words = page.locator(".nm-tile figcaption, .nm-tile .nm-note")
-    assert words.count() == 12
-    for k in range(12):
-        words.nth(k).scroll_into_view_if_needed()
-        shown = words.nth(k).screenshot()
-        page.add_style_tag(content=".nm-tile canvas { visibility: hidden; }")
-        assert words.nth(k).screenshot() == shown
-        page.evaluate("() => document.head.lastElementChild.remove()")
+def test_where_sliders_end(opened):
+    """The collapse is looked for when nothing else is to do."""
+    hand = opened()
+    hand.until("node => Object.keys(node.nmExplorer.edges).length === 4", seconds=60)
+    edges = hand.root.evaluate("node => node.nmExplorer.edges")
+    for name, found in edges.items():
+        if found["from"] is None:
+            continue
+        lab = ToyLab(Settings(**{name: found["from"]}))
+        lab.step(lab.total_steps)
+        assert lab.metrics("noisymix")["one_class"], name
+    assert "gives one class everywhere" in hand.row("stability").inner_text()
 
 
-@pytest.mark.parametrize("page", ["phone"], indirect=True)
-def test_on_a_phone_sentence_and_picture_stay_while_a_slider_moves(page):
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.locator("input[data-name=sigma_mult]").evaluate("n => n.scrollIntoView({block: 'end'})")
-    rows = page.evaluate(
-        """() => ['.nm-live', '.nm-stage canvas', 'input[data-name=sigma_mult]']
-            .map((s) => document.querySelector(s).getBoundingClientRect())
-            .map((b) => [b.top, b.bottom])"""
-    )
-    ends = [end for row in rows for end in row]
-    assert ends == sorted(ends) and ends[0] >= -1 and ends[-1] <= 845
+def test_layers_are_drawn_and_explained(opened):
+    hand = opened("#v=2&view=one&epochs=10")
+    before = hand.picture()
+    for name, words in (("saw", "What the model saw"), ("jsd", "strongest colour"), ("seeds", "")):
+        hand.layer(name)
+        key = {"saw": "saw", "jsd": "jsd", "seeds": "seeds"}[name]
+        hand.until(f"node => node.nmExplorer.frames.noisymix.{key}")
+        hand.page.wait_for_timeout(100)
+        assert words in hand.root.locator(".nm-notes").inner_text()
+        assert hand.picture() != before
+        hand.layer(name, on=False)
 
 
-@pytest.mark.parametrize("page", WIDTHS, indirect=True)
-def test_a_finger_finds_every_control(page):
-    """24 pixels either way, or the label around it."""
-    small = page.evaluate(
-        """() => [...document.querySelectorAll('.nm-root :is(button, input, select, summary)')]
-            .filter((n) => n.checkVisibility())
-            .map((n) => [n, (n.closest('label') || n).getBoundingClientRect()])
-            .filter(([, b]) => b.width < 24 || b.height < 24)
-            .map(([n, b]) => `${n.outerHTML} ${b.height}`)"""
-    )
-    assert small == []
-
-
-def test_the_browser_decodes_what_python_coded(browser):
-    plan = Plan()
-    atlas = read_page(PAGE.read_text(encoding="utf-8"))
-    grids = decode_grids(atlas)
+def test_without_workers_it_trains_in_the_page(browser, tmp_path):
+    text = PAGE.read_text("utf-8").replace("; worker-src blob:", "; worker-src 'none'")
+    (tmp_path / "page.html").write_text(text)
     page = browser.new_page()
-    page.goto(PAGE.as_uri())
-    settle(page)
-    asked = [
-        ("noisymix", {"alpha": 0.5, "sigma_add": 0.25, "sigma_mult": 0.2}),
-        ("nfm", {"alpha": 1.0, "sigma_add": 0.0, "sigma_mult": 0.4}),
-        ("noise_injection", {"alpha": 0.1, "sigma_add": 0.05, "sigma_mult": 0.1}),
-        ("manifold_mixup_jsd", {"alpha": 0.2, "sigma_add": 0.4, "sigma_mult": 0.0}),
-        ("baseline", {"alpha": 1.0, "sigma_add": 0.4, "sigma_mult": 0.4}),
-    ]
-    for lane, params in asked:
-        cell, data, size, row = page.evaluate(
-            """async ([lane, params, steps]) => {
-              const transport = document.getElementById('lab').nmTransport;
-              const reply = await transport.request(
-                {kind: 'tick', params, steps, restart: true, lanes: [lane], gen: 9});
-              return [transport.cell(lane, params), [...reply.grids[lane].data],
-                      reply.grids[lane].size, reply.lanes[lane]];
-            }""",
-            [lane, params, plan.steps[-1]],
-        )
-        assert cell == plan.cell(lane, params)
-        last = len(plan.steps) - 1
-        grid = grids[plan.offsets[lane] + last * plan.cells[lane] + cell]
-        wanted = [int(v / (plan.levels - 1) * 255 + 0.5) for v in grid.ravel().tolist()]
-        assert size == plan.size and data == wanted
-        assert list(row.values()) == atlas.head["metrics"][lane][cell][last]
+    page.goto((tmp_path / "page.html").as_uri())
+    hand = Hand(page)
+    assert hand.settle()["trainer"] == "page"
+    hand.set("alpha", 0.9)
+    assert hand.settle()["step"] == "500"
     page.close()
+
+
+def test_pins_undo_and_dark(opened):
+    hand = opened(color_scheme="dark")
+    assert hand.data["theme"] == "dark"
+    hand.press("pin")
+    hand.set("sigma_add", 0.25)
+    hand.settle()
+    assert "Against A" in hand.sentence
+    assert hand.root.locator(".nm-numbers thead th").nth(0).inner_text() == "A"
+    hand.slider("sigma_add").focus()
+    hand.page.keyboard.press("Control+z")
+    assert hand.settle()["sigmaAdd"] == "0.15"
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1440, 900), (1920, 1080)])
+def test_picture_sentence_and_sliders_are_in_sight_together(opened, size):
+    hand = opened(size=size)
+    hand.root.locator(".nm-stage").scroll_into_view_if_needed()
+    hand.page.evaluate("() => document.querySelector('.nm-stage').scrollIntoView()")
+    height = size[1]
+    for found in (".nm-stage", ".nm-words-now", ".nm-slider"):
+        box = hand.root.locator(found).first.bounding_box()
+        assert box["y"] >= -1 and box["y"] + min(box["height"], 60) <= height, found
+
+
+def test_a_phone(opened):
+    hand = opened(size="phone")
+    page = hand.page
+    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    hand.slider("stability").scroll_into_view_if_needed()
+    box = hand.root.locator("canvas[data-lane=noisymix]").bounding_box()
+    assert 0 <= box["y"] < 844 - box["height"]  # the picture stays in sight
+    for control in hand.root.locator("button:visible, .nm-picker label:visible").all():
+        size = control.bounding_box()
+        assert size["height"] >= 24, control.inner_text()
+    hand.root.locator("input[value=delete]").check()
+    page.evaluate("() => document.querySelector('.nm-stage').scrollIntoView()")
+    canvas = hand.root.locator("canvas[data-lane=noisymix]")
+    x, y = hand.root.evaluate(
+        """node => {
+          const [x, y] = node.nmExplorer.points.find((point) => !point[3]);
+          const side = node.querySelector('canvas[data-lane=noisymix]').clientWidth;
+          return [(x + 1.6) / 3.2 * side, (1.6 - y) / 3.2 * side];
+        }"""
+    )
+    canvas.tap(position={"x": x, "y": y})
+    assert hand.settle()["points"] == "499"
+
+
+def test_every_control_has_a_name(opened):
+    hand = opened()
+    nameless = hand.root.evaluate(
+        """node => [...node.querySelectorAll('button, input, select, textarea, [tabindex="0"]')]
+          .filter((c) => !c.labels?.length && !c.getAttribute('aria-label'))
+          .filter((c) => !c.textContent.trim())
+          .map((c) => c.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
+    assert hand.root.locator("[aria-live=polite][role=status]").count() == 1
+
+
+def test_the_main_thread_is_free(opened):
+    """No task of the page blocks for long while a slider is dragged (the worker trains)."""
+    hand = opened()
+    hand.root.evaluate(
+        """node => {
+          window.longest = 0;
+          let last = performance.now();
+          const beat = () => {
+            const now = performance.now();
+            window.longest = Math.max(window.longest, now - last);
+            last = now;
+            setTimeout(beat, 0);
+          };
+          beat();
+        }"""
+    )
+    for k in range(10):
+        hand.set("alpha", 0.3 + 0.05 * k)
+        hand.page.wait_for_timeout(30)
+    hand.settle()
+    assert json.loads(hand.page.evaluate("() => JSON.stringify(window.longest)")) < 400

@@ -85,6 +85,7 @@ class Explorer {
     });
     // A frame that is as high as its content says nothing about the window: ask the screen.
     if (window.parent !== window) this.root.style.setProperty("--nm-window", `${screen.availHeight - 120}px`);
+    this.root.nmExplorer = this; // for tests and for the curious
     this.root.nmLatencies = []; // ms from each move to the first picture of it, or of a later one
     host.append(this.root);
     this.still = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -1171,7 +1172,6 @@ function openPage(host, about) {
     // Hidden parts and lessons may stand behind '?' too, as teachers write links.
     const { state, said } = readLink([location.search.slice(1), location.hash.slice(1)].filter(Boolean).join("&"), about.specs, about.lanes);
     explorer = new Explorer(host, about, state, { said });
-    host.nmExplorer = explorer;
   };
   open();
   window.addEventListener("hashchange", open); // a link pasted into the same tab

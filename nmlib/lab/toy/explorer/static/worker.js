@@ -135,7 +135,7 @@ function makeTrainer(engine, post, later) {
     if (!search) return false;
     search.lab ??= new engine.Lab({ ...lab.settings, [search.name]: search.stops[search.at] }, lab.rows);
     if (search.lab.run(lane, search.lab.totalSteps, until) < search.lab.totalSteps) return true;
-    const z = search.lab.margins(lane, 40), plain = z.every((v) => v > 0) || z.every((v) => v <= 0);
+    const z = search.lab.margins(lane), plain = z.every((v) => v > 0) || z.every((v) => v <= 0);
     search.lab = null;
     if (plain) search.high = search.at;
     else search.low = search.at + 1;
