@@ -13,7 +13,7 @@ from nmlib import _checks
 from nmlib.rng import Rng
 from nmlib.statistics._cells import Cells, Floats, row_ticks
 from nmlib.statistics._resampling import Over, check_level, interval, resample, scale_of
-from nmlib.statistics._scatter import seed_scatter, student_t_quantile
+from nmlib.statistics._scatter import load_scipy, seed_scatter
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ def differences(
         error = math.sqrt(2 * variance / n) * (np.arange(len(paired)) != base)
     elif n > 1:
         error, freedom = paired.std(1, ddof=1) / math.sqrt(n), n - 1
-    reach = student_t_quantile((1 + level) / 2, freedom) * error
+    reach = load_scipy().t.ppf((1 + level) / 2, freedom) * error
     mean = paired.mean(1)
     draws = resample(cells, rng, resamples=resamples, over=over)
     low, high = interval(cells, draws - draws[:, [base]], level)
@@ -100,8 +100,8 @@ class Precision:
             test images, pooled over the rows; nan for one seed.
         image_deviation: Standard error of that difference from the choice of test images, pooled;
             nan without results for each image.
-        images: So many images; 0 without results for each image.
-        unpaired: What the image part would be if each row had test images of its own.
+        images: Number of images; 0 without results for each image.
+        unpaired: The image part if each row had test images of its own.
     """
 
     seed_deviation: float
@@ -152,8 +152,9 @@ class Precision:
         images = None if images is None else _checks.integer("images", images, 1)
         share = self.images / images if images else 1.0
         parts = [self.seed_deviation**2 / seeds, self.image_deviation**2 * share]
-        z = student_t_quantile((1 + level) / 2, 10**6)
-        return z * math.sqrt(sum(p for p in parts if not math.isnan(p)))
+        return float(load_scipy().norm.ppf((1 + level) / 2)) * math.sqrt(
+            sum(p for p in parts if not math.isnan(p))
+        )
 
 
 def precision(cells: Cells) -> Precision:

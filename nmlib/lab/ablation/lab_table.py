@@ -17,7 +17,7 @@ from nmlib.lab.cifar.conditions import Conditions
 from nmlib.lab.cifar.records import SHORT, measured
 from nmlib.lab.display.words import signed
 from nmlib.lab.measurements import measured_files
-from nmlib.paper import ARXIV, ablation
+from nmlib.paper import ARXIV, SWITCHES, ablation
 from nmlib.paper.numbers import numbers
 from nmlib.schemes import ABLATION, Switches
 from nmlib.statistics import spearman
@@ -211,7 +211,11 @@ def _ranked(found: dict[Any, Placed]) -> dict[Any, Placed]:
 def _paper() -> dict[Switches, Placed]:
     robust, clean = ablation(), ablation("clean_accuracy")
     # As printed: 71.9 - 47.4 is 24.5, but Table 4 says 24.4.
-    printed = {p.switches: float(p.value) for p in numbers(4) if p.metric == "robustness_gain"}
+    printed = {
+        tuple(getattr(p, s) for s in SWITCHES): p.value
+        for p in numbers(4)
+        if p.metric == "robustness_gain"
+    }
     found = {
         Switches(*row): Placed(
             float(robust.means[k]), float(clean.means[clean.rows[row]]), printed.get(row, 0.0)

@@ -23,7 +23,7 @@ from nmlib.lab.cifar.records import seeds_complete
 from nmlib.paper.numbers import known, numbers
 from nmlib.rng import Rng
 from nmlib.schemes import SCHEMES
-from nmlib.statistics import Agreement, Cells, agreement, seed_scatter, student_t_quantile
+from nmlib.statistics import Agreement, Cells, agreement, seed_scatter
 
 __all__ = [
     "Interval",
@@ -208,6 +208,8 @@ def paired_interval(
     >>> round(i.difference, 2), round(i.high, 2)
     (2.0, 4.48)
     """
+    from scipy.stats import t
+
     level = _checks.number("level", level, 0, 1, ends="()", remedy="0.95 is usual")
     given = {"by_seed": by_seed, "by_image": by_image}
     parts = [_checks.array(name, d) for name, d in given.items() if d is not None]
@@ -221,7 +223,7 @@ def paired_interval(
     if not variance:
         return Interval(mean, mean, mean)
     freedom = math.floor(variance**2 / sum(v**2 / n for v, n in found) + 1e-9)
-    reach = student_t_quantile((1 + level) / 2, freedom) * math.sqrt(variance)
+    reach = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
     return Interval(mean, mean - reach, mean + reach)
 
 

@@ -150,11 +150,11 @@ def test_interactions_that_are_unknown_are_hatched_not_coloured():
 
 def test_fig_1_holds_table_1():
     display = AccuracyScatterDisplay.fig1()
-    shown = {(float(a.value), float(b.value)) for a, b in display.paper.values()}
+    shown = set(display.paper[["value_x", "value_y"]].itertuples(index=False, name=None))
     assert len(shown) == 10
     assert (52.3, 45.7) in shown
     texts = {t.get_text() for t in display.plot().axes[0].texts}
-    assert texts == set(display.paper)
+    assert texts == set(display.paper.index)
     figure = display.plotly()
     assert figure.data[0].marker.symbol == "diamond-open"
     assert set(figure.data[0].x) == {x for x, _ in shown}
@@ -204,8 +204,8 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="Tables 6 to 10"):
         CorruptionDifferenceDisplay.from_table(12)
     with pytest.raises(ValueError, match="lacks the reference"):
-        CorruptionDifferenceDisplay.from_table(7, ours={"NoisyMix": {}})
+        CorruptionDifferenceDisplay.from_table(7, ours={"NoisyMix": corrupted()["NoisyMix"]})
     with pytest.raises(ValueError, match="lacks gaussian_noise"):
-        CorruptionDifferenceDisplay.from_table(7, ours={"Baseline": {}})
+        CorruptionDifferenceDisplay.from_table(7, ours={"Baseline": {"fog": 1.0}})
     with pytest.raises(ValueError, match="must have the switches"):
         InteractionDisplay.from_cells(Cells(("a",), [[0], [1]], [[0.0], [1.0]]), "x")

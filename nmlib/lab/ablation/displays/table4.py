@@ -131,7 +131,9 @@ class AblationTableDisplay(Shown):
             paired = differences(self.ours, Rng(0), level=self.level, resamples=2, pooled=True)
         # As printed: 71.9 - 47.4 is 24.5, but Table 4 says 24.4.
         gain_in_print = {
-            p.switches: float(p.value) for p in numbers(4) if p.metric == "robustness_gain"
+            tuple(getattr(p, s) for s in SWITCHES): p.value
+            for p in numbers(4)
+            if p.metric == "robustness_gain"
         }
         entries = []
         for row in self.order():

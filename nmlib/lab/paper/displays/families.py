@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,11 @@ from nmlib.lab.display.base import Shown
 from nmlib.lab.display.looks import OURS, PAPER, diamond, differing, ink, new_figure
 from nmlib.lab.display.words import signed, small_print
 from nmlib.metrics import CORRUPTION_FAMILIES
-from nmlib.paper.audits import Finding, findings
-from nmlib.paper.numbers import SPECS, numbers
+from nmlib.paper.audits import published_audit
+from nmlib.paper.numbers import SPECS, load_pandas, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "CorruptionDifferenceDisplay",
@@ -23,47 +26,39 @@ __all__ = [
 ]
 
 
-def _ours_by_corruption(records: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return measured accuracies under the paper's names."""
-    return {PAPER_NAMES[s]: row for s, row in by_corruption(in_paper(records)).items()}
+_CORRUPTIONS = [c for names in CORRUPTION_FAMILIES.values() for c in names]
+_FAMILY_OF = {c: family for family, names in CORRUPTION_FAMILIES.items() for c in names}
 
 
-_DETAIL = (6, 7, 8, 9, 10)
-_CORRUPTIONS = tuple(c for names in CORRUPTION_FAMILIES.values() for c in names)
+def _ours_by_corruption(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return measured accuracies under the paper's names, corruptions by methods."""
+    return load_pandas().DataFrame(by_corruption(in_paper(records))).rename(columns=PAPER_NAMES)
 
 
-def _by_corruption(table: int) -> dict[str, dict[str, float]]:
-    if table not in _DETAIL:
+def _by_corruption(table: int) -> pd.DataFrame:
+    """Return a table of accuracies, corruptions by methods, both in the paper's order."""
+    if table not in range(6, 11):
         raise ValueError(f"accuracies by corruption are in Tables 6 to 10, not in Table {table}")
-    found: dict[str, dict[str, float]] = {}
-    for p in numbers(table):
-        found.setdefault(p.method, {})[p.corruption] = float(p.value)
-    return found
+    found = read_table(table)
+    wide = found.pivot(index="corruption", columns="method", values="value")
+    return wide.loc[_CORRUPTIONS, found["method"].unique()]
 
 
-def _flagged(table: int) -> dict[str, Finding]:
-    """Return the rows of a table of corruptions that the audit cannot trust, by method."""
-    summary_of = {6: (1, "ImageNet-C"), 7: (2, "CIFAR-10-C"), 8: (2, "CIFAR-100-C"),
-                  9: (3, "CIFAR-10-C"), 10: (3, "CIFAR-100-C")}[table]  # fmt: skip
-    return {
-        f.method: f
-        for f in findings()[0]
-        if f.kind == "average" and (f.table, f.dataset) == summary_of
-        and f.quantity.startswith("mean accuracy")
-        and abs(f.printed - f.recomputed) > f.tolerance
-    }  # fmt: skip
+def _flagged(table: int) -> dict[str, Any]:
+    """Return the findings of the audit about rows of a table of corruptions, by method."""
+    found = published_audit().query(
+        "kind == 'average' and against == @table and quantity.str.startswith('mean accuracy')"
+        " and abs(printed - recomputed) > tolerance"
+    )
+    return {f.method: f for f in found.itertuples()}
 
 
-def _flag_text(table: int, wrong: Mapping[str, Finding]) -> str:
-    copies = {
-        method: f.method.split(" / ")[0]
-        for f in findings()[0]
-        if f.kind == "repeated row" and f.table == table
-        for method in f.method.split(" / ")[1:]
-    }
+def _flag_text(table: int, wrong: Mapping[str, Any]) -> str:
+    copies = published_audit().query("kind == 'repeated row' and table == @table")["method"]
+    source = {copy: first for first, copy in copies.str.split(" / ")}
     return "† " + "; ".join(
         f"{m}: this row averages {f.recomputed:.1f}, Table {f.table} prints {f.printed:.1f}"
-        + (f" (all its numbers are those of {copies[m]})" if m in copies else "")
+        + (f" (all its numbers are those of {source[m]})" if m in source else "")
         for m, f in wrong.items()
     )
 
@@ -74,19 +69,19 @@ class FamilyDisplay(Shown):
 
     Attributes:
         table: 6 to 10.
-        means: By method, then by family, in percent.
-        ours: The same of our results, drawn filled.
+        means: Families by methods, in percent.
+        ours: The same of our results, drawn filled; no columns if there are none.
         conditions: What ours were measured on.
 
     Source: paper Fig. 6 (Table 6), Figs. 7 and 8 (Tables 7 to 10).
 
-    >>> round(FamilyDisplay.fig6().means["NoisyMix"]["noise"], 2)
+    >>> round(float(FamilyDisplay.fig6().means["NoisyMix"]["noise"]), 2)
     52.43
     """
 
     table: int
-    means: Mapping[str, Mapping[str, float]]
-    ours: Mapping[str, Mapping[str, float]]
+    means: pd.DataFrame
+    ours: pd.DataFrame
     conditions: str = ""
 
     @classmethod
@@ -98,17 +93,11 @@ class FamilyDisplay(Shown):
         conditions: str = "",
     ) -> FamilyDisplay:
         """Average a table of corruptions by family; `ours`: by method, then by corruption."""
-
-        def families(rows: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-            return {
-                method: {
-                    family: float(np.mean([row[c] for c in names]))
-                    for family, names in CORRUPTION_FAMILIES.items()
-                }
-                for method, row in rows.items()
-            }
-
-        return cls(table, families(_by_corruption(table)), families(ours or {}), conditions)
+        own = load_pandas().DataFrame({} if ours is None else ours, index=_CORRUPTIONS)
+        means, mine = (
+            rows.groupby(_FAMILY_OF, sort=False).mean() for rows in (_by_corruption(table), own)
+        )
+        return cls(table, means, mine, conditions)
 
     @classmethod
     def from_records(cls, records: Sequence[Mapping[str, Any]], *, table: int = 7) -> FamilyDisplay:
@@ -126,8 +115,7 @@ class FamilyDisplay(Shown):
     def summary(self) -> str:
         best = ", ".join(
             f"{family}: {top} {self.means[top][family]:.1f}"
-            for family in CORRUPTION_FAMILIES
-            for top in [max(self.means, key=lambda m: self.means[m][family])]
+            for family, top in self.means.idxmax(axis=1).items()
         )
         text = f"Table {self.table}, mean accuracy in percent, best by family: {best}."
         wrong = _flagged(self.table)
@@ -138,12 +126,12 @@ class FamilyDisplay(Shown):
     def plot(self) -> Any:
         """Draw a panel for each family, methods by their mean."""
         wrong = _flagged(self.table)
-        order = sorted(self.means, key=lambda m: np.mean([*self.means[m].values()]))
+        order = self.means.mean().sort_values(kind="stable").index.tolist()
         order += [m for m in self.ours if m not in order]
         figure = new_figure(10.5, 0.33 * len(order) + 1.5)
         axes = figure.subplots(1, 4, sharey=True)
         for ax, family in zip(axes, CORRUPTION_FAMILIES, strict=True):
-            best = max(self.means, key=lambda m: self.means[m][family])
+            best = self.means.loc[family].idxmax()
             for y, method in enumerate(order):
                 if method in self.means:
                     x = self.means[method][family]
@@ -168,7 +156,7 @@ class FamilyDisplay(Shown):
         if wrong:
             look = diamond(marker="x", ms=7, label="paper, † see below")
             handles.append(axes[0].plot([], [], **look)[0])
-        if self.ours:
+        if not self.ours.empty:
             handles.append(axes[0].plot([], [], "o", color=OURS, label="ours")[0])
         figure.legend(handles=handles, fontsize=8, loc="outside upper right", ncols=3)
         text = (
@@ -190,8 +178,8 @@ class CorruptionDifferenceDisplay(Shown):
     Attributes:
         table: 6 to 10.
         reference: Method that is subtracted.
-        rows: The paper's accuracies by method, then by corruption, in percent.
-        ours: The same of our results; needs the reference too.
+        rows: The paper's accuracies, corruptions by methods, in percent.
+        ours: The same of our results, with the reference; no columns if there are none.
         conditions: What ours were measured on.
 
     Source: paper Tables 6 to 10.
@@ -199,8 +187,8 @@ class CorruptionDifferenceDisplay(Shown):
 
     table: int
     reference: str
-    rows: Mapping[str, Mapping[str, float]]
-    ours: Mapping[str, Mapping[str, float]]
+    rows: pd.DataFrame
+    ours: pd.DataFrame
     conditions: str = ""
 
     @classmethod
@@ -219,12 +207,12 @@ class CorruptionDifferenceDisplay(Shown):
         """
         rows = _by_corruption(table)
         _checks.choice("reference", reference, rows)
-        own = dict(ours or {})
-        if own and reference not in own:
+        own = load_pandas().DataFrame({} if ours is None else ours, index=_CORRUPTIONS)
+        if not own.empty and reference not in own:
             raise ValueError(f"ours lacks the reference {reference!r}; it has {sorted(own)}")
-        for method, row in own.items():
-            lacking = [c for c in _CORRUPTIONS if c not in row]
-            if lacking:
+        for method in own:
+            lacking = own.index[own[method].isna()]
+            if len(lacking):
                 raise ValueError(f"ours, {method!r} lacks {', '.join(lacking)}")
         return cls(table, reference, rows, own, conditions)
 
@@ -251,11 +239,9 @@ class CorruptionDifferenceDisplay(Shown):
     def difference(self, *, ours: bool = False) -> tuple[list[str], Any]:
         """Return methods and (methods, 15) differences in points, largest mean last."""
         rows = self.ours if ours else self.rows
-        base = np.array([rows[self.reference][c] for c in _CORRUPTIONS])
-        methods = [m for m in rows if m != self.reference]
-        table = np.array([[rows[m][c] for c in _CORRUPTIONS] for m in methods]) - base
-        order = np.argsort(table.mean(1), kind="stable")
-        return [methods[k] for k in order], table[order]
+        gains = rows.drop(columns=self.reference).sub(rows[self.reference], axis=0)
+        methods = gains.mean().sort_values(kind="stable").index.tolist()
+        return methods, gains[methods].to_numpy().T
 
     @property
     def summary(self) -> str:
@@ -268,7 +254,7 @@ class CorruptionDifferenceDisplay(Shown):
             f"({_CORRUPTIONS[least].replace('_', ' ')}) to {table[at, most]:+.1f} "
             f"({_CORRUPTIONS[most].replace('_', ' ')})."
         )
-        if self.ours:
+        if not self.ours.empty:
             methods, table = self.difference(ours=True)
             means = ", ".join(
                 f"{m} {row.mean():+.1f}" for m, row in zip(methods, table, strict=True)
@@ -279,7 +265,7 @@ class CorruptionDifferenceDisplay(Shown):
     def plot(self) -> Any:
         """Draw the paper's differences as a heat map, and ours below on the same scale."""
         panels = [("paper", *self.difference())]
-        if self.ours:
+        if not self.ours.empty:
             panels.append(("ours", *self.difference(ours=True)))
         heights = [len(p[1]) for p in panels]
         figure = new_figure(11.5, 0.36 * sum(heights) + 2.0 + 0.5 * (len(panels) - 1))
@@ -330,7 +316,7 @@ class CorruptionDifferenceDisplay(Shown):
         from plotly.subplots import make_subplots
 
         panels = [(f"Table {self.table} of the paper", *self.difference())]
-        if self.ours:
+        if not self.ours.empty:
             data = Conditions.of(self.conditions).data
             panels.append((f"ours, {data}", *self.difference(ours=True)))
         heights = [len(methods) for _, methods, _ in panels]

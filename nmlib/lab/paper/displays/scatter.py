@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,19 +14,20 @@ from nmlib.lab.cifar.conditions import PAPER_NAMES, Conditions, conditions, in_p
 from nmlib.lab.display.base import Shown
 from nmlib.lab.display.looks import OURS, diamond, new_figure
 from nmlib.lab.display.words import PAPER_COLOUR, small_print
-from nmlib.paper.numbers import SPECS, Number, numbers
+from nmlib.paper.numbers import SPECS, printed_text, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "AccuracyScatterDisplay",
 ]
 
 
-def _column(table: int, dataset: str) -> dict[str, Number]:
-    return {
-        p.method: p
-        for p in numbers(table)
-        if p.dataset == dataset and p.metric == "accuracy" and p.corruption in ("none", "mean")
-    }
+def _column(table: int, dataset: str) -> pd.DataFrame:
+    found = read_table(table).query("dataset == @dataset and metric == 'accuracy'")
+    found = found[found["corruption"].isin(["none", "mean"])].set_index("method")
+    return found[["value", "low", "high", "decimals"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class AccuracyScatterDisplay(Shown):
         table: Table of the numbers.
         x: Test set on the horizontal axis.
         y: Test set on the vertical axis.
-        paper: Numbers by method, (x, y).
+        paper: By method `value_x` and `value_y`, and where printed `low_x`, `high_x`, ....
         ours: Our pairs (x, y) in percent by method, drawn filled.
         conditions: What ours were measured on.
 
@@ -50,7 +51,7 @@ class AccuracyScatterDisplay(Shown):
     table: int
     x: str
     y: str
-    paper: Mapping[str, tuple[Number, Number]]
+    paper: pd.DataFrame
     ours: Mapping[str, tuple[float, float]]
     conditions: str = ""
 
@@ -69,12 +70,12 @@ class AccuracyScatterDisplay(Shown):
         Raises:
             ValueError: If the table has no such column.
         """
-        sets = dict.fromkeys(p.dataset for p in numbers(table) if p.metric == "accuracy")
+        sets = read_table(table).query("metric == 'accuracy'")["dataset"].unique()
         for name in (x, y):
             _checks.choice(f"test set of Table {table}", name, sets)
-        a, b = _column(table, x), _column(table, y)
-        return cls(table, x, y, {m: (a[m], b[m]) for m in a if m in b}, dict(ours or {}),
-                   conditions)  # fmt: skip
+        columns = [_column(table, data).add_suffix(end) for data, end in ((x, "_x"), (y, "_y"))]
+        paper = columns[0].join(columns[1], how="inner")
+        return cls(table, x, y, paper, dict(ours or {}), conditions)
 
     @classmethod
     def from_records(
@@ -102,13 +103,15 @@ class AccuracyScatterDisplay(Shown):
 
     @property
     def summary(self) -> str:
-        def best(k: int) -> str:
-            top = max(self.paper, key=lambda m: float(self.paper[m][k].value))
-            return f"{top} ({self.paper[top][k].value})"
+        def best(axis: str) -> str:
+            top = self.paper.loc[self.paper[f"value_{axis}"].idxmax()]
+            written = printed_text(top[f"value_{axis}"], int(top[f"decimals_{axis}"]))
+            return f"{top.name} ({written})"
 
         return (
             f"Table {self.table}, {SPECS[self.table].network}: {self.x} against {self.y}, "
-            f"{len(self.paper)} methods. Highest on {self.x}: {best(0)}; on {self.y}: {best(1)}."
+            f"{len(self.paper)} methods. Highest on {self.x}: {best('x')}; on {self.y}: "
+            f"{best('y')}."
             + (f" Ours are {len(self.ours)} more, on other data." if self.ours else "")
         )
 
@@ -122,7 +125,7 @@ class AccuracyScatterDisplay(Shown):
         # Beside ours, the paper's names look like its numbers elsewhere.
         among = bool(self.ours)
         paper = [_Name(m, m == "NoisyMix", PAPER_COLOUR if among else "black", among)
-                 for m in self.paper]  # fmt: skip
+                 for m in self.paper.index]  # fmt: skip
         return paper + [_Name(m, m == "NoisyMix", OURS) for m in self.ours]
 
     @property
@@ -135,22 +138,20 @@ class AccuracyScatterDisplay(Shown):
         figure = new_figure(7.6, 5.4)
         ax = figure.subplots()
         points, spans = [], []
-        for method, (a, b) in self.paper.items():
-            x, y = float(a.value), float(b.value)
+        for p in self.paper.itertuples():
+            x, y = p.value_x, p.value_y
+            points.append((x, y))
             bars: dict[str, Any] = {}
-            if a.low and b.low:
+            if p.low_x == p.low_x and p.low_y == p.low_y:
                 bars = {
-                    "xerr": [[x - float(a.low)], [float(a.high) - x]],
-                    "yerr": [[y - float(b.low)], [float(b.high) - y]],
+                    "xerr": [[x - p.low_x], [p.high_x - x]],
+                    "yerr": [[y - p.low_y], [p.high_y - y]],
                 }
-            heavy = method == "NoisyMix"
+                spans += [((p.low_x, y), (p.high_x, y)), ((x, p.low_y), (x, p.high_y))]
+            heavy = p.Index == "NoisyMix"
             look = diamond(ms=8 if heavy else 6.5, mew=2.2 if heavy else 1.2)
             look["fmt"] = look.pop("marker")
             ax.errorbar(x, y, **bars, elinewidth=0.9, **look)
-            points.append((x, y))
-            if bars:
-                spans += [((float(a.low), y), (float(a.high), y))]
-                spans += [((x, float(b.low)), (x, float(b.high)))]
         for x, y in self.ours.values():
             ax.plot(x, y, "o", ms=7, color=OURS)
             points.append((x, y))
@@ -175,7 +176,8 @@ class AccuracyScatterDisplay(Shown):
         import plotly.graph_objects as go
 
         figure = go.Figure()
-        theirs = {m: (float(a.value), float(b.value)) for m, (a, b) in self.paper.items()}
+        values = self.paper[["value_x", "value_y"]]
+        theirs = {p.Index: (p.value_x, p.value_y) for p in values.itertuples()}
         empty = {"symbol": "diamond-open", "size": 10, "color": "#595959", "line": {"width": 2}}
         full = {"symbol": "circle", "size": 10, "color": OURS}
         for name, values, marker in (("paper", theirs, empty), (self._ours_words, self.ours, full)):
