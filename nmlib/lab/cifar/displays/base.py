@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
-
 from nmlib import _checks
 from nmlib.evaluation import CorruptionReport, PerturbationReport
 from nmlib.lab.cifar.conditions import conditions
