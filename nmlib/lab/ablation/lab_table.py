@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmlib.lab.ablation.lab import AblationLab, LabResult, LabSettings
-from nmlib.lab.cifar.conditions import Conditions
-from nmlib.lab.cifar.records import SHORT, measured
+from nmlib.lab.cifar.conditions import conditions
+from nmlib.lab.cifar.records import SHORT, frame, measured
+from nmlib.lab.display.conditions import Conditions, listed
 from nmlib.lab.display.words import signed
 from nmlib.lab.measurements import measured_files
 from nmlib.paper import ARXIV, SWITCHES, ablation
@@ -120,7 +121,7 @@ class LabTable:
         here, count = row.here, len(self.column("here"))
         text = f"Robust accuracy {here.robust:.1f} %, clean {here.clean:.1f} %"
         if len(here.seeds) > 1:
-            text += f" (mean of {_listed(here.seeds)})"
+            text += f" (mean of {listed('seed', here.seeds)})"
         if row.settings.switches != _OFF and here.gain is not None:
             text += f": {signed(here.gain)} ± {here.error or 0:.1f} points over the baseline"
         text += f". Place {here.rank} of {count} trained here." if count > 1 else "."
@@ -171,7 +172,8 @@ def lab_table(
     """
     if records is None:
         records = measured(SHORT) if SHORT in measured_files() else []
-    records = [r for r in records if r["scheme"] in ABLATION]
+    rows_of_grid = frame(records).to_dict("records") if len(records) else []
+    records = [r for r in rows_of_grid if r["scheme"] in ABLATION]
     paper, grid = _paper(), _grid(records)
     results = {} if lab is None else dict(lab.results)
     here = _here(results)
@@ -197,7 +199,7 @@ def lab_table(
             "released as 28-4), 15 corruptions x 5 severities, one number a row"
         ),
         "grid": _grid_words(records),
-        "here": Conditions("") if lab is None or not results else _here_words(lab),
+        "here": Conditions() if lab is None or not results else _here_words(lab),
     }
     return LabTable(tuple(rows), sources)
 
@@ -271,32 +273,18 @@ def _here(results: Mapping[LabSettings, LabResult]) -> dict[LabSettings, Placed]
     return _gather(entries, lambda key: key.baseline)
 
 
-def _listed(numbers: Iterable[int]) -> str:
-    found = sorted(set(numbers))
-    return f"seed{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
-
-
-def _commit(record: Mapping[str, Any]) -> str:
-    return str(record.get("commit") or record.get("provenance", {}).get("commit") or "unknown")
-
-
 def _grid_words(records: Sequence[Mapping[str, Any]]) -> Conditions:
     if not records:
-        return Conditions("")
-    r = records[0]
-    commits = ", ".join(dict.fromkeys(map(_commit, records)))
-    return Conditions(
-        f"{r['dataset']}, {r['model']}, {r['budget']} budget: {r['train_images']:,} training "
-        f"images; {r['test_images']:,} test images x 15 corruptions x 5 severities; "
-        f"{_listed(x['seed'] for x in records)}; commit {commits}",
-        data=str(r["dataset"]), budget=str(r["budget"]),
-    )  # fmt: skip
+        return Conditions()
+    return replace(conditions(records), details=("15 corruptions x 5 severities",))
 
 
 def _here_words(lab: AblationLab) -> Conditions:
-    commits = ", ".join(
-        dict.fromkeys(str(r.provenance.get("commit", "unknown")) for r in [*lab.results.values()])
-    )
-    seeds = _listed(s.seed for s in [*lab.results])
-    text = f"{lab.conditions}; {seeds}; commit {commits}"
-    return Conditions(text, lab.data[0].label, lab.budget.name)
+    (train, test), results = lab.data, dict(lab.results)
+    levels = ", ".join(map(str, lab.severities))
+    commits = (str(r.provenance.get("commit", "unknown")) for r in results.values())
+    return Conditions(
+        train.label, lab.budget.model, lab.budget.name, len(train), lab.budget.epochs, len(test),
+        details=(f"15 corruptions, severity {levels}",),
+        seeds=tuple(sorted({s.seed for s in results})), commits=tuple(dict.fromkeys(commits)),
+    )  # fmt: skip

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from nmlib.lab.cifar.conditions import Conditions, conditions
+from nmlib.lab.cifar.conditions import conditions
+from nmlib.lab.cifar.records import Records, frame
+from nmlib.lab.display.conditions import Conditions
 from nmlib.paper import SWITCHES
 from nmlib.schemes import ABLATION
 from nmlib.statistics import Cells
@@ -35,9 +34,10 @@ def all_off(cells: Cells) -> float:
     return float(cells.means[cells.rows[off]])
 
 
-def ablation_conditions(records: Sequence[Mapping[str, Any]]) -> Conditions:
+def ablation_conditions(records: Records) -> Conditions:
     """Return the conditions of the records that belong to the ablation."""
-    return conditions([r for r in records if r["scheme"] in ABLATION])
+    runs = frame(records)
+    return conditions(runs[runs["scheme"].isin(ABLATION)])
 
 
 def same_switches(cells: Cells | None) -> None:

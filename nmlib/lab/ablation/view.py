@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from nmlib.lab.ablation.lab import LabSettings, LabStatus
 from nmlib.lab.ablation.lab_table import COLUMNS, LabRow, LabTable, Placed
-from nmlib.lab.cifar.conditions import Conditions
+from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.words import signed
 
 __all__ = ["LETTERS", "loss_svg", "row_key", "status_words", "table_html"]

@@ -338,9 +338,7 @@ def paper_ordering(
             "`nmlib reproduce schemes`"
         )
     table, dataset, column = tables_for(runs, metric)
-    printed = published(table, dataset, column).sort_values(
-        "value", ascending=False, kind="stable"
-    )
+    printed = published(table, dataset, column).sort_values("value", ascending=False, kind="stable")
     paper = printed[printed.index.isin(names)]
     if len(paper) < 3:
         raise ValueError(

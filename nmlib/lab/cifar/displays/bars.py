@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -152,9 +152,7 @@ class FamilyBarsDisplay(_BarsDisplay):
     _clean = True
 
     @classmethod
-    def _arrange(
-        cls, ours: pd.DataFrame, paper: pd.DataFrame, **options: Any
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _arrange(cls, ours: pd.DataFrame, paper: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         import pandas as pd
 
         there = [c for c in CORRUPTIONS if c in ours]
@@ -196,7 +194,12 @@ class FlipBarsDisplay(_BarsDisplay):
 
     @classmethod
     def _arrange(
-        cls, ours: pd.DataFrame, paper: pd.DataFrame, *, left_out: Sequence[str] = (), **options: Any
+        cls,
+        ours: pd.DataFrame,
+        paper: pd.DataFrame,
+        *,
+        left_out: Sequence[str] = (),
+        **options: Any,
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         # Sequences of the paper that are left out of ours get no bars, but diamonds.
         names = [n for n in PERTURBATIONS if n in ours or (n in left_out and len(paper))]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmlib import _checks
-from nmlib.lab.cifar.conditions import PAPER_NAMES, Conditions, by_corruption, conditions, in_paper
+from nmlib.lab.cifar.conditions import PAPER_NAMES, conditions, in_paper
+from nmlib.lab.cifar.records import by_corruption
 from nmlib.lab.display.base import Shown
+from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import OURS, PAPER, diamond, differing, ink, new_figure
 from nmlib.lab.display.words import signed, small_print
 from nmlib.metrics import CORRUPTION_FAMILIES

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from nmlib import _checks
-from nmlib.lab.cifar.conditions import PAPER_NAMES, Conditions, conditions, in_paper, scheme_values
+from nmlib.lab.cifar.conditions import PAPER_NAMES, conditions, in_paper
+from nmlib.lab.cifar.records import measures
 from nmlib.lab.display.base import Shown
+from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import OURS, diamond, new_figure
 from nmlib.lab.display.words import PAPER_COLOUR, small_print
 from nmlib.paper.numbers import SPECS, printed_text, read_table
@@ -90,8 +92,9 @@ class AccuracyScatterDisplay(Shown):
             dataset: "CIFAR-10" or "CIFAR-100", the paper's; the conditions say which is ours.
         """
         kept = in_paper(records)
-        clean, robust = (scheme_values(kept, m) for m in ("clean_accuracy", "robust_accuracy"))
-        ours = {PAPER_NAMES[s]: (float(clean[s].mean()), float(robust[s].mean())) for s in clean}
+        means = measures(kept).groupby("scheme", sort=False).mean()
+        pairs = means[["clean_accuracy", "robust_accuracy"]].itertuples()
+        ours = {PAPER_NAMES[scheme]: (clean, robust) for scheme, clean, robust in pairs}
         return cls.from_table(
             table, dataset, f"{dataset}-C", ours=ours, conditions=conditions(kept)
         )
