@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from nmlib.lab.cifar.displays.rows import rows_of_records
 from oracles.records import record
 
 import nmlib as nm
@@ -13,7 +14,6 @@ from nmlib.corruptions import PERTURBATIONS
 from nmlib.lab.cifar.displays.bars import FamilyBarsDisplay, FlipBarsDisplay
 from nmlib.lab.cifar.displays.ordering import OrderingDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
-from nmlib.lab.cifar.displays.rows import rows_of_records
 from nmlib.lab.cifar.displays.scheme_table import SchemeTableDisplay, Spread
 from nmlib.lab.cifar.records import measured
 from nmlib.lab.display.base import Live

@@ -152,9 +152,7 @@ class FamilyBarsDisplay(_BarsDisplay):
     _clean = True
 
     @classmethod
-    def _arrange(
-        cls, ours: pd.DataFrame, paper: pd.DataFrame, **options: Any
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _arrange(cls, ours: pd.DataFrame, paper: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         import pandas as pd
 
         there = [c for c in CORRUPTIONS if c in ours]

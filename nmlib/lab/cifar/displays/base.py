@@ -35,7 +35,7 @@ def _conditions_of(rows: pd.DataFrame) -> Conditions:
         return word.join(f"{v:,}" if column == "images" else str(v) for v in rows[column].unique())
 
     seeds = rows.groupby("scheme")["seed"].nunique()
-    least, most = seeds.min(), seeds.max()
+    least, most = int(seeds.min()), int(seeds.max())
     details = [f"{either('images', ' or ')} images"]
     levels = sorted(set(rows["severity"]) - {0}) if "severity" in rows else []
     if levels:
@@ -82,7 +82,7 @@ class MeasuredDisplay(Display):
             raise ValueError("there are no rows to draw")
         rows = rows.fillna({"seed": 0})  # without a seed: one
         wide = 100 * rows.pivot_table(cls._value, ["scheme", "seed"], cls._key, sort=False)
-        theirs = _in_percent(pd.DataFrame(dict(paper or {})).T, list(rows["scheme"].unique()))
+        theirs = _in_percent(pd.DataFrame({} if paper is None else dict(paper)).T, list(rows["scheme"].unique()))
         return cls(*cls._arrange(wide, theirs, **options), conditions=_conditions_of(rows))
 
     @classmethod

@@ -33,9 +33,7 @@ class CorruptionRadarDisplay(RowsDisplay):
     """
 
     @classmethod
-    def _arrange(
-        cls, ours: pd.DataFrame, paper: pd.DataFrame, **options: Any
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _arrange(cls, ours: pd.DataFrame, paper: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         names = [n for n in CORRUPTIONS if n in ours]
         if not names:
             raise ValueError("there are no rows with one of the 15 corruptions")
