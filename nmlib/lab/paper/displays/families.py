@@ -10,13 +10,8 @@ import numpy as np
 
 from nmlib import _checks
 from nmlib.lab.cifar.conditions import PAPER_NAMES, conditions, in_paper
-<<<<<<< HEAD
 from nmlib.lab.cifar.records import Records, by_corruption
 from nmlib.lab.display.base import Display
-=======
-from nmlib.lab.cifar.records import by_corruption
-from nmlib.lab.display.base import Shown
->>>>>>> cifar
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import OURS, PAPER, diamond, differing, ink, new_figure
 from nmlib.lab.display.words import signed, spaced

@@ -11,18 +11,10 @@ import numpy as np
 
 from nmlib import _checks
 from nmlib.lab.cifar.conditions import PAPER_NAMES, conditions, in_paper
-<<<<<<< HEAD
 from nmlib.lab.cifar.records import Records, measures
 from nmlib.lab.display.base import Display
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import OURS, PAPER, PLOTLY_PAPER, diamond, new_figure
-=======
-from nmlib.lab.cifar.records import measures
-from nmlib.lab.display.base import Shown
-from nmlib.lab.display.conditions import Conditions
-from nmlib.lab.display.looks import OURS, diamond, new_figure
-from nmlib.lab.display.words import PAPER_COLOUR, small_print
->>>>>>> cifar
 from nmlib.paper.numbers import SPECS, printed_text, read_table
 
 if TYPE_CHECKING:
@@ -98,15 +90,9 @@ class AccuracyScatterDisplay(Display):
             dataset: "CIFAR-10" or "CIFAR-100", the paper's; the conditions say which is ours.
         """
         kept = in_paper(records)
-<<<<<<< HEAD
         means = measures(kept).groupby("scheme", sort=False)
         pairs = means[["clean_accuracy", "robust_accuracy"]].mean()
         ours = {PAPER_NAMES[scheme]: (x, y) for scheme, x, y in pairs.itertuples(name=None)}
-=======
-        means = measures(kept).groupby("scheme", sort=False).mean()
-        pairs = means[["clean_accuracy", "robust_accuracy"]].itertuples()
-        ours = {PAPER_NAMES[scheme]: (clean, robust) for scheme, clean, robust in pairs}
->>>>>>> cifar
         return cls.from_table(
             table, dataset, f"{dataset}-C", ours=ours, conditions=conditions(kept)
         )
