@@ -136,7 +136,7 @@ def test_the_table_as_html(lab):
     assert LabSettings(**buttons[3]) == LabSettings(False, True, False, False, alpha=0.3)
     # No grid, no column for it; and no confusion about what was measured on what.
     assert "Our grid" not in text and "not numbers across columns" in text
-    assert "CIFAR-100-C" in text and "fashion-mini" in text and "tiny budget" in text
+    assert "CIFAR-100-C" in text and "fashion-mini" in text and "budget tiny" in text
     assert "+24.4" in text and "71.9 %" in text
     for place in re.findall(r"left:([-\d.]+)%", text):
         assert 0 <= float(place) <= 100
@@ -182,7 +182,7 @@ def test_every_form(mode, lab):
     widget = ablation_lab(lab, mode=mode, jsd_loss=False, seed=2)
     assert widget.lab is lab and widget.settings == LabSettings(jsd_loss=False, seed=2)
     assert repr(widget).startswith("Ablation lab at ✓✓✓✗, α 1.00, σ_add 0.50, σ_mult 0.50, seed 2")
-    assert "tiny budget" in repr(widget) and "3 trained here" in repr(widget)
+    assert "budget tiny" in repr(widget) and "3 trained here" in repr(widget)
     assert "noisymix_no_jsd" in widget.as_code()
     assert "A M N J" in widget.summary() and len(widget.table().column("here")) == 3
     data, meta = widget._repr_mimebundle_()
