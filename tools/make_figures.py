@@ -102,7 +102,7 @@ def grid(*schemes: str, name: str = GRID) -> list[dict[str, Any]]:
     if name not in files.measured_files():
         raise NotYet(f"figures/data/{name} is not there yet")
     records = measured(name)
-    lacking = sorted({*schemes} - {record["scheme"] for record in records})
+    lacking = sorted({*schemes} - set(records["scheme"]))
     if lacking:
         raise NotYet(f"figures/data/{name} has no cell of {', '.join(lacking)} yet")
     return records

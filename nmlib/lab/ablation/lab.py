@@ -17,6 +17,7 @@ import torch
 from nmlib import _checks
 from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions
+from nmlib.lab.display.conditions import Conditions
 from nmlib.mixing import Mixup
 from nmlib.models import StagedModel, build_model
 from nmlib.noise import Noise
@@ -270,7 +271,7 @@ class AblationLab:
     Args:
         budget: A key of `BUDGETS`, or a budget of your own.
         dataset: Name for `nmlib.load`.
-        test_images: So many first test images are evaluated.
+        test_images: Number of test images to evaluate, the first of the set.
         severities: Of the 15 corruptions.
         device: Where to train; default the accelerator, or the CPU.
 
@@ -279,8 +280,8 @@ class AblationLab:
         budget: The budget.
 
     >>> lab = AblationLab()
-    >>> lab.conditions
-    'fashion-mini, preact_resnet_small, smoke budget: 1,000 training images x 3 epochs; ...'
+    >>> print(lab.conditions)
+    fashion-mini, preact_resnet_small, budget smoke (1,000 images x 3 epochs), 300 test images, ...
     """
 
     def __init__(
@@ -317,16 +318,14 @@ class AblationLab:
         return self._data
 
     @property
-    def conditions(self) -> str:
-        """Say what is trained on what, and measured on what."""
+    def conditions(self) -> Conditions:
+        """What is trained on what, and measured on what."""
         train, test = self.data
         levels = ", ".join(map(str, self.severities))
-        epochs = f"{self.budget.epochs} epoch{'s' * (self.budget.epochs != 1)}"
-        return (
-            f"{train.label}, {self.budget.model}, {self.budget.name} budget: {len(train):,} "
-            f"training images x {epochs}; {len(test):,} test images x 15 "
-            f"corruptions, severity {levels}"
-        )
+        return Conditions(
+            train.label, self.budget.model, self.budget.name, len(train), self.budget.epochs,
+            len(test), details=(f"15 corruptions at severity {levels}",),
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"AblationLab({self.conditions}; {len(self.results)} trained)"

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmlib.lab.ablation.lab import AblationLab, LabResult, LabSettings
+from nmlib.lab.ablation.switches import paper_gains
 from nmlib.lab.cifar.conditions import conditions
-from nmlib.lab.cifar.records import SHORT, frame, measured
+from nmlib.lab.cifar.records import SHORT, measured
 from nmlib.lab.display.conditions import Conditions, listed
 from nmlib.lab.display.words import signed
 from nmlib.lab.measurements import measured_files
-from nmlib.paper import ARXIV, SWITCHES, ablation
-from nmlib.paper.numbers import numbers
+from nmlib.paper import ARXIV, ablation
+from nmlib.paper.numbers import load_pandas
 from nmlib.schemes import ABLATION, Switches
 from nmlib.statistics import spearman
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["COLUMNS", "LabRow", "LabTable", "Placed", "lab_table"]
 
@@ -87,7 +91,7 @@ class LabTable:
 
     Attributes:
         rows: Rows at other levels follow those with the same switches.
-        sources: For each column what it was measured on; empty text for an empty column.
+        sources: For each column what it was measured on.
     """
 
     rows: tuple[LabRow, ...]
@@ -158,7 +162,9 @@ def _cell(placed: Placed | None) -> str:
 
 
 def lab_table(
-    lab: AblationLab | None = None, *, records: Sequence[Mapping[str, Any]] | None = None
+    lab: AblationLab | None = None,
+    *,
+    records: pd.DataFrame | Sequence[Mapping[str, Any]] | None = None,
 ) -> LabTable:
     """Place what a lab has trained beside Table 4 and the measured grid.
 
@@ -172,9 +178,9 @@ def lab_table(
     """
     if records is None:
         records = measured(SHORT) if SHORT in measured_files() else []
-    rows_of_grid = frame(records).to_dict("records") if len(records) else []
-    records = [r for r in rows_of_grid if r["scheme"] in ABLATION]
-    paper, grid = _paper(), _grid(records)
+    runs = load_pandas().DataFrame(records)
+    runs = runs if runs.empty else runs[runs["scheme"].isin(ABLATION)]
+    paper, grid = _paper(), _grid(runs)
     results = {} if lab is None else dict(lab.results)
     here = _here(results)
     order = list(paper)
@@ -193,13 +199,15 @@ def lab_table(
             )  # fmt: skip
         for s in sorted(same, key=lambda s: (s.alpha, s.sigma_add, s.sigma_mult)):
             rows.append(LabRow(switches, s.levels, s, here=here[s]))
+    whole = "15 corruptions x 5 severities"
     sources = {
         "paper": Conditions(
-            f"Table 4 of arXiv:{ARXIV}: CIFAR-100-C, Wide-ResNet-28 (printed as 28x2, "
-            "released as 28-4), 15 corruptions x 5 severities, one number a row"
+            f"Table 4 of arXiv:{ARXIV}: CIFAR-100-C",
+            "Wide-ResNet-28 (printed as 28x2, released as 28-4)",
+            details=(whole, "one number a row"),
         ),
-        "grid": _grid_words(records),
-        "here": Conditions() if lab is None or not results else _here_words(lab),
+        "grid": Conditions() if runs.empty else replace(conditions(runs), details=(whole,)),
+        "here": _conditions(lab) if lab is not None and results else Conditions(),
     }
     return LabTable(tuple(rows), sources)
 
@@ -211,16 +219,10 @@ def _ranked(found: dict[Any, Placed]) -> dict[Any, Placed]:
 
 
 def _paper() -> dict[Switches, Placed]:
-    robust, clean = ablation(), ablation("clean_accuracy")
-    # As printed: 71.9 - 47.4 is 24.5, but Table 4 says 24.4.
-    printed = {
-        tuple(getattr(p, s) for s in SWITCHES): p.value
-        for p in numbers(4)
-        if p.metric == "robustness_gain"
-    }
+    robust, clean, gains = ablation(), ablation("clean_accuracy"), paper_gains()
     found = {
         Switches(*row): Placed(
-            float(robust.means[k]), float(clean.means[clean.rows[row]]), printed.get(row, 0.0)
+            float(robust.means[k]), float(clean.means[clean.rows[row]]), float(gains[row])
         )
         for row, k in robust.rows.items()
     }
@@ -256,13 +258,15 @@ def _gather(
     return _ranked({key: _placed(mine, by_key.get(base(key), {})) for key, mine in by_key.items()})
 
 
-def _grid(records: Sequence[Mapping[str, Any]]) -> dict[Switches, Placed]:
-    def entry(r: Mapping[str, Any]) -> tuple[Switches, int, Shares, float]:
-        sets = sum(len(levels) for levels in r["accuracy"].values())
-        shares = np.array(r["robust_hits"], float) / sets
-        return ABLATION[r["scheme"]].switches, r["seed"], shares, r["clean_accuracy"]
-
-    return _gather(map(entry, records), lambda key: _OFF)
+def _grid(records: pd.DataFrame) -> dict[Switches, Placed]:
+    entries = [
+        (
+            ABLATION[r.scheme].switches, r.seed,
+            np.array(r.robust_hits, float) / sum(map(len, r.accuracy.values())), r.clean_accuracy,
+        )
+        for r in records.itertuples()
+    ]  # fmt: skip
+    return _gather(entries, lambda key: _OFF)
 
 
 def _here(results: Mapping[LabSettings, LabResult]) -> dict[LabSettings, Placed]:
@@ -273,18 +277,8 @@ def _here(results: Mapping[LabSettings, LabResult]) -> dict[LabSettings, Placed]
     return _gather(entries, lambda key: key.baseline)
 
 
-def _grid_words(records: Sequence[Mapping[str, Any]]) -> Conditions:
-    if not records:
-        return Conditions()
-    return replace(conditions(records), details=("15 corruptions x 5 severities",))
-
-
-def _here_words(lab: AblationLab) -> Conditions:
-    (train, test), results = lab.data, dict(lab.results)
-    levels = ", ".join(map(str, lab.severities))
-    commits = (str(r.provenance.get("commit", "unknown")) for r in results.values())
-    return Conditions(
-        train.label, lab.budget.model, lab.budget.name, len(train), lab.budget.epochs, len(test),
-        details=(f"15 corruptions, severity {levels}",),
-        seeds=tuple(sorted({s.seed for s in results})), commits=tuple(dict.fromkeys(commits)),
-    )  # fmt: skip
+def _conditions(lab: AblationLab) -> Conditions:
+    results = dict(lab.results)  # a worker may add one meanwhile
+    commits = {str(r.provenance.get("commit", "unknown")): None for r in results.values()}
+    seeds = tuple(sorted({s.seed for s in results}))
+    return replace(lab.conditions, seeds=seeds, commits=tuple(commits))

@@ -201,7 +201,7 @@ class _Lab:
         shown = AblationLabDisplay(self.table())
         live = "Live in a notebook: switches, sliders and Train; a picture here."
         text = f"{self!r}.\n{shown.summary} {live}"
-        picture = base64.b64encode(png(shown.plot())).decode("ascii")
+        picture = base64.b64encode(png(shown.plot().figure_)).decode("ascii")
         return {"text/plain": text, "image/png": picture}, {"image/png": {"alt": text}}
 
 

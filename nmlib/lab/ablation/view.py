@@ -145,7 +145,7 @@ def table_html(
         )
     sources = "".join(
         f'<li class="nl-{n}"><i class="nl-mark-{n}" aria-hidden="true"></i><b>{_HEADS[n]}:</b> '
-        f"{html.escape(table.sources[n])}.</li>"
+        f"{html.escape(str(table.sources[n]))}.</li>"
         for n in names
         if table.sources[n]
     )

@@ -223,7 +223,7 @@ def test_the_basic_form_at_work():
 def test_the_picture_and_its_words(lab):
     shown = AblationLabDisplay(lab_table(lab, records=[]))
     assert "+2.1 to +24.4" in shown.summary and "compare rows, not panels" in shown.summary
-    figure = shown.plot()
+    figure = shown.plot().figure_
     titles = [ax.get_title() for ax in figure.axes]
     assert titles == ["", "paper, Table 4", "trained in this session"]
     drawn = {line.get_marker(): line for line in figure.axes[1].lines if line.get_marker() == "D"}

@@ -11,11 +11,10 @@ import numpy as np
 
 from nmlib import _checks
 from nmlib.lab.cifar.conditions import PAPER_NAMES, conditions, in_paper
-from nmlib.lab.cifar.records import measures
-from nmlib.lab.display.base import Shown
+from nmlib.lab.cifar.records import Records, measures
+from nmlib.lab.display.base import Display
 from nmlib.lab.display.conditions import Conditions
-from nmlib.lab.display.looks import OURS, diamond, new_figure
-from nmlib.lab.display.words import PAPER_COLOUR, small_print
+from nmlib.lab.display.looks import OURS, PAPER, PLOTLY_PAPER, diamond, new_figure
 from nmlib.paper.numbers import SPECS, printed_text, read_table
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def _column(table: int, dataset: str) -> pd.DataFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class AccuracyScatterDisplay(Shown):
+class AccuracyScatterDisplay(Display):
     """Two accuracies of every method against each other, as in the paper's Fig. 1.
 
     Attributes:
@@ -55,7 +54,6 @@ class AccuracyScatterDisplay(Shown):
     y: str
     paper: pd.DataFrame
     ours: Mapping[str, tuple[float, float]]
-    conditions: str = ""
 
     @classmethod
     def from_table(
@@ -65,7 +63,7 @@ class AccuracyScatterDisplay(Shown):
         y: str,
         *,
         ours: Mapping[str, tuple[float, float]] | None = None,
-        conditions: str = "",
+        conditions: Conditions | str = "",
     ) -> AccuracyScatterDisplay:
         """Take two columns of Table 1, 2, 3 or 5 by the names of their test sets.
 
@@ -77,11 +75,11 @@ class AccuracyScatterDisplay(Shown):
             _checks.choice(f"test set of Table {table}", name, sets)
         columns = [_column(table, data).add_suffix(end) for data, end in ((x, "_x"), (y, "_y"))]
         paper = columns[0].join(columns[1], how="inner")
-        return cls(table, x, y, paper, dict(ours or {}), conditions)
+        return cls(table, x, y, paper, dict(ours or {}), conditions=Conditions.of(conditions))
 
     @classmethod
     def from_records(
-        cls, records: Sequence[Mapping[str, Any]], *, table: int = 2, dataset: str = "CIFAR-10"
+        cls, records: Records, *, table: int = 2, dataset: str = "CIFAR-10"
     ) -> AccuracyScatterDisplay:
         """Put measured clean and robust accuracies into the picture of Table 2 or 3.
 
@@ -92,9 +90,9 @@ class AccuracyScatterDisplay(Shown):
             dataset: "CIFAR-10" or "CIFAR-100", the paper's; the conditions say which is ours.
         """
         kept = in_paper(records)
-        means = measures(kept).groupby("scheme", sort=False).mean()
-        pairs = means[["clean_accuracy", "robust_accuracy"]].itertuples()
-        ours = {PAPER_NAMES[scheme]: (clean, robust) for scheme, clean, robust in pairs}
+        means = measures(kept).groupby("scheme", sort=False)
+        pairs = means[["clean_accuracy", "robust_accuracy"]].mean()
+        ours = {PAPER_NAMES[scheme]: (x, y) for scheme, x, y in pairs.itertuples(name=None)}
         return cls.from_table(
             table, dataset, f"{dataset}-C", ours=ours, conditions=conditions(kept)
         )
@@ -127,19 +125,25 @@ class AccuracyScatterDisplay(Shown):
         """How each point is named, first the paper's."""
         # Beside ours, the paper's names look like its numbers elsewhere.
         among = bool(self.ours)
-        paper = [_Name(m, m == "NoisyMix", PAPER_COLOUR if among else "black", among)
+        paper = [_Name(m, m == "NoisyMix", PAPER if among else "black", among)
                  for m in self.paper.index]  # fmt: skip
         return paper + [_Name(m, m == "NoisyMix", OURS) for m in self.ours]
 
     @property
     def _ours_words(self) -> str:
-        data = Conditions.of(self.conditions).data
-        return f"ours: {data}" if data else "ours"
+        return ": ".join(filter(None, ("ours", self.conditions.data)))
 
-    def plot(self) -> Any:
-        """Draw the methods; bars reach from the lowest to the highest seed where printed."""
-        figure = new_figure(7.6, 5.4)
-        ax = figure.subplots()
+    @property
+    def small_print(self) -> str:
+        spread = " (bars: lowest and highest of 5 seeds)" if self.table in (2, 3) else ""
+        text = f"paper: Table {self.table}, {SPECS[self.table].network}{spread}"
+        return text + (f"; ours: {self.conditions}" if self.conditions else "")
+
+    def _axes(self) -> Any:
+        return new_figure(7.6, 5.4).add_subplot()
+
+    def _draw(self, ax: Any) -> None:
+        # Bars reach from the lowest to the highest seed where printed.
         points, spans = [], []
         for p in self.paper.itertuples():
             x, y = p.value_x, p.value_y
@@ -161,27 +165,20 @@ class AccuracyScatterDisplay(Shown):
         ax.margins(0.12)
         ax.set_xlabel(self._axis(self.x))
         ax.set_ylabel(self._axis(self.y))
-        ax.grid(color="0.93")
-        ax.set_axisbelow(True)
         ax.plot([], [], label="paper", **diamond())
         if self.ours:
             ax.plot([], [], "o", color=OURS, label=self._ours_words)
         ax.legend(loc="upper left", fontsize=9)
-        spread = " (bars: lowest and highest of 5 seeds)" if self.table in (2, 3) else ""
-        small_print(figure, f"paper: Table {self.table}, {SPECS[self.table].network}{spread}" + (
-            f"; ours: {self.conditions}" if self.conditions else ""))  # fmt: skip
-        figure.canvas.draw()
+        ax.figure.canvas.draw()
         _label(ax, points, self._names, spans)
-        return figure
 
-    def plotly(self) -> Any:
-        """Return the same as an interactive figure: names and numbers under the pointer."""
+    def _plotly(self) -> Any:
         import plotly.graph_objects as go
 
         figure = go.Figure()
         values = self.paper[["value_x", "value_y"]]
         theirs = {p.Index: (p.value_x, p.value_y) for p in values.itertuples()}
-        empty = {"symbol": "diamond-open", "size": 10, "color": "#595959", "line": {"width": 2}}
+        empty = PLOTLY_PAPER | {"size": 10, "line": {"width": 2}}
         full = {"symbol": "circle", "size": 10, "color": OURS}
         for name, values, marker in (("paper", theirs, empty), (self._ours_words, self.ours, full)):
             if values:
@@ -210,7 +207,7 @@ class AccuracyScatterDisplay(Shown):
         figure.update_layout(
             xaxis={"title": self._axis(self.x), "range": [start[0], end[0]]},
             yaxis={"title": self._axis(self.y), "range": [start[1], end[1]]},
-            template="simple_white", width=width, height=height, margin=margin,
+            width=width, height=height, margin=margin,
             legend={"x": 0.01, "y": 0.99}, showlegend=True,
         )  # fmt: skip
         return figure
