@@ -82,7 +82,9 @@ class MeasuredDisplay(Display):
             raise ValueError("there are no rows to draw")
         rows = rows.fillna({"seed": 0})  # without a seed: one
         wide = 100 * rows.pivot_table(cls._value, ["scheme", "seed"], cls._key, sort=False)
-        theirs = _in_percent(pd.DataFrame({} if paper is None else dict(paper)).T, list(rows["scheme"].unique()))
+        theirs = _in_percent(
+            pd.DataFrame({} if paper is None else dict(paper)).T, list(rows["scheme"].unique())
+        )
         return cls(*cls._arrange(wide, theirs, **options), conditions=_conditions_of(rows))
 
     @classmethod

@@ -71,13 +71,10 @@ class OrderingDisplay(Display):
         """What ours were measured on, what the intervals are over, and the paper's table."""
         o = self.ordering
         ours = ", ".join(filter(None, (o.conditions.full, o.note)))
-        copied = "; † copied there from the paper that introduced the scheme"
-        return (
-            f"ours: {ours}\n{o.uncertainty}; each pair by itself"
-            f"\npaper: Table {o.table}, {o.dataset}, {SPECS[o.table].network}"
-            + copied
-            * o.paper["copied"].any()
-        )
+        paper = f"Table {o.table}, {o.dataset}, {SPECS[o.table].network}"
+        if o.paper["copied"].any():
+            paper += "; † copied there from the paper that introduced the scheme"
+        return f"ours: {ours}\n{o.uncertainty}; each pair by itself\npaper: {paper}"
 
     def _axes(self) -> Any:
         differences = bool(self.ordering.to_baseline)
