@@ -165,7 +165,7 @@ def _suspect(single: pd.DataFrame, check: Any) -> str:
 
 
 def _always_below(single: pd.DataFrame, table: int, row: int) -> str:
-    """Name two corruptions whose order in a row of Tables 7 to 10 is that of no other row."""
+    """Name corruptions whose order in this row of Tables 7 to 10 contradicts all other rows."""
     kin = single[single["table"].between(7, 10)]
     rows = kin.pivot(index=["table", "row"], columns="corruption", values="value")
     if (table, row) not in rows.index:

@@ -28,7 +28,7 @@ class Effects:
         identified: Whether the rows determine the term.
         mixture: For each term not identified: with which weights it mixes with others in what
             the rows do determine (the row of the resolution matrix).
-        residual: Root mean square of what the terms leave over.
+        residual: Root mean square of the residuals.
         coding: "average" or "baseline".
     """
 

@@ -1,6 +1,6 @@
-"""Where a combination stands: the paper's Table 4, our measured grid, and what was just trained.
+"""A combination in three columns: the paper's Table 4, our measured grid, and this session.
 
-Three columns that are never put on one scale: other images, other networks, other sizes.
+The columns never share a scale: they differ in images, networks and training.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class LabTable:
         return next((row for row in self.rows if row.settings == wanted), None)
 
     def agreement(self, name: str = "here") -> tuple[float, int] | None:
-        """Return Spearman's correlation of a column with the paper's, and over how many rows.
+        """Return Spearman's correlation of a column with the paper's, and the number of rows.
 
         Ranks can be compared where accuracies cannot. None with fewer than six rows in common.
         """
@@ -118,7 +118,7 @@ class LabTable:
         return float(spearman(paper, other)), len(both)
 
     def words(self, settings: LabSettings) -> str:
-        """Say in a sentence or two where a combination stands here and in the paper."""
+        """Describe the result of a combination, here and in the paper, in a sentence or two."""
         row = self.find(settings)
         if row is None or row.here is None:
             return "Not trained here yet."
@@ -166,7 +166,7 @@ def lab_table(
     *,
     records: pd.DataFrame | Sequence[Mapping[str, Any]] | None = None,
 ) -> LabTable:
-    """Place what a lab has trained beside Table 4 and the measured grid.
+    """Put the results of a lab beside Table 4 and the measured grid.
 
     Args:
         lab: The lab; None for a table without a column of ours.
@@ -256,7 +256,7 @@ def _placed(
 
 
 def _gather(entries: Iterable[tuple[LabSettings, Shares, float]]) -> dict[LabSettings, Placed]:
-    """Average over seeds what was measured at some settings."""
+    """Average measurements over the seeds of their settings."""
     by_seed: dict[LabSettings, dict[int, tuple[Shares, float]]] = {}
     for settings, shares, clean in entries:
         by_seed.setdefault(replace(settings, seed=0), {})[settings.seed] = (shares, clean)
