@@ -89,12 +89,14 @@ class EffectsDisplay(AblationDisplay):
         return "Main effects in points. " + " ".join(parts)
 
     @property
-    def _about(self) -> str:
+    def small_print(self) -> str:
         text = f"paper: Table 4, {len(self.paper.on)} rows, one number each, so without interval"
-        if self.ours is not None:
-            over = "test images" if self.ours.seeds == 1 else "seeds and test images"
-            text += f"; bars of ours: {100 * self.level:.0f} % interval over {over}"
-        return text
+        if self.ours is None:
+            return text
+        over = "test images" if self.ours.seeds == 1 else "seeds and test images"
+        return (
+            f"{text}\nours: {self.conditions}; bars: {100 * self.level:.0f} % interval over {over}"
+        )
 
     def _axes(self) -> Any:
         terms = fitted_effects(self.paper, resamples=2).identified.sum() - 1  # no constant
