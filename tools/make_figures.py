@@ -31,6 +31,7 @@ from typing import Any
 import matplotlib
 import matplotlib.style
 import numpy as np
+import pandas as pd
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,7 +98,7 @@ class Drawing:
 # -- what the displays are made of ----------------------------------------------------------------
 
 
-def grid(*schemes: str, name: str = GRID) -> list[dict[str, Any]]:
+def grid(*schemes: str, name: str = GRID) -> pd.DataFrame:
     """Return the records of a measured grid; all of these schemes must be in it."""
     if name not in files.measured_files():
         raise NotYet(f"figures/data/{name} is not there yet")
@@ -108,7 +109,7 @@ def grid(*schemes: str, name: str = GRID) -> list[dict[str, Any]]:
     return records
 
 
-def ablation() -> list[dict[str, Any]]:
+def ablation() -> pd.DataFrame:
     """Return the records with every row of Table 4."""
     return grid(*ABLATION, name=SHORT)
 

@@ -93,7 +93,11 @@ class _BarsDisplay(RowsDisplay):
         ax.set_xticks(at, [short_name(g) for g in self.groups])
         ax.set_ylim(0, self._highest())
         ax.set_ylabel(self._label)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5, frameon=False)
+        entries = zip(*ax.get_legend_handles_labels(), strict=True)
+        ax.legend(
+            *zip(*sorted(entries, key=lambda entry: entry[1] == "in the paper"), strict=True),
+            loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5, frameon=False,
+        )  # fmt: skip
 
     def _write_beyond(self, ax: Any, x: Any, values: Any) -> None:
         """Write the paper's numbers that lie above the axis at its upper edge."""
