@@ -31,6 +31,7 @@ from typing import Any
 import matplotlib
 import matplotlib.style
 import numpy as np
+import pandas as pd
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +53,7 @@ from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
 from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay, encode_jpeg
 from nmlib.lab.display.base import Display, Shown, png
 from nmlib.lab.display.conditions import wrapped
-from nmlib.lab.display.looks import PLOTLY_SMALL_PRINT
+from nmlib.lab.display.looks import plotly_small_print
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 from nmlib.lab.speed import FILES as SPEED_FILES
@@ -97,7 +98,7 @@ class Drawing:
 # -- what the displays are made of ----------------------------------------------------------------
 
 
-def grid(*schemes: str, name: str = GRID) -> list[dict[str, Any]]:
+def grid(*schemes: str, name: str = GRID) -> pd.DataFrame:
     """Return the records of a measured grid; all of these schemes must be in it."""
     if name not in files.measured_files():
         raise NotYet(f"figures/data/{name} is not there yet")
@@ -108,7 +109,7 @@ def grid(*schemes: str, name: str = GRID) -> list[dict[str, Any]]:
     return records
 
 
-def ablation() -> list[dict[str, Any]]:
+def ablation() -> pd.DataFrame:
     """Return the records with every row of Table 4."""
     return grid(*ABLATION, name=SHORT)
 
@@ -500,17 +501,20 @@ def write_page(
     page = display.plotly()
     said = page.layout.title.text or ""
     small = [text.get_text() for text in figure.texts if text.get_fontsize() < 8]
-    lines = [line for text in small for line in text.split("\n") if line not in said]
     if isinstance(display, Display):
-        more = small[-1].removeprefix(wrapped(display.small_print, figure.get_figwidth()))
-        text = "<br>".join(filter(None, (said, *more.strip().split("\n"))))
-        page.update_layout(title={"text": text, **PLOTLY_SMALL_PRINT})
-        lines = []
-    page.update_layout(margin={"b": 115 + 14 * len(lines)}, height=(page.layout.height or 450) + 90)
-    page.add_annotation(
-        text="<br>".join(lines), xref="paper", yref="paper", x=1, y=0, yshift=-95, xanchor="right",
-        yanchor="top", align="right", showarrow=False, font={"size": 10, "color": "#555"},
-    )  # fmt: skip
+        stamp = small[-1].removeprefix(wrapped(display.small_print, figure.get_figwidth()))
+        lines = [*said.split("<br>"), *stamp.split("\n")]
+        plotly_small_print(page, [line for line in lines if line])
+    else:
+        lines = [line for text in small for line in text.split("\n") if line not in said]
+        page.update_layout(
+            margin={"b": 115 + 14 * len(lines)}, height=(page.layout.height or 450) + 90
+        )
+        page.add_annotation(
+            text="<br>".join(lines), xref="paper", yref="paper", x=1, y=0, yshift=-95,
+            xanchor="right", yanchor="top", align="right", showarrow=False,
+            font={"size": 10, "color": "#555"},
+        )  # fmt: skip
     with rename_into(folder / f"{name}.html") as temporary:
         page.write_html(temporary, include_plotlyjs=script, full_html=True, div_id=name)
     return True

@@ -23,6 +23,7 @@ from nmlib.lab.cifar.records import (
     scheme_cells,
     seeds_complete,
 )
+from nmlib.lab.display.conditions import Conditions
 from nmlib.rng import Rng
 from nmlib.schemes import SCHEMES
 from nmlib.statistics import Agreement, Cells, agreement, seed_scatter
@@ -232,7 +233,7 @@ class Ordering:
     pooled: bool
     table: int
     dataset: str
-    conditions: str
+    conditions: Conditions
     note: str = ""
 
     def __repr__(self) -> str:

@@ -36,15 +36,14 @@ import copy
 import io
 import math
 import sys
-import textwrap
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from nmlib.lab.display.conditions import Conditions, small_print
-from nmlib.lab.display.looks import PLOTLY_SMALL_PRINT, PLOTLY_TEMPLATE, dress, new_figure
+from nmlib.lab.display.conditions import Conditions, small_print, wrapped
+from nmlib.lab.display.looks import PLOTLY_TEMPLATE, dress, new_figure, plotly_small_print
 
 __all__ = ["IMAGES", "Display", "Live", "Shown", "compact_json", "jpeg", "png"]
 
@@ -170,7 +169,7 @@ class Display(ABC):
         """
         axes = self._axes()
         if ax is None:
-            small_print(np.ravel(axes)[0].figure, self.small_print)
+            small_print(_figure(axes), self.small_print)
         else:
             _same_kind(type(self).__name__, given=ax, wanted=axes)
             axes = ax
@@ -178,7 +177,7 @@ class Display(ABC):
             dress(one, self.grid)
         self._draw(axes, **kwargs)
         # The dataclass is frozen; what was drawn is no field of it.
-        vars(self).update(ax_=axes, figure_=np.ravel(axes)[0].figure)
+        vars(self).update(ax_=axes, figure_=_figure(axes))
         return self
 
     def _axes(self) -> Any:
@@ -197,10 +196,11 @@ class Display(ABC):
         """
         figure = self._plotly()
         figure.layout.template = PLOTLY_TEMPLATE
+        if figure.layout.height is None:
+            # JupyterLab shows the picture until the pointer is on it; then nothing must jump.
+            figure.layout.height = max(300, round(80 * _figure(self._axes()).get_figheight()))
         if self.small_print:
-            lines = [line for part in self.small_print.split("\n") for line in
-                     textwrap.wrap(part, 72)]  # fmt: skip
-            figure.update_layout(title={"text": "<br>".join(lines), **PLOTLY_SMALL_PRINT})
+            plotly_small_print(figure, wrapped(self.small_print, 4).split("\n"))
         return figure
 
     @property
@@ -241,7 +241,11 @@ class Display(ABC):
         figure = compact_json(self.plotly().to_plotly_json())
         if "google.colab" in sys.modules:  # knows no plotly, but runs scripts
             return dict(pio.renderers["colab"].to_mimebundle(figure))
-        return {_PLOTLY: figure}
+        return {_PLOTLY: figure | {"config": {"displaylogo": False, "responsive": True}}}
+
+
+def _figure(axes: Any) -> Any:
+    return np.ravel(axes)[0].figure
 
 
 def _same_kind(name: str, *, given: Any, wanted: Any) -> None:

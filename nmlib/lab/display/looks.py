@@ -8,8 +8,9 @@ from typing import Any
 
 __all__ = [
     "CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "OURS", "PAPER", "PAPER_STYLE",
-    "PLOTLY_PAPER", "PLOTLY_SMALL_PRINT", "PLOTLY_TEMPLATE", "Look", "bare", "diamond",
-    "differing", "dress", "ink", "looks_of", "new_figure", "plotly_heading", "scheme_label",
+    "PLOTLY_PAPER", "PLOTLY_TEMPLATE", "Look", "bare", "diamond",
+    "differing", "dress", "ink", "looks_of", "new_figure", "plotly_heading", "plotly_small_print",
+    "scheme_label",
 ]  # fmt: skip
 
 OKABE_ITO: dict[str, str] = {
@@ -48,19 +49,16 @@ PAPER = "#595959"
 PLOTLY_PAPER: dict[str, Any] = {"symbol": "diamond-open", "color": PAPER, "size": 9}
 """Markers of plotly for numbers of the paper, as `diamond` for matplotlib."""
 
-PLOTLY_SMALL_PRINT: dict[str, Any] = {
-    "font": {"size": 10, "color": PAPER}, "x": 0.99, "xanchor": "right", "y": 0.01,
-    "yanchor": "bottom", "yref": "container", "automargin": True,
-}  # fmt: skip
-"""Plotly's title as small print at the foot, which makes room for itself."""
-
 _PLOTLY_AXIS = {"gridcolor": "#ebebeb", "zerolinecolor": "#b0b0b0", "automargin": True}
 PLOTLY_TEMPLATE: dict[str, Any] = {
     "layout": {
         "colorway": [OKABE_ITO[c] for c in ("blue", "orange", "bluish green", "reddish purple",
                                             "sky blue", "vermilion", "black")],
         "font": {"color": "#222", "size": 12}, "paper_bgcolor": "white", "plot_bgcolor": "white",
-        "xaxis": _PLOTLY_AXIS, "yaxis": _PLOTLY_AXIS, "margin": {"l": 60, "r": 20, "t": 50},
+        "xaxis": _PLOTLY_AXIS, "yaxis": _PLOTLY_AXIS,
+        "margin": {"l": 60, "r": 20, "t": 50, "b": 40},
+        # Above the axes, where it costs no width on a phone.
+        "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
     }
 }  # fmt: skip
 """White, pale grid, safe colours: plotly's own templates would add 7 kB to every output."""
@@ -149,12 +147,27 @@ def diamond(**more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
+def plotly_small_print(figure: Any, lines: Sequence[str]) -> None:
+    """Write lines at the foot of a plotly figure of known height, as its title."""
+    last = len(lines) - 1
+    figure.update_layout(
+        title={
+            "text": "<br>".join(lines), "font": {"size": 10, "color": PAPER}, "x": 0.99,
+            "xanchor": "right", "y": (8 + 13 * last) / figure.layout.height,
+            "yanchor": "bottom", "yref": "container",
+        },
+        margin_b=max(figure.layout.margin.b or 0, 70 + 13 * last),
+    )  # fmt: skip
+
+
 def plotly_heading(figure: Any, text: str) -> Any:
     """Write a heading above a plotly figure, whose title is the small print at its foot."""
-    if text:
+    if text and len(figure.data) > 1:
+        figure.update_layout(legend_title={"text": f"<b>{text}</b>", "side": "top"})
+    elif text:
         figure.add_annotation(
-            text=text, xref="paper", yref="paper", x=0, y=1, yshift=6, xanchor="left",
-            yanchor="bottom", showarrow=False, font={"size": 14},
+            text=f"<b>{text}</b>", xref="paper", yref="paper", x=0, y=1, yshift=6, xanchor="left",
+            yanchor="bottom", showarrow=False,
         )  # fmt: skip
     return figure
 

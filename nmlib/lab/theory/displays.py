@@ -96,8 +96,8 @@ class RemainderDisplay(Display):
                 marker={"symbol": look.symbol, "size": 8},
                 hovertemplate="eps %{x:.2g}: %{y:.2g}",
             )  # fmt: skip
-        figure.update_xaxes(type="log", title="eps")
-        figure.update_yaxes(type="log", title="|loss − expansion|", exponentformat="power")
+        figure.update_xaxes(type="log", dtick=1, title="eps")
+        figure.update_yaxes(type="log", dtick=2, title="|loss − expansion|", exponentformat="power")
         return plotly_heading(figure, self.title)
 
 

@@ -94,9 +94,7 @@ def test_some_schemes_may_be_chosen():
     assert display.gains == every.gains
     (only,) = LengthDisplay.from_records(SHORT, LONG, schemes=["baseline"]).curves
     assert only == "baseline"
-    with pytest.raises(
-        ValueError, match="unknown scheme of every grid 'mixup'. Choose from: baseline"
-    ):
+    with pytest.raises(ValueError, match="unknown scheme of every grid 'mixup'"):
         LengthDisplay.from_records(SHORT, LONG, schemes=["mixup"])
 
 

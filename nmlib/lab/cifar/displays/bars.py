@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +10,7 @@ import numpy as np
 from nmlib.corruptions import CORRUPTIONS, PERTURBATIONS
 from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.displays.base import RowsDisplay
-from nmlib.lab.cifar.records import Records, flips_note, sequences_left_out
+from nmlib.lab.cifar.records import flips_note
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import PAPER_STYLE, PLOTLY_PAPER, new_figure, scheme_label
 from nmlib.lab.display.words import short_name, spaced
@@ -94,7 +93,11 @@ class _BarsDisplay(RowsDisplay):
         ax.set_xticks(at, [short_name(g) for g in self.groups])
         ax.set_ylim(0, self._highest())
         ax.set_ylabel(self._label)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5, frameon=False)
+        entries = zip(*ax.get_legend_handles_labels(), strict=True)
+        ax.legend(
+            *zip(*sorted(entries, key=lambda entry: entry[1] == "in the paper"), strict=True),
+            loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8.5, frameon=False,
+        )  # fmt: skip
 
     def _write_beyond(self, ax: Any, x: Any, values: Any) -> None:
         """Write the paper's numbers that lie above the axis at its upper edge."""
@@ -193,16 +196,9 @@ class FlipBarsDisplay(_BarsDisplay):
     _height = 3.3
 
     @classmethod
-    def _arrange(
-        cls,
-        ours: pd.DataFrame,
-        paper: pd.DataFrame,
-        *,
-        left_out: Sequence[str] = (),
-        **options: Any,
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        # Sequences of the paper that are left out of ours get no bars, but diamonds.
-        names = [n for n in PERTURBATIONS if n in ours or (n in left_out and len(paper))]
+    def _arrange(cls, ours: pd.DataFrame, paper: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        # What only the paper has gets diamonds without bars.
+        names = [n for n in PERTURBATIONS if n in ours or n in paper]
         bars = [n for n in names if n in ours]
 
         def with_mean(values: pd.DataFrame, over: list[str]) -> pd.DataFrame:
@@ -213,15 +209,11 @@ class FlipBarsDisplay(_BarsDisplay):
         return with_mean(ours, bars), with_mean(paper, names)
 
     @classmethod
-    def _options(cls, records: Records) -> dict[str, Any]:
-        return {"left_out": sequences_left_out(records)}
-
-    @classmethod
-    def _measured_on(cls, records: Records) -> Conditions:
-        counts = " or ".join(f"{n:.0f}" for n in sorted(records["sequence_images"].unique()))
-        note = flips_note(records)
+    def _measured_on(cls, runs: pd.DataFrame) -> Conditions:
+        counts = " or ".join(f"{n:.0f}" for n in sorted(runs["sequence_images"].unique()))
+        note = flips_note(runs)
         return replace(
-            conditions(records), details=(f"{counts} sequences a perturbation",),
+            conditions(runs), details=(f"{counts} sequences a perturbation",),
             note=f"mean of {note}; the paper's mean is of all" if note else "",
         )  # fmt: skip
 

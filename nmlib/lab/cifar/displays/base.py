@@ -67,13 +67,11 @@ class MeasuredDisplay(Display):
 
     @classmethod
     @abstractmethod
-    def _arrange(
-        cls, ours: pd.DataFrame, paper: pd.DataFrame, **options: Any
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _arrange(cls, ours: pd.DataFrame, paper: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Choose, average and order the columns of ours and the paper's."""
 
     @classmethod
-    def _of(cls, rows: Any, paper: Paper | None, **options: Any) -> Self:
+    def _of(cls, rows: Any, paper: Paper | None) -> Self:
         """Average a tidy table over everything but scheme, seed and the columns of the display."""
         import pandas as pd
 
@@ -85,7 +83,7 @@ class MeasuredDisplay(Display):
         theirs = _in_percent(
             pd.DataFrame({} if paper is None else dict(paper)).T, list(rows["scheme"].unique())
         )
-        return cls(*cls._arrange(wide, theirs, **options), conditions=_conditions_of(rows))
+        return cls(*cls._arrange(wide, theirs), conditions=_conditions_of(rows))
 
     @classmethod
     def from_reports(
@@ -188,23 +186,18 @@ class RowsDisplay(MeasuredDisplay):
                 flip probabilities.
         """
         runs = of_schemes(records, schemes).dropna(subset=cls._value)
+        numbers: Any = paper
         source = ""
         if isinstance(paper, int):
-            source = f"Table {paper}"
-            if cls._clean:
-                source += f" (clean: Table {2 if paper < 9 else 3})"
-            source += f", {SPECS[paper].network}"
-            numbers = published_by_corruption(paper)
-            paper = numbers[[s for s in numbers if s in set(runs["scheme"])]]
+            clean = f" (clean: Table {2 if paper < 9 else 3})" if cls._clean else ""
+            source = f"Table {paper}{clean}, {SPECS[paper].network}"
+            table = published_by_corruption(paper)
+            numbers = table[table.columns.intersection(runs["scheme"])]
         rows = accuracies(runs) if cls._value == "accuracy" else flips(runs)
-        display = cls._of(rows, paper, **cls._options(runs))
+        display = cls._of(rows, numbers)
         return replace(display, conditions=cls._measured_on(runs), source=source)
 
     @classmethod
-    def _options(cls, records: Records) -> dict[str, Any]:
-        """Return options of `_arrange` for records."""
-        return {}
-
-    @classmethod
-    def _measured_on(cls, records: Records) -> Conditions:
-        return conditions(records)
+    def _measured_on(cls, runs: pd.DataFrame) -> Conditions:
+        """Return the small print of records."""
+        return conditions(runs)

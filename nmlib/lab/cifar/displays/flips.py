@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmlib.corruptions import PERTURBATIONS
-from nmlib.evaluation import PerturbationReport
 from nmlib.lab.cifar.displays.base import MeasuredDisplay, Paper
 from nmlib.lab.display.looks import PAPER_STYLE, new_figure, scheme_label
 from nmlib.lab.display.words import PAPER_COLOUR, spaced
@@ -47,7 +46,7 @@ class FlipCurvesDisplay(MeasuredDisplay):
     @classmethod
     def from_reports(
         cls,
-        reports: Mapping[str, PerturbationReport | Sequence[PerturbationReport]],
+        reports: Mapping[str, Any],
         *,
         paper: Paper | None = None,
     ) -> FlipCurvesDisplay:

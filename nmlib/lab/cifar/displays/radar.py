@@ -98,7 +98,8 @@ class CorruptionRadarDisplay(RowsDisplay):
             side = np.sin(angle)
             label.set_ha("center" if abs(side) < 0.2 else "left" if side > 0 else "right")
         ax.grid(color="0.82")
-        ax.legend(loc="upper left", bbox_to_anchor=(1.14, 1.0), fontsize=8.5, frameon=False)
+        # In the upper right corner of a figure of our own.
+        ax.legend(loc="upper right", bbox_to_anchor=(1.567, 1.085), fontsize=8.5, frameon=False)
 
     def _family_arcs(self, ax: Any, angles: NDArray[np.float64]) -> None:
         half = np.pi / len(self.names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -110,7 +110,7 @@ class SchemeTableDisplay:
         records: Records,
         *,
         schemes: Sequence[str] | None = None,
-        calibration: str = "corrupted",
+        calibration: Literal["corrupted", "clean"] = "corrupted",
         sort_by: str | None = None,
     ) -> SchemeTableDisplay:
         """Gather a measured grid.
