@@ -136,8 +136,8 @@ class Precision:
 
         $$z \sqrt{s_{seed}^2 / S + s_{image}^2\, N_0 / N}$$
 
-        with $N_0$ the number of images measured. A part that was not measured is left out; the result
-        is then a lower bound.
+        with $N_0$ the number of images measured. A part that was not measured is left out; the
+        result is then a lower bound.
 
         Args:
             seeds: $S$, number of seeds.
