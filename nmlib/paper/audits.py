@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
@@ -166,7 +165,7 @@ def _suspect(single: pd.DataFrame, check: Any) -> str:
 
 
 def _always_below(single: pd.DataFrame, table: int, row: int) -> str:
-    """Name two corruptions whose order in a row of Tables 7 to 10 is that of no other row."""
+    """Name corruptions whose order in this row of Tables 7 to 10 contradicts all other rows."""
     kin = single[single["table"].between(7, 10)]
     rows = kin.pivot(index=["table", "row"], columns="corruption", values="value")
     if (table, row) not in rows.index:
@@ -247,7 +246,7 @@ def _repeats(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield row._asdict() | {
             "kind": "repeated row", "against": source["table"],
             "method": f"{source['method']} / {row.method}", "quantity": f"{row.count} numbers",
-            "printed": math.nan, "tolerance": 0.0, "chance": math.nan,
+            "tolerance": 0.0,
             "explanation": f"All {row.count} numbers of {row.method} are those of "
             f"{source['method']} in Table {source['table']}.",
         }  # fmt: skip
@@ -260,57 +259,38 @@ def _ranges(t: pd.DataFrame) -> Iterator[dict[str, Any]]:
     $((n-1) l + h)/n \le m \le (l + (n-1) h)/n$.
     """
     for p in t[t["low"].notna()].itertuples():
-        least = ((_SEEDS - 1) * p.low + p.high) / _SEEDS
-        most = (p.low + (_SEEDS - 1) * p.high) / _SEEDS
-        slack = 10.0**-p.decimals
-        if p.low > p.high or not least - slack - _SLACK <= p.value <= most + slack + _SLACK:
-            ends = [printed_text(v, p.decimals) for v in (p.low, p.high)]
+        share, slack = (p.high - p.low) / _SEEDS, 10.0**-p.decimals
+        least, most = p.low + share, p.high - share
+        if share < 0 or not least - slack - _SLACK <= p.value <= most + slack + _SLACK:
+            low, high = (printed_text(v, p.decimals) for v in (p.low, p.high))
             yield p._asdict() | {
                 "kind": "range", "against": p.table, "quantity": f"{p.corruption} {p.metric}",
                 "printed": p.value, "recomputed": min(max(p.value, least), most),
-                "tolerance": slack, "chance": math.nan,
-                "explanation": f"A mean of {_SEEDS} seeds from {ends[0]} to {ends[1]} lies "
-                f"between {least:.2f} and {most:.2f}.",
+                "tolerance": slack,
+                "explanation": f"A mean of {_SEEDS} seeds from {low} to {high} lies between "
+                f"{least:.2f} and {most:.2f}.",
             }  # fmt: skip
 
 
-def _triples(t: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of Table 5: means of everything, of noise, and of the rest, and their h."""
-    five = t[t["table"] == 5]
-    triples = five[five["corruption"].str.startswith("mean")].pivot(
-        index=["row", "dataset"], columns="corruption", values=["value", "decimals"]
-    )
-    names = dict(zip(("whole", "noise", "rest"), _TRIPLE, strict=True))
-    found = triples["value"][list(names.values())].set_axis(list(names), axis=1).astype(float)
-    return found.assign(
-        decimals=triples["decimals", "mean"].astype(int),
-        method=five.drop_duplicates("row").set_index("row")["method"].loc[
-            found.index.get_level_values("row")].to_numpy(),
-    ).reset_index()  # fmt: skip
-
-
-_TRIPLE = ("mean", "mean of noise", "mean without noise")
+# The means that Table 5 prints of every test set, all in tenths.
+_ALL, _NOISE, _REST = "mean", "mean of noise", "mean without noise"
 
 
 def _over(x: Any, weight: float) -> Any:
     """Return how far triples miss the weighted mean beyond what rounding explains."""
-    half = 0.5 * 10.0 ** -x["decimals"]
-    miss = abs(x["whole"] - weight * x["noise"] - (1 - weight) * x["rest"]) - 2 * half
+    miss = abs(x[_ALL] - weight * x[_NOISE] - (1 - weight) * x[_REST]) - 0.1
     return np.where(miss > _SLACK, miss, 0.0)
 
 
 def _weight_range(x: Any) -> tuple[float, float]:
     """Return the weights of noise that rounding allows one triple."""
-    half = 0.5 * 10.0 ** -x["decimals"]
-    ends = itertools.product(*((x[k] - half, x[k] + half) for k in ("whole", "noise", "rest")))
-    found = [(w - r) / (n - r) for w, n, r in ends]
+    corners = itertools.product((-0.05, 0.05), repeat=3)
+    found = [(x[_ALL] + a - x[_REST] - r) / (x[_NOISE] + n - x[_REST] - r) for a, n, r in corners]
     return min(found), max(found)
 
 
 def _weights(triples: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Find with which weight of noise the triples of Table 5 fit together."""
-    if triples.empty:
-        return
     noise, every = len(CORRUPTION_FAMILIES["noise"]), sum(map(len, CORRUPTION_FAMILIES.values()))
     expected = Fraction(noise, every)
     shares = {Fraction(k, n) for n in range(2, 20) for k in range(1, n)}
@@ -320,10 +300,11 @@ def _weights(triples: pd.DataFrame) -> Iterator[dict[str, Any]]:
     weight = max(ranked, key=lambda f: fits[f])
     records = triples.to_dict("records")
     wrong = _over(triples, float(weight)) > 0
+    about = {"table": 5, "against": 5}
     if weight != expected:
-        ends = [_weight_range(x) for x, bad in zip(records, wrong, strict=True) if not bad]
+        ends = [_weight_range(x) for x in itertools.compress(records, ~wrong)]
         low, high = max(e[0] for e in ends), min(e[1] for e in ends)
-        gap, rise = triples["noise"] - triples["rest"], triples["whole"] - triples["rest"]
+        gap, rise = triples[_NOISE] - triples[_REST], triples[_ALL] - triples[_REST]
         slope = float(gap @ rise / (gap @ gap))
         text = (
             f"{fits[expected]} of {len(triples)} triples fit noise weighted {expected} "
@@ -333,32 +314,27 @@ def _weights(triples: pd.DataFrame) -> Iterator[dict[str, Any]]:
         )
         if weight == Fraction(1, 4):
             text += " So weighs a mean of the four families, or of 16 corruptions with 4 of noise."
-        yield {
-            "kind": "weights", "table": 5, "against": 5,
-            "method": " / ".join(triples["method"].unique()),
+        yield about | {
+            "kind": "weights", "method": " / ".join(triples["method"].unique()),
             "dataset": ", ".join(triples["dataset"].unique()),
             "quantity": "weight of noise in the mean", "printed": float(expected),
-            "recomputed": slope, "tolerance": (high - low) / 2, "chance": math.nan,
-            "explanation": text,
+            "recomputed": slope, "tolerance": (high - low) / 2, "explanation": text,
         }  # fmt: skip
     for x in itertools.compress(records, wrong):
-        yield x | {
-            "kind": "weights, one row", "table": 5, "against": 5, "quantity": "mean accuracy",
-            "printed": x["whole"], "recomputed": weight * x["noise"] + (1 - weight) * x["rest"],
-            "tolerance": 10.0 ** -x["decimals"], "chance": 0.0,
-            "explanation": _mend(x, float(weight)),
+        yield about | x | {
+            "kind": "weights, one row", "quantity": "mean accuracy", "printed": x[_ALL],
+            "recomputed": weight * x[_NOISE] + (1 - weight) * x[_REST], "tolerance": 0.1,
+            "chance": 0.0, "explanation": _mend(x, float(weight)),
         }  # fmt: skip
 
 
 def _mend(x: Mapping[str, Any], weight: float) -> str:
     """Say which slips of one digit would bring a triple together, or come closest."""
-    slips = []
-    for place, name in zip(("whole", "noise", "rest"), _TRIPLE, strict=True):
-        written = printed_text(x[place], x["decimals"])
-        slips += [
-            (float(_over({**x, place: float(slip)}, weight)), f"{name} {slip} for {written}")
-            for slip in _slips(written)
-        ]
+    slips = [
+        (float(_over({**x, name: float(slip)}, weight)), f"{name} {slip} for {x[name]:.1f}")
+        for name in (_ALL, _NOISE, _REST)
+        for slip in _slips(f"{x[name]:.1f}")
+    ]
     low, high = _weight_range(x)
     text = (
         f"This triple alone needs noise weighted {low:.3f} to {high:.3f}; the others agree on "
@@ -406,13 +382,15 @@ def audit(tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:
     """
     t = joined(tables)
     single = t[~t["corruption"].str.startswith(("mean", "none"))]
-    sums, rows, triples = _sums(t, single), _rows(single), _triples(t)
+    sums, rows = _sums(t, single), _rows(single)
+    five = t[(t["table"] == 5) & t["corruption"].isin([_ALL, _NOISE, _REST])]
+    triples = five.pivot(index=["row", "method", "dataset"], columns="corruption", values="value")
     copies = rows[rows.duplicated("text", keep=False)]
     found = [
         *_repeats(rows),
         *_wrong_sums(t, single, sums, set(zip(copies["table"], copies["row"], strict=True))),
         *_ranges(t),
-        *_weights(triples),
+        *(_weights(triples.reset_index()) if len(triples) else ()),
     ]
     frame = load_pandas().DataFrame(found, columns=list(_COLUMNS))
     frame = frame.sort_values(["table", "kind", "method"], kind="stable", ignore_index=True)

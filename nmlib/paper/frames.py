@@ -38,7 +38,7 @@ _TICK_HEADINGS = ("Augmentations", "Feature Mixing", "Noise Injections", "JSD Lo
 
 
 def _errata(n: int) -> tuple[str, ...]:
-    """Return what the audit says of a table, in words; both tables get a disagreement of two."""
+    """Return the findings of the audit about a table, in words."""
     found = published_audit()
     here = found[(found["table"] == n) | (found["against"] == n)]
     return tuple(
@@ -85,7 +85,7 @@ def table(n: int) -> pd.DataFrame:
 
 
 def tables() -> pd.DataFrame:
-    """List the published tables: number, caption, network, how many numbers, how many errata.
+    """List the published tables: caption, network, number of numbers and of errata.
 
     >>> int(tables()["numbers"].sum())
     1139
@@ -147,7 +147,7 @@ def printed(n: int) -> pd.DataFrame:
     cells = {at: _cell(cell) for at, cell in parts.groupby(["row", "heading"])}
     first = parts.drop_duplicates("row")
     names = first["printed_method"].str.cat(first["copied"].map({True: "*", False: ""})).tolist()
-    # "-" for the gain of the first row of Table 4 and for what the copied row does not have.
+    # "-" for the gain of the first row of Table 4, and for the gaps of the copied row.
     rows = [[cells.get((row, h), "-") for h in headings] for row in first["row"]]
     frame = pandas.DataFrame(rows, columns=headings, index=names)
     if isinstance(headings[0], tuple):

@@ -1,4 +1,4 @@
-"""The published numbers as they lie in `published/`, and what each table is about."""
+"""The published numbers, read from `published/`, and the subject of each table."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ _FAST = "AutoAugment is called Fast AutoAugment in Tables 6 and 12."
 
 @dataclass(frozen=True)
 class TableSpec:
-    """What a table shows, apart from its numbers.
+    """The subject of a table.
 
     Attributes:
-        caption: What it holds, in our words.
+        caption: In our words.
         network: Architecture as printed.
         units: Unit of each metric in it.
-        notes: What is known about it that recomputing cannot show.
+        notes: Known facts about it that recomputing cannot show.
     """
 
     caption: str

@@ -1,4 +1,4 @@
-"""Differences of rows to one row, and what they vary with."""
+"""Differences between rows, and how seeds and test images contribute to their variance."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def differences(
 ) -> Differences:
     """Compare each row with the baseline, seed by seed.
 
-    With three seeds a bootstrap has ten different samples and misses the truth too often; the
-    Student interval does not, as far as the differences are normal.
+    A bootstrap over three seeds has ten different samples, and its intervals are too narrow. The
+    Student interval covers the truth as often as it says, if the differences are normal.
 
     Args:
         cells: Results.
@@ -93,7 +93,7 @@ def differences(
 
 @dataclass(frozen=True)
 class Precision:
-    """What the difference of two rows varies with, in the unit of the values.
+    """How much seeds and test images scatter the difference of two rows, in units of the values.
 
     Attributes:
         seed_deviation: Standard deviation over seeds of the difference to the baseline on the same
@@ -136,12 +136,12 @@ class Precision:
 
         $$z \sqrt{s_{seed}^2 / S + s_{image}^2\, N_0 / N}$$
 
-        with $N_0$ the images measured on. A part that was not measured is left out, so that the
+        with $N_0$ the number of images measured. A part that was not measured is left out; the
         result is then a lower bound.
 
         Args:
-            seeds: $S$, how many seeds.
-            images: $N$, how many test images; default as many as measured on.
+            seeds: $S$, number of seeds.
+            images: $N$, number of test images; default as measured.
             level: Coverage.
 
         >>> round(Precision(1.0, 0.0, 100, 0.0).half_width(1), 2)
@@ -158,7 +158,7 @@ class Precision:
 
 
 def precision(cells: Cells) -> Precision:
-    r"""Measure what differences to the all-off row vary with, seeds and test images.
+    r"""Measure how seeds and test images scatter the differences to the all-off row.
 
     $$s_{seed}^2 = \frac1{R-1} \sum_r \mathrm{var}_s (v_{rs} - v_{0s}), \qquad
       s_{image}^2 = \frac1{R-1} \sum_r \frac1N \mathrm{var}_n (\bar c_{rn} - \bar c_{0n})$$

@@ -1,4 +1,4 @@
-"""The ablation as an experiment at hand: choose switches and levels, train, place the result.
+"""The ablation as a live experiment: choose switches and levels, train, compare the result.
 
 No widgets here. Everything is trained by `nmlib.fit` and measured by `nmlib.evaluate_corruptions`,
 so the same settings give the same weights, bit for bit, with or without the lab.
@@ -87,7 +87,7 @@ class LabSettings:
 
     @property
     def canonical(self) -> LabSettings:
-        """The same experiment with every level that nothing uses at its default."""
+        """The same experiment, with unused levels at their defaults."""
         plain = LabSettings()
         unused: dict[str, float] = {}
         if not self.feature_mixing:
@@ -98,7 +98,7 @@ class LabSettings:
 
     @property
     def baseline(self) -> LabSettings:
-        """All switches off, with the same seed: what gains are counted from."""
+        """All switches off, with the same seed: the reference of the gains."""
         return LabSettings(False, False, False, False, seed=self.seed)
 
     @property
@@ -110,7 +110,7 @@ class LabSettings:
 
     @property
     def problem(self) -> str:
-        """Why this cannot be trained and what to change; empty if it can."""
+        """Why this cannot be trained, and the remedy; empty if it can."""
         if self.noise_injections and not self.sigma_add and not self.sigma_mult:
             return (
                 "Noise is on but both of its levels are 0, so nothing would be injected. Raise a "
@@ -132,7 +132,7 @@ class LabSettings:
 
     @property
     def note(self) -> str:
-        """What a reader should know of a combination that can be trained; may be empty."""
+        """A remark on an unusual combination; may be empty."""
         if self.problem:
             return ""
         parts = []
@@ -170,7 +170,7 @@ class LabSettings:
 
     @property
     def name(self) -> str:
-        """What the scheme is called: the name of the row of `ABLATION`, if there is one."""
+        """The name of the scheme: that of its row in `ABLATION`, if there is one."""
         if self.switches in _NAMES:
             return _NAMES[self.switches]
         on = (
@@ -219,13 +219,13 @@ class LabResult:
 
 @dataclass
 class LabStatus:
-    """How far the lab is.
+    """Progress of the lab.
 
     Attributes:
         state: "idle", "training", "evaluating", "done", "stopped" or "failed".
-        settings: What is or was trained, None before the first.
+        settings: Settings of this or the last training, None before the first.
         part: Number of this training in the job, from 1.
-        parts: How many trainings the job has.
+        parts: Number of trainings in the job.
         step: Steps done.
         steps: Steps of the training.
         losses: (step, loss) so far.
@@ -319,7 +319,7 @@ class AblationLab:
 
     @property
     def conditions(self) -> Conditions:
-        """What is trained on what, and measured on what."""
+        """Data, network, budget and test images of every training in this lab."""
         train, test = self.data
         levels = ", ".join(map(str, self.severities))
         return Conditions(
@@ -389,7 +389,7 @@ class AblationLab:
                     torch.set_num_threads(threads)
                 self._run(todo)
             except (TrainingInterrupted, Exception):
-                pass  # told by the status
+                pass  # the status holds the message
             finally:
                 self._work.release()
 

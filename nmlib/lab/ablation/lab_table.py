@@ -1,11 +1,11 @@
-"""Where a combination stands: the paper's Table 4, our measured grid, and what was just trained.
+"""A combination in three columns: the paper's Table 4, our measured grid, and this session.
 
-Three columns that are never put on one scale: other images, other networks, other sizes.
+The columns never share a scale: they differ in images, networks and training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,7 @@ class LabTable:
         return next((row for row in self.rows if row.settings == wanted), None)
 
     def agreement(self, name: str = "here") -> tuple[float, int] | None:
-        """Return Spearman's correlation of a column with the paper's, and over how many rows.
+        """Return Spearman's correlation of a column with the paper's, and the number of rows.
 
         Ranks can be compared where accuracies cannot. None with fewer than six rows in common.
         """
@@ -118,7 +118,7 @@ class LabTable:
         return float(spearman(paper, other)), len(both)
 
     def words(self, settings: LabSettings) -> str:
-        """Say in a sentence or two where a combination stands here and in the paper."""
+        """Describe the result of a combination, here and in the paper, in a sentence or two."""
         row = self.find(settings)
         if row is None or row.here is None:
             return "Not trained here yet."
@@ -166,7 +166,7 @@ def lab_table(
     *,
     records: pd.DataFrame | Sequence[Mapping[str, Any]] | None = None,
 ) -> LabTable:
-    """Place what a lab has trained beside Table 4 and the measured grid.
+    """Put the results of a lab beside Table 4 and the measured grid.
 
     Args:
         lab: The lab; None for a table without a column of ours.
@@ -181,24 +181,22 @@ def lab_table(
     runs = load_pandas().DataFrame(records)
     runs = runs if runs.empty else runs[runs["scheme"].isin(ABLATION)]
     paper, grid = _paper(), _grid(runs)
-    results = {} if lab is None else dict(lab.results)
+    results = {} if lab is None else dict(lab.results)  # a worker may add one meanwhile
     here = _here(results)
+
+    def place(s: LabSettings) -> tuple[Any, ...]:
+        known = LabSettings(*s.switches)
+        tail = (s != known, s.alpha, s.sigma_add, s.sigma_mult)
+        return (0, order.index(known), *tail) if known in order else (1, s.switches, *tail)
+
     order = list(paper)
-    others = {replace(s, seed=0) for s in results}
-    rows = []
-    extra = sorted({s.switches for s in others} - set(order))
-    for switches in [*order, *extra]:
-        published = LabSettings(*switches)
-        same = [s for s in others if s.switches == switches and s != published]
-        if switches in paper or published in others:
-            rows.append(
-                LabRow(
-                    switches, "", published, paper.get(switches), grid.get(switches),
-                    here.get(published),
-                )
-            )  # fmt: skip
-        for s in sorted(same, key=lambda s: (s.alpha, s.sigma_add, s.sigma_mult)):
-            rows.append(LabRow(switches, s.levels, s, here=here[s]))
+    rows = [
+        LabRow(
+            s.switches, "" if s == LabSettings(*s.switches) else s.levels, s, paper.get(s),
+            grid.get(s), here.get(s),
+        )
+        for s in sorted({*order, *here}, key=place)
+    ]  # fmt: skip
     whole = "15 corruptions x 5 severities"
     sources = {
         "paper": Conditions(
@@ -207,7 +205,15 @@ def lab_table(
             details=(whole, "one number a row"),
         ),
         "grid": Conditions() if runs.empty else replace(conditions(runs), details=(whole,)),
-        "here": _conditions(lab) if lab is not None and results else Conditions(),
+        "here": Conditions()
+        if lab is None or not results
+        else replace(
+            lab.conditions,
+            seeds=tuple(sorted({s.seed for s in results})),
+            commits=tuple(
+                dict.fromkeys(str(r.provenance.get("commit", "unknown")) for r in results.values())
+            ),
+        ),
     }
     return LabTable(tuple(rows), sources)
 
@@ -218,10 +224,10 @@ def _ranked(found: dict[Any, Placed]) -> dict[Any, Placed]:
     return {key: replace(p, rank=1 + order.index(p.robust)) for key, p in found.items()}
 
 
-def _paper() -> dict[Switches, Placed]:
+def _paper() -> dict[LabSettings, Placed]:
     robust, clean, gains = ablation(), ablation("clean_accuracy"), paper_gains()
     found = {
-        Switches(*row): Placed(
+        LabSettings(*row): Placed(
             float(robust.means[k]), float(clean.means[clean.rows[row]]), float(gains[row])
         )
         for row, k in robust.rows.items()
@@ -249,36 +255,28 @@ def _placed(
     return Placed(robust, clean, float(paired.mean()), error, tuple(sorted(mine)))
 
 
-def _gather(
-    entries: Iterable[tuple[Any, int, Shares, float]], base: Callable[[Any], Any]
-) -> dict[Any, Placed]:
-    by_key: dict[Any, dict[int, tuple[Shares, float]]] = {}
-    for key, seed, shares, clean in entries:
-        by_key.setdefault(key, {})[seed] = (shares, clean)
-    return _ranked({key: _placed(mine, by_key.get(base(key), {})) for key, mine in by_key.items()})
+def _gather(entries: Iterable[tuple[LabSettings, Shares, float]]) -> dict[LabSettings, Placed]:
+    """Average measurements over the seeds of their settings."""
+    by_seed: dict[LabSettings, dict[int, tuple[Shares, float]]] = {}
+    for settings, shares, clean in entries:
+        by_seed.setdefault(replace(settings, seed=0), {})[settings.seed] = (shares, clean)
+    return _ranked(
+        {key: _placed(mine, by_seed.get(key.baseline, {})) for key, mine in by_seed.items()}
+    )
 
 
-def _grid(records: pd.DataFrame) -> dict[Switches, Placed]:
-    entries = [
+def _grid(records: pd.DataFrame) -> dict[LabSettings, Placed]:
+    return _gather(
         (
-            ABLATION[r.scheme].switches, r.seed,
+            LabSettings(*ABLATION[r.scheme].switches, seed=r.seed),
             np.array(r.robust_hits, float) / sum(map(len, r.accuracy.values())), r.clean_accuracy,
         )
         for r in records.itertuples()
-    ]  # fmt: skip
-    return _gather(entries, lambda key: _OFF)
+    )  # fmt: skip
 
 
 def _here(results: Mapping[LabSettings, LabResult]) -> dict[LabSettings, Placed]:
-    entries = [
-        (replace(s, seed=0), s.seed, r.report.image_accuracies(), r.report.clean.accuracy)
-        for s, r in dict(results).items()  # a worker may add one meanwhile
-    ]
-    return _gather(entries, lambda key: key.baseline)
-
-
-def _conditions(lab: AblationLab) -> Conditions:
-    results = dict(lab.results)  # a worker may add one meanwhile
-    commits = {str(r.provenance.get("commit", "unknown")): None for r in results.values()}
-    seeds = tuple(sorted({s.seed for s in results}))
-    return replace(lab.conditions, seeds=seeds, commits=tuple(commits))
+    return _gather(
+        (settings, r.report.image_accuracies(), r.report.clean.accuracy)
+        for settings, r in results.items()
+    )

@@ -136,7 +136,8 @@ class AblationPanel(Panel):
 
     def picture(self) -> bytes:
         """Draw the table as a PNG."""
-        return png(AblationLabDisplay(self.table()).plot().figure_)
+        shown = AblationLabDisplay(self.table()).plot()
+        return png(shown.figure_)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         s = self.settings

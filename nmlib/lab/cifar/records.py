@@ -29,7 +29,6 @@ __all__ = [
     "GRID",
     "LENGTHS",
     "SHORT",
-    "SWITCHES",
     "Records",
     "ablation_cells",
     "accuracies",
@@ -61,9 +60,6 @@ LENGTHS = {
     200: "grid_cifar10-jpeg_long-200.jsonl",
 }
 """Number of epochs -> file; beyond 60 some schemes with one seed, and reliability curves."""
-
-SWITCHES = Switches._fields
-"""The columns of the ablation table, in the order of `Scheme.switches`."""
 
 CALIBRATION = (
     "expected_calibration_error",
@@ -365,4 +361,4 @@ def ablation_cells(records: Records, metric: str = "robust_accuracy") -> Cells:
             f"no record of {', '.join(lacking)}; run `nmlib reproduce table4` with the same budget"
         )
     on = [scheme.switches for scheme in ABLATION.values()]
-    return Cells.from_correct(SWITCHES, on, _hits(runs, metric, list(ABLATION)))
+    return Cells.from_correct(Switches._fields, on, _hits(runs, metric, list(ABLATION)))

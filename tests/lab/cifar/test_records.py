@@ -12,7 +12,6 @@ from nmlib import paper
 from nmlib.lab import measurements as files
 from nmlib.lab.cifar.conditions import PAPER_NAMES, conditions, in_paper
 from nmlib.lab.cifar.records import (
-    SWITCHES,
     ablation_cells,
     accuracies,
     by_corruption,
@@ -35,7 +34,6 @@ def rows(*pairs, **changes):
 
 def test_names_are_those_of_the_paper():
     assert set(PAPER_NAMES.values()) == set(paper.table(2)["method"])
-    assert SWITCHES == paper.SWITCHES
     assert list(in_paper(rows(("mixing", 0), ("nfm", 0)))["scheme"]) == ["nfm"]
     with pytest.raises(ValueError, match="no record is of a scheme in the paper's tables: base"):
         in_paper(rows(("mixing", 0)))
@@ -152,7 +150,7 @@ def test_measures_are_those_of_the_records():
 def test_cells_hold_the_accuracies(metric):
     made = grid(2, [*reversed(ABLATION), "cutmix"])
     cells = ablation_cells(made, metric)
-    assert cells.switches == SWITCHES
+    assert cells.switches == paper.SWITCHES
     hits, share = ("robust_hits", 75) if metric == "robust_accuracy" else ("clean_hits", 1)
     for k, (name, scheme) in enumerate(ABLATION.items()):
         assert tuple(cells.on[k]) == scheme.switches

@@ -72,5 +72,5 @@ class AblationDisplay(Display):
 
     @property
     def _about(self) -> str:
-        """What the small print says of the paper's numbers."""
+        """The source of the paper's numbers, for the small print."""
         return "paper: Table 4, CIFAR-100-C"

@@ -155,12 +155,12 @@ class WaterfallDisplay(AblationDisplay):
 class InteractionDisplay(Display):
     """Main effects and interactions, and the gain of each part wherever the rows show it.
 
-    Hatched fields are what the rows do not determine. That the divergence acts without
-    augmentations is left out of the fit: without them (and noise) all views are equal.
+    The rows do not determine the hatched fields. See `fitted_effects` for the interaction that is
+    taken as zero.
 
     Attributes:
         cells: Results in percent.
-        title: "paper" or what was measured.
+        title: Source of the numbers.
         ours: Whether these are ours; the paper's title is grey.
         conditions: What ours were measured on.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -192,8 +191,8 @@ class AccuracyScatterDisplay(Display):
         low, reach = points.min(0), np.ptp(points, axis=0)
         start, end = low - 0.12 * reach, low + 1.12 * reach
         room = np.array([width - margin["l"] - margin["r"], height - margin["t"] - margin["b"]])
-        pixels = [(float(x), float(y)) for x, y in (points - start) / (end - start) * room]
-        places = _places(pixels, self._names, [], (0, 0, float(room[0]), float(room[1])), 96 / 72)
+        pixels = (points - start) / (end - start) * room
+        places = _places(pixels, self._names, [], np.array([0, 0, *room]), 96 / 72)
         for point, label, place in zip(points, self._names, places, strict=True):
             text = f"<b>{label.text}</b>" if label.heavy else label.text
             figure.add_annotation(
@@ -233,62 +232,54 @@ class _Place:
 
 
 def _places(
-    points: Sequence[tuple[float, float]],
-    names: Sequence[_Name],
-    taken: Sequence[tuple[float, float, float, float]],
-    box: tuple[float, float, float, float],
-    scale: float,
+    points: Any, names: Sequence[_Name], taken: Sequence[Any], box: Any, scale: float
 ) -> list[_Place]:
     """Place names beside points where they cover the least of other names, points and bars.
 
     Args:
-        points: In pixels, y upwards.
+        points: (n, 2) pixels, y upwards.
         names: One a point; bold ones are wider.
         taken: Rectangles (x0, y0, x1, y1) of other things.
         box: Edges (x0, y0, x1, y1) of the axes.
         scale: Pixels a point of the font.
     """
-    height = 11 * scale
-    covered = [(x - 6, y - 6, x + 6, y + 6) for x, y in points] + list(taken)
+    points, height = np.asarray(points, float), 11 * scale
+    covered = [*np.hstack([points - 6, points + 6]), *taken]
     around = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 0.9), (-1, 0.9), (1, -0.9), (-1, -0.9)]
+    dx, dy = np.tile(around, (3, 1)).T
+    reach = np.repeat([1.0, 1.9, 2.8], len(around))
     found = []
     for (x, y), name in zip(points, names, strict=True):
         width = (5.6 if name.heavy else 4.9) * len(name.text) * scale
-        choices = []
-        for reach in (1.0, 1.9, 2.8):
-            for dx, dy in around:
-                start = x + 8 * scale * reach * dx
-                left = start - width * (1 - dx) / 2
-                low = y + 11 * scale * reach * dy - height / 2
-                own = (left, low, left + width, low + height)
-                cover = sum(_overlap(own, other) for other in covered)
-                outside = max(0, box[0] - own[0], box[1] - own[1], own[2] - box[2], own[3] - box[3])
-                side = {1: "left", 0: "center", -1: "right"}[dx]
-                place = _Place(start - x, low + height / 2 - y, side, reach > 1)
-                # Without a line to its point, a name belongs to the point that is nearest.
-                nearest = min(points, key=lambda point: _distance(own, point))
-                mistaken = reach == 1 and tuple(nearest) != (x, y)
-                choices.append((cover + 50 * outside + 12 * reach + 60 * mistaken, own, place))
-        _, own, place = min(choices, key=lambda c: c[0])
-        covered.append(own)
-        found.append(place)
+        start, middle = x + 8 * scale * reach * dx, y + 11 * scale * reach * dy
+        corner = np.stack([start - width * (1 - dx) / 2, middle - height / 2], 1)
+        own = np.hstack([corner, corner + np.array([width, height])])
+        outside = np.hstack([box[:2] - own[:, :2], own[:, 2:] - box[2:]]).max(1)
+        # Without a line to its point, a name belongs to the point that is nearest.
+        apart = np.maximum(own[:, None, :2] - points, points - own[:, None, 2:])
+        nearest = points[np.hypot(*np.maximum(apart, 0).T).argmin(0)]
+        mistaken = (reach == 1) & (nearest != (x, y)).any(1)
+        others = np.array(covered)
+        shared = np.minimum(own[:, None, 2:], others[:, 2:]) - np.maximum(
+            own[:, None, :2], others[:, :2]
+        )
+        cover = np.maximum(shared, 0).prod(2).sum(1)
+        k = (cover + 50 * np.maximum(outside, 0) + 12 * reach + 60 * mistaken).argmin()
+        side = {1: "left", 0: "center", -1: "right"}[int(dx[k])]
+        covered.append(own[k])
+        found.append(_Place(start[k] - x, middle[k] - y, side, bool(reach[k] > 1)))
     return found
 
 
 def _label(
-    ax: Any,
-    points: Sequence[tuple[float, float]],
-    names: Sequence[_Name],
-    spans: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+    ax: Any, points: Sequence[Any], names: Sequence[_Name], spans: Sequence[tuple[Any, Any]]
 ) -> None:
     """Write names beside points, clear of the bars that `spans` are."""
     to_pixels, to_data = ax.transData.transform, ax.transData.inverted().transform
-    pixels, taken = to_pixels(points), []
-    for first, last in spans:
-        (x0, y0), (x1, y1) = to_pixels(first), to_pixels(last)
-        taken.append((x0 - 2, y0 - 2, x1 + 2, y1 + 2))
-    box = ax.get_window_extent()
-    places = _places(pixels, names, taken, tuple(box.extents), ax.figure.dpi / 72)
+    pixels = to_pixels(points)
+    taken = [np.hstack([to_pixels(first) - 2, to_pixels(last) + 2]) for first, last in spans]
+    box = ax.get_window_extent().extents
+    places = _places(pixels, names, taken, box, ax.figure.dpi / 72)
     for (x, y), name, place in zip(pixels, names, places, strict=True):
         at = to_data((x + place.right, y + place.up))
         ax.text(
@@ -297,15 +288,3 @@ def _label(
         )  # fmt: skip
         if place.far:
             ax.plot(*zip(to_data((x, y)), at, strict=True), color="0.75", lw=0.6, zorder=0)
-
-
-def _distance(box: Sequence[float], point: Sequence[float]) -> float:
-    right = max(box[0] - point[0], point[0] - box[2], 0.0)
-    up = max(box[1] - point[1], point[1] - box[3], 0.0)
-    return math.hypot(right, up)
-
-
-def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    wide = min(a[2], b[2]) - max(a[0], b[0])
-    high = min(a[3], b[3]) - max(a[1], b[1])
-    return max(wide, 0.0) * max(high, 0.0)
