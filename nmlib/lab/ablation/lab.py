@@ -102,13 +102,6 @@ class LabSettings:
         return LabSettings(False, False, False, False, seed=self.seed)
 
     @property
-    def published(self) -> bool:
-        """Whether this is a row of Table 4 at the published levels."""
-        return self.switches in _NAMES and self.canonical == LabSettings(
-            *self.switches, seed=self.seed
-        )
-
-    @property
     def problem(self) -> str:
         """Why this cannot be trained, and the remedy; empty if it can."""
         if self.noise_injections and not self.sigma_add and not self.sigma_mult:

@@ -52,11 +52,11 @@ def check_suspect(answer: str | None, table: int = 9) -> Verdict:
     ✗ not yet: that row has the average that the paper prints for it.
     """
     from nmlib.paper import audit
-    from nmlib.paper.numbers import numbers
+    from nmlib.paper.numbers import read_table
 
     if answer is None:
         return Verdict(None, "name a method, then run again.")
-    answer = named(answer, "method", sorted({p.method for p in numbers(table)}))
+    answer = named(answer, "method", sorted(set(read_table(table)["method"])))
     for f in audit().query("kind == 'average'").itertuples():
         if f.against == table and f.method == answer:
             return Verdict(
