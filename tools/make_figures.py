@@ -49,8 +49,8 @@ from nmlib.lab.cifar.displays.ordering import OrderingDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
 from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
 from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
-from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay, encode_jpeg
-from nmlib.lab.display.base import Display, Shown, png
+from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay
+from nmlib.lab.display.base import Display, Shown, jpeg, png
 from nmlib.lab.display.conditions import wrapped
 from nmlib.lab.display.looks import plotly_small_print
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
@@ -430,7 +430,7 @@ def as_pixels(figure: Any, drawing: Drawing) -> bytes:
         return png(figure, dpi=DPI, colours=256)
     # At the resolution of their pixels: enlarged they are larger, not better.
     figure.canvas.draw()
-    return encode_jpeg(np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]), 90)
+    return jpeg(np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]), 90)
 
 
 def as_svg(figure: Any, name: str, words: str) -> bytes:

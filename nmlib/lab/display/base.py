@@ -81,12 +81,12 @@ def png(figure: Any, *, dpi: float = 80, colours: int = 160, octree: bool = Fals
     return packed.getvalue()
 
 
-def jpeg(pixels: np.ndarray, quality: int = 80) -> bytes:
+def jpeg(pixels: np.ndarray, quality: int = 82) -> bytes:
     """Return (H, W, 3) uint8 pixels as a JPEG."""
     from PIL import Image
 
     packed = io.BytesIO()
-    Image.fromarray(pixels).save(packed, "jpeg", quality=quality)
+    Image.fromarray(pixels).save(packed, "jpeg", quality=quality, optimize=True)
     return packed.getvalue()
 
 
@@ -136,6 +136,8 @@ class Display(ABC):
     """
 
     conditions: Conditions = field(default=Conditions(), kw_only=True)
+    ax_: Any = field(init=False, repr=False)
+    figure_: Any = field(init=False, repr=False)
 
     image: ClassVar[str] = "fields"
     grid: ClassVar[str] = "both"
@@ -176,7 +178,7 @@ class Display(ABC):
         for one in np.ravel(axes):
             dress(one, self.grid)
         self._draw(axes, **kwargs)
-        # The dataclass is frozen; what was drawn is no field of it.
+        # Past the frozen dataclass's __setattr__.
         vars(self).update(ax_=axes, figure_=_figure(axes))
         return self
 
@@ -219,7 +221,7 @@ class Display(ABC):
         if getattr(getattr(figure, "canvas", None), "manager", None) is not None:
             return data, {}  # pyplot shows its figures itself
         if figure is None:
-            figure = copy.copy(self).plot().figure_  # type: ignore[attr-defined]
+            figure = copy.copy(self).plot().figure_
             data |= self._interactive()
         mime, picture = self._picture(figure)
         return data | {mime: picture}, {mime: {"alt": self.summary}}

@@ -187,10 +187,11 @@ def ink(value: float, reach: float) -> str:
 
 
 def dress(ax: Any, grid: str = "both") -> None:
-    """Give axes the frame and the grid ("both", "x", "y" or "none") of all figures."""
-    if grid != "none":
-        ax.grid(axis=grid, color="0.92")
-        ax.set_axisbelow(True)
+    """Give axes an open frame and a pale grid: "both", "x", "y"; "none" for pictures."""
+    if grid == "none":
+        return
+    ax.grid(axis=grid, color="0.92")
+    ax.set_axisbelow(True)
     if ax.name == "rectilinear":
         ax.spines[["top", "right"]].set_visible(False)
 

@@ -106,7 +106,7 @@ def paint(lab: ToyLab, lane: str, side: int = 360) -> NDArray[np.uint8]:
 def lab_png(lab: ToyLab) -> bytes:
     """Draw all six schemes as PNG: with titles if matplotlib is installed, without if not."""
     try:
-        return png(DecisionBoundaryDisplay.from_lab(lab).plot(), dpi=72, colours=96)
+        return png(DecisionBoundaryDisplay.from_lab(lab).plot().figure_, dpi=72, colours=96)
     except ModuleNotFoundError:
         tiles = [np.pad(paint(lab, lane, 260), ((4, 4), (4, 4), (0, 0))) for lane in lab.lanes]
         rows = [np.concatenate(tiles[i : i + 3], axis=1) for i in (0, 3)]
