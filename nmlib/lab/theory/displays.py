@@ -68,9 +68,6 @@ class RemainderDisplay(Display):
         without = {f"without {name}": values for name, values in self.controls.items()}
         return {"all terms": self.remainder, **without}
 
-    def _axes(self) -> Any:
-        return new_figure(6.4, 4.2).add_subplot()
-
     def _draw(self, ax: Any) -> None:
         curves = self._curves()
         for (name, look), left_out in zip(

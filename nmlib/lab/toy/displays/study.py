@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,11 +47,9 @@ def _one_or_range(records: Sequence[dict[str, Any]], *path: str) -> str:
     ...               "setting", "epochs")
     '30 to 100'
     """
-    found: list[Any] = []
-    for value in records:
-        for key in path:
-            value = value[key]
-        found += [value] if value not in found else []
+    found: list[Any] = list(
+        dict.fromkeys(functools.reduce(operator.getitem, path, r) for r in records)
+    )
     if len(found) > 1 and all(isinstance(v, (int, float)) for v in found):
         return f"{min(found)} to {max(found)}"
     return ", ".join(map(str, found))
