@@ -13,7 +13,6 @@ from torch import Tensor
 
 from nmlib.corruptions import CORRUPTIONS, FAMILIES, Benchmark, corrupt, perturbation_sequence
 from nmlib.lab.display.base import Display
-from nmlib.lab.display.base import jpeg as encode_jpeg
 from nmlib.lab.display.looks import looks_of, new_figure, plotly_heading
 from nmlib.lab.display.words import spaced
 
@@ -23,7 +22,6 @@ __all__ = [
     "FrequencyDisplay",
     "SequenceDisplay",
     "compare_strip",
-    "encode_jpeg",
     "enlarged",
 ]
 

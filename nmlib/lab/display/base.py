@@ -45,7 +45,7 @@ import numpy as np
 from nmlib.lab.display.conditions import Conditions, small_print, wrapped
 from nmlib.lab.display.looks import PLOTLY_TEMPLATE, dress, new_figure, plotly_small_print
 
-__all__ = ["IMAGES", "Display", "Live", "Shown", "compact_json", "jpeg", "png"]
+__all__ = ["IMAGES", "Display", "Live", "compact_json", "jpeg", "png"]
 
 IMAGES: dict[str, dict[str, Any]] = {
     # Few colours keep notebooks small; the octree keeps those of thin lines.
@@ -288,21 +288,3 @@ class Live:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         data, metadata = self.display._repr_mimebundle_(include, exclude)
         return data | {"text/plain": repr(self)}, metadata
-
-
-class Shown:
-    """The former base, whose `plot()` returns a figure; goes when all displays use `Display`."""
-
-    flat: ClassVar[bool] = False
-
-    @property
-    @abstractmethod
-    def summary(self) -> str: ...
-
-    @abstractmethod
-    def plot(self) -> Any: ...
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        palette = IMAGES["lines" if self.flat else "fields"]
-        data = {"text/plain": self.summary, "image/png": png(self.plot(), **palette)}
-        return data, {"image/png": {"alt": self.summary}}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = [
-    "CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "OURS", "PAPER", "PAPER_STYLE",
+    "CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "OURS", "PAPER",
     "PLOTLY_PAPER", "PLOTLY_TEMPLATE", "Look", "bare", "diamond",
     "differing", "dress", "ink", "looks_of", "new_figure", "plotly_heading", "plotly_small_print",
     "scheme_label",
@@ -27,11 +27,6 @@ OKABE_ITO: dict[str, str] = {
 
 CLASS_COLOURS: tuple[str, str] = (OKABE_ITO["orange"], OKABE_ITO["blue"])
 CLASS_MARKERS: tuple[str, str] = ("o", "^")
-
-PAPER_STYLE: dict[str, object] = {
-    "color": "0.35", "marker": "D", "markerfacecolor": "none", "linestyle": "none"
-}  # fmt: skip
-"""Numbers printed in the paper: hollow grey diamonds, never a colour of ours."""
 
 LANE_LABELS: dict[str, str] = {
     "baseline": "Baseline",
