@@ -1,6 +1,6 @@
 """Notebook 05: the paper's CIFAR tables as grids of cells (scheme x seed).
 
-A grid runs, stops and goes on where it was.
+A grid can be stopped at any time and resumes where it stopped. `measured` reads the committed ones.
 """
 
 from nmlib.lab.cifar.cell import Cell, finished, run_cell

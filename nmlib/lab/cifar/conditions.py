@@ -1,4 +1,4 @@
-"""What measured records are of, in words, and the paper's names of our schemes."""
+"""What records were measured on, and the paper's names of our schemes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAPER_NAMES: dict[str, str] = {
     "augmax": "AugMax",
     "noisymix": "NoisyMix",
 }
-"""How the paper's CIFAR tables call our schemes."""
+"""Our schemes -> their names in the paper's CIFAR tables."""
 
 
 def conditions(records: Records) -> Conditions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Interval",
     "Ordering",
-    "PairOrder",
     "compare_schemes",
     "paired_interval",
     "paper_ordering",
+    "verdict",
 ]
 
 Floats = NDArray[np.float64]
@@ -164,33 +164,21 @@ def compare_schemes(
     return _compare(cells, 0, 1, level=level, scatter=scatter)
 
 
-@dataclass(frozen=True)
-class PairOrder:
-    """Two schemes, in the paper and here.
+def verdict(clear: bool, ours: Interval) -> str:
+    """Say what of the paper's order of two schemes holds.
 
-    Attributes:
-        upper: The scheme with the larger number in the paper.
-        lower: The other.
-        paper: The paper's difference, upper minus lower, in points.
-        clear: Whether the paper's two numbers differ and their ranges of seeds, where printed, do
-            not overlap. (Five seeds against five do so by chance in one case of 126.)
-        ours: Our difference.
+    Args:
+        clear: Whether the paper tells them apart.
+        ours: The scheme that is ahead in the paper minus the other.
+
+    Returns:
+        "holds", "reversed", "open" (our interval contains zero) or "tied" (not clear in the paper).
     """
-
-    upper: str
-    lower: str
-    paper: float
-    clear: bool
-    ours: Interval
-
-    @property
-    def verdict(self) -> str:
-        """Say "holds", "reversed", "open" (cannot be told) or "tied" (not clear in the paper)."""
-        if not self.clear:
-            return "tied"
-        if self.ours.low > 0:
-            return "holds"
-        return "reversed" if self.ours.high < 0 else "open"
+    if not clear:
+        return "tied"
+    if ours.low > 0:
+        return "holds"
+    return "reversed" if ours.high < 0 else "open"
 
 
 _WORDS = {
@@ -209,7 +197,11 @@ class Ordering:
         schemes: Those that both have, the largest number of the paper first.
         ours: (seeds, schemes) percent, also of schemes that the paper does not have.
         paper: The published numbers of `schemes`, see `published`.
-        pairs: Every pair of `schemes`.
+        pairs: A row for each pair of `schemes`: upper (the one with the larger number in the paper)
+            and lower, paper (their difference there in points), clear (whether the paper's two
+            numbers differ and their ranges of seeds, where printed, do not overlap; five seeds
+            against five do so by chance in one case of 126), difference, low and high (ours), and
+            the `verdict`.
         to_baseline: Scheme -> our difference to the baseline, of all schemes but it.
         agreement: Rank correlation with the paper's order.
         images: Number of test images that the intervals are over; 0 for flip probabilities.
@@ -225,7 +217,7 @@ class Ordering:
     schemes: tuple[str, ...]
     ours: pd.DataFrame
     paper: pd.DataFrame
-    pairs: tuple[PairOrder, ...]
+    pairs: pd.DataFrame
     to_baseline: Mapping[str, Interval]
     agreement: Agreement
     images: int
@@ -247,14 +239,14 @@ class Ordering:
     @property
     def counts(self) -> dict[str, int]:
         """Number of pairs that hold, are reversed, are open, or are tied in the paper."""
-        return {v: sum(p.verdict == v for p in self.pairs) for v in VERDICTS}
+        return self.pairs["verdict"].value_counts().reindex(VERDICTS, fill_value=0).to_dict()
 
-    def pair(self, a: str, b: str) -> PairOrder:
-        """Return the entry of two schemes, in either order."""
-        for p in self.pairs:
-            if {p.upper, p.lower} == {a, b}:
-                return p
-        raise ValueError(f"no pair {a!r}, {b!r}; there are {', '.join(self.schemes)}")
+    def pair(self, a: str, b: str) -> pd.Series:
+        """Return the row of two schemes, in either order."""
+        found = self.pairs[self.pairs[["upper", "lower"]].isin([a, b]).all(axis="columns")]
+        if found.empty:
+            raise ValueError(f"no pair {a!r}, {b!r}; there are {', '.join(self.schemes)}")
+        return found.iloc[0]
 
     @property
     def uncertainty(self) -> str:
@@ -358,8 +350,11 @@ def paper_ordering(
 
     pairs = []
     for (a, p), (b, q) in itertools.combinations(paper.iterrows(), 2):
-        difference = round(p["value"] - q["value"], 6)
-        pairs.append(PairOrder(a, b, difference, _clear(p, q), compare(a, b)))
+        clear, ours = _clear(p, q), compare(a, b)
+        pairs.append(
+            {"upper": a, "lower": b, "paper": round(p["value"] - q["value"], 6), "clear": clear}
+            | asdict(ours) | {"verdict": verdict(clear, ours)}
+        )  # fmt: skip
     on = cells.on[[row[s] for s in paper.index]]
     reference = Cells(cells.switches, on, paper[["value"]].to_numpy())
     others = [n for n in names if n != "baseline"] if "baseline" in row else []
@@ -368,7 +363,7 @@ def paper_ordering(
         schemes=tuple(paper.index),
         ours=pd.DataFrame(cells.values.T, seeds, names),
         paper=paper,
-        pairs=tuple(pairs),
+        pairs=pd.DataFrame(pairs),
         to_baseline={name: compare(name, "baseline") for name in others},
         agreement=agreement(cells, reference, rng or Rng(0), level=level, resamples=resamples),
         images=0 if cells.correct is None else cells.correct.shape[2],

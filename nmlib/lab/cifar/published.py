@@ -42,8 +42,8 @@ def published(table: int, dataset: str, column: str = "mean") -> pd.DataFrame:
 
     Source: paper Tables 2, 3, 7 to 10, 13 and 14.
 
-    >>> published(2, "CIFAR-10-C").loc["baseline"].tolist()
-    [73.8, 73.5, 74.2, False]
+    >>> print(published(2, "CIFAR-10-C").loc["baseline"].to_dict())
+    {'value': 73.8, 'low': 73.5, 'high': 74.2, 'copied': False}
     """
     rows = _table(table)
     found = rows[(rows["dataset"] == dataset) & (rows["corruption"] == column)]
@@ -62,8 +62,8 @@ def published_by_corruption(table: int) -> pd.DataFrame:
 
     Source: paper Tables 2, 3, 7 to 10, 13 and 14.
 
-    >>> published_by_corruption(13)["noisymix"]["translate"]
-    np.float64(1.6)
+    >>> float(published_by_corruption(13)["noisymix"]["translate"])
+    1.6
     """
     if table not in (7, 8, 9, 10, 13, 14):
         raise ValueError(

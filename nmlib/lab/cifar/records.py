@@ -121,7 +121,7 @@ def frame(records: Records) -> pd.DataFrame:
         runs = pd.DataFrame(list(records))
         # Records from before the sequences had versions are of the first.
         version = runs["sequences"] if "sequences" in runs else pd.Series(1, runs.index)
-        runs["sequences"] = version.fillna(1).astype(int)
+        runs["sequences"] = pd.to_numeric(version).fillna(1).astype(int)
     if runs.empty:
         raise ValueError("there are no records; measure some with `nmlib reproduce schemes`")
     return runs
@@ -178,7 +178,7 @@ def accuracies(records: Records) -> pd.DataFrame:
     >>> grid = accuracies(measured(schemes=["baseline", "noisymix"]))
     >>> fog = grid[grid["corruption"] == "fog"].pivot_table("accuracy", "scheme", "severity")
     >>> fog.round(2).loc["noisymix"].tolist()
-    [0.76, 0.74, 0.7, 0.64, 0.5]
+    [0.68, 0.65, 0.6, 0.54, 0.39]
     """
     runs = frame(records)
     both = zip(runs["clean_accuracy"], runs["accuracy"], strict=True)
@@ -251,8 +251,9 @@ def measures(
         Columns: clean_accuracy, robust_accuracy, flip_probability (mean over the sequences of
         `flips`, as the paper's mFR) and those of `CALIBRATION` that were measured.
 
-    >>> measures(measured())["robust_accuracy"].groupby("scheme").mean().round(1)["noisymix"]
-    np.float64(66.2)
+    >>> robust = measures(measured())["robust_accuracy"].groupby("scheme").mean()
+    >>> f"{robust['noisymix']:.1f}"
+    '62.8'
     """
     import pandas as pd
 

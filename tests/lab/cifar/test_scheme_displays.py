@@ -251,10 +251,10 @@ def test_the_order_is_drawn_as_computed(records):
     np.testing.assert_allclose(drawn_paper, sorted(expected))
     assert len(right.patches) == len(o.pairs) == 6
     texts = [t.get_text() for t in right.texts]
-    for p in o.pairs:
-        assert f"{p.ours.difference:+.1f}".replace("-", "−") in texts
-    for p, text in zip(o.pairs, texts[::2], strict=True):
-        assert text == {"holds": "✓", "reversed": "✗", "open": "?", "tied": "="}[p.verdict]
+    for difference in o.pairs["difference"]:
+        assert f"{difference:+.1f}".replace("-", "−") in texts
+    for found, text in zip(o.pairs["verdict"], texts[::2], strict=True):
+        assert text == {"holds": "✓", "reversed": "✗", "open": "?", "tied": "="}[found]
     data, metadata = display._repr_mimebundle_()
     assert metadata["image/png"]["alt"] == o.summary == data["text/plain"]
     without = [r for r in records if r["scheme"] != "baseline"]

@@ -38,7 +38,7 @@ def test_it_draws_the_rows(runs):
 
 def test_panels_without_content_are_left_out(runs):
     labels = [a.get_ylabel() for a in TrainingDisplay.from_run(runs["baseline"]).plot().ax_]
-    assert labels == ["cross-entropy (nats)", "accuracy, images kept out (%)"]
+    assert labels == ["cross-entropy (nats)", "held-out accuracy (%)"]
 
 
 def test_several_runs_are_told_apart_by_marker_and_colour(runs):

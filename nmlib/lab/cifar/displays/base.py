@@ -78,7 +78,7 @@ class MeasuredDisplay(Display):
         rows = pd.DataFrame(rows)
         if rows.empty:
             raise ValueError("there are no rows to draw")
-        rows = rows.fillna({"seed": 0})  # without a seed: one
+        rows["seed"] = pd.to_numeric(rows["seed"]).fillna(0)  # without a seed: one
         wide = 100 * rows.pivot_table(cls._value, ["scheme", "seed"], cls._key, sort=False)
         theirs = _in_percent(
             pd.DataFrame({} if paper is None else dict(paper)).T, list(rows["scheme"].unique())

@@ -79,10 +79,11 @@ class FlipCurvesDisplay(MeasuredDisplay):
     @property
     def marks(self) -> str:
         """What the marks of the picture stand for."""
-        return (
-            f"{super().marks}\nfar right: mean over frames; noise is compared with the first "
-            "frame, the others with the frame before"
+        frames = (
+            "far right: mean over frames; noise is compared with the first frame, the others with "
+            "the frame before"
         )
+        return "; ".join(filter(None, (super().marks, frames)))
 
     @property
     def summary(self) -> str:

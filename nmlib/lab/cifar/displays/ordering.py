@@ -132,13 +132,13 @@ class OrderingDisplay(Display):
         o = self.ordering
         n = len(o.schemes)
         at = {s: k for k, s in enumerate(o.schemes)}
-        for p in o.pairs:
+        for p in o.pairs.itertuples():
             x, y = at[p.lower] - 1, at[p.upper]
             ax.add_patch(
                 Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=_FIELDS[p.verdict], edgecolor="0.7",
                           lw=0.7)
             )  # fmt: skip
-            number = signed(p.ours.difference)
+            number = signed(p.difference)
             bold = "bold" if p.verdict in ("holds", "reversed") else "normal"
             ax.text(x, y - 0.14, _MARKS[p.verdict], ha="center", va="center", fontsize=9.5,
                     weight=bold)  # fmt: skip

@@ -1,4 +1,4 @@
-"""The table of schemes: everything that was measured of each, the paper's numbers beside."""
+"""The table of schemes: everything that was measured of each, beside the paper's numbers."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class _SpreadColumn(Column):
 
 @dataclass(frozen=True, eq=False)
 class SchemeTableDisplay:
-    """One row a scheme: accuracies, calibration, flips, with the paper's numbers beside.
+    """A row for each scheme: accuracies, calibration and flips beside the paper's.
 
     Attributes:
         schemes: The rows.

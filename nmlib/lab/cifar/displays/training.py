@@ -22,10 +22,10 @@ class TrainingDisplay(Display):
     """Training loss of one run or several, with its parts.
 
     Attributes:
-        names: What the runs are called.
-        rows: The metrics of each run.
-        steps: Length of the axis; None for what is there.
-        schemes: Their schemes, which have the same looks in all figures; None where unknown.
+        names: Names of the runs.
+        rows: Metrics of each run.
+        steps: Length of the axis; default the steps trained so far.
+        schemes: Schemes of the runs, each drawn as in all figures; None where unknown.
     """
 
     names: tuple[str, ...]
@@ -61,7 +61,7 @@ class TrainingDisplay(Display):
             words = f"{name}: {first['loss']:.2f} after epoch 1, {last['loss']:.2f} after "
             words += f"epoch {last['epoch'] + 1}"
             if "val_accuracy" in last:
-                words += f", {100 * last['val_accuracy']:.1f} % of the images kept out are right"
+                words += f", held-out accuracy {100 * last['val_accuracy']:.1f} %"
             parts.append(words)
         return "Training loss. " + "; ".join(parts) + "."
 
@@ -71,9 +71,8 @@ class TrainingDisplay(Display):
         every = [row for rows in self.rows for row in rows]
         if any(row["jsd"] for row in every):
             panels.append(("jsd", "view divergence (nats)", 1.0))
-        kept_out = any("val_accuracy" in row for row in every)
-        if kept_out:
-            panels.append(("val_accuracy", "accuracy, images kept out (%)", 100.0))
+        if any("val_accuracy" in row for row in every):
+            panels.append(("val_accuracy", "held-out accuracy (%)", 100.0))
         return panels
 
     def _axes(self) -> Any:
