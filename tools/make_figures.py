@@ -508,6 +508,12 @@ def write_page(
     return True
 
 
+def write_pages(folder, *, script="plotly.min.js"):
+    for name in FIGURES:
+        if FIGURES[name].page:
+            write_page(name, *draw(name), folder, script=script)
+
+
 # -- the folder -----------------------------------------------------------------------------------
 
 
