@@ -50,7 +50,9 @@ from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
 from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
 from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
 from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay, encode_jpeg
-from nmlib.lab.display.base import Shown, png
+from nmlib.lab.display.base import Display, Shown, png
+from nmlib.lab.display.conditions import wrapped
+from nmlib.lab.display.looks import plotly_small_print
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 from nmlib.lab.speed import FILES as SPEED_FILES
@@ -370,6 +372,7 @@ def draw(name: str) -> tuple[Shown, Any]:
     with plain_style():
         display = drawing.make()
         figure = display.plot()
+        figure = getattr(figure, "figure_", figure)
         _stamp(figure, drawing)
     return display, figure
 
@@ -497,12 +500,20 @@ def write_page(
     page = display.plotly()
     said = page.layout.title.text or ""
     small = [text.get_text() for text in figure.texts if text.get_fontsize() < 8]
-    lines = [line for text in small for line in text.split("\n") if line not in said]
-    page.update_layout(margin={"b": 115 + 14 * len(lines)}, height=(page.layout.height or 450) + 90)
-    page.add_annotation(
-        text="<br>".join(lines), xref="paper", yref="paper", x=1, y=0, yshift=-95, xanchor="right",
-        yanchor="top", align="right", showarrow=False, font={"size": 10, "color": "#555"},
-    )  # fmt: skip
+    if isinstance(display, Display):
+        stamp = small[-1].removeprefix(wrapped(display.small_print, figure.get_figwidth()))
+        lines = [*said.split("<br>"), *stamp.split("\n")]
+        plotly_small_print(page, [line for line in lines if line])
+    else:
+        lines = [line for text in small for line in text.split("\n") if line not in said]
+        page.update_layout(
+            margin={"b": 115 + 14 * len(lines)}, height=(page.layout.height or 450) + 90
+        )
+        page.add_annotation(
+            text="<br>".join(lines), xref="paper", yref="paper", x=1, y=0, yshift=-95,
+            xanchor="right", yanchor="top", align="right", showarrow=False,
+            font={"size": 10, "color": "#555"},
+        )  # fmt: skip
     with rename_into(folder / f"{name}.html") as temporary:
         page.write_html(temporary, include_plotlyjs=script, full_html=True, div_id=name)
     return True

@@ -8,7 +8,9 @@ from typing import Any
 
 __all__ = [
     "CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "OURS", "PAPER", "PAPER_STYLE",
-    "Look", "bare", "diamond", "differing", "ink", "looks_of", "new_figure", "scheme_label",
+    "PLOTLY_PAPER", "PLOTLY_TEMPLATE", "Look", "bare", "diamond",
+    "differing", "dress", "ink", "looks_of", "new_figure", "plotly_heading", "plotly_small_print",
+    "scheme_label",
 ]  # fmt: skip
 
 OKABE_ITO: dict[str, str] = {
@@ -42,7 +44,24 @@ LANE_LABELS: dict[str, str] = {
 """How figures call the six schemes of Fig. 4."""
 
 OURS = OKABE_ITO["blue"]
-PAPER = "0.35"
+PAPER = "#595959"
+
+PLOTLY_PAPER: dict[str, Any] = {"symbol": "diamond-open", "color": PAPER, "size": 9}
+"""Markers of plotly for numbers of the paper, as `diamond` for matplotlib."""
+
+_PLOTLY_AXIS = {"gridcolor": "#ebebeb", "zerolinecolor": "#b0b0b0", "automargin": True}
+PLOTLY_TEMPLATE: dict[str, Any] = {
+    "layout": {
+        "colorway": [OKABE_ITO[c] for c in ("blue", "orange", "bluish green", "reddish purple",
+                                            "sky blue", "vermilion", "black")],
+        "font": {"color": "#222", "size": 12}, "paper_bgcolor": "white", "plot_bgcolor": "white",
+        "xaxis": _PLOTLY_AXIS, "yaxis": _PLOTLY_AXIS,
+        "margin": {"l": 60, "r": 20, "t": 50, "b": 40},
+        # Above the axes, where it costs no width on a phone.
+        "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+    }
+}  # fmt: skip
+"""White, pale grid, safe colours: plotly's own templates would add 7 kB to every output."""
 
 # Colour, marker, line and hatch go together: each alone tells the schemes apart. Yellow and sky
 # blue are too pale for lines on white, so they come last.
@@ -128,6 +147,31 @@ def diamond(**more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
+def plotly_small_print(figure: Any, lines: Sequence[str]) -> None:
+    """Write lines at the foot of a plotly figure of known height, as its title."""
+    last = len(lines) - 1
+    figure.update_layout(
+        title={
+            "text": "<br>".join(lines), "font": {"size": 10, "color": PAPER}, "x": 0.99,
+            "xanchor": "right", "y": (8 + 13 * last) / figure.layout.height,
+            "yanchor": "bottom", "yref": "container",
+        },
+        margin_b=max(figure.layout.margin.b or 0, 70 + 13 * last),
+    )  # fmt: skip
+
+
+def plotly_heading(figure: Any, text: str) -> Any:
+    """Write a heading above a plotly figure, whose title is the small print at its foot."""
+    if text and len(figure.data) > 1:
+        figure.update_layout(legend_title={"text": f"<b>{text}</b>", "side": "top"})
+    elif text:
+        figure.add_annotation(
+            text=f"<b>{text}</b>", xref="paper", yref="paper", x=0, y=1, yshift=6, xanchor="left",
+            yanchor="bottom", showarrow=False,
+        )  # fmt: skip
+    return figure
+
+
 def differing() -> Any:
     """Return the map of differences: two hues that all readers tell apart, white at zero."""
     from matplotlib import colormaps
@@ -140,6 +184,15 @@ def ink(value: float, reach: float) -> str:
     """Return the colour of text, black or white, that stands out on a field."""
     red, green, blue, _ = differing()((value / reach + 1) / 2)
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def dress(ax: Any, grid: str = "both") -> None:
+    """Give axes the frame and the grid ("both", "x", "y" or "none") of all figures."""
+    if grid != "none":
+        ax.grid(axis=grid, color="0.92")
+        ax.set_axisbelow(True)
+    if ax.name == "rectilinear":
+        ax.spines[["top", "right"]].set_visible(False)
 
 
 def bare(ax: Any) -> None:

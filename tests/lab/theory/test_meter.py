@@ -124,7 +124,7 @@ def test_displays():
     assert trained.mean.tolist() == [[2.0, 1.0]] and trained.error.tolist() == [[0.1, 0.2]]
     for display in (shown, bars, trained):
         picture = io.BytesIO()
-        display.plot().savefig(picture)
+        display.plot().figure_.savefig(picture)
         assert len(picture.getvalue()) > 3000
         assert len(display.plotly().data) >= 1
         assert display._repr_mimebundle_()[0]["text/plain"] == display.summary
