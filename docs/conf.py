@@ -1,6 +1,6 @@
 """Sphinx's settings: `make site` runs `sphinx-build -c docs . build/site`.
 
-The sources are the repository's own pages, so that one link works on the site and in the repository.
+The sources are the repository's own pages, so that a link works in the repository and on the site.
 """
 
 import sys

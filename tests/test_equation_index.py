@@ -35,7 +35,7 @@ def test_equations_come_in_order():
 
 
 def test_equations_lead_to_the_notebooks_that_use_them():
-    """Whatever a notebook calls its own variables; through what it calls, if it does not name it."""
+    """Through what they call, if none names it; whatever a notebook calls its own variables."""
     expected = {
         "losses.noisymix_loss": {"04", "05", "06"},
         "losses.jensen_shannon_divergence": {"04", "05", "06"},

@@ -160,8 +160,9 @@ def equations_page(entries: list[Entry]) -> str:
         [
             "# From equation to code", "", NOTICE, "",
             "Equations are those of the NoisyMix paper (arXiv 2202.01263) unless another is named.",
-            "The last column has the notebooks whose code names the object; if none does, those that",
-            "reach it through what they call.", "", "| source | code | what it does | notebooks |", "|---|---|---|---|", *rows, "",
+            "The last column has the notebooks whose code names the object; if none does, those",
+            "that reach it through what they call.", "",
+            "| source | code | what it does | notebooks |", "|---|---|---|---|", *rows, "",
         ]
     )  # fmt: skip
 
@@ -188,10 +189,10 @@ def audit_page() -> str:
 
     lines = [
         "# The paper's tables against each other", "", NOTICE, "",
-        "`nmlib.paper.audit()` recomputes every average that the paper prints from the numbers that",
-        "it is made of, and compares what is printed twice. Rounding explains most differences; these",
-        "it hardly does, or not at all. *Chance* is the probability that rounding alone makes a",
-        "difference as large.",
+        "`nmlib.paper.audit()` recomputes every average that the paper prints from its parts, and",
+        "compares what is printed twice. Rounding explains most differences; it hardly explains",
+        "these, or not at all. *Chance* is the probability that rounding alone makes a difference",
+        "as large.",
     ]  # fmt: skip
     for kind, rows in audit().groupby("kind", sort=False):
         lines += ["", f"## {str(kind).capitalize()}", ""]

@@ -1,4 +1,4 @@
-"""What the site asks of Sphinx beyond its settings: our docstrings, our notebooks, interactive figures.
+"""What the site asks of Sphinx beyond its settings: for docstrings, notebooks, interactive figures.
 
 docs/conf.py connects these hooks; CONTRIBUTING.md says how the site is built.
 """
@@ -12,12 +12,13 @@ import inspect
 import json
 import pkgutil
 import re
+import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import make_figures
 from docutils import nodes
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.nodes import make_refnode
@@ -49,8 +50,10 @@ def offers() -> dict[tuple[str, int], str]:
 def names() -> dict[str, tuple[list[tuple[str, str]], list[str]]]:
     """Return for each page of a module what it documents and what it links to.
 
-    >>> names()["nmlib.rng"]
-    ([('class', 'Rng'), ('function', 'default_device')], [])
+    >>> ("function", "batch_loss") in names()["nmlib.objective"][0]
+    True
+    >>> "nmlib.objective.batch_loss" in names()["nmlib"][1]
+    True
     """
     found = {}
     for module in sorted({"nmlib", *offers().values()}):
@@ -83,12 +86,21 @@ def texts() -> dict[tuple[str, int], str]:
     return found
 
 
-# Left as it is: doctests, fenced code, formulas, code. The rest of a docstring is prose.
+# What is no prose: it is left as it is, or changed as a whole.
 _KEPT = re.compile(
-    r"^ *>>>.*?(?=\n *\n|\Z)|^ *```.*?^ *```$|\$\$.+?\$\$|(?<![\\\w$])\$(?!\s)[^$]+?(?<!\s)\$(?!\d)"
-    r"|(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)",
-    re.MULTILINE | re.DOTALL,
+    r"""
+    \Z | ^[ ]*>>>.*?(?=\n[ ]*\n|\Z)           # the end; a doctest
+    | (?<=\S:\n\n)[ ]{4}\S.*?(?=\n\S|\Z)       # indented code after a colon
+    | ^[ ]*```.*?^[ ]*```$                    # fenced code
+    | (?<!`)(`+)(?!`).+?(?<!`)\1(?!`)         # code
+    | \$\$.+?\$\$                             # a formula of its own, or in a line
+    | (?<![\\\w$])\$(?!\s)[^$]+?(?<!\s)\$(?!\d)
+    | (?<![\w*])(\*{1,2})[^\s*][^*\n]*?\2(?![\w*])  # emphasis
+    """,
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
+# What means something to reStructuredText only.
+_MARKUP = re.compile(r"[\\|*]|(?<=\w)_(?!\w)")
 
 
 def restructured(text: str) -> str:
@@ -100,40 +112,38 @@ def restructured(text: str) -> str:
     :Source: eq. 2
     """
     parts, end = [], 0
-    for found in [*_KEPT.finditer(text), None]:
-        prose = text[end : found.start() if found else None]
-        prose = re.sub(r"([\\|]|(?<=\w)_(?!\w)|(?<![\w*])\*(?=\w+\b[^*]*$)|(?<=\w)\*)", r"\\\1", prose)
+    for found in _KEPT.finditer(text):
+        prose = _MARKUP.sub(r"\\\g<0>", text[end : found.start()])
         parts.append(re.sub(r"^(Source|Differs): ", r"\n:\1: ", prose, flags=re.MULTILINE))
-        if found is None:
-            return "".join(parts)
         end = found.end()
-        parts.append(_kept(found[0], text[text.rfind("\n", 0, found.start()) + 1 :]))
-        if re.match(r"[\w\\]", text[end:]) and not found[0].startswith("$$"):
-            parts.append("\\ ")
-    raise AssertionError
+        line = text[text.rfind("\n", 0, found.start()) + 1 :]
+        kept = _kept(found[0], " " * (len(line) - len(line.lstrip(" "))))
+        # Markup must be followed by a space or punctuation.
+        parts.append(kept + "\\ " * bool(kept.endswith("`") and re.match(r"[\w\\]", text[end:])))
+    return "".join(parts)
 
 
-def _kept(found: str, line: str) -> str:
-    margin = " " * (len(line) - len(line.lstrip(" ")))
+def _kept(found: str, margin: str) -> str:
+    inside = " ".join(found.strip("$`").split())
     if found.startswith("$$"):
-        return f"\n\n{margin}.. math:: {' '.join(found[2:-2].split())}\n\n{margin}"
+        return f"\n\n{margin}.. math:: {inside}\n\n{margin}"
     if found.startswith("$"):
-        return f":math:`{' '.join(found[1:-1].split())}`"
+        return f":math:`{inside}`"
+    if found.startswith("    ") and not found.lstrip().startswith((">>>", "```")):
+        return f".. code-block:: python\n\n{found}"
     if found.lstrip().startswith("```"):
         first, *code, _ = found.strip().split("\n")
         block = "\n".join(f"    {each}" for each in code)
         return f"{margin}.. code-block:: {first[3:] or 'text'}\n\n{block}\n"
     if found.startswith("`"):
-        code = " ".join(found.strip("`").split())
-        name = re.fullmatch(r"[A-Za-z_][\w.]*(\(\))?", code)
-        return f":py:obj:`{code}`" if name else f"``{code}``"
+        name = re.fullmatch(r"[A-Za-z_][\w.]*(\(\))?", inside)
+        return f":py:obj:`{inside}`" if name else f"``{inside}``"
     return found
 
 
 def docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Hook of autodoc: rewrite a docstring in place, before napoleon reads its sections."""
-    if what == "data":
-        # Python would show the text of its type instead.
+    if what == "data":  # whose docstring is that of its type, for Python
         text = texts().get((name.rpartition(".")[2], id(obj)), "")
         if not text and isinstance(obj, (dict, list, tuple)):
             text = ", ".join(f"`{entry}`" for entry in obj)
@@ -247,16 +257,12 @@ def scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree
         app.add_js_file("plotly.min.js", priority=400)
 
 
-def pages(app: Any) -> Iterator[Any]:
+def figures(app: Any, error: Exception | None) -> None:
     """Hook of Sphinx: write the explorer and the interactive figures beside their page."""
-    import make_figures
-
-    folder = Path(app.outdir) / "figures"
-    folder.mkdir(exist_ok=True)
-    explorer = (ROOT / "figures/explorer.html").read_bytes()
-    (folder / "explorer.html").write_bytes(explorer)
-    make_figures.write_pages(folder / "html", script="../../_static/plotly.min.js")
-    return iter(())
+    if error is None and app.builder.format == "html":
+        folder = Path(app.outdir) / "figures"
+        shutil.copyfile(ROOT / "figures/explorer.html", folder / "explorer.html")
+        make_figures.write_pages(folder / "html", script="../../_static/plotly.min.js")
 
 
 def wide(app: Any, doctree: Any) -> None:
@@ -275,5 +281,5 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("source-read", source)
     app.connect("doctree-read", wide)
     app.connect("html-page-context", scripts)
-    app.connect("html-collect-pages", pages)
+    app.connect("build-finished", figures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Which notebook uses which part of nmlib: names followed through imports, not compared as words."""
+"""Which notebook uses which part of nmlib: names are followed through imports and calls."""
 
 from __future__ import annotations
 
