@@ -134,9 +134,11 @@ class ContactSheetDisplay(_Photographic):
 
     def _axes(self) -> Any:
         height, width = self._sheet().shape[:2]
-        whole = (24 + width + 70, 76 + height)
+        whole = (24 + width + 70, 76 + height + 20 * bool(self.corner))
         figure = new_figure(whole[0] / 80, whole[1] / 80, dpi=80, layout=None)
-        return figure.add_axes((24 / whole[0], 0, width / whole[0], height / whole[1]))
+        # Names of the corruptions above, severities to the left, the small print below.
+        low = (whole[1] - 76 - height) / whole[1]
+        return figure.add_axes((24 / whole[0], low, width / whole[0], height / whole[1]))
 
     def _draw(self, ax: Any) -> None:
         sheet = self._sheet()

@@ -131,11 +131,14 @@ class Display(ABC):
 
     Attributes:
         conditions: What the numbers were measured on; a text is the name of the data.
+        origin: Where the numbers come from, a line below the small print of a picture that is
+            published alone.
         ax_: The axes, or an array of them, after `plot()`.
         figure_: The figure, after `plot()`.
     """
 
     conditions: Conditions = field(default=Conditions(), kw_only=True)
+    origin: str = field(default="", kw_only=True)
     ax_: Any = field(init=False, repr=False)
     figure_: Any = field(init=False, repr=False)
 
@@ -155,6 +158,11 @@ class Display(ABC):
         """What stands in the lower right corner of both forms."""
         return self.conditions.full
 
+    @property
+    def corner(self) -> str:
+        """The small print with the origin."""
+        return "\n".join(filter(None, (self.small_print, self.origin)))
+
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw with matplotlib.
 
@@ -171,7 +179,7 @@ class Display(ABC):
         """
         axes = self._axes()
         if ax is None:
-            small_print(_figure(axes), self.small_print)
+            small_print(_figure(axes), self.corner)
         else:
             _same_kind(type(self).__name__, given=ax, wanted=axes)
             axes = ax
@@ -201,8 +209,8 @@ class Display(ABC):
         if figure.layout.height is None:
             # JupyterLab shows the picture until the pointer is on it; then nothing must jump.
             figure.layout.height = max(300, round(80 * _figure(self._axes()).get_figheight()))
-        if self.small_print:
-            plotly_small_print(figure, wrapped(self.small_print, 4).split("\n"))
+        if self.corner:
+            plotly_small_print(figure, wrapped(self.corner, 4).split("\n"))
         return figure
 
     @property
