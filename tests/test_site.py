@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import zlib
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,10 +61,9 @@ def pages(site):
 
 
 def test_every_public_name_has_a_page(site):
-    from sphinx.util.inventory import InventoryFile
-
-    inventory = InventoryFile.loads((site / "objects.inv").read_bytes(), uri="").data
-    documented = {name for kind, names in inventory.items() if kind[:3] == "py:" for name in names}
+    *_, packed = (site / "objects.inv").read_bytes().split(b"\n", 4)
+    lines = zlib.decompress(packed).decode().splitlines()
+    documented = {line.split()[0] for line in lines if line.split()[1].startswith("py:")}
     public = {f"{module}.{name}" for (name, _), module in hooks.offers().items()}
     assert len(public) > 300
     assert public - documented == set(), "a new module needs a line in docs/library.rst"
