@@ -13,7 +13,7 @@ import pytest
 from suite_site import api, docstrings, gallery, links, maths, results, stage
 
 import nmlib
-from nmlib.lab.cifar.records import GRID
+from nmlib.lab.cifar.records import GRID, frame
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://example.org/nmlib"
@@ -254,7 +254,7 @@ def test_numbers_of_the_front_page_are_computed(monkeypatch):
          "test_images": 1000, "epochs": [{}] * 20, "provenance": {"commit": "abc"}}
         for s, r in (("baseline", 0.3), ("noisymix", 0.4)) for seed in (0, 1)
     ]  # fmt: skip
-    monkeypatch.setattr(results, "measured", lambda: made)
+    monkeypatch.setattr(results, "measured", lambda: frame(made))
     monkeypatch.setattr(results, "measured_files", lambda: {GRID: None})
     text = results.grid()
     assert "| NoisyMix | 50.0 ± 0.0 | 41.0 ± 1.0 | 2 |" in text

@@ -31,6 +31,7 @@ from typing import Any
 import matplotlib
 import matplotlib.style
 import numpy as np
+import pandas as pd
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,8 +50,10 @@ from nmlib.lab.cifar.displays.ordering import OrderingDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
 from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
 from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
-from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay, encode_jpeg
-from nmlib.lab.display.base import Shown, png
+from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay
+from nmlib.lab.display.base import Display, jpeg, png
+from nmlib.lab.display.conditions import wrapped
+from nmlib.lab.display.looks import plotly_small_print
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 from nmlib.lab.speed import FILES as SPEED_FILES
@@ -84,7 +87,7 @@ class Drawing:
     """
 
     title: str
-    make: Callable[[], Shown]
+    make: Callable[[], Display]
     data: tuple[str, ...] = ()
     source: str = ""
     svg: bool = True
@@ -95,23 +98,23 @@ class Drawing:
 # -- what the displays are made of ----------------------------------------------------------------
 
 
-def grid(*schemes: str, name: str = GRID) -> list[dict[str, Any]]:
+def grid(*schemes: str, name: str = GRID) -> pd.DataFrame:
     """Return the records of a measured grid; all of these schemes must be in it."""
     if name not in files.measured_files():
         raise NotYet(f"figures/data/{name} is not there yet")
     records = measured(name)
-    lacking = sorted({*schemes} - {record["scheme"] for record in records})
+    lacking = sorted({*schemes} - set(records["scheme"]))
     if lacking:
         raise NotYet(f"figures/data/{name} has no cell of {', '.join(lacking)} yet")
     return records
 
 
-def ablation() -> list[dict[str, Any]]:
+def ablation() -> pd.DataFrame:
     """Return the records with every row of Table 4."""
     return grid(*ABLATION, name=SHORT)
 
 
-def or_paper(ours: Callable[[], Shown], paper: Callable[[], Shown]) -> Shown:
+def or_paper(ours: Callable[[], Display], paper: Callable[[], Display]) -> Display:
     """Return the display with our results beside the paper's, or the paper's alone."""
     try:
         return ours()
@@ -126,7 +129,7 @@ LONGEST = ("baseline", "augmix", "noisymix")
 """Schemes that were trained for 200 epochs, too."""
 
 
-def resnet20() -> Shown:
+def resnet20() -> Display:
     """Accuracies of a public network on our corruptions."""
     record = files.read_measured("corruptions_resnet20.json")
     made = record["provenance"]
@@ -149,7 +152,7 @@ THEORY_SOURCE = (
 )
 
 
-def theorem1() -> Shown:
+def theorem1() -> Display:
     """The remainder of Theorem 1, whole and with terms left out."""
     from nmlib.theory import example_problem, nfm_expansion, nfm_loss_exact
 
@@ -162,7 +165,7 @@ def theorem1() -> Shown:
     )
 
 
-def theorem2() -> Shown:
+def theorem2() -> Display:
     """The remainder of Theorem 2, whole and with terms left out."""
     from nmlib.theory import example_problem, stability_expansion, stability_loss_exact
 
@@ -176,7 +179,7 @@ def theorem2() -> Shown:
     )
 
 
-def contact_sheet() -> Shown:
+def contact_sheet() -> Display:
     """A photograph under every corruption."""
     from nmlib.data.embedded import sample_photographs
 
@@ -185,7 +188,7 @@ def contact_sheet() -> Shown:
     )
 
 
-def frequencies() -> Shown:
+def frequencies() -> Display:
     """Which frequencies the corruptions change."""
     import torch
 
@@ -197,7 +200,7 @@ def frequencies() -> Shown:
     )
 
 
-def terms() -> Shown:
+def terms() -> Display:
     """Terms of the expansions on trained networks."""
     return TrainedTermsDisplay.from_record(
         files.read_measured("theory_terms.json"), "tanh",
@@ -364,12 +367,12 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def draw(name: str) -> tuple[Shown, Any]:
+def draw(name: str) -> tuple[Display, Any]:
     """Return display and matplotlib figure, with its conditions in the corner."""
     drawing = FIGURES[name]
     with plain_style():
         display = drawing.make()
-        figure = display.plot()
+        figure = display.plot().figure_
         _stamp(figure, drawing)
     return display, figure
 
@@ -427,7 +430,7 @@ def as_pixels(figure: Any, drawing: Drawing) -> bytes:
         return png(figure, dpi=DPI, colours=256)
     # At the resolution of their pixels: enlarged they are larger, not better.
     figure.canvas.draw()
-    return encode_jpeg(np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]), 90)
+    return jpeg(np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]), 90)
 
 
 def as_svg(figure: Any, name: str, words: str) -> bytes:
@@ -446,7 +449,7 @@ def as_svg(figure: Any, name: str, words: str) -> bytes:
     return text.encode()
 
 
-def pictures(name: str) -> tuple[Shown, Any, dict[str, bytes], dict[str, Any]]:
+def pictures(name: str) -> tuple[Display, Any, dict[str, bytes], dict[str, Any]]:
     """Return display, matplotlib figure, files, and what the lock says of them."""
     drawing = FIGURES[name]
     display, figure = draw(name)
@@ -495,14 +498,11 @@ def write_page(
         write_text(folder / f"{name}.html", f"{head}\n<body>{display.html()}</body></html>\n")
         return True
     page = display.plotly()
-    said = page.layout.title.text or ""
-    small = [text.get_text() for text in figure.texts if text.get_fontsize() < 8]
-    lines = [line for text in small for line in text.split("\n") if line not in said]
-    page.update_layout(margin={"b": 115 + 14 * len(lines)}, height=(page.layout.height or 450) + 90)
-    page.add_annotation(
-        text="<br>".join(lines), xref="paper", yref="paper", x=1, y=0, yshift=-95, xanchor="right",
-        yanchor="top", align="right", showarrow=False, font={"size": 10, "color": "#555"},
-    )  # fmt: skip
+    # What `_stamp` wrote below the display's own small print.
+    corner = figure._supxlabel.get_text()
+    stamp = corner.removeprefix(wrapped(display.small_print, figure.get_figwidth()))
+    lines = [*(page.layout.title.text or "").split("<br>"), *stamp.split("\n")]
+    plotly_small_print(page, [line for line in lines if line])
     with rename_into(folder / f"{name}.html") as temporary:
         page.write_html(temporary, include_plotlyjs=script, full_html=True, div_id=name)
     return True

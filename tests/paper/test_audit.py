@@ -1,5 +1,4 @@
-"""What the audit finds in the paper, that it finds nothing in consistent tables, and all errors
-that are put into them."""
+"""The audit: its findings in the paper, none in consistent tables, and every planted error."""
 
 import numpy as np
 import pytest

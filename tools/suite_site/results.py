@@ -65,18 +65,17 @@ def grid() -> str:
     if GRID not in measured_files():
         return ""
     records = measured()
-    by_scheme: dict[str, list[dict[str, Any]]] = {}
-    for record in records:
-        by_scheme.setdefault(record["scheme"], []).append(record)
+    shares = 100 * records.set_index("scheme")[["clean_accuracy", "robust_accuracy"]]
+    by_scheme = shares.groupby("scheme", sort=False)
+    means, errors, seeds = by_scheme.mean(), by_scheme.sem(), by_scheme.size()
     rows = []
-    for name, found in by_scheme.items():
-        cells = [scheme_label(name)]
-        for key in ("clean_accuracy", "robust_accuracy"):
-            values = 100 * np.array([record[key] for record in found])
-            spread = f" ± {values.std(ddof=1) / len(values) ** 0.5:.1f}" if len(values) > 1 else ""
-            cells.append(f"{values.mean():.1f}{spread}")
-        rows.append([*cells, str(len(found))])
-    best = max(by_scheme, key=lambda n: np.mean([r["robust_accuracy"] for r in by_scheme[n]]))
+    for name in means.index:
+        cells = [
+            f"{mean:.1f}" + (f" ± {error:.1f}" if seeds[name] > 1 else "")
+            for mean, error in zip(means.loc[name], errors.loc[name], strict=True)
+        ]
+        rows.append([scheme_label(name), *cells, str(seeds[name])])
+    best = means["robust_accuracy"].idxmax()
     return "\n\n".join(
         [
             f"**{len(rows)} schemes under 15 corruptions.** The highest mean robust accuracy at "
