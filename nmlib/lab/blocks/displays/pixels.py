@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,6 @@ __all__ = [
     "colour_maps",
     "map_levels",
     "picture",
-    "pillow_font",
     "shares_words",
     "tile_maps",
 ]
@@ -116,24 +113,6 @@ def shares_words(shares: NDArray, classes: Sequence[str], least: float = 0.005) 
     """
     order = sorted(np.flatnonzero(shares >= least).tolist(), key=lambda k: -shares[k])
     return " + ".join(f"{shares[k]:.2f} {classes[k]}" for k in order)
-
-
-@functools.cache
-def pillow_font(size: int) -> Any:
-    """Return matplotlib's sans-serif font for pictures painted by Pillow.
-
-    Args:
-        size: Pixels.
-
-    >>> pillow_font(12).getname()[0]
-    'DejaVu Sans'
-    """
-    import matplotlib
-    from PIL import ImageFont
-
-    # Pillow's own font has no Greek letters.
-    path = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
-    return ImageFont.truetype(str(path), size)
 
 
 def picture(axes: Any, pixels: NDArray, title: str = "", below: str = "", size: int = 9) -> None:
