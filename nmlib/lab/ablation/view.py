@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from nmlib.lab.ablation.lab import LabSettings, LabStatus
 from nmlib.lab.ablation.lab_table import COLUMNS, LabRow, LabTable, Placed
-from nmlib.lab.cifar.conditions import Conditions
+from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.words import signed
 
 __all__ = ["LETTERS", "loss_svg", "row_key", "status_words", "table_html"]
@@ -135,7 +135,7 @@ def table_html(table: LabTable) -> str:
         )
     sources = "".join(
         f'<li class="nl-{n}"><i class="nl-mark-{n}" aria-hidden="true"></i><b>{_HEADS[n]}:</b> '
-        f"{html.escape(table.sources[n])}.</li>"
+        f"{html.escape(str(table.sources[n]))}.</li>"
         for n in names
         if table.sources[n]
     )

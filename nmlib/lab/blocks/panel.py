@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import numpy as np
 
 from nmlib.data import ImageData
 from nmlib.lab.blocks.bench import BENCH_CONTROLS, STABILITY, Bench, Reading, summary
-from nmlib.lab.blocks.displays.mixing import beta_density
+from nmlib.lab.blocks.displays.mixing import MixingDisplay, beta_density
 from nmlib.lab.blocks.displays.pixels import map_levels
-from nmlib.lab.panel import Message, Panel, Reply, open_panel, picture_of
+from nmlib.lab.blocks.displays.views import ViewsDisplay
+from nmlib.lab.panel import Message, Panel, Reply, open_panel
 from nmlib.models import StagedModel
 
 __all__ = ["BuildingBlocks", "building_blocks"]
@@ -89,22 +89,10 @@ class BuildingBlocks(Panel):
         """Say in words what the panel shows, with its numbers."""
         return summary(self.reading)
 
-    def picture(self) -> bytes:
-        """Draw the mixing above the views, as a PNG."""
-        from PIL import Image
-
+    def displays(self) -> tuple[MixingDisplay, ViewsDisplay]:
+        """Return the mixing and the views as they are now, as displays."""
         reading = self.reading
-        upper, lower = (
-            Image.open(io.BytesIO(picture_of(display))).convert("RGB")
-            for display in (reading.mixing, reading.views)
-        )
-        size = max(upper.width, lower.width), upper.height + lower.height
-        both, packed = Image.new("RGB", size, "white"), io.BytesIO()
-        both.paste(upper, (0, 0))
-        both.paste(lower, (0, upper.height))
-        flat = both.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        flat.save(packed, "png", optimize=True)
-        return packed.getvalue()
+        return reading.mixing, reading.views
 
     def __repr__(self) -> str:
         return self.bench.words(self.settings)

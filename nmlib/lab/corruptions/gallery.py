@@ -14,10 +14,10 @@ from nmlib.lab.corruptions.displays import (
     DifferenceDisplay,
     SequenceDisplay,
     compare_strip,
-    encode_jpeg,
     enlarged,
 )
-from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel, picture_of
+from nmlib.lab.display.base import jpeg
+from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel
 
 __all__ = ["CorruptionGallery", "SequencePlayer", "corruption_gallery", "sequence_player"]
 
@@ -31,10 +31,6 @@ def _benchmark(image: Tensor) -> Literal["cifar", "imagenet"]:
     return "cifar" if image.shape[0] <= 64 else "imagenet"
 
 
-def _strip(shown: DifferenceDisplay) -> bytes:
-    return encode_jpeg(compare_strip(shown.clean, shown.corrupted))
-
-
 class CorruptionGallery(Panel):
     """A clean image, the corrupted one and their difference.
 
@@ -43,7 +39,7 @@ class CorruptionGallery(Panel):
         **settings: Where to start.
     """
 
-    SCRIPT, MIME = _SCRIPT, "image/jpeg"
+    SCRIPT = _SCRIPT
     CONTROLS = (
         Control("image", "image", kind="list"),
         Control(
@@ -74,15 +70,15 @@ class CorruptionGallery(Panel):
     def answer(self, settings: dict[str, Any], message: Message) -> Reply:
         """Return the picture and its description."""
         shown = self.display(settings)
-        return {"words": shown.summary}, [_strip(shown)]
+        return {"words": shown.summary}, [jpeg(compare_strip(shown.clean, shown.corrupted))]
 
     def summary(self) -> str:
         """Describe the current choice."""
         return self.display().summary
 
-    def picture(self) -> bytes:
-        """Draw the current choice as a JPEG."""
-        return _strip(self.display())
+    def displays(self) -> tuple[DifferenceDisplay]:
+        """Return the gallery as it is now, as a display."""
+        return (self.display(),)
 
     caption = property(summary)
 
@@ -97,7 +93,7 @@ class SequencePlayer(Panel):
         **settings: Where to start.
     """
 
-    SCRIPT, MIME = _SCRIPT, "image/jpeg"
+    SCRIPT = _SCRIPT
     CONTROLS = (
         Control(
             "name",
@@ -131,16 +127,16 @@ class SequencePlayer(Panel):
         last = len(frames) - 1
         frame = min(settings["frame"], last)
         words = f"{settings['name'].replace('_', ' ')}, frame {frame} of {last}"
-        picture = encode_jpeg(enlarged(frames[frame], 448))
+        picture = jpeg(enlarged(frames[frame], 448))
         return {"words": words, "plays": "frame", "last": last}, [picture]
 
     def summary(self) -> str:
         """Describe the sequence."""
         return self.sequence().summary
 
-    def picture(self) -> bytes:
-        """Draw frames of the sequence side by side as a JPEG."""
-        return picture_of(self.sequence())
+    def displays(self) -> tuple[SequenceDisplay]:
+        """Return frames of the sequence side by side, as a display."""
+        return (self.sequence(),)
 
     caption = property(summary)
 

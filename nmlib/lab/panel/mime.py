@@ -7,11 +7,13 @@ two. Elsewhere both are one output.
 
 from __future__ import annotations
 
+import io
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nmlib._host import notebook_host
+from nmlib.lab.display.base import Display
 
 __all__ = ["STATIC", "Bundle", "WithStill", "picture_of"]
 
@@ -69,10 +71,25 @@ class WithStill:
         return data | still, about | alt
 
 
-def picture_of(display: Any) -> bytes:
-    """Return the picture that a notebook shows of a display."""
-    data, _ = display._repr_mimebundle_()
-    return bytes(next(data[kind] for kind in data if kind.startswith("image/")))
+def picture_of(*displays: Display) -> tuple[str, bytes]:
+    """Return MIME type and bytes of the picture of a display, or of several below one another."""
+    found = []
+    for display in displays:
+        data, _ = display._repr_mimebundle_()
+        found += [(kind, data[kind]) for kind in data if kind.startswith("image/")]
+    if len(found) == 1:
+        return found[0]
+    from PIL import Image
+
+    pictures = [Image.open(io.BytesIO(picture)).convert("RGB") for _, picture in found]
+    size = max(p.width for p in pictures), sum(p.height for p in pictures)
+    sheet, packed, top = Image.new("RGB", size, "white"), io.BytesIO(), 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    flat = sheet.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    flat.save(packed, "png", optimize=True)
+    return "image/png", packed.getvalue()
 
 
 @cache

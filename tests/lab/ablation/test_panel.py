@@ -129,7 +129,7 @@ def test_the_table_as_html(lab):
     assert LabSettings(**buttons[3]) == LabSettings(False, True, False, False, alpha=0.3)
     # No grid, no column for it; and no confusion about what was measured on what.
     assert "Our grid" not in text and "not numbers across columns" in text
-    assert "CIFAR-100-C" in text and "fashion-mini" in text and "tiny budget" in text
+    assert "CIFAR-100-C" in text and "fashion-mini" in text and "budget tiny" in text
     assert "+24.4" in text and "71.9 %" in text
     for place in re.findall(r"left:([-\d.]+)%", text):
         assert 0 <= float(place) <= 100
@@ -174,7 +174,7 @@ def test_both_forms(mode, lab):
     widget = ablation_lab(lab, mode=mode, jsd_loss=False, seed=2)
     assert widget.lab is lab and widget.settings == LabSettings(jsd_loss=False, seed=2)
     assert repr(widget).startswith("Ablation lab at ✓✓✓✗, α 1.00, σ_add 0.50, σ_mult 0.50, seed 2")
-    assert "tiny budget" in repr(widget) and "3 trained here" in repr(widget)
+    assert "budget tiny" in repr(widget) and "3 trained here" in repr(widget)
     assert "noisymix_no_jsd" in widget.as_code()
     assert "A M N J" in widget.summary() and len(widget.table().column("here")) == 3
     data, meta = widget._repr_mimebundle_()
@@ -194,7 +194,7 @@ def test_both_forms(mode, lab):
 def test_the_picture_and_its_words(lab):
     shown = AblationLabDisplay(lab_table(lab, records=[]))
     assert "+2.1 to +24.4" in shown.summary and "compare rows, not panels" in shown.summary
-    figure = shown.plot()
+    figure = shown.plot().figure_
     titles = [ax.get_title() for ax in figure.axes]
     assert titles == ["", "paper, Table 4", "trained in this session"]
     drawn = {line.get_marker(): line for line in figure.axes[1].lines if line.get_marker() == "D"}

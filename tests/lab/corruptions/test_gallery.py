@@ -98,7 +98,6 @@ def test_gallery(images):
     assert gallery.settings == {"image": "b", "name": "snow", "severity": 5, "seed": 3}
     expected = nm.corrupt(images[1:2], "snow", 5, seed=3)[0]
     assert (gallery.display().corrupted == expected.numpy()).all()
-    assert asked(gallery)[1] == gallery.picture()
     data, metadata = gallery._repr_mimebundle_()
     assert data["text/plain"] == metadata["image/jpeg"]["alt"] == gallery.caption
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == gallery.model_id

@@ -66,6 +66,8 @@ def test_both_forms_of_the_meter(mode):
     assert data["text/plain"] == repr(meter) == metadata["image/png"]["alt"]
     assert data["image/png"].startswith(b"\x89PNG")
     assert ("application/vnd.jupyter.widget-view+json" in data) is (mode == "live")
+    (shown,) = meter.displays()
+    assert shown.summary == repr(meter) and "they part" in shown.plot().ax_.get_title(loc="left")
 
 
 def test_the_live_meter_answers_one_message_with_one_reading():
@@ -114,7 +116,7 @@ def test_displays():
     assert trained.mean.tolist() == [[2.0, 1.0]] and trained.error.tolist() == [[0.1, 0.2]]
     for display in (shown, bars, trained):
         picture = io.BytesIO()
-        display.plot().savefig(picture)
+        display.plot().figure_.savefig(picture)
         assert len(picture.getvalue()) > 3000
         assert len(display.plotly().data) >= 1
         assert display._repr_mimebundle_()[0]["text/plain"] == display.summary

@@ -10,16 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib.lab.display.base import Shown, png
-from nmlib.lab.display.looks import OKABE_ITO
+from nmlib.lab.display.base import Display
 
 __all__ = [
     "MAP_COLOURS",
-    "NET_LOOKS",
-    "OURS",
     "Bytes",
-    "Compact",
     "Floats",
+    "Pictured",
     "as_floats",
     "as_pixels",
     "colour_maps",
@@ -40,20 +37,13 @@ MAP_COLOURS: Bytes = np.stack(
     axis=1,
 ).astype(np.uint8)
 """Blue below zero, white at zero, vermilion above (Okabe-Ito): 256 colours of feature maps."""
-NET_LOOKS = (
-    (OKABE_ITO["blue"], "o", "--"), (OKABE_ITO["bluish green"], "^", ":"),
-    (OKABE_ITO["reddish purple"], "D", "-."), (OKABE_ITO["orange"], "v", (0, (5, 1))),
-)  # fmt: skip
-# NoisyMix looks the same in all figures.
-OURS = (OKABE_ITO["vermilion"], "s", "-")
 
 
-class Compact(Shown):
-    """Shown with a palette that keeps vermilion and orange apart."""
+class Pictured(Display):
+    """Images and feature maps without axes, in a palette that keeps vermilion and orange apart."""
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        data = {"text/plain": self.summary, "image/png": png(self.plot(), colours=128, octree=True)}
-        return data, {"image/png": {"alt": self.summary}}
+    image = "maps"
+    grid = "none"
 
 
 def as_floats(images: Tensor) -> Tensor:

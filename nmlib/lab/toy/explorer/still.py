@@ -78,8 +78,8 @@ class Explorer(WithStill):
             f"{self!r}\nDecision boundaries of six training schemes on the polygon band; live in "
             "JupyterLab, a picture here. explorer.summary() gives the numbers."
         )
-        picture = picture_of(DecisionBoundaryDisplay.from_lab(self.trained()))
-        return {"text/plain": text, "image/png": picture}, {"image/png": {"alt": text}}
+        kind, picture = picture_of(DecisionBoundaryDisplay.from_lab(self.trained()))
+        return {"text/plain": text, kind: picture}, {kind: {"alt": text}}
 
 
 class StillSliders(WithStill):
