@@ -325,7 +325,7 @@ FIGURES: dict[str, Drawing] = {
 OTHERS: dict[str, tuple[str, str]] = {
     "explorer_light.png": (
         "tools/explorer_pictures.py",
-        "The live explorer in JupyterLab: one scheme, its sliders and its boundary.",
+        "The live explorer in JupyterLab: NoisyMix beside the baseline.",
     ),
     "explorer_race.png": (
         "tools/explorer_pictures.py", "The live explorer with all six schemes side by side.",
@@ -334,10 +334,11 @@ OTHERS: dict[str, tuple[str, str]] = {
         "tools/explorer_pictures.py", "The live explorer in JupyterLab's dark theme.",
     ),
     "explorer_page.png": (
-        "tools/explorer_pictures.py", "The explorer as a page without a kernel.",
+        "tools/explorer_pictures.py", "The explorer on its page, without a kernel.",
     ),
     "explorer.html": (
-        "python -m nmlib.lab.toy.explorer.atlas", "The explorer without a kernel, one file.",
+        "python -m nmlib.lab.toy.explorer.page",
+        "The explorer as one page: it trains in the browser.",
     ),
 }  # fmt: skip
 """Pictures that are taken of a running browser, not drawn from data: file -> (maker, words)."""

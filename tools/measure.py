@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 FILES = {
     "toy_speed": ("benchmarks/toy.py --out figures/data/toy_speed.json", 3),
     "explorer_latency": ("benchmarks/explorer.py --out figures/data/explorer_latency.json", 2),
-    "explorer_page": ("-m nmlib.lab.toy.explorer.atlas", 2),
+    "explorer_page": ("-m nmlib.lab.toy.explorer.page", 2),
     "toy_screen": ("-m nmlib.lab.toy.study screen --out figures/data/toy_screen.jsonl", 60),
     "toy_final": ("-m nmlib.lab.toy.study final --out figures/data/toy_final.jsonl", 60),
     "theory_ladder": ("benchmarks/theory.py ladder --out figures/data/theory_ladder.json", 5),

@@ -52,14 +52,6 @@ class Panel:
         return self.sent[before:]
 
 
-def explorer():
-    from nmlib.lab.toy import explore
-
-    widget = explore(mode="live", epochs=1)
-    good = {"kind": "tick", "gen": 1, "lanes": ["noisymix"], "size": 8, "steps": 1}
-    return Panel(widget, good)
-
-
 def meter():
     from nmlib.lab.theory.meter import theory_meter
 
@@ -95,7 +87,7 @@ def player():
     return Panel(sequence_player(image, "tilt", mode="live"), dict(ASK))
 
 
-PANELS = [explorer, meter, blocks, lab, gallery, player]
+PANELS = [meter, blocks, lab, gallery, player]
 
 
 @pytest.fixture(scope="module", params=PANELS, ids=[make.__name__ for make in PANELS])
@@ -160,43 +152,6 @@ def test_anything_gets_one_answer_that_a_browser_can_read(panel, seed):
 
 def test_a_question_whether_anybody_is_there(panel):
     assert [r["kind"] for r in panel.say({"kind": "ping", "view": "a"})] == ["ping"]
-
-
-def test_the_state_of_an_explorer_takes_schemes_and_switches_only():
-    panel = explorer()
-    for state in ({"lane": "nonsense"}, {"lane": None, "race": "yes"}, {"playing": 1}):
-        (reply,) = panel.say({**panel.good, "state": state})
-        assert refused(reply)
-    assert panel.widget.lane == "noisymix" and panel.widget.race is False
-    state = {"lane": "nfm", "race": True, "constructor": 1}
-    assert not refused(panel.say({**panel.good, "state": state})[-1])
-    assert (panel.widget.lane, panel.widget.race) == ("nfm", True)
-    assert set(panel.widget._session.state) == {"lane", "race", "playing"}
-
-
-def test_what_is_refused_leaves_no_half_behind():
-    panel = explorer()
-    before = panel.widget.settings
-    wrongs = {"size": INF}, {"lanes": ["nmf"]}, {"points": [[0, 0, 0]]}, {"state": {"lane": 3}}
-    for wrong in wrongs:
-        (reply,) = panel.say({**panel.good, "params": {"alpha": 0.9}, **wrong})
-        assert refused(reply) and panel.widget.settings == before
-    (reply,) = panel.say({**panel.good, "params": {"width": 10**8}})
-    assert "width must be an integer from 0 to 4096, got 100000000" in refused(reply)
-
-
-def test_reloading_the_page_leaves_nothing_behind():
-    panel = explorer()
-    for k in range(2_000):
-        panel.say({"kind": "hello", "view": f"view {k}"})
-    panel.sent.clear()
-    assert len(panel.widget._views) <= 16
-    panel.say({**panel.good, "view": "view 1999", "params": {"alpha": 0.9}})
-    assert len(panel.sent) <= 16
-    # A view that is still asking is among those that hear of it.
-    panel.say({**panel.good, "view": "view 3"})
-    panel.say({**panel.good, "view": "view 1999", "params": {"alpha": 0.8}})
-    assert "view 3" in [r["view"] for r in panel.sent if r["kind"] == "set"]
 
 
 def test_traits_of_the_small_panels_take_valid_values_only():

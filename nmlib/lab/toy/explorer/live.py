@@ -62,6 +62,20 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
     _esm = front_end() + "\nexport default { render };\n"
     _css = style()
 
+    alpha = _trait("alpha")
+    sigma_add = _trait("sigma_add")
+    sigma_mult = _trait("sigma_mult")
+    stability = _trait("stability")
+    seed = _trait("seed")
+    data_seed = _trait("data_seed")
+    shape = _trait("shape")
+    data_noise = _trait("data_noise")
+    reading = _trait("reading")
+    law = _trait("law")
+    learning_rate = _trait("learning_rate")
+    batch_size = _trait("batch_size")
+    width = _trait("width")
+    epochs = _trait("epochs")
     about = traitlets.Dict().tag(sync=True)
     lane = traitlets.Unicode("noisymix").tag(sync=True)
     view = traitlets.Unicode("pair").tag(sync=True)
@@ -112,10 +126,13 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
             raise ValueError(f"unknown view {proposal['value']!r}; views are {', '.join(VIEWS)}")
         return proposal["value"]
 
+    def _settings(self) -> dict[str, Any]:
+        return {control.name: getattr(self, control.name) for control in TOY_CONTROLS}
+
     @property
     def lab(self) -> ToyLab:
         """An untrained lab with the settings and the points of the page."""
-        lab = ToyLab(**{c.name: getattr(self, c.name) for c in TOY_CONTROLS})
+        lab = ToyLab(**self._settings())
         if self.own is None and not self.added and not self.removed:
             return lab
         rows = lab.points() if self.own is None else self.own
