@@ -28,7 +28,7 @@ def test_a_wrong_value_is_refused_with_a_remedy():
 
 def test_ordinary_sliders_lead_and_follow():
     explorer = explore(mode="live", **SHORT)
-    alpha, sigma_add, _, gamma, seed = explorer.sliders.children
+    alpha, sigma_add, _, gamma, seed, _ = explorer.sliders.children
     assert explorer.sliders is explorer.sliders
     sigma_add.value = 0.5
     assert explorer.sigma_add == explorer.lab.settings.sigma_add == 0.5

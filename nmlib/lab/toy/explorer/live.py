@@ -80,7 +80,7 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
     lane = traitlets.Unicode("noisymix").tag(sync=True)
     view = traitlets.Unicode("pair").tag(sync=True)
     stopped = traitlets.Int(None, allow_none=True).tag(sync=True)
-    own: Any = traitlets.List(None, allow_none=True).tag(sync=True)
+    own = traitlets.Any(None).tag(sync=True)  # rows [x, y, class, test], or None
     added: Any = traitlets.List().tag(sync=True)
     removed: Any = traitlets.List().tag(sync=True)
     layers = traitlets.Dict().tag(sync=True)
