@@ -361,6 +361,18 @@ def class_labels(
     return labels
 
 
+def labels_of_samples(y: Any, x: Tensor) -> Tensor:
+    """Return y as a tensor of classes (B,) or distributions (B, K) for the B samples of x."""
+    y, count = tensor("y", y), len(x) if x.ndim else 0
+    if not (y.ndim == 1 or (y.ndim == 2 and y.shape[1] > 1)) or len(y) != count:
+        raise ValueError(
+            f"y must have shape ({count},), one class for each sample of x, or ({count}, K), a "
+            f"distribution for each, got {tuple(y.shape)}"
+            + ("; use y[:, 0]" if y.shape == (count, 1) else "")
+        )
+    return y
+
+
 def column(labels: Any, name: str = "labels") -> Tensor:
     """Return integers (N, 1), as Keras keeps classes, as (N,), and all else as it is."""
     found = tensor(name, labels)
