@@ -158,7 +158,6 @@ def _package(name: str, tested: Range) -> Finding | None:
     return _judge(name, version, tested)
 
 
-
 def _device() -> Finding:
     import torch
 

@@ -220,8 +220,6 @@ def separable_columns(
 def to_columns(x: Tensor) -> Tensor:
     """Turn bytes (n, h, w, c) into float64 (h, w, c * n)."""
     n, h, w, c = x.shape
-    if n == 1:
-        return x.to(torch.float64).reshape(h, w, c)
     columns = torch.empty((h * w * c, n), dtype=torch.float64, device=x.device)
     return columns.copy_(x.reshape(n, -1).T).reshape(h, w, c * n)
 
@@ -230,8 +228,6 @@ def from_columns(values: Tensor, channels: int) -> Tensor:
     """Turn (h, w, c * n) of any type into (n, h, w, c)."""
     h, w, m = values.shape
     n = m // channels
-    if n == 1:
-        return values.reshape(1, h, w, channels)
     return values.reshape(-1, n).T.contiguous().reshape(n, h, w, channels)
 
 

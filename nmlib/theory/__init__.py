@@ -1,4 +1,4 @@
-"""Theorems 1 to 3, checked: exact expected losses, their expansions, the adversarial bound."""
+"""Theorems 1 to 3 in numbers: exact expected losses, their expansions, the adversarial bound."""
 
 from nmlib.theory.adversarial import (
     AdversarialBound,
