@@ -6,7 +6,6 @@ import argparse
 import errno
 import hashlib
 import json
-import math
 import os
 import platform
 import re
@@ -16,8 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.lib import format as npy
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 __all__ = [
@@ -290,32 +288,21 @@ def open_array(path: str | os.PathLike[str], remedy: str = "remove it") -> NDArr
         for mark, kind in _BEGINNINGS.items():
             if begin.startswith(mark):
                 raise ValueError(f"{path} is {kind}")
-        if not begin:
-            raise ValueError(f"{path} is empty; {remedy}")
-        file.seek(0)
-        try:
-            read = {
-                (1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0,
-            }[npy.read_magic(file)]  # fmt: skip
-            shape, fortran, dtype = read(file)
-        except Exception as error:  # NumPy raises many types on damaged headers
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise ValueError(f"{path} is truncated or not an array ({reason}); {remedy}") from error
-        start = file.tell()
-    if dtype.hasobject or dtype.names:
+    if not begin:
+        raise ValueError(f"{path} is empty; {remedy}")
+    try:
+        array = open_memmap(path, mode="r")
+    except Exception as error:  # NumPy raises many types on damaged headers
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"{path} holds Python objects or records, which nmlib does not read; save an array of "
-            "numbers"
-        )
-    if any(side < 0 for side in shape) or math.prod(side or 1 for side in shape) >= 2**60:
-        raise ValueError(f"{path} has the impossible shape {shape}; {remedy}")
-    found, expected = path.stat().st_size, start + math.prod(shape) * dtype.itemsize
+            f"{path} is truncated or not an array of numbers ({reason}); {remedy}"
+        ) from error
+    if array.dtype.names:
+        raise ValueError(f"{path} holds records; save an array of numbers")
+    found, expected = path.stat().st_size, array.offset + array.nbytes
     if found != expected:
         raise ValueError(
-            f"{path} is {'truncated' if found < expected else 'too long'}: it has {found:,} bytes, "
-            f"an array of shape {shape} needs {expected:,}; {remedy}"
+            f"{path} is too long: it has {found:,} bytes, an array of shape {array.shape} needs "
+            f"{expected:,}; {remedy}"
         )
-    if not math.prod(shape):
-        return np.zeros(shape, dtype)  # nothing to map
-    order = "F" if fortran else "C"
-    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape, order=order)  # type: ignore[call-overload]
+    return array
