@@ -235,11 +235,7 @@ def adversarial_bound(
         f: Map from (B, ...) to one scalar logit (the theorem is binary).
         X: (n, ...) samples.
         y: (n,) labels 0 or 1.
-        eps: $\epsilon \in [0, 1]$.
-        alpha: First Beta parameter; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
-        sigma_add: Additive level.
-        sigma_mult: Multiplicative level.
+        eps, alpha, beta, sigma_add, sigma_mult: As for `nfm_loss_exact`.
         c_x: $c_x$ with $\|x_i\| \ge c_x\sqrt d$; default the largest possible.
 
     Raises:

@@ -348,17 +348,12 @@ def stability_loss_exact(
     Args:
         f: As for `nfm_loss_exact`; a scalar logit means two classes.
         views: (V, n, ...) views of the samples, V >= 2.
-        eps: $\epsilon \in [0, 1]$.
-        alpha: First Beta parameter, > 0; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
         sigma_add: Additive level, one number or one for each view.
         sigma_mult: Multiplicative level, one number or one for each view.
         weights: $\pi$: V numbers >= 0 with sum 1; default 1/V each.
         shared_noise: Use one $\xi$ for all views; by default their noise is independent, as in
             the released code.
-        law: "gaussian", "uniform" or "released".
-        sparsity: Probability that a noise entry is set to 0 ("released" only).
-        order: As for `nfm_loss_exact`.
+        eps, alpha, beta, law, sparsity, order: As for `nfm_loss_exact`.
 
     Returns:
         The expected divergence in nats.

@@ -331,11 +331,8 @@ def nfm_expansion(
     Args:
         f: As for `nfm_loss_exact`. Use a smooth activation: with ReLU all R3 terms are 0.
         X: (n, ...) samples; any shape and floating type (float64 unless `probes` is given).
-        y: (n,) classes, 0 or 1 in the binary form, or (n, K) distributions.
-        alpha: First Beta parameter, > 0; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
+        y, alpha, beta, sigma_mult: As for `nfm_loss_exact`.
         sigma_add: Additive level (for the released law see `effective_levels`).
-        sigma_mult: Multiplicative level.
         probes: Number of random +-1 vectors per sample that estimate the sums over input
             coordinates (Hutchinson); default: all coordinates.
         partners: Number of random partners per sample; default: all.
@@ -435,15 +432,10 @@ def stability_expansion(
     Args:
         f: As for `nfm_loss_exact`; a scalar logit stands for two classes.
         views: (V, n, ...) views of the samples, V >= 2.
-        alpha: First Beta parameter, > 0; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
         sigma_add: Additive level, one number or one for each view.
         sigma_mult: Multiplicative level, one number or one for each view.
-        weights: $\pi$; default 1/V each.
-        shared_noise: One $\xi$ for all views.
-        probes: As for `nfm_expansion`.
-        partners: As for `nfm_expansion`.
-        rng: Stream of probes and partners.
+        alpha, beta, weights, shared_noise: As for `stability_loss_exact`.
+        probes, partners, rng: As for `nfm_expansion`.
 
     Returns:
         Expansion with R1 (order 1), mix_grad, mix_diag, mix_cross, add_grad, add_diag, add_cross,

@@ -150,10 +150,8 @@ def nfm_loss_monte_carlo(
     Args:
         f: As for `nfm_loss_exact`; see `at_point` for a mix point inside a network.
         X: (n, ...) samples of any shape and floating type.
-        y: (n,) classes or (n, K) distributions.
+        y, alpha, beta: As for `nfm_loss_exact`.
         eps: One $\epsilon$ or several, each in [0, 1].
-        alpha: First Beta parameter; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
         sigma_add: Additive level (nominal for the released law).
         sigma_mult: Multiplicative level (nominal for the released law).
         law: "gaussian" or "released".
@@ -213,20 +211,8 @@ def stability_loss_monte_carlo(
     r"""Estimate the loss of `stability_loss_exact` by sampling partners, weights and noise.
 
     Args:
-        f: As for `nfm_loss_exact`.
-        views: (V, n, ...) views, V >= 2.
-        eps: One $\epsilon$ or several, each in [0, 1].
-        alpha: First Beta parameter; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
-        sigma_add: Additive level, one number or one for each view.
-        sigma_mult: Multiplicative level, one number or one for each view.
-        weights: $\pi$; default 1/V each.
-        shared_noise: Use one $\xi$ for all views.
-        law: "gaussian" or "released".
-        sparsity: Probability that a noise entry is set to 0.
-        draws: Number of draws for each sample.
-        rng: Stream of the draws.
-        remainder: Also estimate the remainder of the expansion.
+        f, views, sigma_add, sigma_mult, weights, shared_noise: As for `stability_loss_exact`.
+        eps, alpha, beta, law, sparsity, draws, rng, remainder: As for `nfm_loss_monte_carlo`.
 
     Raises:
         ValueError: For eps outside [0, 1], weights that do not sum to 1, fewer than 2 draws.
