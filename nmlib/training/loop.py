@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
 from nmlib.rng import Rng
@@ -163,7 +163,7 @@ class Loop:
                 # Over processes the gradients are averaged, over parts they are to be summed.
                 (loss * (share * shared.count)).backward()
             shares = torch.tensor([share, share, share, 1.0])
-            numbers.append(values * sent(shares, values.device))
+            numbers.append(values * to_device(shares, values.device))
         self.optimiser.step()
         self.statistics.combine()
         self.pending.append(torch.stack(numbers).sum(0) if mine > 1 else numbers[0])
