@@ -75,6 +75,10 @@ def _pool(values: Tensor, size: int) -> Tensor:
     return torch.nn.functional.avg_pool2d(values, size) if size > 1 else values
 
 
+def _enlarged(array: Array, factor: int) -> Array:
+    return array.repeat(factor, 1).repeat(factor, 2)
+
+
 def _share(values: Tensor, blocks: int) -> Array:
     """Return the share of each block in the sum of its image, (B, n, n).
 
@@ -94,9 +98,6 @@ def _border_differences(a: Tensor, b: Tensor, cells: int) -> Array:
     difference = (above - below).abs().mean(1)
     return difference.unflatten(-1, (-1, cells)).mean(-1).to(torch.float64).numpy()
 
-
-def _transposed(array: Array) -> Array:
-    return np.swapaxes(array, 1, 2)
 
 
 def block_energy(
@@ -154,7 +155,7 @@ def block_energy(
     weights = []
     for a, b, turn in (
         (own, other, lambda v: v),
-        (own.transpose(2, 3), other.transpose(2, 3), _transposed),
+        (own.transpose(2, 3), other.transpose(2, 3), lambda v: np.swapaxes(v, 1, 2)),
     ):
         xx, xy = _border_differences(a, a, cells), _border_differences(a, b, cells)
         yx, yy = _border_differences(b, a, cells), _border_differences(b, b, cells)
@@ -436,30 +437,17 @@ class PuzzleMix:
         salient = saliency(x, y, model).cpu()
         share = _share(salient, n)
         costs = block_energy(
-            x,
-            x[partner],
-            share,
-            share[order],
-            lam,
-            n_labels=self.n_labels,
-            beta=self.beta,
-            gamma=self.gamma,
-            eta=self.eta,
-            neigh_size=self.neigh_size,
-        )
+            x, x[partner], share, share[order], lam, n_labels=self.n_labels, beta=self.beta,
+            gamma=self.gamma, eta=self.eta, neigh_size=self.neigh_size,
+        )  # fmt: skip
         mask = 1 - cut_grid(*costs) / (self.n_labels - 1)
-        source, partner_source = self._moves(salient, order, mask, size)
-
-        def enlarged(array: NDArray) -> NDArray:
-            return array.repeat(size // n, 1).repeat(size // n, 2)
-
+        moves = self._moves(salient, order, mask, size) if self.transport else ()
         kind = torch.promote_types(x.dtype, torch.float32)
         return Pair(
             partner,
-            to_device(enlarged(mask)[:, None], x.device).to(kind),
+            to_device(_enlarged(mask, size // n)[:, None], x.device).to(kind),
             to_device(mask.mean((1, 2)), x.device).to(kind),
-            None if source is None else to_device(source, x.device),
-            None if partner_source is None else to_device(partner_source, x.device),
+            *(to_device(move, x.device) for move in moves),
         )
 
     def _fitting_blocks(self, size: int) -> list[int]:
@@ -481,14 +469,12 @@ class PuzzleMix:
 
     def _moves(
         self, salient: Tensor, order: NDArray[np.int64], mask: Array, size: int
-    ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
-        if not self.transport:
-            return None, None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the sources of the sample's and of the partner's pixels, (B, H, H) each."""
         block = size // mask.shape[-1]
         edge = self.t_size if block % self.t_size == 0 else block
         patches = size // edge
-        share = _share(salient, patches)
-        finer = mask.repeat(block // edge, 1).repeat(block // edge, 2)
+        share, finer = _share(salient, patches), _enlarged(mask, block // edge)
         own = transport_plan(share, finer > 0, self.t_eps)
         other = transport_plan(share[order], finer < 1, self.t_eps)
         return _pixel_sources(own, patches, size), _pixel_sources(other, patches, size)
