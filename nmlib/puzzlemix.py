@@ -99,7 +99,6 @@ def _border_differences(a: Tensor, b: Tensor, cells: int) -> Array:
     return difference.unflatten(-1, (-1, cells)).mean(-1).to(torch.float64).numpy()
 
 
-
 def block_energy(
     x: Tensor,
     partner: Tensor,

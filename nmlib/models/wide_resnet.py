@@ -8,13 +8,7 @@ from torch import Tensor, nn
 
 from nmlib import _checks
 from nmlib.models.initial import built
-from nmlib.models.norm import (
-    DualBatchNorm2d,
-    Normalise,
-    NormKind,
-    StreamDropout,
-    norm_maker,
-)
+from nmlib.models.norm import DualBatchNorm2d, Normalise, NormKind, StreamDropout, norm_maker
 from nmlib.models.staged import StagedModel
 
 __all__ = ["wide_resnet"]
