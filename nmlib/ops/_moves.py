@@ -57,8 +57,7 @@ def positions(matrix: Tensor, height: int, width: int) -> Positions:
 
     Args:
         matrix: (n, 6) float64.
-        height: Of the images.
-        width: Of the images.
+        height, width: Of the image, in pixels.
     """
     a, b, c, d, e, f = matrix.view(-1, 6, 1, 1).unbind(1)
     column = torch.arange(width, dtype=torch.float64, device=matrix.device) + 0.5
@@ -138,8 +137,7 @@ def turned_positions(degrees: NDArray[np.float64], height: int, width: int) -> P
 
     Args:
         degrees: (n,) angles.
-        height: Of the images.
-        width: Of the images.
+        height, width: Of the image, in pixels.
     """
     numbers = degrees.tolist()
     if height * width <= _CACHED_PIXELS and numbers and (degrees % 1 == 0).all():
@@ -168,8 +166,7 @@ def sheared_positions(slope: NDArray[np.float64], axis: int, height: int, width:
     Args:
         slope: (n,) pixels per line.
         axis: 3 shifts rows sideways, 2 shifts columns up or down.
-        height: Of the images.
-        width: Of the images.
+        height, width: Of the image, in pixels.
     """
     length, lines = (width, height) if axis == 3 else (height, width)
     shift = slope[:, None] * (np.arange(lines) + 0.5)

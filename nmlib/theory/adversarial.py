@@ -203,7 +203,7 @@ def _largest_curvature(f: Network, x: Tensor) -> float:
     for u in pairs:
         along = u.expand(n, d).reshape(x.shape)
         _, _, second = second_jvp(f, x, along)
-        worst = max(worst, float(second.abs().max() / (u @ u)))
+        worst = max(worst, float(second.detach().abs().max() / (u @ u)))
     return worst
 
 

@@ -117,8 +117,7 @@ def as_labels(y: Data, n: int, num_classes: int, scalar: bool, like: Tensor) -> 
     if t.shape != (n, num_classes):
         raise ValueError(f"y must have shape ({n},) or ({n}, {num_classes}), got {tuple(t.shape)}")
     t = t.to(like.dtype)
-    if float(t.min()) < 0 or float((t.sum(-1) - 1).abs().max()) > 1e-6:
-        raise ValueError("label distributions must be >= 0 and sum to 1; divide by their sums")
+    _checks.probabilities("y", t, "divide each row by its sum")
     return t
 
 

@@ -176,19 +176,10 @@ def nfm_loss_monte_carlo(
     target = as_labels(y, x.shape[0], classes, scalar, x)
     return _estimate(
         lambda v: soft_cross_entropy(network(v[0]), target, validate=False),
-        x.unsqueeze(0),
-        eps=eps,
-        alpha=alpha,
-        beta=beta,
-        add=as_levels("sigma_add", sigma_add, 1),
-        mult=as_levels("sigma_mult", sigma_mult, 1),
-        shared_noise=False,
-        law=law,
-        sparsity=sparsity,
-        draws=draws,
-        rng=rng,
-        remainder=remainder,
-    )
+        x.unsqueeze(0), eps=eps, alpha=alpha, beta=beta,
+        add=as_levels("sigma_add", sigma_add, 1), mult=as_levels("sigma_mult", sigma_mult, 1),
+        shared_noise=False, law=law, sparsity=sparsity, draws=draws, rng=rng, remainder=remainder,
+    )  # fmt: skip
 
 
 def stability_loss_monte_carlo(
@@ -234,17 +225,6 @@ def stability_loss_monte_carlo(
         return jensen_shannon_divergence(z, pi, from_logits=True, validate=False)
 
     return _estimate(
-        loss,
-        data,
-        eps=eps,
-        alpha=alpha,
-        beta=beta,
-        add=add,
-        mult=mult,
-        shared_noise=shared_noise,
-        law=law,
-        sparsity=sparsity,
-        draws=draws,
-        rng=rng,
-        remainder=remainder,
-    )
+        loss, data, eps=eps, alpha=alpha, beta=beta, add=add, mult=mult, shared_noise=shared_noise,
+        law=law, sparsity=sparsity, draws=draws, rng=rng, remainder=remainder,
+    )  # fmt: skip

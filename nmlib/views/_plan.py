@@ -45,8 +45,7 @@ def operation_parameter(
         operation: One of `OPERATIONS`.
         level: l, any shape.
         sign: 1 or -1, like `level`.
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        height, width: Of the image, in pixels.
 
     Source: AugMix (arXiv 1912.02781), the released code, which the authors use.
 
