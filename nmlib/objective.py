@@ -161,7 +161,7 @@ def batch_loss(
     *,
     validate: bool = True,
 ) -> LossParts:
-    r"""Draw one training step of a scheme and return its loss.
+    r"""Make the random decisions of one training step of a scheme and return its loss.
 
     $$\hat L = \frac1b\sum_i \Big\{ \ell\big(f_k(M_{\lambda,\xi}(g_k(x_i), g_k(x_{\mathcal P(i)}))),
       M_\lambda(y_i, y_{\mathcal P(i)})\big) + \gamma\,JSD_\pi(p_i^{(1)},\dots,p_i^{(V)}) \Big\}$$

@@ -41,7 +41,7 @@ def named_device(name: torch.device | str) -> torch.device:
 
 
 def usable_device(name: torch.device | str) -> torch.device:
-    """Return a device on which this machine can compute.
+    """Return the device with a name if this machine can compute on it.
 
     Raises:
         ValueError: For a device that PyTorch or this machine lacks.
