@@ -210,8 +210,8 @@ def _mode() -> Finding:
 def doctor() -> Diagnosis:
     """Compare this installation with the tested one.
 
-    Checks Python, the packages, the device, the explorer that works here, and the data cache. It
-    changes nothing, imports no optional package and does not use the network.
+    Looks at Python, the packages, the device, the form of the panels that works here and why, and
+    the data cache. Reads only: it imports no optional package and touches no network.
 
     Returns:
         A Diagnosis; `print` it, or end a notebook cell with it. Its `summary()` contains no
