@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +26,7 @@ __all__ = ["PERTURBATIONS", "SEQUENCES", "frame_count", "outdated", "perturbatio
 
 _FRAMES = 31
 
-# These see the whole picture; ImageNet-P makes the others from the middle crop.
+# These use the whole picture; ImageNet-P makes the others from the centre crop.
 _BEFORE_THE_CROP = ("zoom_blur", "translate", "rotate", "tilt", "scale")
 
 
@@ -64,15 +62,15 @@ PERTURBATIONS: tuple[str, ...] = (
 """The ten sequences, in official order."""
 
 SEQUENCES = 2
-"""Version of what the sequences are, written beside whatever is measured along them.
+"""Version of the sequences, stored with every measurement along them.
 
-In version 1, which was not written down, `zoom_blur` used the zoom of CIFAR-C and `rotate` turned
-the other way, from the last frame to the first; with `crop`, every frame was cut at the end.
+Records of version 1 carry no version. There `zoom_blur` used the zoom of CIFAR-C, and `rotate` ran
+from the last frame to the first; with `crop`, every frame was cropped at the end.
 """
 
 
 def outdated(version: int) -> tuple[str, ...]:
-    """Return the sequences along which flip probabilities of a version are not today's.
+    """Return the sequences whose flip probabilities have changed since a version.
 
     >>> outdated(1), outdated(SEQUENCES)
     (('zoom_blur',), ())
@@ -99,7 +97,7 @@ def frame_count(name: str, benchmark: Benchmark = "cifar") -> int:
 def _noise_frames(x: Tensor, name: str, level: float, stream: Stream) -> list[Tensor]:
     frames = [x]
     for i in range(1, _FRAMES):
-        # Every frame has its own keys, so that frames are independent.
+        # Its own keys make each frame independent of the others.
         keys = Stream(stream.words(f"frame {i}", 2))
         if name == "gaussian_noise":
             draw = FieldDraw(keys.normal("noise", *x.shape[1:]))
@@ -123,7 +121,7 @@ def _same(x: Tensor, degrees: float) -> Tensor:
 
 
 def _zoom_frames(x: Tensor) -> list[Tensor]:
-    # In single precision and truncated without a guard, as the generators average.
+    # Averaged in single precision and truncated, as the official generators do.
     total = x.to(torch.float32) / 255
     frames = [x]
     for i in range(1, _FRAMES):
@@ -146,9 +144,9 @@ def _snow_frames(x: Tensor, which: int, stream: Stream) -> list[Tensor]:
 def _warp(x: Tensor, matrix: NDArray[np.float64], rim: str) -> Tensor:
     """Sample bytes (n, h, w, 3) bilinearly where a 3 x 3 matrix sends each output pixel.
 
-    Positions are pixel centres from 0. `rim` = "pillow": a position outside the image is black,
-    one inside uses its nearest pixels; "opencv": each of the four pixels outside is black, and
-    positions are rounded to 1/32.
+    Positions count pixel centres from 0. With `rim` = "pillow", positions outside the image are
+    black and those inside use their nearest pixels. With "opencv", pixels outside the image count
+    as black, and positions are rounded to 1/32.
     """
     n, h, w, _ = x.shape
     rows, columns = np.mgrid[:h, :w].astype(np.float64)
@@ -175,19 +173,19 @@ def _about_centre(matrix: NDArray[np.float64], h: int, w: int) -> NDArray[np.flo
 
 
 def _rotation(degrees: float, h: int, w: int) -> NDArray[np.float64]:
-    """Clockwise rotation about the centre: output to input positions."""
+    """Return the clockwise rotation about the centre, from output to input positions."""
     t = math.radians(degrees)
     turn = np.array([[math.cos(t), math.sin(t), 0], [-math.sin(t), math.cos(t), 0], [0, 0, 1]])
     return _about_centre(turn, h, w)
 
 
 def _scaling(factor: float, h: int, w: int) -> NDArray[np.float64]:
-    """Magnification about the centre: output to input positions."""
+    """Return the magnification about the centre, from output to input positions."""
     return _about_centre(np.diag([1 / factor, 1 / factor, 1.0]), h, w)
 
 
 def _tilt(degrees: float, h: int, w: int) -> NDArray[np.float64]:
-    """Perspective view of the image plane turned about both axes: output to input positions."""
+    """Return the perspective view of the image turned about both axes, output to input."""
     t = math.radians(degrees)
     focal = math.hypot(h, w)
     lift = np.array([[1, 0, -w / 2], [0, 1, -h / 2], [0, 0, 1], [0, 0, 1]])
@@ -212,22 +210,13 @@ def _geometric(x: Tensor, name: str, which: int) -> list[Tensor]:
     if name == "translate":
         count = _SETTING.translate[which]
         return [_translated(x, i - count // 2 + 1 - which) for i in range(count)]
-    make: Callable[[int], tuple[Any, str]]
     if name == "rotate":
-
-        def make(i: int) -> tuple[Any, str]:
-            return _rotation(i - 15, h, w), "pillow"
-    elif name == "scale":
+        return [_warp(x, _rotation(i - 15, h, w), "pillow") for i in range(_FRAMES)]
+    if name == "scale":
         start, step = _SETTING.scale[which]
-
-        def make(i: int) -> tuple[Any, str]:
-            return _scaling(start + step * i, h, w), "pillow"
-    else:
-
-        def make(i: int) -> tuple[Any, str]:
-            return _tilt(_SETTING.tilt[which] * (i - 15), h, w), "opencv"
-
-    return [_warp(x, *make(i)) for i in range(_FRAMES)]
+        return [_warp(x, _scaling(start + step * i, h, w), "pillow") for i in range(_FRAMES)]
+    step = _SETTING.tilt[which]
+    return [_warp(x, _tilt(step * (i - 15), h, w), "opencv") for i in range(_FRAMES)]
 
 
 def perturbation_sequence(
@@ -240,18 +229,18 @@ def perturbation_sequence(
     first_index: int = 0,
     crop: int | None = None,
 ) -> Images:
-    """Return the frames that CIFAR-10-P or ImageNet-P shows of each image.
+    """Return the frames of each image in a sequence of CIFAR-10-P or ImageNet-P.
 
     Args:
         images: uint8 tensor or array, (N, H, W, 3) or (N, 3, H, W), sides of 32 pixels or more.
         name: One of `PERTURBATIONS`.
-        benchmark: "cifar" or "imagenet": whose parameters and frame counts.
+        benchmark: "cifar" or "imagenet": whose parameters and frame counts to use.
         seed: Non-negative integer (noise and snow are random).
         difficulty: 1, 2 or 3, for the two kinds of noise; always 1 in published results.
         first_index: Index of images[0] in its data set, when a data set is streamed in parts.
-        crop: Return the middle crop x crop pixels. ImageNet-P does so with 224 on images of 256
-            pixels: frames that move pixels are cut at the end, which hides the black rims; noise,
-            motion blur, snow and brightness are made from the crop.
+        crop: Return the central crop x crop pixels, as ImageNet-P does with 224 on images of 256
+            pixels. Sequences that move pixels are cropped at the end, which hides the black rims;
+            noise, motion blur, snow and brightness are made from the crop.
 
     Returns:
         uint8 (N, frames, H, W, 3) or (N, frames, 3, H, W), on the same device.
@@ -276,8 +265,8 @@ def perturbation_sequence(
     first_index = _checks.integer("first_index", first_index, 0)
     if difficulty > 1 and name not in _SETTING.noise:
         raise ValueError(
-            f"difficulty {difficulty} has frames of its own for noise only; for {name} compare "
-            f"frames {difficulty} apart: flip_probability(..., stride={difficulty})"
+            f"difficulty {difficulty} exists for noise only; for {name} compare frames "
+            f"{difficulty} apart: flip_probability(..., stride={difficulty})"
         )
     n, h, w, _ = view.shape
     crop = None if crop is None else _checks.integer("crop", crop, 1, min(h, w))
