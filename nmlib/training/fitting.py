@@ -15,11 +15,12 @@ from nmlib._files import alone_in, user_path
 from nmlib._memory import lacks_memory, reused_memory
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
+from nmlib.identity import structure_of, text_of
 from nmlib.models import StagedModel
 from nmlib.provenance import provenance
 from nmlib.rng import Rng
 from nmlib.schemes import Scheme
-from nmlib.training.checkpoints import CheckpointFolder, describe
+from nmlib.training.checkpoints import CheckpointFolder
 from nmlib.training.checks import (
     check_arguments,
     check_classes,
@@ -182,7 +183,7 @@ def fit(
             if shared.main:
                 stack.enter_context(alone_in(run.out, "training"))
             identity = _identity(run) | {"layout": "channels_last" if channels_last else "plain"}
-            loop.checkpoints = CheckpointFolder(run.out, identity)
+            loop.checkpoints = CheckpointFolder(run.out, identity, _texts(run))
             _resume(loop, log or print_message)
         model.train()
         if run.finished:
@@ -232,19 +233,31 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
-def _identity(run: Run) -> dict[str, str]:
+def _identity(run: Run) -> dict[str, Any]:
     """Return what a run is; a checkpoint of anything else is refused."""
-    model = run.model
-    count = sum(p.numel() for p in model.parameters())
-    shapes = describe([(k, tuple(v.shape)) for k, v in model.state_dict().items()])
-    built = hashlib.blake2b((shapes + describe(model)).encode(), digest_size=4).hexdigest()
-    name = run.details.get("model", type(model).__name__)
-    data = run.data
     return {
-        "scheme": describe(run.scheme),
+        "scheme": run.scheme,
+        "model": {
+            "name": run.details.get("model", type(run.model).__name__),
+            "parameters": sum(p.numel() for p in run.model.parameters()),
+            "structure": structure_of(run.model),
+        },
+        "data": run.data,
+        "recipe": run.recipe,
+        "seed": run.seed,
+    }
+
+
+def _texts(run: Run) -> dict[str, str]:
+    """Return what version 1 of the identity wrote of a run, but for its dataclasses."""
+    model, data = run.model, run.data
+    count = sum(p.numel() for p in model.parameters())
+    shapes = text_of([(k, tuple(v.shape)) for k, v in model.state_dict().items()])
+    built = hashlib.blake2b((shapes + text_of(model)).encode(), digest_size=4).hexdigest()
+    name = run.details.get("model", type(model).__name__)
+    return {
         "model": f"{name} with {count:,} parameters ({built})",
         "data": f"{data['label']}, {data['images']} images, fingerprint {data['fingerprint']}",
-        "recipe": describe(run.recipe),
         "seed": str(run.seed),
     }
 

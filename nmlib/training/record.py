@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nmlib._files import explained, read_json, user_path, write_json, write_text
+from nmlib.identity import settings_of
 from nmlib.models import StagedModel, build_model
 from nmlib.models.norm import Normalise
 from nmlib.provenance import combined
@@ -105,7 +106,7 @@ class Run:
         """Return everything but weights and rows, ready for JSON."""
         return {
             "scheme": self.scheme.name,
-            "settings": repr(self.scheme),
+            "settings": settings_of(self.scheme),
             "recipe": vars(self.recipe),
             "seed": self.seed,
             "data": self.data,

@@ -59,7 +59,7 @@ def test_what_is_changed_for_a_network_or_for_processes_is_said(tmp_path, capsys
     assert "-> Noise(additive=1.0, multiplicative=0.5" in shown.splitlines()[0]
     assert "as its authors for fashion-mini and this model" in shown
     record = json.loads((tmp_path / "a/run.json").read_text())
-    assert "additive=1.0" in record["settings"]
+    assert record["settings"]["noise"]["additive"] == 1.0
     assert run(tmp_path / "b") == 0
     assert capsys.readouterr().out.startswith("baseline on")
     # As a launcher of two processes sets it; the first of them speaks.

@@ -106,7 +106,7 @@ GROUPS = (
         "machine",
         "This machine, and the command line",
         "What works here, and where each number comes from.",
-        ("doctor", "provenance", "cli"),
+        ("doctor", "identity", "provenance", "cli"),
     ),
 )
 # Modules that nobody has put into a group yet are shown all the same.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from nmlib.corruptions import SEQUENCES, outdated
 from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
 from nmlib.evaluation.storage import shares
+from nmlib.identity import VERSION, differences, settings_of
 from nmlib.models import MODELS, build_model
 from nmlib.provenance import combined
 from nmlib.schemes import Scheme
@@ -114,17 +114,22 @@ class Cell:
         return user_path(out) / data / self.size.name / self.model / scheme / f"seed-{self.seed}"
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What decides the result, as text."""
+    def identity(self) -> dict[str, Any]:
+        """What decides the result."""
         return {
             "dataset": self.dataset,
             "model": self.model,
-            "scheme": repr(self.scheme),
+            "scheme": self.scheme,
             "seed": self.seed,
-            "budget": asdict(self.size),
+            "budget": self.size,
             "test_images": list(TEST_IMAGES[self.budget]),
             "precision": self.precision,
         }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its identity as results store it, see `nmlib.identity`."""
+        return {"version": VERSION, **settings_of(self.identity)}
 
 
 def check_result(result: Any) -> None:
@@ -142,12 +147,12 @@ def check_result(result: Any) -> None:
             shares(name, values)
 
 
-def read_result(path: Path, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_result(path: Path, cell: Cell | None = None) -> dict[str, Any]:
     """Return the result in a file.
 
     Args:
         path: Of the file.
-        settings: It must be of these, if given.
+        cell: It must be the result of this cell, if given.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -155,11 +160,14 @@ def read_result(path: Path, settings: Mapping[str, Any] | None = None) -> dict[s
     """
     remedy = "remove it; training and finished sets stay"
     result = read_json(path, "the result of a cell", remedy=remedy)
-    # As they are read again: tuples become lists.
-    if settings is not None and result.get("settings") != json.loads(json.dumps(settings)):
-        raise ValueError(
-            f"{path} is the result of other settings; choose another folder, or remove it"
-        )
+    if cell is not None:
+        changed = list(differences(result.get("settings"), cell.identity, "settings"))
+        if changed:
+            words = ", ".join(f"{name} {before} -> {now}" for name, before, now in changed)
+            raise ValueError(
+                f"{path} is the result of other settings ({words}); choose another folder, or "
+                "remove it"
+            )
     try:
         check_result(result)
     except ValueError as error:
@@ -174,7 +182,7 @@ def finished(cell: Cell, out: str | Path) -> dict[str, Any] | None:
         ValueError: If it is damaged, or the folder holds the result of other settings.
     """
     try:
-        result = read_result(cell.folder(out) / "result.json", cell.settings)
+        result = read_result(cell.folder(out) / "result.json", cell)
     except FileNotFoundError:
         return None
     flips = result.get("flip_probability")

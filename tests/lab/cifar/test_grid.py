@@ -160,7 +160,7 @@ def test_ctrl_c_on_a_terminal_lets_every_process_save(tmp_path):
         "import signal, sys; sys.path[:0] = sys.argv[2:]\n"
         # Tests that were started in the background ignore it, and so would this process.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from reproduction.test_grid import grid_without_end\n"
+        "from lab.cifar.test_grid import grid_without_end\n"
         "if __name__ == '__main__': grid_without_end(sys.argv[1], False)"
     )
     here = Path(__file__).parents[2]
@@ -270,10 +270,34 @@ def test_the_result_of_other_settings_is_not_taken(tmp_path):
     other = {**cell.settings, "seed": 5}
     cell.folder(tmp_path).mkdir(parents=True)
     write_json(cell.folder(tmp_path) / "result.json", {"settings": other})
-    with pytest.raises(ValueError, match="result of other settings"):
+    with pytest.raises(ValueError, match=r"result of other settings \(settings.seed 5 -> 0\)"):
         finished(cell, tmp_path)
     (cell.folder(tmp_path) / "result.json").write_text("{")
     with pytest.raises(ValueError, match="is damaged"):
+        finished(cell, tmp_path)
+
+
+def test_the_result_of_an_older_version_is_taken(tmp_path):
+    """Then the scheme was written as its `repr`."""
+    settings = {
+        "dataset": "fashion-mini", "model": "preact_resnet_small",
+        "scheme": "Scheme(name='noisymix', views=AugMix(severity=3, width=3, depth=-1, alpha=1, "
+        "copies=2), mix=Mixup(alpha=1.0, beta=None), noise=Noise(additive=0.5, multiplicative=0.5, "
+        "sparsity=0.65, view_gain=1.0, clean_views=0, law='released'), points=(0, 1, 2, 3), "
+        "stability=12.0, pairing='shared', divergence='jsd')",
+        "seed": 0,
+        "budget": {"name": "smoke", "model": "preact_resnet_small", "epochs": 3, "subset": 1000,
+                   "batch_size": 64},
+        "test_images": [200, 10], "precision": "fp32",
+    }  # fmt: skip
+    (cell,) = cells("table2", schemes=["noisymix"], seeds=1)
+    path = cell.folder(tmp_path) / "result.json"
+    path.parent.mkdir(parents=True)
+    write_json(path, {"settings": settings, "clean_accuracy": 0.5, "robust_accuracy": 0.25})
+    assert finished(cell, tmp_path)["clean_accuracy"] == 0.5
+    settings["scheme"] = settings["scheme"].replace("12.0", "10.0")
+    write_json(path, {"settings": settings, "clean_accuracy": 0.5, "robust_accuracy": 0.25})
+    with pytest.raises(ValueError, match=r"settings.scheme.stability 10.0 -> 12.0"):
         finished(cell, tmp_path)
 
 
