@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     from nmlib.data.images import DATASETS, load
     from nmlib.models import build_model
     from nmlib.schemes import get_scheme, suited
-    from nmlib.training import BUDGETS, OutOfMemory, TrainingDiverged, fit
+    from nmlib.training import BUDGETS, Execution, OutOfMemory, TrainingDiverged, fit
     from nmlib.training.workers import launched
 
     _checks.choice("data set", options.dataset, DATASETS)
@@ -111,9 +111,11 @@ def _run(options: argparse.Namespace) -> int:
             out=options.out,
             device=options.device,
             progress=not options.quiet,
-            tensorboard=options.tensorboard,
-            compile=options.compile,
-            deterministic=options.deterministic,
+            execution=Execution(
+                compile=options.compile,
+                deterministic=options.deterministic,
+                tensorboard=options.tensorboard,
+            ),
             details=details,
         )
     except (TrainingDiverged, OutOfMemory) as error:

@@ -19,6 +19,7 @@ from nmlib.rng import Rng
 from nmlib.training.averages import RunningStatistics
 from nmlib.training.checkpoints import CheckpointFolder
 from nmlib.training.errors import OutOfMemory, TrainingDiverged, TrainingInterrupted
+from nmlib.training.execution import Execution
 from nmlib.training.held_out import classify
 from nmlib.training.progress import Progress
 from nmlib.training.record import Row, Run, RunFiles
@@ -49,13 +50,12 @@ class Loop:
         *,
         images: int,
         held_out: ImageData | None,
-        log_every: int,
-        checkpoint_seconds: float,
+        execution: Execution,
     ) -> None:
         self.run, self.objective, self.optimiser = run, objective, optimiser
         self.batches, self.shared = batches, shared
         self.images, self.held_out = images, held_out
-        self.log_every, self.checkpoint_seconds = log_every, checkpoint_seconds
+        self.execution = execution
         self.per_epoch = len(batches)
         self.drops_out = drops_out(run.model)
         self.statistics = RunningStatistics(run.model, shared)
@@ -233,7 +233,7 @@ class Loop:
             # One process answers a signal at once. Several must agree, so they wait for a flush.
             asked = stop.asked()
             at_once = asked and self.shared.count == 1
-            if not (ends_epoch or at_once or run.step % self.log_every == 0):
+            if not (ends_epoch or at_once or run.step % self.execution.log_every == 0):
                 continue
             sums, wanted = self.flush(asked)
             # A clock may stand still; speeds are divided by it.
@@ -251,7 +251,7 @@ class Loop:
             if self.progress is not None:
                 self.progress.advance(run.step - shown, row["epoch"], row)
             shown = run.step
-            if wanted or time.perf_counter() - self.saved_at >= self.checkpoint_seconds:
+            if wanted or time.perf_counter() - self.saved_at >= self.execution.checkpoint_seconds:
                 self.save()
             if self.on_row is not None and self.shared.main:
                 self.on_row(run)

@@ -79,7 +79,7 @@ def backend(deterministic: bool, device: torch.device) -> Iterator[None]:
 def open_tensorboard(folder: Path | None, step: int) -> Any:
     """Return a writer that goes on after `step`."""
     if folder is None:
-        raise ValueError("tensorboard=True needs a folder; pass out=")
+        raise ValueError("tensorboard=True needs a folder; give fit out=")
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

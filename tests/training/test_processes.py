@@ -27,7 +27,8 @@ def launch(count, *arguments, **environment):
         environ = os.environ | {
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
             "WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank),
-            "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(SCRIPT.parents[1]),
+            "ACCELERATE_USE_CPU": "true",
+            "PYTHONPATH": os.pathsep.join(map(str, SCRIPT.parents[1:3])),
         } | environment  # fmt: skip
         command = [sys.executable, str(SCRIPT), *map(str, arguments)]
         started.append(subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True))

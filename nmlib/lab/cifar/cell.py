@@ -20,7 +20,7 @@ from nmlib.identity import VERSION, differences, settings_of
 from nmlib.models import MODELS, build_model
 from nmlib.provenance import combined
 from nmlib.schemes import Scheme
-from nmlib.training import BUDGETS, Budget, fit
+from nmlib.training import BUDGETS, Budget, Execution, fit
 
 __all__ = ["Cell", "finished", "refuse_other_images", "run_cell"]
 
@@ -259,7 +259,8 @@ def run_cell(
     key = {"model": cell.model, "scheme": cell.scheme.name, "seed": cell.seed}
     run = fit(
         model, train, cell.scheme, budget.recipe(precision=cell.precision), seed=cell.seed,
-        out=folder / "training", device=device, progress=progress, compile=cell.compile,
+        out=folder / "training", device=device, progress=progress,
+        execution=Execution(compile=cell.compile),
         details={
             "model": cell.model, "num_classes": len(train.classes), "options": layers,
             "dataset": cell.dataset, "budget": budget.name,

@@ -346,7 +346,7 @@ def test_precision_and_compiling_reach_training_and_evaluation(tmp_path, monkeyp
     asked = {}
 
     def fit(model, train, scheme, recipe, **options):
-        asked["train"] = recipe.precision, options["compile"]
+        asked["train"] = recipe.precision, options["execution"].compile
         raise InterruptedError
 
     monkeypatch.setattr(module, "fit", fit)
