@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -93,8 +94,8 @@ class Scheme:
             equal and the divergence 0 (see `READINGS`).
         divergence: "jsd", or "kl": the Kullback-Leibler divergence of view 0 from the others, as
             in stability training.
-        origin: The scheme of `SCHEMES` that this one began as, "" for one of your own; `suited`
-            goes by it. It survives `dataclasses.replace` and is no part of equality.
+        origin: Name of the scheme of `SCHEMES` that this one began as, "" for one of your own.
+            `suited` goes by it; `dataclasses.replace` keeps it, and equality leaves it out.
 
     Raises:
         ValueError: For a combination without meaning; the message says what to change.
@@ -343,7 +344,7 @@ Differs: all are trained by the paper's recipe ("the same basic tuning parameter
 
 
 ABLATION: dict[str, Scheme] = {
-    scheme.name: scheme
+    scheme.name: replace(scheme, origin="noisymix")
     for scheme in (
         Scheme("baseline"),
         Scheme("noise", Plain(1), None, Noise.released(), (0, 1, 2, 3)),
@@ -404,8 +405,9 @@ def suited(scheme: Scheme, dataset: str, model: str) -> Scheme:
     """Return a scheme with what its authors change for a data set and a network.
 
     In Wide-ResNets NFM's noise is 1.0 and 0.5, and it mixes at points 0 to 2; AugMax's divergence
-    is weighted 1 on CIFAR-100 in other networks than those. That holds for copies under another
-    name or with other settings, too: what you set yourself stays, as do all other schemes.
+    is weighted 1 on CIFAR-100 in other networks than those. `Scheme.origin` says whose settings
+    apply, so copies under another name or with other settings are suited, too; what you set
+    yourself stays. Other schemes are returned as they are, with a warning if they have no origin.
 
     Args:
         scheme: E.g. `SCHEMES["nfm"]`, or `dataclasses.replace` of it.
@@ -428,8 +430,13 @@ def suited(scheme: Scheme, dataset: str, model: str) -> Scheme:
     for what, name in (("dataset", dataset), ("model", model)):
         if not isinstance(name, str):
             raise TypeError(f"{what} must be a name, got {_checks.shown(name)}")
-    alike = (name for name in _CHANGES if replace(scheme, name=name) == SCHEMES[name])
-    origin = scheme.origin or next(alike, "")
+    origin = scheme.origin
+    if origin not in SCHEMES:
+        warnings.warn(
+            f"nothing is known of scheme {scheme.name!r}, so it is used as it is; if it began as a "
+            "scheme of SCHEMES, say which: replace(scheme, origin='nfm')",
+            stacklevel=2,
+        )
     if origin not in _CHANGES:
         return scheme
     applies, changes = _CHANGES[origin]
