@@ -12,7 +12,8 @@ from torch import Tensor
 
 from nmlib import _checks
 from nmlib._threads import single_threads
-from nmlib.lab.toy.ensemble._group import Group, State, parameter_views
+from nmlib.lab.toy.ensemble._gradients import State, parameter_views
+from nmlib.lab.toy.ensemble._group import Group
 from nmlib.lab.toy.ensemble._pools import SEED_BLOCK
 from nmlib.lab.toy.ensemble._windows import Activation, Kind, Shape
 from nmlib.mixing import Mixup
