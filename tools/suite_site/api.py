@@ -39,7 +39,7 @@ GROUPS = (
         "Schemes and the loss",
         "A scheme is a value that says which views, which mixing, which noise and how much "
         "stability; `batch_loss` is the one path that all schemes take.",
-        ("objective", "schemes", "losses", "rng"),
+        ("objective", "schemes", "methods", "losses", "rng"),
     ),
     Group(
         "ingredients",
