@@ -201,8 +201,8 @@ def methods_page() -> str:
 
     names = ("views", "mixing", "noise", "noise in effect", "mix points", "views compared by")
     lines = [
-        "# The methods, one card each", "", NOTICE.replace("the docstrings", "`nmlib.methods.CARDS`"),
-        "",
+        "# The methods, one card each", "",
+        NOTICE.replace("the docstrings", "`nmlib.methods.CARDS`"), "",
         "All are trained by the paper's recipe (`Recipe()`). Noise is given as additive and",
         "multiplicative level; in effect are the root mean squares from the first noisy view to",
         "the last. Mix point 0 is the normalised image, k the output of layer k. The tables hold",
