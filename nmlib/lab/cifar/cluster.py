@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from nmlib._files import user_path, write_json
 from nmlib.lab.cifar.cell import Cell, finished, run_cell
-from nmlib.lab.cifar.progress import begin, end, result_words
+from nmlib.lab.cifar.progress import begin, end, follow
 
 __all__ = ["run_on_cluster"]
 
@@ -91,23 +91,15 @@ def run_on_cluster(
     try:
         remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_ATTEMPTS - 1)(_timed)
         progress.workers = _slots(ray.cluster_resources(), cpus, gpus)
-        under_way: dict[Any, Cell] = {}
-        failed: dict[Cell, str] = {}
-        for cell in left:
-            task = remote.remote(work, cell, str(user_path(out).absolute()), cpus)
-            under_way[task] = cell
-        while under_way:
-            (task,), _ = ray.wait(list(under_way), num_returns=1)
-            cell = under_way.pop(task)
-            try:
-                result, seconds = ray.get(task)
-            except ray.exceptions.RayError as error:
-                failed[cell] = str(error).strip().splitlines()[-1]
-                progress.update(cell, "failed")
-                continue
+        folder = str(user_path(out).absolute())
+        futures = {remote.remote(work, cell, folder, cpus).future(): cell for cell in left}
+
+        def keep(cell: Cell, found: tuple[dict[str, Any], float]) -> float:
             if finished(cell, out) is None:
-                write_json(cell.folder(out) / "result.json", result)
-            progress.update(cell, result_words(result), seconds)
+                write_json(cell.folder(out) / "result.json", found[0])
+            return found[1]
+
+        failed = follow(futures, out, progress, keep)
     finally:
         if own:
             ray.shutdown()

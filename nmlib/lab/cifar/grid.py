@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import _thread
-import contextlib
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import wait
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 import torch
 
-from nmlib._files import user_path, write_text
+from nmlib._files import user_path
 from nmlib._threads import cpu_count, thread_count
-from nmlib.lab.cifar.cell import Cell, finished, read_result, run_cell
-from nmlib.lab.cifar.progress import begin, end, result_words
+from nmlib.lab.cifar.cell import Cell, read_result, run_cell
+from nmlib.lab.cifar.progress import Failure, begin, end, follow
 from nmlib.rng import named_device, usable_device
 
 __all__ = ["collect", "run_grid"]
@@ -29,32 +31,24 @@ __all__ = ["collect", "run_grid"]
 _ATTEMPTS = 2
 _POSIX = os.name == "posix"
 
+Run = Callable[[Cell, str, str | None, int], object]
+"""(cell, folder of all results, device, threads) -> anything; leaves result.json behind"""
 
-def _work(cell: Cell, out: str, device: str | None, threads: int, report: Any) -> None:
-    """Run one cell in a process of its own."""
+
+def _run(cell: Cell, out: str, device: str | None, threads: int) -> None:
     torch.set_num_threads(threads)
-    try:
-        run_cell(cell, out, device=device)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except BaseException as error:
-        # Short enough for a pipe's buffer: it is read when this process has ended.
-        report.send((f"{type(error).__name__}: {error}"[:4000], traceback.format_exc()[-20_000:]))
-        raise SystemExit(1) from None
+    run_cell(cell, out, device=device)
 
 
-def _child(run: Callable[..., Any], *arguments: Any) -> None:
-    """Run a cell, until this process is done or the one that waits for it is gone."""
+def _interrupt() -> None:
+    if _POSIX:
+        os.kill(os.getpid(), signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            if _POSIX:
-                os.kill(os.getpid(), signal.SIGINT)  # fit saves and ends
-            else:
-                _thread.interrupt_main()
 
+def _prepare() -> None:
+    """Let a process end, with its work saved, when the one that waits for it is gone."""
     if _POSIX:
         # Ctrl-C on a terminal reaches the parent alone, which passes it on: a second one would be
         # taken for "at once", without saving.
@@ -62,8 +56,89 @@ def _child(run: Callable[..., Any], *arguments: Any) -> None:
     # What a shell starts in the background ignores SIGINT, and so do its children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        _interrupt()  # fit saves and ends
+
     threading.Thread(target=watch, daemon=True).start()
-    run(*arguments)
+
+
+def _work(run: Run, *arguments: Any) -> None:
+    """Run a cell in a process of its own."""
+    try:
+        run(*arguments)
+    except Exception as error:
+        # As texts: not every exception can be sent to another process.
+        reason = f"{type(error).__name__}: {error}"[:4000]
+        raise Failure(reason, traceback.format_exc()[-20_000:]) from None
+    finally:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            os._exit(130)  # nobody is left to report to
+
+
+class _Crew:
+    """Runs each cell in a new process; a thread waits for each process.
+
+    Args:
+        places: Device and number of threads of each process at a time.
+        out: Folder for all results.
+        run: What a process does.
+        started: Told of a cell when it starts.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[tuple[str | None, int]],
+        out: str | Path,
+        run: Run,
+        started: Callable[[Cell], None],
+    ) -> None:
+        self.out, self.run, self.started = str(out), run, started
+        self.free: queue.SimpleQueue[tuple[str | None, int]] = queue.SimpleQueue()
+        for place in places:
+            self.free.put(place)
+        self.context = multiprocessing.get_context("spawn")
+        self.busy: set[int] = set()
+        self.stopped = False
+
+    def work(self, cell: Cell) -> float:
+        """Run a cell, once more if its process was killed; return the seconds it took."""
+        place, start = self.free.get(), time.perf_counter()
+        self.started(cell)
+        try:
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    self._process(cell, *place)
+                    break
+                except (BrokenProcessPool, KeyboardInterrupt) as error:
+                    if self.stopped or attempt == _ATTEMPTS:
+                        raise Failure("its process was killed", str(error)) from None
+        finally:
+            self.free.put(place)
+        return time.perf_counter() - start
+
+    def _process(self, cell: Cell, device: str | None, threads: int) -> None:
+        with ProcessPoolExecutor(1, self.context, _prepare) as process:
+            number = process.submit(os.getpid).result()
+            self.busy.add(number)
+            try:
+                # First noted, then looked: `stop` either finds the process or is seen here.
+                if not self.stopped:
+                    process.submit(_work, self.run, cell, self.out, device, threads).result()
+            finally:
+                self.busy.discard(number)
+
+    def stop(self) -> None:
+        """Let every process save its work and end; start no other."""
+        self.stopped = True
+        if _POSIX:  # on Windows the console has told them
+            for number in list(self.busy):
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGINT)  # fit saves and ends
 
 
 def _places(workers: int | None, device: str | None) -> list[tuple[str | None, int]]:
@@ -94,7 +169,7 @@ def run_grid(
     workers: int | None = None,
     device: str | None = None,
     stream: TextIO | None = None,
-    run: Callable[..., Any] = _work,
+    run: Run = _run,
 ) -> list[dict[str, Any]]:
     """Run all cells that are not finished, each in a process of its own.
 
@@ -121,69 +196,18 @@ def run_grid(
     progress, left = begin(cells, out, stream)
     if left and device is not None:  # finished results can be read on any machine
         _check_device(device)
-    waiting = [(cell, 1) for cell in left]
     places = _places(workers, device)
     progress.workers = len(places)
-    free = list(range(len(places)))
-    context = multiprocessing.get_context("spawn")
-    busy: dict[int, tuple[Any, Any, Cell, int, int, float]] = {}
-    failed: dict[Cell, str] = {}
-    try:
-        while waiting or busy:
-            while waiting and free:
-                cell, attempt = waiting.pop(0)
-                place = free.pop(0)
-                receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(
-                    target=_child, args=(run, cell, str(out), *places[place], sender)
-                )
-                process.start()
-                sender.close()
-                busy[process.sentinel] = (
-                    process, receiver, cell, attempt, place, time.perf_counter(),
-                )  # fmt: skip
-                progress.update(cell, "running")
-            for sentinel in wait(list(busy)):
-                process, receiver, cell, attempt, place, start = busy.pop(cast(int, sentinel))
-                process.join()
-                free.append(place)
-                message, details = _read(receiver)
-                result = finished(cell, out)
-                if result is not None:
-                    progress.update(cell, result_words(result), time.perf_counter() - start)
-                    (cell.folder(out) / "error.txt").unlink(missing_ok=True)  # of an earlier call
-                elif message is None and attempt < _ATTEMPTS:
-                    waiting.insert(0, (cell, attempt + 1))
-                    progress.update(cell, ".")
-                else:
-                    reason = message or f"its process ended with status {process.exitcode}"
-                    failed[cell] = reason
-                    progress.update(cell, "failed")
-                    if details:
-                        _keep(cell.folder(out) / "error.txt", details)
-    except BaseException:  # Ctrl-C, or a terminal that is gone: no process is left behind
-        for process, *_ in busy.values():
-            if _POSIX:  # on Windows the console has told them
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGINT)  # fit saves and ends
-        for process, *_ in busy.values():
-            process.join()
-        raise
+    crew = _Crew(places, out, run, lambda cell: progress.update(cell, "running"))
+    with ThreadPoolExecutor(len(places)) as pool:
+        waiting = {pool.submit(crew.work, cell): cell for cell in left}
+        try:
+            failed = follow(waiting, out, progress, lambda cell, seconds: seconds)
+        except BaseException:  # Ctrl-C, or a terminal that is gone: no process is left behind
+            crew.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
     return end(cells, out, failed)
-
-
-def _read(receiver: Any) -> tuple[str | None, str | None]:
-    try:
-        return receiver.recv() if receiver.poll() else (None, None)
-    except EOFError:
-        return None, None
-    finally:
-        receiver.close()
-
-
-def _keep(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
 
 
 def collect(out: str | Path) -> list[dict[str, Any]]:

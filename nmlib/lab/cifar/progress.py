@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from nmlib._files import write_text
 from nmlib.lab.cifar.cell import Cell, finished, refuse_other_images
 
-__all__ = ["CellFailed", "Progress", "begin", "end", "result_words"]
+__all__ = ["CellFailed", "Failure", "Progress", "begin", "end", "follow", "result_words"]
 
 
 class CellFailed(RuntimeError):
     """Some cells failed; the others are finished and kept."""
+
+
+class Failure(Exception):
+    """Why a cell failed: the reason in a line, and the whole story."""
 
 
 @dataclass
@@ -33,13 +40,15 @@ class Progress:
     workers: int = 1
     _lines: int = 0
     _spent: list[float] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def update(self, cell: Cell, state: str, seconds: float | None = None) -> None:
         """Note a state ("running", "failed" or the result in words) and show it."""
-        self.states[cell] = state
-        if seconds is not None:
-            self._spent.append(seconds)
-        self.show(f"{cell.name}: {state}")
+        with self._lock:
+            self.states[cell] = state
+            if seconds is not None:
+                self._spent.append(seconds)
+            self.show(f"{cell.name}: {state}")
 
     def left(self) -> list[Cell]:
         """Return the cells without a result."""
@@ -112,6 +121,43 @@ def begin(
     refuse_other_images(there, out)
     progress.show(f"{len(left)} cells to run")
     return progress, left
+
+
+def follow(
+    futures: Mapping[Future[Any], Cell],
+    out: str | Path,
+    progress: Progress,
+    keep: Callable[[Cell, Any], float],
+) -> dict[Cell, str]:
+    """Wait for all cells; return the reasons of those that failed.
+
+    Args:
+        futures: Of each cell.
+        out: Folder for all results; a cell that fails leaves its story there, in error.txt.
+        progress: Told of each cell.
+        keep: Keeps what a future returned as the cell's result; returns the seconds it took.
+    """
+    failed: dict[Cell, str] = {}
+    for future in as_completed(futures):
+        cell, error = futures[future], future.exception()
+        story = cell.folder(out) / "error.txt"
+        if error is None:
+            seconds = keep(cell, future.result())
+            result = finished(cell, out)
+            assert result is not None, cell
+            progress.update(cell, result_words(result), seconds)
+            story.unlink(missing_ok=True)  # of an earlier call
+            continue
+        reason = error.args if isinstance(error, Failure) else (_last_line(error), str(error))
+        failed[cell] = reason[0]
+        progress.update(cell, "failed")
+        story.parent.mkdir(parents=True, exist_ok=True)
+        write_text(story, reason[1])
+    return failed
+
+
+def _last_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def end(cells: Sequence[Cell], out: str | Path, failed: Mapping[Cell, str]) -> list[dict[str, Any]]:
