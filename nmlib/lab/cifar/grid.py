@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import multiprocessing
 import os
-import queue
 import signal
 import sys
 import threading
@@ -23,28 +22,19 @@ import torch
 from nmlib._files import user_path
 from nmlib._threads import cpu_count, thread_count
 from nmlib.lab.cifar.cell import Cell, read_result, run_cell
-from nmlib.lab.cifar.progress import Failure, begin, end, follow
+from nmlib.lab.cifar.progress import Failure, Progress, begin, end, follow
 from nmlib.rng import named_device, usable_device
 
-__all__ = ["collect", "run_grid"]
+__all__ = ["collect", "run_alone", "run_grid"]
 
 _ATTEMPTS = 2
 _POSIX = os.name == "posix"
 
-Run = Callable[[Cell, str, str | None, int], object]
-"""(cell, folder of all results, device, threads) -> anything; leaves result.json behind"""
 
-
-def _run(cell: Cell, out: str, device: str | None, threads: int) -> None:
+def run_alone(cell: Cell, out: str, device: str | None, threads: int) -> dict[str, Any]:
+    """Run a cell in a process that does nothing else."""
     torch.set_num_threads(threads)
-    run_cell(cell, out, device=device)
-
-
-def _interrupt() -> None:
-    if _POSIX:
-        os.kill(os.getpid(), signal.SIGINT)
-    else:
-        _thread.interrupt_main()
+    return run_cell(cell, out, device=device)
 
 
 def _prepare() -> None:
@@ -56,17 +46,22 @@ def _prepare() -> None:
     # What a shell starts in the background ignores SIGINT, and so do its children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
 
     def watch() -> None:
-        parent.join()
-        _interrupt()  # fit saves and ends
+        _parent().join()
+        if _POSIX:
+            os.kill(os.getpid(), signal.SIGINT)  # fit saves and ends
+        else:
+            _thread.interrupt_main()
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _work(run: Run, *arguments: Any) -> None:
+def _parent() -> Any:
+    return multiprocessing.parent_process()
+
+
+def _work(run: Callable[..., Any], *arguments: Any) -> None:
     """Run a cell in a process of its own."""
     try:
         run(*arguments)
@@ -75,60 +70,45 @@ def _work(run: Run, *arguments: Any) -> None:
         reason = f"{type(error).__name__}: {error}"[:4000]
         raise Failure(reason, traceback.format_exc()[-20_000:]) from None
     finally:
-        parent = multiprocessing.parent_process()
-        if parent is not None and not parent.is_alive():
+        if not _parent().is_alive():
             os._exit(130)  # nobody is left to report to
 
 
 class _Crew:
-    """Runs each cell in a new process; a thread waits for each process.
-
-    Args:
-        places: Device and number of threads of each process at a time.
-        out: Folder for all results.
-        run: What a process does.
-        started: Told of a cell when it starts.
-    """
+    """Runs each cell in a new process; the thread that calls `work` waits for it."""
 
     def __init__(
-        self,
-        places: Sequence[tuple[str | None, int]],
-        out: str | Path,
-        run: Run,
-        started: Callable[[Cell], None],
+        self, places: list[tuple[str | None, int]], progress: Progress, *request: Any
     ) -> None:
-        self.out, self.run, self.started = str(out), run, started
-        self.free: queue.SimpleQueue[tuple[str | None, int]] = queue.SimpleQueue()
-        for place in places:
-            self.free.put(place)
-        self.context = multiprocessing.get_context("spawn")
+        self.free, self.progress, self.request = places, progress, request
         self.busy: set[int] = set()
         self.stopped = False
 
     def work(self, cell: Cell) -> float:
         """Run a cell, once more if its process was killed; return the seconds it took."""
-        place, start = self.free.get(), time.perf_counter()
-        self.started(cell)
+        place, start = self.free.pop(), time.perf_counter()
+        self.progress.update(cell, "running")
         try:
-            for attempt in range(1, _ATTEMPTS + 1):
-                try:
-                    self._process(cell, *place)
+            for _ in range(_ATTEMPTS):
+                with suppress(BrokenProcessPool, KeyboardInterrupt):
+                    self._alone(cell, *place)
+                    return time.perf_counter() - start
+                if self.stopped:
                     break
-                except (BrokenProcessPool, KeyboardInterrupt) as error:
-                    if self.stopped or attempt == _ATTEMPTS:
-                        raise Failure("its process was killed", str(error)) from None
+            raise Failure("its process was killed", "")
         finally:
-            self.free.put(place)
-        return time.perf_counter() - start
+            self.free.append(place)
 
-    def _process(self, cell: Cell, device: str | None, threads: int) -> None:
-        with ProcessPoolExecutor(1, self.context, _prepare) as process:
+    def _alone(self, cell: Cell, device: str | None, threads: int) -> None:
+        run, out = self.request
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context, _prepare) as process:
             number = process.submit(os.getpid).result()
             self.busy.add(number)
             try:
                 # First noted, then looked: `stop` either finds the process or is seen here.
                 if not self.stopped:
-                    process.submit(_work, self.run, cell, self.out, device, threads).result()
+                    process.submit(_work, run, cell, out, device, threads).result()
             finally:
                 self.busy.discard(number)
 
@@ -169,7 +149,7 @@ def run_grid(
     workers: int | None = None,
     device: str | None = None,
     stream: TextIO | None = None,
-    run: Run = _run,
+    run: Callable[..., Any] = run_alone,
 ) -> list[dict[str, Any]]:
     """Run all cells that are not finished, each in a process of its own.
 
@@ -198,11 +178,11 @@ def run_grid(
         _check_device(device)
     places = _places(workers, device)
     progress.workers = len(places)
-    crew = _Crew(places, out, run, lambda cell: progress.update(cell, "running"))
+    crew = _Crew(places[::-1], progress, run, str(out))
     with ThreadPoolExecutor(len(places)) as pool:
-        waiting = {pool.submit(crew.work, cell): cell for cell in left}
+        futures = {pool.submit(crew.work, cell): cell for cell in left}
         try:
-            failed = follow(waiting, out, progress, lambda cell, seconds: seconds)
+            failed = follow(futures, out, progress)
         except BaseException:  # Ctrl-C, or a terminal that is gone: no process is left behind
             crew.stop()
             pool.shutdown(cancel_futures=True)

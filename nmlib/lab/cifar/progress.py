@@ -127,15 +127,15 @@ def follow(
     futures: Mapping[Future[Any], Cell],
     out: str | Path,
     progress: Progress,
-    keep: Callable[[Cell, Any], float],
+    keep: Callable[[Cell, Any], float] = lambda cell, seconds: seconds,
 ) -> dict[Cell, str]:
     """Wait for all cells; return the reasons of those that failed.
 
     Args:
         futures: Of each cell.
         out: Folder for all results; a cell that fails leaves its story there, in error.txt.
-        progress: Told of each cell.
-        keep: Keeps what a future returned as the cell's result; returns the seconds it took.
+        progress: Shows each cell that ends.
+        keep: Stores what a future returned; returns the seconds it took.
     """
     failed: dict[Cell, str] = {}
     for future in as_completed(futures):
@@ -148,16 +148,12 @@ def follow(
             progress.update(cell, result_words(result), seconds)
             story.unlink(missing_ok=True)  # of an earlier call
             continue
-        reason = error.args if isinstance(error, Failure) else (_last_line(error), str(error))
-        failed[cell] = reason[0]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        failed[cell], text = error.args if isinstance(error, Failure) else (lines[-1], str(error))
         progress.update(cell, "failed")
         story.parent.mkdir(parents=True, exist_ok=True)
-        write_text(story, reason[1])
+        write_text(story, text)
     return failed
-
-
-def _last_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def end(cells: Sequence[Cell], out: str | Path, failed: Mapping[Cell, str]) -> list[dict[str, Any]]:

@@ -193,7 +193,7 @@ def fail_at_length(cell, out, device, threads):
         raise ValueError("x" * 200_000)
 
     grid_module.run_cell = fail  # in a process of its own
-    grid_module._run(cell, out, device, threads)
+    grid_module.run_alone(cell, out, device, threads)
 
 
 def test_results_of_other_images_are_not_taken(tmp_path, monkeypatch):
