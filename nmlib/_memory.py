@@ -1,8 +1,9 @@
-"""Memory of large tensors on the CPU, used again instead of given back; and when there is none.
+"""Reuse the memory of large tensors on the CPU; recognise when memory has run out.
 
 By default, glibc returns a freed block of some 32 MB or more to the system at once. The next one is
 then made of fresh pages, each of which the system first has to clear: on the activations of a
-network that can take longer than the arithmetic.
+network that can take longer than the arithmetic. Without reuse, a training step of
+`preact_resnet_small` on 128 images takes a quarter more CPU time (noisymix, one thread).
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _set(values: tuple[tuple[int, int], ...]) -> None:
 
 
 def lacks_memory(error: RuntimeError) -> bool:
-    """Say whether an error means that memory ran out."""
+    """Return whether an error means that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     text = str(error).lower()

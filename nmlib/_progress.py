@@ -1,4 +1,4 @@
-"""The console: bars for work that is counted in images, and output that never ends the work."""
+"""The console: progress bars that count images, and output that never interrupts the work."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Progress = bool | None | Callable[[str, int, int], None]
 def reporter(
     progress: Progress, total: int
 ) -> tuple[Callable[[str, int, int], None], Callable[[], None]]:
-    """Return what takes (set, images done, images in all), and what ends it.
+    """Return a callback `(set, done, total)` and a function that closes the bar.
 
     Args:
-        progress: True for a bar, or, without tqdm, for a line a set; or what is told instead.
-        total: Images of all sets.
+        progress: True for a bar, or one line per set without tqdm; or the callback itself.
+        total: Number of images in all sets.
     """
     if callable(progress):
         return progress, (lambda: None)
@@ -89,7 +89,7 @@ class _Lasting:
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
-    """Keep the standard output and error output from ending the work that they report on.
+    """Keep standard output and standard error from interrupting the work that they report on.
 
     A console may lack characters, a terminal may be closed, a pipe's reader may be gone, and a
     process may be started without either.
@@ -120,7 +120,7 @@ def error_line(error: Exception) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """A parser whose errors take one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; {self.prog} --help lists the options\n")

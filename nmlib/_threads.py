@@ -1,4 +1,4 @@
-"""Independent pieces of work on a pool of threads.
+"""Run independent pieces of work on a pool of threads.
 
 Each thread runs its tensor operations alone. That wastes no time on starting and joining threads
 at every small operation, and is not slowed when the machine is shared.
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def cpu_count() -> int:
-    """Return how many CPUs this process may use."""
+    """Return the number of CPUs that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -29,7 +29,7 @@ def cpu_count() -> int:
 
 
 def thread_count() -> int:
-    """Return how many threads PyTorch may use here, at most the CPUs this process may use."""
+    """Return the number of threads that PyTorch may use, at most one per CPU of this process."""
     return max(1, min(torch.get_num_threads(), cpu_count()))
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 
 __all__ = [
     "DIVERGENCES",
@@ -105,7 +105,7 @@ def _view_weights(weights: Weights, like: Tensor, validate: bool, first: int = 0
             raise ValueError("weights leave nothing to the views after the first; use weights=None")
     if given.dtype in (torch.float16, torch.bfloat16):  # thirds that sum to 0.9998
         w = w / w.sum()
-    return (w if isinstance(weights, Tensor) else sent(w, like.device))[first:].to(like.device)
+    return (w if isinstance(weights, Tensor) else to_device(w, like.device))[first:].to(like.device)
 
 
 def jensen_shannon_divergence(

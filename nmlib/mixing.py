@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.rng import Rng, checked_rng
 
 __all__ = ["CutMix", "Mixup", "Pair", "mix", "mix_labels"]
@@ -210,7 +210,7 @@ def _draw_lam(rng: Rng, alpha: float, beta: float) -> float:
 
 
 def _draw_partner(rng: Rng, x: Tensor) -> Tensor:
-    return sent(rng.fold("partner").numpy().permutation(x.shape[0]), x.device)
+    return to_device(rng.fold("partner").numpy().permutation(x.shape[0]), x.device)
 
 
 @dataclass(frozen=True)

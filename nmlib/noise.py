@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib._threads import run_all
 from nmlib.rng import Rng, checked_rng
 
@@ -140,7 +140,7 @@ class Noise:
             if uniform
             else field.normal_(generator=generator)
         )
-        scale = sent(torch.tensor(factors, dtype=like.dtype), like.device)
+        scale = to_device(torch.tensor(factors, dtype=like.dtype), like.device)
         field *= scale.reshape(-1, *[1] * (like.ndim - 1))
         if self.sparsity:
             keep = torch.empty_like(field).bernoulli_(1 - self.sparsity, generator=generator)

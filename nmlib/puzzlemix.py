@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model, Pair
 from nmlib.models.modes import evaluating
@@ -428,7 +428,7 @@ class PuzzleMix:
         n = int(choose.choice(fitting))
         lam = float(rng.fold("lam").numpy().beta(self.alpha, self.alpha))
         order = rng.fold("partner").numpy().permutation(len(x))
-        partner = sent(order, x.device)
+        partner = to_device(order, x.device)
         salient = saliency(x, y, model).cpu()
         share = _share(salient, n)
         costs = block_energy(
@@ -452,10 +452,10 @@ class PuzzleMix:
         kind = torch.promote_types(x.dtype, torch.float32)
         return Pair(
             partner,
-            sent(enlarged(mask)[:, None], x.device).to(kind),
-            sent(mask.mean((1, 2)), x.device).to(kind),
-            None if source is None else sent(source, x.device),
-            None if partner_source is None else sent(partner_source, x.device),
+            to_device(enlarged(mask)[:, None], x.device).to(kind),
+            to_device(mask.mean((1, 2)), x.device).to(kind),
+            None if source is None else to_device(source, x.device),
+            None if partner_source is None else to_device(partner_source, x.device),
         )
 
     def _fitting_blocks(self, size: int) -> list[int]:

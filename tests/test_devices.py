@@ -8,7 +8,7 @@ import torch
 from rehearsal import GPU, rehearse
 
 import nmlib as nm
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.lab.toy.ensemble import Ensemble
 from nmlib.objective import apply_draws, draw_batch
 from nmlib.training import TrainingInterrupted
@@ -19,10 +19,10 @@ ARRAYS = [np.arange(6.0).reshape(2, 3), np.arange(6)[::-2], np.zeros(0), torch.a
 
 @pytest.mark.parametrize("values", ARRAYS)
 def test_values_and_types_arrive(values):
-    found = sent(values, "cpu")
+    found = to_device(values, "cpu")
     np.testing.assert_array_equal(found.numpy(), values)
     assert found.numpy().dtype == np.asarray(values).dtype
-    assert sent(values, "meta").shape == values.shape
+    assert to_device(values, "meta").shape == values.shape
 
 
 def test_to_a_gpu_the_copy_takes_its_turn(monkeypatch):
@@ -31,14 +31,14 @@ def test_to_a_gpu_the_copy_takes_its_turn(monkeypatch):
     monkeypatch.setattr(
         torch.Tensor, "to", lambda self, device, non_blocking: calls.append(non_blocking) or self
     )
-    sent(np.arange(3), torch.device("cuda", 1))
+    to_device(np.arange(3), torch.device("cuda", 1))
     assert calls == ["pinned", True]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("values", ARRAYS)
 def test_values_arrive_on_a_gpu(values):
-    np.testing.assert_array_equal(sent(values, "cuda").cpu().numpy(), values)
+    np.testing.assert_array_equal(to_device(values, "cuda").cpu().numpy(), values)
 
 
 # -- CUDA rehearsed: everything that may run on a GPU, on tensors that say they are on one ---------

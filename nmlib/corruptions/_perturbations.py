@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib._threads import run_all
 from nmlib.corruptions import _blur, _weather
 from nmlib.corruptions import _noise as _noises
@@ -168,12 +168,12 @@ def _warp(x: Tensor, matrix: NDArray[np.float64], rim: str) -> Tensor:
     if rim == "opencv":
         u, v = np.rint(u * 32) / 32, np.rint(v * 32) / 32
     grid = np.stack([u * 2 / (w - 1) - 1, v * 2 / (h - 1) - 1], -1)
-    grid_n = sent(grid, x.device).expand(n, h, w, 2)
+    grid_n = to_device(grid, x.device).expand(n, h, w, 2)
     planes = x.permute(0, 3, 1, 2).to(torch.float64)
     mode = "border" if rim == "pillow" else "zeros"
     warped = F.grid_sample(planes, grid_n, "bilinear", mode, align_corners=True)
     if rim == "pillow":
-        warped *= sent(inside, x.device)
+        warped *= to_device(inside, x.device)
     warped = warped.permute(0, 2, 3, 1).contiguous()
     # Pillow truncates, OpenCV rounds.
     return to_bytes(warped if rim == "pillow" else warped.add_(0.5))

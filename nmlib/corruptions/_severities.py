@@ -18,7 +18,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 """Names by family, in official order. "extra" holds the four outside the benchmark's mean."""
 
-# name: (CIFAR 1..5, ImageNet 1..5); what each entry means is told by the function that reads it.
+# name: (CIFAR 1..5, ImageNet 1..5); the function that reads an entry says what it means.
 SEVERITIES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "gaussian_noise": ((0.04, 0.06, 0.08, 0.09, 0.10), (0.08, 0.12, 0.18, 0.26, 0.38)),
     "shot_noise": ((500, 250, 100, 75, 50), (60, 25, 12, 5, 3)),

@@ -28,7 +28,6 @@ from nmlib.corruptions import (
 )
 from nmlib.data.cifar import CorruptionFile, open_cifar_c
 from nmlib.data.images import ImageData
-from nmlib.evaluation.chunks import chunk_images, generated, predicted
 from nmlib.evaluation.corruption_report import CLEAN, RECORD, CorruptedSet, CorruptionReport
 from nmlib.evaluation.predictions import (
     Precision,
@@ -40,6 +39,7 @@ from nmlib.evaluation.predictions import (
 )
 from nmlib.evaluation.report import row_key
 from nmlib.evaluation.storage import Tell, complete, note_file, opened, stamp, write_record
+from nmlib.evaluation.streaming import chunk_images, generated, predicted
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_corruptions"]

@@ -25,7 +25,6 @@ from nmlib.corruptions import (
 )
 from nmlib.data.cifar import read_cifar_p
 from nmlib.data.images import ImageData
-from nmlib.evaluation.chunks import chunk_images, generated, predicted
 from nmlib.evaluation.perturbation_report import (
     RECORD,
     PerturbationReport,
@@ -35,6 +34,7 @@ from nmlib.evaluation.perturbation_report import (
 from nmlib.evaluation.predictions import Precision, as_data, forward, model_fingerprint
 from nmlib.evaluation.report import row_key
 from nmlib.evaluation.storage import Tell, complete, note_file, opened
+from nmlib.evaluation.streaming import chunk_images, generated, predicted
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_perturbations"]

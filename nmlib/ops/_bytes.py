@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 
 GUARD = {torch.float32: 2.0**-10, torch.float64: 2.0**-26}
 
@@ -36,6 +36,6 @@ def on_device(build: Callable[..., NDArray]) -> Callable[..., Tensor]:
 
     @functools.lru_cache(maxsize=256)
     def cached(*args: object, device: torch.device) -> Tensor:
-        return sent(build(*args), device)
+        return to_device(build(*args), device)
 
     return functools.wraps(build)(cached)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 
 Matrix = NDArray[np.float64]
 
@@ -129,7 +129,7 @@ class BandedMap:
             used = np.flatnonzero(np.abs(rows).sum(0))
             first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
             stop = min(start + block, self.out)
-            part = sent(rows[:, first:last], device)
+            part = to_device(rows[:, first:last], device)
             self.blocks.append((slice(start, stop), slice(first, last), part))
 
     def along_columns(self, x: Tensor) -> Tensor:
@@ -264,9 +264,9 @@ def _csr(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
-            sent(starts, device),
-            sent(column, device),
-            sent(np.bincount(inverse, values), device),
+            to_device(starts, device),
+            to_device(column, device),
+            to_device(np.bincount(inverse, values), device),
             size=shape,
             dtype=torch.float64,
             check_invariants=False,

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.func import jvp
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.losses import Weights, jensen_shannon_divergence, soft_cross_entropy
 from nmlib.rng import Rng, checked_rng
 from nmlib.theory.exact import check_views
@@ -240,7 +240,7 @@ def _partner_directions(x: Tensor, axis: int, partners: int | None, rng: Rng | N
 
     def draw(j: int) -> Tensor:
         index = stream.fold("partner", j).numpy().integers(n, size=n)
-        return x.index_select(axis, sent(index, x.device)) - x
+        return x.index_select(axis, to_device(index, x.device)) - x
 
     return _Directions(partners, draw, False)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.losses import Weights, jensen_shannon_divergence, soft_cross_entropy
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.rng import Rng, checked_rng
@@ -97,8 +97,8 @@ def _estimate(
                 # Keeping lam with probability lam, else 1 - lam, gives the mixture of Theorem 1.
                 share = torch.where(torch.from_numpy(draw.random(n)) < lam, 1 - lam, lam)
                 partner = torch.from_numpy(draw.integers(n, size=n))
-            t = sent(share.to(x.dtype), x.device).reshape(1, n, *[1] * (x.ndim - 2))
-            step = t * (x.index_select(1, sent(partner, x.device)) - x)
+            t = to_device(share.to(x.dtype), x.device).reshape(1, n, *[1] * (x.ndim - 2))
+            step = t * (x.index_select(1, to_device(partner, x.device)) - x)
             like = x[:1] if shared_noise else x
             fields = unit.draw(like, stream.fold("noise").to(x.device))
             assert fields.additive is not None and fields.multiplicative is not None

@@ -29,10 +29,10 @@ __all__ = [
 ]
 
 KEPT = 2
-"""So many checkpoints are kept: the newest, and one to fall back to."""
+"""Number of checkpoints kept: the newest, and one to fall back to."""
 
 FORMAT = 1
-# What every checkpoint holds besides; the rest is the training loop's.
+# Entries of every checkpoint; the training loop adds its own.
 _CONTENT = {"identity": Mapping, "step": int, "model": Mapping}
 # Where other people's files keep their weights, and what wrappers put before the names.
 _NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema")
@@ -204,7 +204,7 @@ class CheckpointFolder:
         """Return the newest checkpoint that can be read, or None if there is none at all.
 
         Args:
-            log: Told of damaged checkpoints; by default they are warned of.
+            log: Called with a message about damaged checkpoints; by default a warning.
             set_aside: Rename damaged checkpoints, so that they no longer count.
 
         Raises:

@@ -28,6 +28,7 @@ from nmlib.training.checks import (
     check_sizes,
     without_wrappers,
 )
+from nmlib.training.environment import Stop, backend, open_tensorboard
 from nmlib.training.errors import OutOfMemory
 from nmlib.training.execution import Execution
 from nmlib.training.held_out import hold_out
@@ -36,7 +37,6 @@ from nmlib.training.progress import open_progress, print_message
 from nmlib.training.recipe import Recipe
 from nmlib.training.record import Run, RunFiles
 from nmlib.training.step import Network, Objective
-from nmlib.training.surroundings import Stop, backend, open_tensorboard
 from nmlib.training.workers import workers
 
 __all__ = ["fit"]
@@ -86,12 +86,12 @@ def fit(
         seed: Of all draws; not of the initial weights, which `build_model` draws.
         out: Folder of checkpoints (two are kept), metrics.jsonl and run.json.
         device: Default: the accelerator, or the CPU.
-        progress: Show loss, accuracy, images a second and the time left.
+        progress: Show loss, accuracy, images per second and the time left.
         on_epoch: Called with the run after every epoch, e.g. to draw its loss.
         on_row: Called with the run after every row of metrics (`Execution.log_every`).
-        stop: Asked after every step; True ends the training as Ctrl-C does. In a thread other than
-            the main one, which no signal reaches, this is the way to end it.
-        log: Takes messages (resumed, damaged checkpoint); default the standard error output.
+        stop: Called after every step; True ends the training as Ctrl-C does. Signals reach the main
+            thread only, so in another thread this is the way to end it.
+        log: Called with messages (resumed, damaged checkpoint); default: print to standard error.
         execution: How to carry it out: compiling, memory layout, reproducible kernels, how often to
             log and to save.
         details: Recorded in run.json, e.g. the model's name.
@@ -201,7 +201,7 @@ def fit(
 
 @contextmanager
 def _room(device: torch.device, train: ImageData) -> Iterator[None]:
-    """Say what to do if the model and the images do not fit into a device's memory."""
+    """Raise OutOfMemory with a remedy if model and images do not fit into the device's memory."""
     try:
         yield
     except RuntimeError as error:
@@ -219,7 +219,7 @@ def _device_name(device: torch.device) -> str:
 
 
 def _identity(run: Run) -> dict[str, Any]:
-    """Return what a run is; a checkpoint of anything else is refused."""
+    """Return what makes this run the same run; a checkpoint of another is refused."""
     return {
         "scheme": run.scheme,
         "model": {
@@ -234,7 +234,7 @@ def _identity(run: Run) -> dict[str, Any]:
 
 
 def _texts(run: Run) -> dict[str, str]:
-    """Return what version 1 of the identity wrote of a run, but for its dataclasses."""
+    """Return the entries that version 1 of the identity wrote as text."""
     model, data = run.model, run.data
     count = sum(p.numel() for p in model.parameters())
     shapes = text_of([(k, tuple(v.shape)) for k, v in model.state_dict().items()])

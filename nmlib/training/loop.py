@@ -12,19 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
 from nmlib.rng import Rng
-from nmlib.training.averages import RunningStatistics
+from nmlib.training.batch_statistics import RunningStatistics
 from nmlib.training.checkpoints import CheckpointFolder
+from nmlib.training.environment import Stop
 from nmlib.training.errors import OutOfMemory, TrainingDiverged, TrainingInterrupted
 from nmlib.training.execution import Execution
 from nmlib.training.held_out import classify
 from nmlib.training.progress import Progress
 from nmlib.training.record import Row, Run, RunFiles
 from nmlib.training.step import dropout_from, drops_out, slices
-from nmlib.training.surroundings import Stop
 from nmlib.training.workers import Workers
 
 __all__ = ["Loop"]
@@ -38,7 +38,7 @@ _SCALARS = (
 
 
 class Loop:
-    """A training between two steps, and how it goes on."""
+    """The state of a training between two steps, and the loop that advances it."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class Loop:
         self.board: Any = None
         self.on_epoch: Callable[[Run], object] | None = None
         self.on_row: Callable[[Run], object] | None = None
-        # Of the epoch so far: loss, ce and jsd times images, number right, images, seconds.
+        # Sums over the epoch so far: loss, ce and jsd times images, number right, images, seconds.
         self.epoch_sums = [0.0] * 6
-        # Of each step since the last look at the device: (loss, ce, jsd, number right), images.
+        # Per step since the last read from the device: (loss, ce, jsd, number right), images.
         self.pending: list[Tensor] = []
         self.pending_images: list[int] = []
         self.saved_at, self.saved_step = time.perf_counter(), -1
@@ -163,7 +163,7 @@ class Loop:
                 # Over processes the gradients are averaged, over parts they are to be summed.
                 (loss * (share * shared.count)).backward()
             shares = torch.tensor([share, share, share, 1.0])
-            numbers.append(values * sent(shares, values.device))
+            numbers.append(values * to_device(shares, values.device))
         self.optimiser.step()
         self.statistics.combine()
         self.pending.append(torch.stack(numbers).sum(0) if mine > 1 else numbers[0])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model
 from nmlib.models.modes import evaluating, in_type_of
@@ -149,8 +149,8 @@ class AugMax:
                 clean,
                 chains.to(clean.dtype).div_(255),
                 y,
-                sent(draws.mix, x.device).to(clean.dtype),
-                sent(draws.scores, x.device).to(clean.dtype),
+                to_device(draws.mix, x.device).to(clean.dtype),
+                to_device(draws.scores, x.device).to(clean.dtype),
                 steps=self.steps,
                 step_size=self.step_size,
                 extra_steps=self.extra_steps,

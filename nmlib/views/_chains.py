@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks, ops
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib._threads import run_all, thread_count
 from nmlib.views._plan import OPERATIONS, AugMixPlan, operation_parameter
 
@@ -89,8 +89,8 @@ def fill_views(views: Tensor, x: Tensor, plan: AugMixPlan, piece: slice) -> None
     chains = chains.view(copies, len(x), width, *x.shape[1:])
     mix = plan.mix[:, piece]
     parts = mix[..., None] * plan.weights[:, piece] / 255
-    kept = sent(1 - mix, x.device).to(precise).view(copies, -1, 1, 1, 1)
-    share = sent(parts, x.device).to(precise).view(copies, -1, width, 1, 1, 1)
+    kept = to_device(1 - mix, x.device).to(precise).view(copies, -1, 1, 1, 1)
+    share = to_device(parts, x.device).to(precise).view(copies, -1, width, 1, 1, 1)
     if x.device.type != "cpu" and _trusted.get():
         low, high = torch.aminmax(clean)
         inside = (low >= -_checks.ROUNDING) & (high <= 1 + _checks.ROUNDING)
@@ -145,10 +145,10 @@ def run_chains(x: Tensor, plan: AugMixPlan, piece: slice = slice(None)) -> Tenso
     where = _positions(values, ends, x)
     images = x
     for t, chains in enumerate(order):
-        images = images.index_select(0, sent(row[chains], x.device))
+        images = images.index_select(0, to_device(row[chains], x.device))
         row[chains] = np.arange(len(row))
         images = _one_step(images, values[t], ends[t], where[t])
-    return images.index_select(0, sent(row, x.device))
+    return images.index_select(0, to_device(row, x.device))
 
 
 def _one_step(
@@ -166,7 +166,7 @@ def _one_step(
         return images[chosen], values[chosen]
 
     def as_bytes(numbers: NDArray[np.float64]) -> Tensor:
-        return sent(numbers.astype(np.uint8), images.device).view(-1, 1, 1, 1)
+        return to_device(numbers.astype(np.uint8), images.device).view(-1, 1, 1, 1)
 
     for name, stretch in (("autocontrast", ops.autocontrast), ("equalize", ops.equalize)):
         made.append(stretch(part(name)[0]))
@@ -175,7 +175,7 @@ def _one_step(
     chosen, threshold = part("solarize")
     inverted = ops.invert(chosen, as_bytes(np.minimum(threshold, 255)))
     if (threshold > 255).any():  # only in plans made by hand: no grey level is that high
-        above = sent(threshold > 255, images.device).view(-1, 1, 1, 1)
+        above = to_device(threshold > 255, images.device).view(-1, 1, 1, 1)
         inverted = torch.where(above, chosen, inverted)
     made.append(inverted)
     if isinstance(where, ops.Positions):
@@ -199,7 +199,7 @@ def _positions(
     size = (x.shape[2], x.shape[3])
     if x.device.type != "cpu":
         found = [_matrices(v, e, size) for v, e in zip(values, ends, strict=True)]
-        return list(sent(np.concatenate(found), x.device).split([len(f) for f in found]))
+        return list(to_device(np.concatenate(found), x.device).split([len(f) for f in found]))
     # All steps in one go: small pieces cost as much as large ones.
     names = ("shear_x", "shear_y", "rotate")
     bounds = [[slice(e[k], e[k + 1]) for e in ends] for k in map(_ORDER.index, names)]

@@ -1,4 +1,4 @@
-"""One cell of a table: a scheme trained with a seed, and all that is measured of it."""
+"""One cell of a table: a scheme trained with a seed, and its measurements."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TEST_IMAGES: dict[str, tuple[int | None, int | None]] = {
     "paper": (None, None),
 }
 
-# Measures of confidence, of which the mean over the corrupted sets is kept.
+# Measures of confidence; the mean over the corrupted sets is kept.
 CALIBRATION = (
     "expected_calibration_error",
     "rms_calibration_error",
@@ -41,7 +41,7 @@ CALIBRATION = (
 )
 
 
-# What readers of a result build on.
+# Entries of a result that its readers need.
 _RESULT: dict[str, type | tuple[type, ...]] = {
     "dataset": str, "model": str, "scheme": str, "seed": int, "budget": str, "precision": str,
     "clean_accuracy": (int, float), "robust_accuracy": (int, float), "accuracy": dict,
@@ -53,7 +53,7 @@ _RESULT: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What to train and how much.
+    """A training and its evaluation.
 
     Attributes:
         dataset: Name for `nmlib.load`.
@@ -61,7 +61,7 @@ class Cell:
         scheme: The scheme.
         seed: Of weights and draws.
         budget: A key of `nmlib.training.BUDGETS`.
-        perturbations: Whether flip probabilities are measured, too.
+        perturbations: Whether to measure flip probabilities as well.
         root: Folder that has the data set.
         label: What figures call the data.
         precision: Of training and evaluation: "fp32", or "bf16" by autocast.
@@ -96,7 +96,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Its name in messages."""
         return f"{self.scheme.name}, seed {self.seed}"
 
     @property
@@ -108,7 +108,7 @@ class Cell:
         return replace(named, name=f"{named.name}-{self.epochs}", epochs=self.epochs)
 
     def folder(self, out: str | Path) -> Path:
-        """Return where its files are."""
+        """Return the folder of its files."""
         data = file_name("label", self.label or self.dataset)
         scheme = file_name("scheme", self.scheme.name)
         return user_path(out) / data / self.size.name / self.model / scheme / f"seed-{self.seed}"
@@ -309,7 +309,7 @@ def run_cell(
 
 
 def _measured(report: CorruptionReport) -> dict[str, Any]:
-    """Return the numbers of a report, and of each test image how often it was recognised."""
+    """Return the numbers of a report, and how often each test image was recognised."""
     corrupted = [row for row in report.rows if row["corruption"] != "clean"]
     by_name: dict[str, list[float]] = {}
     for row in corrupted:

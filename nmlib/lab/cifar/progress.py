@@ -1,4 +1,4 @@
-"""What is done, under way and left of a grid, and how a run over it begins and ends."""
+"""Progress of a grid: begin it, follow its cells, collect their results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Failure(Exception):
 
 @dataclass
 class Progress:
-    """A table of what is done, under way and left; on a terminal it is redrawn in place.
+    """A table of finished, running and remaining cells; on a terminal it is redrawn in place.
 
     >>> from nmlib.lab.cifar.experiments import cells
     >>> print(Progress(cells("table4", seeds=2, schemes=["baseline", "noise"])).table())

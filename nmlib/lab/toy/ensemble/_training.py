@@ -197,7 +197,7 @@ class Ensemble:
                 group.run(start, n)
 
     def fit(self, epochs: int) -> Ensemble:
-        """Train for so many epochs and return self."""
+        """Train for this number of epochs and return self."""
         self.step(epochs * self.steps_per_epoch)
         return self
 
