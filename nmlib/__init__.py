@@ -57,7 +57,7 @@ from nmlib.schemes import (
     get_scheme,
     suited,
 )
-from nmlib.training import BUDGETS, Budget, Recipe, Run, fit, load_model, load_weights
+from nmlib.training import BUDGETS, Budget, Execution, Recipe, Run, fit, load_model, load_weights
 from nmlib.views import AugMax, Augmented, AugMix, AugMixPlan, Plain
 
 __version__ = "0.1.0"
@@ -79,6 +79,7 @@ __all__ = [
     "Budget",
     "CorruptionReport",
     "CutMix",
+    "Execution",
     "ImageData",
     "LossParts",
     "Mixup",

@@ -2,7 +2,8 @@
 
 By default, glibc returns freed blocks of about 32 MB or more to the system at once. The next block
 then consists of new pages that the system has to clear first. For the activations of a network,
-this can take longer than the arithmetic.
+this can take longer than the arithmetic. Without reuse, a training step of `preact_resnet_small` on
+128 images takes a quarter more CPU time (noisymix, one thread).
 """
 
 from __future__ import annotations

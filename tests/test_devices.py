@@ -130,7 +130,7 @@ def test_fit_waits_when_it_looks_at_the_losses_and_in_between_never():
         recipe = nm.Recipe(epochs=epochs, batch_size=16, parts=2)
         with rehearse() as stage:
             run = nm.fit(network("noisymix"), data, nm.SCHEMES["noisymix"], recipe, device=GPU,
-                         progress=False, log_every=2)  # fmt: skip
+                         progress=False, execution=nm.Execution(log_every=2))  # fmt: skip
             assert next(run.model.parameters()).device == GPU
         waits.append(stage.waits)
     # What comes before the first step is the same: eight more steps, four more looks.
@@ -140,7 +140,8 @@ def test_fit_waits_when_it_looks_at_the_losses_and_in_between_never():
 def test_fit_stops_and_goes_on_on_the_device(tmp_path):
     data = nm.load("fashion-mini").first(64)
     recipe = nm.Recipe(epochs=2, batch_size=32, validation=16)
-    options = dict(device=GPU, progress=False, out=tmp_path, log_every=1, checkpoint_seconds=0)
+    execution = nm.Execution(log_every=1, checkpoint_seconds=0)
+    options = dict(device=GPU, progress=False, out=tmp_path, execution=execution)
     asked = iter([False, False, True])
     with rehearse() as stage:
         with pytest.raises(TrainingInterrupted):

@@ -122,7 +122,9 @@ def test_a_run_goes_on_with_the_same_numbers_of_another_kind(tmp_path, monkeypat
         scheme=nm.Scheme("m", mix=nm.Mixup(1)), recipe=nm.Recipe(epochs=2, batch_size=12),
         details={"trial": np.int64(3), "rates": np.array([1, 2])},
     )  # fmt: skip
-    first = tiny(out=tmp_path, seed=3, checkpoint_seconds=0, log_every=1, **mixed)
+    first = tiny(
+        out=tmp_path, seed=3, execution=nm.Execution(checkpoint_seconds=0, log_every=1), **mixed
+    )
 
     def enough(run):
         raise Enough
@@ -136,8 +138,9 @@ def test_a_run_goes_on_with_the_same_numbers_of_another_kind(tmp_path, monkeypat
         ),
     )
     told = []
+    execution = nm.Execution(log_every=np.int16(1))
     run = nm.fit(
-        **tiny(out=tmp_path, seed=np.int64(3), log_every=np.int16(1), **same), log=told.append
+        **tiny(out=tmp_path, seed=np.int64(3), execution=execution, **same), log=told.append
     )
     assert run.finished and "going on" in told[0]
     assert json.loads((tmp_path / "run.json").read_text())["recipe"]["epochs"] == 2

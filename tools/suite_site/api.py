@@ -39,7 +39,7 @@ GROUPS = (
         "Schemes and the loss",
         "A scheme is a value that says which views, which mixing, which noise and how much "
         "stability; `batch_loss` is the one path that all schemes take.",
-        ("objective", "schemes", "losses", "rng"),
+        ("objective", "schemes", "methods", "losses", "rng"),
     ),
     Group(
         "ingredients",
@@ -106,7 +106,7 @@ GROUPS = (
         "machine",
         "This machine, and the command line",
         "What works here, and where each number comes from.",
-        ("doctor", "provenance", "cli"),
+        ("doctor", "identity", "provenance", "cli"),
     ),
 )
 # Modules that nobody has put into a group yet are shown all the same.

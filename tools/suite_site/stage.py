@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 # Pages that the site shows as they are in the repository, at the same place.
 PAGES = (
     "CHANGELOG.md", "CONTRIBUTING.md", "docs/equations.md", "docs/deviations.md",
+    "docs/methods.md", "docs/randomness.md",
     "figures/README.md",
 )  # fmt: skip
 _COLAB = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")

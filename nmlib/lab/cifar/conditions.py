@@ -10,6 +10,7 @@ import numpy as np
 from nmlib import _checks
 from nmlib.corruptions import PERTURBATIONS, outdated
 from nmlib.lab.cifar.records import seeds_complete
+from nmlib.methods import CARDS
 from nmlib.metrics import CORRUPTION_FAMILIES
 from nmlib.statistics import Cells
 
@@ -29,17 +30,7 @@ __all__ = [
 
 Record = Mapping[str, Any]
 
-PAPER_NAMES: dict[str, str] = {
-    "baseline": "Baseline",
-    "mixup": "Mixup",
-    "manifold_mixup": "Manifold Mixup",
-    "cutmix": "CutMix",
-    "puzzlemix": "Puzzle Mix",
-    "nfm": "NFM",
-    "augmix": "AugMix",
-    "augmax": "AugMax",
-    "noisymix": "NoisyMix",
-}
+PAPER_NAMES: dict[str, str] = {name: c.name for name, c in CARDS.items() if c.in_tables}
 """How the paper's CIFAR tables call our schemes."""
 
 METRICS: dict[str, str] = {
