@@ -26,8 +26,9 @@ DETERMINISTIC = {
 EXACT = {"contrast", "pixelate", "jpeg_compression", "gaussian_blur", "glass_blur", "shot_noise"}
 FIELDS = {"gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"}
 # Draws were recorded of all but impulse noise and frost.
-RECORDED = sorted(DETERMINISTIC | FIELDS - {"impulse_noise"}) + [
-    "elastic_transform", "fog", "glass_blur", "motion_blur", "snow", "spatter",
+RECORDED = [
+    *sorted(DETERMINISTIC | FIELDS - {"impulse_noise"}), "elastic_transform",
+    "fog", "glass_blur", "motion_blur", "snow", "spatter",
 ]  # fmt: skip
 
 
