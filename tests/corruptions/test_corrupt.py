@@ -19,14 +19,10 @@ from nmlib.corruptions import (
     draw_frost_textures,
     read_frost_photographs,
 )
+from nmlib.corruptions._api import REGISTRY
 
 ALL = (*CORRUPTIONS, *EXTRA_CORRUPTIONS)
-RANDOM = [
-    n for n in ALL if n not in {
-        "defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression",
-        "gaussian_blur", "saturate",
-    }
-]  # fmt: skip
+RANDOM = [name for name in ALL if REGISTRY[name].draw is not None]
 
 
 @pytest.fixture(scope="module")
