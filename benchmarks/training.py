@@ -79,7 +79,7 @@ class Pair:
         run = Run(full, scheme, recipe, 0, {"label": data.label}, steps=1000 * len(batches))
         self.loop = Loop(
             run, objective, recipe.optimiser(full), batches, Workers(device), images=len(data),
-            held_out=None, log_every=10, checkpoint_seconds=1e9,
+            held_out=None, execution=nm.Execution(checkpoint_seconds=1e9),
         )  # fmt: skip
         x, self.y = batches.at(0, 0)
         views = scheme.views.make(x, self.y, full, nm.Rng(0, device))

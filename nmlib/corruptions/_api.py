@@ -26,6 +26,7 @@ __all__ = [
     "apply_corruption",
     "corrupt",
     "draw_corruption",
+    "find_corruption",
 ]
 
 CORRUPTIONS: tuple[str, ...] = tuple(
@@ -53,17 +54,32 @@ def check_images(images: Any) -> tuple[Tensor, bool]:
     return view, channels_first
 
 
-def check_request(name: str, severity: int, benchmark: str) -> tuple[Corruption, int]:
+def find_corruption(which: str | Corruption) -> Corruption:
+    """Return nmlib's corruption of a name, or your own one unchanged.
+
+    Raises:
+        ValueError: For an unknown name, or if your own has the name of one of nmlib's.
+    """
+    if not isinstance(which, Corruption):
+        _checks.choice("corruption", which, REGISTRY)
+        return REGISTRY[which]
+    if REGISTRY.get(which.name, which) is not which:
+        raise ValueError(
+            f"a corruption of your own needs a name of its own; {which.name!r} is one of nmlib's"
+        )
+    return which
+
+
+def check_request(which: str | Corruption, severity: int, benchmark: str) -> tuple[Corruption, int]:
     """Look up a corruption and check severity and benchmark, or raise."""
-    _checks.choice("corruption", name, REGISTRY)
     _checks.choice("benchmark", benchmark, BENCHMARKS)
-    return REGISTRY[name], _checks.integer("severity", severity, 1, 5)
+    return find_corruption(which), _checks.integer("severity", severity, 1, 5)
 
 
 def _textures(
     corruption: Corruption, benchmark: str, view: Tensor, frost: Sequence[NDArray] | None
 ) -> list[Tensor]:
-    if corruption.name != "frost":
+    if not corruption.textures:
         return []
     return frost_textures(benchmark, view.shape[1], view.shape[2], view.device, frost)
 
@@ -75,13 +91,13 @@ def chunk_size(corruption: Corruption, view: Tensor) -> int:
         return max(1, (1 << 22) // (h * w))
     load = max(1, corruption.load * 1024 // (h * w))
     if h * w >= 128 * 128:
-        load = max(load, 1 if corruption.name in ("glass_blur", "pixelate") else 4)
+        load = max(load, corruption.least)
     return max(1, min(load, -(-len(view) // thread_count())))
 
 
 def corrupt(
     images: Images,
-    name: str,
+    name: str | Corruption,
     severity: int,
     *,
     benchmark: Benchmark = "cifar",
@@ -98,7 +114,7 @@ def corrupt(
     Args:
         images: uint8 tensor, array or list of images, (N, H, W, 3) or (N, 3, H, W), sides of 32
             pixels or more.
-        name: One of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`.
+        name: One of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`, or a `Corruption` of your own.
         severity: 1 to 5.
         benchmark: "cifar" or "imagenet": whose parameters to use.
         seed: Non-negative integer.
@@ -134,12 +150,11 @@ def corrupt(
     params = corruption.parameters(benchmark, severity, min(h, w))
     textures = _textures(corruption, benchmark, view, frost)
     step = chunk_size(corruption, view)
+    purpose = ("corrupt", corruption.name, severity)
 
     def piece(start: int) -> None:
         part = view[start : start + step].contiguous()
-        stream = image_stream(
-            seed, ("corrupt", name, severity), first_index + start, len(part), part.device
-        )
+        stream = image_stream(seed, purpose, first_index + start, len(part), part.device)
         draw = draw_for(corruption, part, stream, params, textures)
         out[start : start + step] = apply_to(corruption, part, params, draw, textures)
 
@@ -160,7 +175,7 @@ def corrupt(
 
 def draw_corruption(
     images: Tensor,
-    name: str,
+    name: str | Corruption,
     severity: int,
     *,
     benchmark: Benchmark = "cifar",
@@ -187,14 +202,15 @@ def draw_corruption(
     view, _ = check_images(images)
     corruption, severity = check_request(name, severity, benchmark)
     params = corruption.parameters(benchmark, severity, min(view.shape[1:3]))
-    stream = image_stream(seed, ("corrupt", name, severity), first_index, len(view), view.device)
+    purpose = ("corrupt", corruption.name, severity)
+    stream = image_stream(seed, purpose, first_index, len(view), view.device)
     textures = _textures(corruption, benchmark, view, frost)
     return draw_for(corruption, view.contiguous(), stream, params, textures)
 
 
 def apply_corruption(
     images: Images,
-    name: str,
+    name: str | Corruption,
     severity: int,
     draw: AnyDraw = None,
     *,
@@ -221,7 +237,9 @@ def apply_corruption(
     view, channels_first = check_images(images)
     corruption, severity = check_request(name, severity, benchmark)
     if corruption.draw is not None and draw is None:
-        raise ValueError(f"{name} is random; pass the record that draw_corruption returns")
+        raise ValueError(
+            f"{corruption.name} is random; pass the record that draw_corruption returns"
+        )
     params = corruption.parameters(benchmark, severity, min(view.shape[1:3]))
     textures = _textures(corruption, benchmark, view, frost)
     with warnings.catch_warnings():

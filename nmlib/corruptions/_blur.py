@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.corruptions._draws import AngleDraw, GlassDraw
 from nmlib.corruptions._streams import Stream
 from nmlib.ops import (
@@ -97,13 +97,13 @@ def defocus_blur(x: Tensor, params: tuple[float, float], draw: None = None) -> T
         return _apply_sparse(_disk_sparse(h, w, *params, x.device), x)
     reach = len(kernel) // 2
     rows, columns = (
-        sent(reflect_index(np.arange(-reach, size + reach), size, "mirror"), x.device)
+        to_device(reflect_index(np.arange(-reach, size + reach), size, "mirror"), x.device)
         for size in (h, w)
     )
     padded = _planes(x).index_select(1, rows).index_select(2, columns)
     size = [_fast_length(h + 2 * reach), _fast_length(w + 2 * reach)]
     spectrum = torch.fft.rfft2(padded, s=size)
-    spectrum *= torch.fft.rfft2(sent(kernel, x.device), s=size)
+    spectrum *= torch.fft.rfft2(to_device(kernel, x.device), s=size)
     blurred = torch.fft.irfft2(spectrum, s=size)[:, 2 * reach :, 2 * reach :][:, :h, :w]
     return _images(to_bytes(blurred.contiguous()))
 
@@ -229,7 +229,7 @@ def motion(layer: Tensor, radius: int, sigma: float, degrees: Tensor) -> Tensor:
     degrees = degrees.cpu()  # Python needs the ends of the runs as slice bounds
     order = torch.argsort(degrees)
     angle = torch.deg2rad(degrees[order].to(torch.float64)).numpy()
-    order = sent(order, layer.device)
+    order = to_device(order, layer.device)
     taps = np.arange(len(weights))[:, None]
     right = np.ceil(taps * np.cos(angle) - 0.5).astype(np.int64)
     down = np.ceil(taps * np.sin(angle) - 0.5).astype(np.int64)

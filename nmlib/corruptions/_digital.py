@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.corruptions._draws import ElasticDraw
 from nmlib.corruptions._streams import Stream
 from nmlib.ops import blur_map, box_map, from_columns, separable_columns, to_bytes, to_columns
@@ -41,7 +41,7 @@ def _inverse_affine(corners: Tensor, height: int, width: int, jitter: float) -> 
     middle = torch.tensor([height // 2, width // 2], dtype=torch.float32)
     reach = min(height, width) // 3
     offsets = torch.tensor([[1, 1], [1, -1], [-1, -1]], dtype=torch.float32) * reach
-    before = sent(middle + offsets, corners.device)
+    before = to_device(middle + offsets, corners.device)
     after = before + (corners * jitter).to(torch.float32)
     homogeneous = torch.cat([after, torch.ones_like(after[..., :1])], -1).to(torch.float64)
     # Points that move so little always stay a triangle; `solve` would make the host wait to check.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib._files import file_digest, user_path
 from nmlib.rng import Rng
 
@@ -186,7 +186,7 @@ def frost_textures(
             photograph = photograph[2::5, 2::5][: size[0], : size[1]]
         if photograph.shape[0] <= height or photograph.shape[1] <= width:
             photograph = _enlarge(photograph, height, width)
-        textures.append(sent(photograph.copy(), device))
+        textures.append(to_device(photograph.copy(), device))
     if not textures:
         raise ValueError("frost is empty; pass photographs, or use frost=None for drawn textures")
     return textures

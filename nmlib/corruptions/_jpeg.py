@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 
 # The example tables of the JPEG standard (annex K), which libjpeg scales by the quality.
 _LUMA = (
@@ -102,8 +102,8 @@ def _shift(values: Tensor, bits: int) -> Tensor:
 def _roundtrip(plane: Tensor, table: NDArray[np.int64]) -> Tensor:
     """Transform, quantise and transform back (n, 8a, 8b) whole numbers 0 ... 255."""
     n, h, w = plane.shape
-    forward, inverse = (sent(m, plane.device) for m in _transforms())
-    steps = sent(table.astype(np.float64), plane.device).repeat(1, w // 8)
+    forward, inverse = (to_device(m, plane.device) for m in _transforms())
+    steps = to_device(table.astype(np.float64), plane.device).repeat(1, w // 8)
     # Rows keep 2 extra bits, columns remove them; the result is 8 times the cosine transform.
     blocks = _shift(plane.to(torch.float64).sub_(128.0).reshape(-1, 8) @ forward.T, 11).reshape(
         -1, 8, w

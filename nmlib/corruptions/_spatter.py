@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.corruptions._draws import FieldDraw
 from nmlib.corruptions._streams import Stream
 from nmlib.ops import blur_map, separable, to_bytes
@@ -142,7 +142,7 @@ def spatter(x: Tensor, params: tuple[float, ...], draw: FieldDraw) -> Tensor:
         mask = (liquid > threshold).to(torch.float64)
         mask = separable(mask, blur_map, float(strength))
         mask = torch.where(mask < 0.8, 0.0, mask)[..., None].to(torch.float32)
-        colour = sent(torch.tensor(_MUD), x.device)
+        colour = to_device(torch.tensor(_MUD), x.device)
         return to_bytes(pixels * (1 - mask) + colour * mask)
     liquid = torch.where(liquid < threshold, 0.0, liquid)
     # Grains above 1 wrap round, as in the definition's cast to bytes.
@@ -154,5 +154,5 @@ def spatter(x: Tensor, params: tuple[float, ...], draw: FieldDraw) -> Tensor:
     mask = levels * rim
     brightest = mask.amax((1, 2), keepdim=True)
     mask = torch.where(brightest > 0, mask / brightest, 0.0).mul_(strength)
-    colour = sent(torch.tensor(_WATER), x.device)
+    colour = to_device(torch.tensor(_WATER), x.device)
     return to_bytes(pixels.add_(mask.to(torch.float32)[..., None] * colour))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.rng import Rng
 
 __all__ = ["Stream", "image_stream"]
@@ -130,4 +130,4 @@ def image_stream(
     with np.errstate(over="ignore"):
         key = _splitmix64(_splitmix64(index) ^ np.uint64(base))
     halves = torch.from_numpy(key.view(np.int32).reshape(count, 2).copy())
-    return Stream(sent(halves, device))
+    return Stream(to_device(halves, device))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.corruptions._blur import motion
 from nmlib.corruptions._draws import FogDraw, FrostDraw, SnowDraw
 from nmlib.corruptions._streams import Stream
@@ -62,7 +62,7 @@ def draw_frost(x: Tensor, stream: Stream, params: object, textures: Sequence[Ten
     _, h, w, _ = x.shape
     which = stream.integers("texture", len(textures))
     corner = stream.uniform("corner", 2)
-    room = sent(np.array([[t.shape[0] - h, t.shape[1] - w] for t in textures]), x.device)
+    room = to_device(np.array([[t.shape[0] - h, t.shape[1] - w] for t in textures]), x.device)
     # The definition's upper bound is exclusive, so the last position is never used.
     return FrostDraw(which, (corner * room[which].clamp(min=1)).floor_().to(torch.int64))
 
@@ -81,7 +81,7 @@ def frost(
         (rows,) = torch.nonzero(which == k, as_tuple=True)
         if len(rows) == 0:
             continue
-        chosen = sent(rows, x.device)
+        chosen = to_device(rows, x.device)
         crops = texture.unfold(0, h, 1).unfold(1, w, 1)
         corner = draw.corner[chosen]
         crop = crops[corner[:, 0], corner[:, 1]].permute(0, 2, 3, 1).to(torch.float32)

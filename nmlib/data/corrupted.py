@@ -30,7 +30,7 @@ from nmlib._files import (
     user_path,
     write_json,
 )
-from nmlib.corruptions import CORRUPTIONS, corrupt, frost_name
+from nmlib.corruptions import CORRUPTIONS, Corruption, corrupt, find_corruption, frost_name
 from nmlib.rng import usable_device
 
 __all__ = ["RECORD", "bytes_of", "write_corrupted_set"]
@@ -248,7 +248,7 @@ def write_corrupted_set(
     labels: Tensor | NDArray | Sequence[int] | None,
     out: str | Path,
     *,
-    names: str | Sequence[str] = CORRUPTIONS,
+    names: str | Corruption | Sequence[str | Corruption] = CORRUPTIONS,
     severities: int | Sequence[int] = (1, 2, 3, 4, 5),
     benchmark: str = "cifar",
     seed: int = 0,
@@ -269,7 +269,7 @@ def write_corrupted_set(
             fine.
         labels: (N,) integers below 256, or None.
         out: Folder; made if missing.
-        names: Corruptions.
+        names: Corruptions, by name or `Corruption` records of your own.
         severities: Severities, in the order of the file.
         benchmark: "cifar" or "imagenet".
         seed: Seed.
@@ -289,7 +289,8 @@ def write_corrupted_set(
             labels, names or severities. Then nothing is written.
     """
     out = user_path(out)
-    kept, levels = _checks.as_tuple(names), _checks.as_tuple(severities)
+    records = {c.name: c for c in map(find_corruption, _checks.as_tuple(names))}
+    kept, levels = tuple(records), _checks.as_tuple(severities)
     if len(np.shape(images)) != 4:
         raise ValueError(
             f"images must have shape (N, H, W, 3) or (N, 3, H, W), got {tuple(np.shape(images))}"
@@ -303,7 +304,7 @@ def write_corrupted_set(
     def make(name: str, severity: int, first: int, last: int) -> Tensor:
         return corrupt(
             _rows(images, first, last).to(where),
-            name,
+            records[name],
             severity,
             benchmark=benchmark,  # type: ignore[arg-type]
             seed=seed,
@@ -331,7 +332,7 @@ def write_corrupted_set(
         table = _label_bytes(labels, count)
         settings["names"] += ["labels"]
         settings["labels"] = hashlib.sha256(table.tobytes()).hexdigest()[:16]
-    if "frost" in kept:
+    if any(c.textures for c in records.values()):
         settings["frost"] = frost_name(frost)
 
     _make_folder(out)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.data.images import ImageData, row_numbers
 from nmlib.rng import Rng
 
@@ -186,7 +186,7 @@ class Batches:
         if draw.flip is not None and draw.offset is not None:
             columns += [draw.flip.astype(np.int64), draw.offset[:, 0], draw.offset[:, 1]]
         # One transfer for the whole draw.
-        table = sent(np.stack(columns), device)
+        table = to_device(np.stack(columns), device)
         x = self.data.images[table[0]]
         if len(columns) > 1:
             x = flip_and_crop(x, table[1].bool(), table[2:].T, self.padding)
