@@ -107,7 +107,7 @@ def lasting_output() -> Iterator[None]:
 
 
 def error_line(error: Exception) -> str:
-    """Return what an error says on one line, without the number of the operating system.
+    """Return the message of an error on one line, without the error number of the system.
 
     >>> error_line(ValueError("it is another run:\\n  seed: 0\\n   now: 1.\\nUse another folder"))
     'it is another run: seed: 0, now: 1. Use another folder'
