@@ -119,8 +119,10 @@ wheel: lab-packages  ## write the wheel to dist/, for Colab: upload it beside th
 docs: test-packages  ## write docs/equations.md and docs/deviations.md from the docstrings
 	@"$(PY)" tools/equation_index.py
 
-site: site-packages  ## write the static site to build/site and check its links
-	@OMP_NUM_THREADS=1 "$(PY)" tools/build_site.py
+site: site-packages  ## write the static site to build/site; a warning is an error
+	@rm -rf build/site docs/api
+	@OMP_NUM_THREADS=1 "$(PY)" -m sphinx -q -j auto -W --keep-going -c docs -d build/doctrees . build/site
+	@echo build/site/index.html
 
 # For every platform and Python at once, so the files name no registry and all know their hashes.
 compile = "$(PY)" -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

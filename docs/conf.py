@@ -1,12 +1,22 @@
-"""Sphinx's settings for the site. `make site` stages the pages and calls Sphinx with this file."""
+"""Sphinx's settings: `make site` runs `sphinx-build -c docs . build/site`.
+
+The sources are the repository's own pages, so that a link works in the repository and on the site.
+"""
 
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+import plotly
+import site_hooks
+
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+_MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
+_PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 project = "nmlib"
 author = copyright = "the nmlib contributors"
@@ -16,14 +26,23 @@ language = "en-GB"
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_design",
-    "suite_site.maths",
 ]
 
 # -- pages ------------------------------------------------------------------------------------
+root_doc = "docs/index"
+include_patterns = [
+    "docs/**", "notebooks/*.ipynb", "figures/README.md", "CHANGELOG.md", "CONTRIBUTING.md"
+]  # fmt: skip
+# Not to be searched.
+exclude_patterns = [".*", "build", "dist", "nmlib", "out", "tests", "tools", "docs/_*"]
+# Absolute: autosummary looks for them below the sources, the rest of Sphinx beside this file.
+templates_path = [str(ROOT / "docs/_templates")]
 # The notebooks are committed executed: what the site shows is what the tests compare.
 nb_execution_mode = "off"
 nb_merge_streams = True
@@ -32,11 +51,13 @@ myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "dollarmath"
 myst_heading_anchors = 3
 myst_dmath_double_inline = True
 suppress_warnings = ["mystnb.lexer"]
-html_math_renderer = "mathml"
 copybutton_prompt_text = r">>> |\.\.\. |\$ |In \[\d*\]: "
 copybutton_prompt_is_regexp = True
+# Drawn by the reader's browser, by a file that comes with the site; as SVG it needs no fonts.
+mathjax_path = "tex-svg.js"
 
 # -- the library ------------------------------------------------------------------------------
+autosummary_context = {"names": site_hooks.names()}
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
@@ -44,18 +65,20 @@ autodoc_inherit_docstrings = False
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
-napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 add_module_names = False
 toc_object_entries_show_parents = "hide"
+# A reference to a name of ours must lead somewhere; other libraries' pages are not at hand.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!nmlib\.).*|.*\._.*")]
 
 # -- looks ------------------------------------------------------------------------------------
 html_theme = "furo"
 html_title = "NoisyMix, live"
-html_static_path = ["../build/site-source/_static"]
-html_extra_path = ["../build/site-source/_extra"]
+html_static_path = ["_static", str(_MATHJAX / "tex-svg.js"), str(_PLOTLY)]
+html_extra_path = ["_extra"]
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
 html_show_sphinx = False
@@ -75,32 +98,4 @@ if "Repository" in _PROJECT["urls"]:
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 
-
-def setup(app):
-    """Connect what turns our docstrings into Sphinx's language."""
-    from sphinx.domains.python import PyObject
-    from suite_site import api
-    from suite_site.docstrings import Converter
-
-    # Before napoleon, which reads the sections.
-    known = api.names(api.items())
-    converter = Converter(known)
-
-    def correct(app, pagename, templatename, context, doctree):
-        if pagename.startswith("_modules/") and "body" in context:
-            module = pagename.removeprefix("_modules/").replace("/", ".")
-            context["body"] = api.correct_backlinks(module, context["body"], known)
-
-    app.connect("autodoc-process-docstring", converter, priority=400)
-    app.connect("autodoc-process-signature", converter.signature)
-    app.connect("html-page-context", correct)
-    # The fields of named tuples: their text is "Alias for field number 0".
-    app.connect(
-        "autodoc-skip-member",
-        lambda app, what, name, member, skip, options: (
-            True if type(member).__name__ == "_tuplegetter" else None
-        ),
-    )
-    for field in PyObject.doc_field_types:
-        if field.name == "variable":
-            field.label = "Attributes"
+setup = site_hooks.setup

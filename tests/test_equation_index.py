@@ -2,6 +2,7 @@
 
 import equation_index
 import pytest
+import usage
 
 ENTRIES = equation_index.all_entries()
 
@@ -31,3 +32,26 @@ def test_the_core_names_its_sources():
 def test_equations_come_in_order():
     keys = [equation_index.place(s) for s in ("eqs. 26-36", "paper eq. 2", "paper sec. 3", "x")]
     assert sorted(keys) == [keys[1], keys[0], keys[2], keys[3]]
+
+
+def test_equations_lead_to_the_notebooks_that_use_them():
+    """Through what they call, if none names it; whatever a notebook calls its own variables."""
+    expected = {
+        "losses.noisymix_loss": {"04", "05", "06"},
+        "losses.jensen_shannon_divergence": {"04", "05", "06"},
+        "noise.inject": {"01", "04", "05", "06"},
+        "theory.exact.nfm_loss_exact": {"02"},
+        "lab.toy.displays.study.ToyStudyDisplay": {"01", "07"},
+    }
+    for name, numbers in expected.items():
+        assert numbers <= {n[:2] for n in usage.notebooks(f"nmlib.{name}")}, name
+    # 01, 02, 05 and 06 have a variable called `table`.
+    assert usage.notebooks("nmlib.paper.frames.table") == ["07_paper_vs_ours.ipynb"]
+
+
+def test_names_are_followed_to_where_they_are_defined():
+    text = "import nmlib as nm\nfrom nmlib import theory\npaper = nm.paper\nmix = 1\n"
+    code = usage.Code(text + "nm.mix(theory.slope, paper.audit(), mix)", "notebook")
+    found = {usage.defined(name) for name in code.mentions(code.tree)} - {""}
+    # `mix` alone is the notebook's own.
+    assert found == {"nmlib.mixing.mix", "nmlib.theory.expansion.slope", "nmlib.paper.audits.audit"}

@@ -1,8 +1,9 @@
-"""Collect the `Source:` and `Differs:` lines of all docstrings, and the cards of all methods.
+"""Write the pages of docs/ that come from the code and the paper's tables.
 
 `python tools/equation_index.py` writes docs/equations.md (equation -> function -> notebook),
-docs/deviations.md (where the released code or nmlib departs from the paper) and docs/methods.md
-(`nmlib.methods.CARDS`); with `--check` it writes nothing and fails if they are out of date.
+docs/deviations.md (where the released code or nmlib departs from the paper), docs/methods.md
+(`nmlib.methods.CARDS`) and docs/audit.md (the paper's tables against each other); with `--check` it
+writes nothing and fails if they are out of date.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import json
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))  # the checkout, whatever else is installed
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+import usage
+
 PACKAGE = ROOT / "nmlib"
-NOTICE = "<!-- Written by `make docs` from the docstrings; change those. -->"
+NOTICE = "<!-- Written by `make docs` from the code; change that. -->"
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,6 @@ def all_entries() -> list[Entry]:
     return [e for path in sorted(PACKAGE.rglob("*.py")) for e in entries_of(path)]
 
 
-def words_of_notebooks() -> dict[str, set[str]]:
-    """Return for each notebook the identifiers in its code cells."""
-    words = {}
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
-        words[path.name] = set(re.findall(r"\w+", code))
-    return words
-
-
 def place(source: str) -> tuple[int, float, str]:
     """Return a sort key: the paper by equation, then the rest of the paper, then other sources."""
     equation = re.search(r"\b[Ee]qs?\.\s*\(?(\d+)", source)
@@ -153,12 +147,11 @@ def link(entry: Entry) -> str:
     return f"[`{imported_as(entry.name).removeprefix('nmlib.')}`](../{entry.path})"
 
 
-def equations_page(entries: list[Entry], notebooks: dict[str, set[str]]) -> str:
+def equations_page(entries: list[Entry]) -> str:
     """Return docs/equations.md."""
     rows = []
     for entry in sorted((e for e in entries if e.source), key=lambda e: (*place(e.source), e.name)):
-        short = entry.name.rsplit(".", 1)[-1]
-        where = [f"[{n}](../notebooks/{n})" for n, words in notebooks.items() if short in words]
+        where = [f"[{n[:2]}](../notebooks/{n})" for n in usage.notebooks(entry.name)]
         rows.append(
             f"| {cell(entry.source.rstrip('.'))} | {link(entry)} | {cell(entry.summary)} | "
             f"{', '.join(where)} |"
@@ -167,7 +160,9 @@ def equations_page(entries: list[Entry], notebooks: dict[str, set[str]]) -> str:
         [
             "# From equation to code", "", NOTICE, "",
             "Equations are those of the NoisyMix paper (arXiv 2202.01263) unless another is named.",
-            "", "| source | code | what it does | notebooks |", "|---|---|---|---|", *rows, "",
+            "The last column has the notebooks whose code names the object; if none does, those",
+            "that reach it through what they call.", "",
+            "| source | code | what it does | notebooks |", "|---|---|---|---|", *rows, "",
         ]
     )  # fmt: skip
 
@@ -192,17 +187,16 @@ def methods_page() -> str:
         if not card.expected:
             return ["", "The paper's CIFAR tables have no row of it."]
         sets = ("CIFAR-10", "CIFAR-10-C", "CIFAR-100", "CIFAR-100-C")
-        found = {(n.table, n.dataset): n.value for n in card.expected}
+        found = card.expected
         rows = [
             f"| {table} | {' | '.join(found.get((table, name), '') for name in sets)} |"
-            for table in dict.fromkeys(n.table for n in card.expected)
+            for table in dict.fromkeys(table for table, _ in found)
         ]
         return ["", f"| table | {' | '.join(sets)} |", "|---" * 5 + "|", *rows]
 
     names = ("views", "mixing", "noise", "noise in effect", "mix points", "views compared by")
     lines = [
-        "# The methods, one card each", "",
-        NOTICE.replace("the docstrings", "`nmlib.methods.CARDS`"), "",
+        "# The methods, one card each", "", NOTICE, "",
         "All are trained by the paper's recipe (`Recipe()`). Noise is given as additive and",
         "multiplicative level; in effect are the root mean squares from the first noisy view to",
         "the last. Mix point 0 is the normalised image, k the output of layer k. The tables hold",
@@ -222,13 +216,48 @@ def methods_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def audit_page() -> str:
+    """Return docs/audit.md."""
+    from nmlib.paper import audit
+
+    def text(value: Any) -> str:
+        shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+        return cell(shown.replace("_", " "))
+
+    lines = [
+        "# The paper's tables against each other", "", NOTICE, "",
+        "`nmlib.paper.audit()` recomputes every average that the paper prints from its parts, and",
+        "compares what is printed twice. Rounding explains most differences; it hardly explains",
+        "these, or not at all. *Chance* is the probability that rounding alone makes a difference",
+        "as large.",
+    ]  # fmt: skip
+    for kind, rows in audit().groupby("kind", sort=False):
+        lines += ["", f"## {str(kind).capitalize()}", ""]
+        lines += ["| tables | method | test set | what | printed | recomputed | chance |"]
+        lines += ["|---|---|---|---|---:|---:|---:|"]
+        notes = []
+        for row in rows.itertuples():
+            chance = "" if row.chance != row.chance else f"{row.chance:.0e}"
+            chance = "below 1e-12" if chance and row.chance < 1e-12 else chance
+            lines.append(
+                f"| {row.table} / {row.against} | {text(row.method)} | {text(row.dataset)} | "
+                f"{text(row.quantity)} | {text(row.printed)} | {text(row.recomputed)} | {chance} |"
+            )
+            if row.explanation:
+                named = f"Table {row.table}, {text(row.method)}, {text(row.quantity)}"
+                notes.append(f"- {named}: {row.explanation}")
+        lines += ["", *notes] if notes else []
+    return "\n".join([*lines, ""])
+
+
 def pages() -> dict[Path, str]:
     """Return the pages by path."""
     entries = all_entries()
     return {
-        ROOT / "docs/equations.md": equations_page(entries, words_of_notebooks()),
+        ROOT / "docs/equations.md": equations_page(entries),
         ROOT / "docs/deviations.md": deviations_page(entries),
         ROOT / "docs/methods.md": methods_page(),
+        ROOT / "docs/audit.md": audit_page(),
     }
 
 

@@ -1,12 +1,11 @@
 """Draw every picture of figures/ from figures/data: `python tools/make_figures.py [NAME ...]`.
 
-FIGURES has one line for each. `--check` says which committed pictures are stale and draws nothing;
-tests/test_figures.py does the same. Pictures have neither date nor version in them: the same data
-and code give the same bytes, on the same versions of matplotlib and Pillow.
+FIGURES has one line for each. `--check` says which committed pictures look different when they are
+drawn now; tests/test_figures.py does the same. Pictures have neither date nor version in them: the
+same data and code give the same bytes, on the same versions of matplotlib and Pillow.
 
-PNG (photographs: JPEG) and SVG are committed, with figures/figures.lock.json, which tells what they
-were drawn from. Interactive pages go to figures/html with one copy of plotly.js beside them, so
-that they open without a network; plotly.js has 5 MB, so they are not committed.
+PNG (photographs: JPEG) and SVG are committed. Interactive pages go to figures/html with one copy of
+plotly.js beside them, so that they open without a network; plotly.js has 5 MB, so they are not.
 
 The pictures belong to the project, not to the package: whoever has the wheel has the data and the
 displays, and draws any of these with one call.
@@ -15,30 +14,32 @@ displays, and draws any of these with one call.
 from __future__ import annotations
 
 import argparse
-import hashlib
+import html
 import io
-import json
 import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import matplotlib.style
 import numpy as np
+import pandas as pd
+import plotly
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from drawn import differs, drawn
+import usage
 
-from nmlib._files import rename_into, write_json, write_text
+from nmlib._files import rename_into, write_text
 from nmlib.lab import measurements as files
 from nmlib.lab.ablation.displays.effects import EffectsDisplay, PrecisionDisplay
 from nmlib.lab.ablation.displays.gains import InteractionDisplay, WaterfallDisplay
@@ -49,8 +50,8 @@ from nmlib.lab.cifar.displays.ordering import OrderingDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
 from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
 from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
-from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay, encode_jpeg
-from nmlib.lab.display.base import Shown, png
+from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay
+from nmlib.lab.display.base import Display, jpeg, png
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 from nmlib.lab.speed import FILES as SPEED_FILES
@@ -59,8 +60,8 @@ from nmlib.lab.theory.displays import RemainderDisplay, TrainedTermsDisplay
 from nmlib.lab.toy.displays.study import ToyScreenDisplay, ToyStudyDisplay
 from nmlib.schemes import ABLATION
 
-LOCK = "figures.lock.json"
 INDEX = "README.md"
+PAPER = "data: the paper's tables (`nmlib.paper`)"
 MEND = "run `make figures` and commit figures/"
 DPI = 110
 
@@ -80,38 +81,36 @@ class Drawing:
         source: For the corner, where there is no file to name.
         svg: Whether lines and words make most of it, so that SVG helps.
         photo: Whether it has photographs, which no palette fits: JPEG instead of PNG.
-        page: Whether it has an interactive form.
     """
 
     title: str
-    make: Callable[[], Shown]
+    make: Callable[[], Display]
     data: tuple[str, ...] = ()
     source: str = ""
     svg: bool = True
     photo: bool = False
-    page: bool = False
 
 
 # -- what the displays are made of ----------------------------------------------------------------
 
 
-def grid(*schemes: str, name: str = GRID) -> list[dict[str, Any]]:
+def grid(*schemes: str, name: str = GRID) -> pd.DataFrame:
     """Return the records of a measured grid; all of these schemes must be in it."""
     if name not in files.measured_files():
         raise NotYet(f"figures/data/{name} is not there yet")
     records = measured(name)
-    lacking = sorted({*schemes} - {record["scheme"] for record in records})
+    lacking = sorted({*schemes} - set(records["scheme"]))
     if lacking:
         raise NotYet(f"figures/data/{name} has no cell of {', '.join(lacking)} yet")
     return records
 
 
-def ablation() -> list[dict[str, Any]]:
+def ablation() -> pd.DataFrame:
     """Return the records with every row of Table 4."""
     return grid(*ABLATION, name=SHORT)
 
 
-def or_paper(ours: Callable[[], Shown], paper: Callable[[], Shown]) -> Shown:
+def or_paper(ours: Callable[[], Display], paper: Callable[[], Display]) -> Display:
     """Return the display with our results beside the paper's, or the paper's alone."""
     try:
         return ours()
@@ -126,7 +125,7 @@ LONGEST = ("baseline", "augmix", "noisymix")
 """Schemes that were trained for 200 epochs, too."""
 
 
-def resnet20() -> Shown:
+def resnet20() -> Display:
     """Accuracies of a public network on our corruptions."""
     record = files.read_measured("corruptions_resnet20.json")
     made = record["provenance"]
@@ -149,7 +148,7 @@ THEORY_SOURCE = (
 )
 
 
-def theorem1() -> Shown:
+def theorem1() -> Display:
     """The remainder of Theorem 1, whole and with terms left out."""
     from nmlib.theory import example_problem, nfm_expansion, nfm_loss_exact
 
@@ -162,7 +161,7 @@ def theorem1() -> Shown:
     )
 
 
-def theorem2() -> Shown:
+def theorem2() -> Display:
     """The remainder of Theorem 2, whole and with terms left out."""
     from nmlib.theory import example_problem, stability_expansion, stability_loss_exact
 
@@ -176,7 +175,7 @@ def theorem2() -> Shown:
     )
 
 
-def contact_sheet() -> Shown:
+def contact_sheet() -> Display:
     """A photograph under every corruption."""
     from nmlib.data.embedded import sample_photographs
 
@@ -185,7 +184,7 @@ def contact_sheet() -> Shown:
     )
 
 
-def frequencies() -> Shown:
+def frequencies() -> Display:
     """Which frequencies the corruptions change."""
     import torch
 
@@ -197,7 +196,7 @@ def frequencies() -> Shown:
     )
 
 
-def terms() -> Shown:
+def terms() -> Display:
     """Terms of the expansions on trained networks."""
     return TrainedTermsDisplay.from_record(
         files.read_measured("theory_terms.json"), "tanh",
@@ -212,7 +211,6 @@ FIGURES: dict[str, Drawing] = {
         lambda: or_paper(
             lambda: AblationTableDisplay.from_records(ablation()), AblationTableDisplay.from_paper
         ), (SHORT,),
-        page=True,
     ),
     "waterfall": Drawing(
         "From the bare network to NoisyMix, part by part",
@@ -239,13 +237,12 @@ FIGURES: dict[str, Drawing] = {
         lambda: PrecisionDisplay.from_records(ablation()), (SHORT,),
     ),
     "fig1": Drawing(
-        "Fig. 1 of the paper, redrawn from Table 1", AccuracyScatterDisplay.fig1, page=True,
+        "Fig. 1 of the paper, redrawn from Table 1", AccuracyScatterDisplay.fig1,
     ),
     "fig6": Drawing("Fig. 6 of the paper, redrawn from Table 6", FamilyDisplay.fig6),
     "clean_and_robust": Drawing(
         "Clean and robust accuracy of the schemes, the paper's and ours",
         lambda: AccuracyScatterDisplay.from_records(grid("baseline", "noisymix")), (GRID,),
-        page=True,
     ),
     "ordering": Drawing(
         "Is the order of the schemes the paper's?",
@@ -271,29 +268,26 @@ FIGURES: dict[str, Drawing] = {
         "Accuracy by confidence on corrupted images",
         lambda: ReliabilityDisplay.from_records(
             grid(*LONGEST, name=LENGTHS[200]), schemes=LONGEST
-        ), (LENGTHS[200],), page=True,
+        ), (LENGTHS[200],),
     ),
     "radar": Drawing(
         "Accuracy under each corruption",
         lambda: CorruptionRadarDisplay.from_records(grid(*CHIEF), schemes=CHIEF), (GRID,),
-        page=True,
     ),
     "families": Drawing(
         "Accuracy by family of corruptions, the paper's and ours",
         lambda: FamilyBarsDisplay.from_records(grid(*CHIEF), schemes=CHIEF, paper=7), (GRID,),
-        page=True,
     ),
     "flips": Drawing(
         "Flips along sequences of perturbations, the paper's and ours",
         lambda: FlipBarsDisplay.from_records(grid(*CHIEF), schemes=CHIEF, paper=13), (GRID,),
-        page=True,
     ),
     "differences": Drawing(
         "Gain over the baseline under each corruption",
         lambda: or_paper(
             lambda: CorruptionDifferenceDisplay.from_records(grid("baseline", "noisymix")),
             lambda: CorruptionDifferenceDisplay.from_table(7),
-        ), (GRID,), page=True,
+        ), (GRID,),
     ),
     "toy_study": Drawing(
         "The six schemes of Fig. 4 on many seeds", ToyStudyDisplay.from_measured,
@@ -303,10 +297,10 @@ FIGURES: dict[str, Drawing] = {
         "What smoothing costs, in every setting of the toy study", ToyScreenDisplay.from_measured,
         ("toy_screen.jsonl",),
     ),
-    "theorem1": Drawing("Remainder of Theorem 1", theorem1, source=THEORY_SOURCE, page=True),
-    "theorem2": Drawing("Remainder of Theorem 2", theorem2, source=THEORY_SOURCE, page=True),
+    "theorem1": Drawing("Remainder of Theorem 1", theorem1, source=THEORY_SOURCE),
+    "theorem2": Drawing("Remainder of Theorem 2", theorem2, source=THEORY_SOURCE),
     "theory_terms": Drawing(
-        "Terms of the expansions on trained networks", terms, ("theory_terms.json",), page=True,
+        "Terms of the expansions on trained networks", terms, ("theory_terms.json",),
     ),
     "contact_sheet": Drawing(
         "Every corruption at every severity", contact_sheet,
@@ -320,7 +314,7 @@ FIGURES: dict[str, Drawing] = {
         "nmlib.corrupt(seed=0), computed when drawn",
     ),
     "resnet20": Drawing(
-        "A public network on our corruptions", resnet20, ("corruptions_resnet20.json",), page=True,
+        "A public network on our corruptions", resnet20, ("corruptions_resnet20.json",),
     ),
     "speed": Drawing(
         "Every measured speed, against its peer", SpeedDisplay.from_measured,
@@ -359,57 +353,30 @@ def plain_style() -> Iterator[None]:
         yield
 
 
-def digest(content: bytes) -> str:
-    """Return the first digits of the SHA-256."""
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def draw(name: str) -> tuple[Shown, Any]:
-    """Return display and matplotlib figure, with its conditions in the corner."""
+def draw(name: str) -> tuple[Display, Any]:
+    """Return display and matplotlib figure; its small print names the files behind it."""
     drawing = FIGURES[name]
     with plain_style():
         display = drawing.make()
-        figure = display.plot()
-        _stamp(figure, drawing)
+        display = replace(display, origin=_origin(drawing, display.small_print))
+        figure = display.plot().figure_
+    if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
+        # Names at the edge of a picture that stands alone need some air.
+        engine.set(w_pad=0.09, h_pad=0.07)
     return display, figure
 
 
-def _stamp(figure: Any, drawing: Drawing) -> None:
-    """Write the files behind a figure, and the commits of their measurement, below its own note."""
-    engine = figure.get_layout_engine()
-    if isinstance(engine, ConstrainedLayoutEngine):
-        # Names at the edge of a picture that stands alone need some air.
-        engine.set(w_pad=0.09, h_pad=0.07)
-    said = "\n".join(text.get_text() for text in figure.texts)
-    lines = []
+def _origin(drawing: Drawing, said: str) -> str:
+    """Return the files behind a figure and the commits of their measurement, if not yet said."""
     there = files.measured_files()
     named = [name for name in drawing.data if name in there]
-    if named:
-        commits = [c for c in _commits(named) if c not in said]
-        if len(commits) > 4:
-            commits = [f"{commits[0]} to {commits[-1]}, {len(commits)} commits"]
-        more = f" (commit {', '.join(commits)})" if commits else ""
-        lines.append(f"data: figures/data/{', '.join(named)}{more}")
-    if drawing.source and drawing.source not in said:
-        lines.append(drawing.source)
-    if not lines:
-        return
-    look = {"fontsize": 7.5, "color": "0.35", "ha": "right"}
-    if isinstance(engine, ConstrainedLayoutEngine):
-        note = figure._supxlabel
-        own = [note.get_text()] if note is not None else []
-        figure.supxlabel("\n".join([*own, *lines]), x=0.99, **look)
-        return
-    # Nothing makes room by itself here: the sheet grows at its lower edge.
-    height, more_height = figure.get_figheight(), 0.04 + 0.135 * len(lines)
-    taller = height + more_height
-    figure.set_figheight(taller)
-    for axes in figure.axes:
-        x, y, wide, high = axes.get_position(original=True).bounds
-        axes.set_position((x, (y * height + more_height) / taller, wide, high * height / taller))
-    for text in figure.texts:
-        text.set_y((text.get_position()[1] * height + more_height) / taller)
-    figure.text(0.99, 0.04 / taller, "\n".join(lines), va="bottom", **look)
+    if not named:
+        return "" if drawing.source in said else drawing.source
+    commits = [commit for commit in _commits(named) if commit not in said]
+    if len(commits) > 4:
+        commits = [f"{commits[0]} to {commits[-1]}, {len(commits)} commits"]
+    more = f" (commit {', '.join(commits)})" if commits else ""
+    return f"data: figures/data/{', '.join(named)}{more}"
 
 
 def _commits(names: Iterable[str]) -> list[str]:
@@ -427,7 +394,7 @@ def as_pixels(figure: Any, drawing: Drawing) -> bytes:
         return png(figure, dpi=DPI, colours=256)
     # At the resolution of their pixels: enlarged they are larger, not better.
     figure.canvas.draw()
-    return encode_jpeg(np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]), 90)
+    return jpeg(np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]), 90)
 
 
 def as_svg(figure: Any, name: str, words: str) -> bytes:
@@ -439,147 +406,118 @@ def as_svg(figure: Any, name: str, words: str) -> bytes:
     with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = re.sub(r"[ \t]+$", "", file.getvalue().decode(), flags=re.MULTILINE)
-    safe = words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    text = re.sub(
-        r"(<svg [^>]*)>", lambda m: f'{m[1]} role="img">\n <title>{safe}</title>', text, count=1
-    )
-    return text.encode()
+    head = f'\\1 role="img">\n <title>{html.escape(words, quote=False)}</title>'
+    return re.sub(r"(<svg [^>]*)>", head, text, count=1).encode()
 
 
-def pictures(name: str) -> tuple[Shown, Any, dict[str, bytes], dict[str, Any]]:
-    """Return display, matplotlib figure, files, and what the lock says of them."""
-    drawing = FIGURES[name]
+def picture_name(name: str) -> str:
+    """Return the file of a figure's picture."""
+    return f"{name}.{'jpg' if FIGURES[name].photo else 'png'}"
+
+
+def pictures(name: str) -> tuple[Display, dict[str, bytes]]:
+    """Return the display of a figure, and its files."""
     display, figure = draw(name)
-    description = drawn(figure)
     with plain_style():
-        made = {f"{name}.{'jpg' if drawing.photo else 'png'}": as_pixels(figure, drawing)}
-        if drawing.svg:
+        made = {picture_name(name): as_pixels(figure, FIGURES[name])}
+        if FIGURES[name].svg:
             made[f"{name}.svg"] = as_svg(figure, name, display.summary)
-    return (
-        display,
-        figure,
-        made,
-        {
-            "files": {file: digest(content) for file, content in made.items()},
-            "data": data_digests(drawing),
-            "summary": display.summary,
-            "matplotlib": matplotlib.__version__,
-            "drawn": description,
-        },
-    )
+    return display, made
 
 
-def data_digests(drawing: Drawing) -> dict[str, str]:
-    """Return the hashes of the measured files that a figure reads."""
-    there = files.measured_files()
-    return {name: digest(there[name].read_bytes()) for name in drawing.data if name in there}
-
-
-def write_page(
-    name: str, display: Any, figure: Any, folder: Path, *, script: str = "plotly.min.js"
-) -> bool:
-    """Write the interactive form of a figure, if it has one, with the figure's small print.
+def write_pages(folder: Path, script: str = "plotly.min.js") -> list[str]:
+    """Write the interactive form of every figure that has one; return their names.
 
     Args:
-        name: Of the figure.
-        display: What `draw` returned.
-        figure: The same.
         folder: Where to.
         script: Where plotly.js is, seen from there.
     """
-    if not FIGURES[name].page:
-        return False
-    if isinstance(display, AblationTableDisplay):
-        title = FIGURES[name].title
-        head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-        write_text(folder / f"{name}.html", f"{head}\n<body>{display.html()}</body></html>\n")
-        return True
-    page = display.plotly()
-    said = page.layout.title.text or ""
-    small = [text.get_text() for text in figure.texts if text.get_fontsize() < 8]
-    lines = [line for text in small for line in text.split("\n") if line not in said]
-    page.update_layout(margin={"b": 115 + 14 * len(lines)}, height=(page.layout.height or 450) + 90)
-    page.add_annotation(
-        text="<br>".join(lines), xref="paper", yref="paper", x=1, y=0, yshift=-95, xanchor="right",
-        yanchor="top", align="right", showarrow=False, font={"size": 10, "color": "#555"},
-    )  # fmt: skip
-    with rename_into(folder / f"{name}.html") as temporary:
-        page.write_html(temporary, include_plotlyjs=script, full_html=True, div_id=name)
-    return True
+    found = []
+    for name, drawing in FIGURES.items():
+        try:
+            display, _ = draw(name)
+        except NotYet:
+            continue
+        if hasattr(display, "html"):
+            head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{drawing.title}'
+            page = f"{head}</title>\n<body>{display.html()}</body></html>\n"
+        elif display.is_interactive:
+            page = display.plotly().to_html(include_plotlyjs=script, div_id=name)
+        else:
+            continue
+        write_text(folder / f"{name}.html", page)
+        found.append(name)
+    return found
 
 
 # -- the folder -----------------------------------------------------------------------------------
 
 
-def make(names: Sequence[str], folder: Path, *, pages: bool = True) -> dict[str, str]:
-    """Draw figures into a folder and bring lock and index up to date; return what was skipped."""
-    lock = read_lock(folder)
-    records, skipped = lock["figures"], {}
+def make(names: Sequence[str], folder: Path) -> dict[str, str]:
+    """Draw figures into a folder and bring its index up to date; return what was skipped."""
+    skipped, shown = {}, {}
     for name in names:
         start = time.perf_counter()
         try:
-            display, figure, made, record = pictures(name)
+            shown[name], made = pictures(name)
         except NotYet as reason:
             skipped[name] = str(reason)
-            for file in records.pop(name, {"files": {}})["files"]:
-                (folder / file).unlink(missing_ok=True)
             print(f"{name:20} skipped: {reason}", flush=True)
             continue
         for file, content in made.items():
             with rename_into(folder / file) as temporary:
                 temporary.write_bytes(content)
-        records[name] = record
         sizes = ", ".join(f"{file} {len(content) / 1000:.0f} kB" for file, content in made.items())
-        page = pages and write_page(name, display, figure, folder / "html")
-        seconds = time.perf_counter() - start
-        print(f"{name:20} {sizes}{', html' if page else ''} ({seconds:.1f} s)", flush=True)
-    if pages:
-        import plotly
-
-        script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-        (folder / "html").mkdir(exist_ok=True)
-        shutil.copyfile(script, folder / "html" / "plotly.min.js")
-    for name in set(records) - set(FIGURES):
-        for file in records.pop(name)["files"]:
-            (folder / file).unlink(missing_ok=True)
-    lock = {
-        "about": "what the pictures here were drawn from; written by tools/make_figures.py",
-        "figures": {name: records[name] for name in FIGURES if name in records},
-    }
-    write_json(folder / LOCK, lock)
-    write_text(folder / INDEX, index(lock))
+        print(f"{name:20} {sizes} ({time.perf_counter() - start:.1f} s)", flush=True)
+    for name in FIGURES.keys() - names:
+        with suppress(NotYet):
+            shown[name] = FIGURES[name].make()
+    for path in left_over(shown, folder):
+        path.unlink()
+    write_text(folder / INDEX, index(shown))
     return skipped
 
 
-def read_lock(folder: Path) -> dict[str, Any]:
-    """Return the lock of a folder, empty if there is none."""
-    path = folder / LOCK
-    if not path.exists():
-        return {"figures": {}}
-    lock: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return lock
+def left_over(shown: Iterable[str], folder: Path) -> list[Path]:
+    """Return the files of a folder that belong to no figure."""
+    known = {INDEX, *OTHERS, *map(picture_name, shown)}
+    known |= {f"{name}.svg" for name in shown if FIGURES[name].svg}
+    paths = sorted(path for path in folder.iterdir() if path.is_file())
+    return [p for p in paths if p.name not in known and not p.name.startswith(".")]
 
 
-def index(lock: dict[str, Any]) -> str:
-    """Return the page that shows every figure with its words, data and command."""
+def index(shown: Mapping[str, Any]) -> str:
+    """Return the page that shows every figure with its words, its code, its data and its command.
+
+    Args:
+        shown: Displays by name.
+    """
     lines = [
         "# Figures",
         "",
         "Drawn from [`data/`](data) by `make figures` (a minute); `make measure` measures the data",
-        "again (hours). This page is written by `tools/make_figures.py`, and a test fails when a",
-        "picture here is older than its data or its drawing. Hollow grey or dashed: the paper's",
+        "again (hours). `tools/make_figures.py` writes this page too, and a test fails when a",
+        "picture here is not what its data and drawing give. Hollow grey or dashed: the paper's",
         "numbers; filled and coloured: ours.",
         "",
         "`make figures` also writes `html/`: interactive forms that open without a network.",
     ]
-    for name, record in lock["figures"].items():
-        drawing = FIGURES[name]
-        words = re.sub(r"\s+", " ", record["summary"])
-        picture = next(iter(record["files"]))
+    there = files.measured_files()
+    for name, drawing in FIGURES.items():
+        if (display := shown.get(name)) is None:
+            continue
+        kind = type(display)
+        home = f"{kind.__module__}.{kind.__qualname__}"
+        words = " ".join(display.summary.split())
+        picture = picture_name(name)
         lines += ["", f"## {drawing.title}", "", f"![Described below.]({picture})", "", words, ""]
-        parts = [f"[{file.rsplit('.', 1)[1].upper()}]({file})" for file in record["files"]]
-        data = [f"[{file}](data/{file})" for file in record["data"]]
-        parts.append(f"data: {', '.join(data)}" if data else _lead(drawing))
+        parts = [f"[{picture[-3:].upper()}]({picture})"]
+        parts += [f"[SVG]({name}.svg)"] if drawing.svg else []
+        data = ", ".join(f"[{file}](data/{file})" for file in drawing.data if file in there)
+        parts.append(f"data: {data}" if data else drawing.source or PAPER)
+        path = f"../{kind.__module__.replace('.', '/')}.py"
+        parts.append(f"drawn by [`{home.removeprefix('nmlib.')}`]({path})")
+        parts += [f"notebook [{file[:2]}](../notebooks/{file})" for file in usage.notebooks(home)]
         parts.append(f"again: `python tools/make_figures.py {name}`")
         lines.append("; ".join(parts) + ".")
     lines += ["", "## Pictures of the running explorer", ""]
@@ -590,70 +528,46 @@ def index(lock: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _lead(drawing: Drawing) -> str:
-    return drawing.source or "data: the paper's tables (`nmlib.paper`)"
-
-
 # -- stale? ---------------------------------------------------------------------------------------
+
+
+def same_look(old: bytes, new: bytes) -> bool:
+    """Say whether two pictures look the same, but for their palettes and a machine's last bits."""
+    if old == new:
+        return True
+    before, now = (np.asarray(Image.open(io.BytesIO(p)).convert("RGB"), int) for p in (old, new))
+    return before.shape == now.shape and np.mean(np.abs(before - now).max(-1) > 64) < 1e-4
 
 
 def stale(folder: Path, names: Sequence[str] | None = None) -> list[str]:
     """Say what in a folder is not what its data and the code give, and why; [] if all is well.
 
-    A figure is stale if a file behind it has changed, if drawing it now gives other words, colours
-    or numbers, or if its pictures are not those that were drawn then. Numbers are compared on the
-    matplotlib that drew them: another one places labels elsewhere.
+    Pictures are compared with the matplotlib that is pinned: another one places labels elsewhere.
     """
-    lock, found = read_lock(folder), []
+    pinned = f"matplotlib=={matplotlib.__version__}\n" in (ROOT / "constraints.txt").read_text()
+    found, shown = [], {}
     for name in FIGURES if names is None else names:
-        record = lock["figures"].get(name)
+        picture = folder / picture_name(name)
         try:
-            found += [f"{name}: {why}" for why in _why_stale(name, record, folder)]
+            shown[name], figure = draw(name)
         except NotYet as reason:
-            if record is not None:
+            if picture.exists():
                 found.append(f"{name}: is drawn, but {reason}")
+            continue
+        with plain_style():
+            now = as_pixels(figure, FIGURES[name])
+        svg = folder / f"{name}.svg"
+        if not picture.exists() or (FIGURES[name].svg and not svg.exists()):
+            found.append(f"{name}: has not been drawn")
+        elif pinned and not same_look(picture.read_bytes(), now):
+            found.append(f"{name}: looks different when it is drawn now")
     if names is None:
-        found += [f"{name}: no longer among FIGURES" for name in lock["figures"] if
-                  name not in FIGURES]  # fmt: skip
-        known = {LOCK, INDEX, *OTHERS}
-        known |= {file for record in lock["figures"].values() for file in record["files"]}
-        found += [
-            f"{path.name}: belongs to no figure of tools/make_figures.py"
-            for path in sorted(folder.iterdir())
-            if path.is_file() and path.name not in known and not path.name.startswith(".")
-        ]
-        try:
-            page = (folder / INDEX).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            page = ""
-        if not set(lock["figures"]) - set(FIGURES) and page != index(lock):
+        found += [f"{path.name}: belongs to no figure of tools/make_figures.py"
+                  for path in left_over(shown, folder)]  # fmt: skip
+        page = folder / INDEX
+        if not page.exists() or page.read_text(encoding="utf-8") != index(shown):
             found.append(f"{INDEX}: is not what the figures say")
     return found
-
-
-def _why_stale(name: str, record: dict[str, Any] | None, folder: Path) -> Iterator[str]:
-    display, figure = draw(name)
-    if record is None:
-        yield "has not been drawn"
-        return
-    for file, was in record["files"].items():
-        path = folder / file
-        if not path.exists():
-            yield f"{file} is missing"
-        elif digest(path.read_bytes()) != was:
-            yield f"{file} is not the picture that was drawn"
-    now = data_digests(FIGURES[name])
-    changed = [
-        file for file in {**now, **record["data"]} if now.get(file) != record["data"].get(file)
-    ]
-    if changed:
-        yield f"figures/data has changed: {', '.join(sorted(changed))}"
-    same = record["matplotlib"] == matplotlib.__version__
-    difference = differs(record["drawn"], drawn(figure), numbers=same)
-    if difference:
-        yield f"drawn now, it differs in {difference}"
-    if record["summary"] != display.summary:
-        yield "its summary (alt text) has changed"
 
 
 def main() -> int:
@@ -675,6 +589,11 @@ def main() -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     skipped = make(arguments.names or list(FIGURES), arguments.out)
+    write_pages(arguments.out / "html")
+    shutil.copyfile(
+        Path(plotly.__file__).parent / "package_data/plotly.min.js",
+        arguments.out / "html/plotly.min.js",
+    )
     drawings = len(arguments.names or FIGURES) - len(skipped)
     print(f"{drawings} figures in {time.perf_counter() - start:.0f} s, {len(skipped)} skipped")
     return 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = [
-    "CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "OURS", "PAPER", "PAPER_STYLE",
-    "Look", "bare", "diamond", "differing", "ink", "looks_of", "new_figure", "scheme_label",
+    "CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "OURS", "PAPER",
+    "PLOTLY_PAPER", "PLOTLY_TEMPLATE", "Look", "bare", "diamond",
+    "differing", "dress", "ink", "looks_of", "new_figure", "plotly_heading", "plotly_small_print",
+    "scheme_label",
 ]  # fmt: skip
 
 OKABE_ITO: dict[str, str] = {
@@ -26,11 +28,6 @@ OKABE_ITO: dict[str, str] = {
 CLASS_COLOURS: tuple[str, str] = (OKABE_ITO["orange"], OKABE_ITO["blue"])
 CLASS_MARKERS: tuple[str, str] = ("o", "^")
 
-PAPER_STYLE: dict[str, object] = {
-    "color": "0.35", "marker": "D", "markerfacecolor": "none", "linestyle": "none"
-}  # fmt: skip
-"""Numbers printed in the paper: hollow grey diamonds, never a colour of ours."""
-
 LANE_LABELS: dict[str, str] = {
     "baseline": "Baseline",
     "noise_injection": "Noise injection",
@@ -42,26 +39,25 @@ LANE_LABELS: dict[str, str] = {
 """How figures call the six schemes of Fig. 4."""
 
 OURS = OKABE_ITO["blue"]
-PAPER = "0.35"
+PAPER = "#595959"
 
-# Colour, marker, line and hatch go together: each alone tells the schemes apart. Yellow and sky
-# blue are too pale for lines on white, so they come last.
-_COLOURS = (
-    OKABE_ITO["black"], OKABE_ITO["blue"], OKABE_ITO["orange"], OKABE_ITO["bluish green"],
-    OKABE_ITO["reddish purple"], OKABE_ITO["sky blue"], "#999999", OKABE_ITO["yellow"],
-)  # fmt: skip
-_OURS = OKABE_ITO["vermilion"]
-_MARKERS = ("o", "^", "v", "D", "P", "X", "<", ">")
-_DASHES: tuple[Any, ...] = (
-    "-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)),
-)  # fmt: skip
-_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "oo", "++")
-_PLOTLY_MARKERS = (
-    "circle", "triangle-up", "triangle-down", "diamond", "cross", "x", "triangle-left",
-    "triangle-right",
-)  # fmt: skip
-_PLOTLY_DASHES = ("solid", "dash", "dashdot", "dot", "longdash", "longdashdot", "solid", "dash")
-_PLOTLY_HATCHES = ("", "/", ".", "\\", "x", "-", "|", "+")
+PLOTLY_PAPER: dict[str, Any] = {"symbol": "diamond-open", "color": PAPER, "size": 9}
+"""Markers of plotly for numbers of the paper, as `diamond` for matplotlib."""
+
+_PLOTLY_AXIS = {"gridcolor": "#ebebeb", "zerolinecolor": "#b0b0b0", "automargin": True}
+PLOTLY_TEMPLATE: dict[str, Any] = {
+    "layout": {
+        "colorway": [OKABE_ITO[c] for c in ("blue", "orange", "bluish green", "reddish purple",
+                                            "sky blue", "vermilion", "black")],
+        "font": {"color": "#222", "size": 12}, "paper_bgcolor": "white", "plot_bgcolor": "white",
+        "xaxis": _PLOTLY_AXIS, "yaxis": _PLOTLY_AXIS,
+        "margin": {"l": 60, "r": 20, "t": 50, "b": 40},
+        # Above the axes, where it costs no width on a phone.
+        "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+    }
+}  # fmt: skip
+"""White, pale grid, safe colours: plotly's own templates would add 7 kB to every output."""
+
 _SCHEMES = {
     "stability_training": "Stability training",
     "cutmix": "CutMix",
@@ -88,7 +84,7 @@ def scheme_label(name: str) -> str:
 
 @dataclass(frozen=True)
 class Look:
-    """How a scheme is drawn, in matplotlib and in plotly."""
+    """How a scheme is drawn, in matplotlib and in plotly; each part alone tells schemes apart."""
 
     colour: str
     marker: str
@@ -100,23 +96,37 @@ class Look:
 
     @property
     def bar(self) -> str:
-        # Whole bars of black outshine all others.
+        """The colour of bars, where whole areas of black would outshine all others."""
         return "#4d4d4d" if self.colour == OKABE_ITO["black"] else self.colour
 
 
-def looks_of(schemes: Sequence[str]) -> dict[str, Look]:
-    """Give every scheme a look; NoisyMix has the same one in all figures."""
+_NOISYMIX = Look(OKABE_ITO["vermilion"], "s", "-", "", "square", "solid", "")
+# Yellow and sky blue are too pale for lines on white, so they come late.
+_LOOKS = tuple(
+    Look(OKABE_ITO.get(colour, colour), *rest)
+    for colour, *rest in (
+        ("black", "o", "-", "", "circle", "solid", ""),
+        ("blue", "^", "--", "///", "triangle-up", "dash", "/"),
+        ("orange", "v", "-.", "...", "triangle-down", "dashdot", "."),
+        ("bluish green", "D", ":", "\\\\\\", "diamond", "dot", "\\"),
+        ("reddish purple", "P", (0, (5, 1)), "xx", "cross", "longdash", "x"),
+        ("sky blue", "X", (0, (3, 1, 1, 1)), "--", "x", "longdashdot", "-"),
+        ("#999999", "<", (0, (1, 1)), "oo", "triangle-left", "solid", "|"),
+        ("yellow", ">", (0, (7, 2, 1, 2)), "++", "triangle-right", "dash", "+"),
+    )
+)
+
+
+def looks_of(names: Sequence[str]) -> dict[str, Look]:
+    """Give every scheme, or whatever has these names, a look; NoisyMix's is always the same."""
     looks, number = {}, 0
-    for scheme in schemes:
-        if scheme == "noisymix":
-            looks[scheme] = Look(_OURS, "s", "-", "", "square", "solid", "")
+    for name in names:
+        if name == "noisymix":
+            looks[name] = _NOISYMIX
             continue
-        # The ninth scheme has the first one's colour, so it gets another marker and line.
-        k, other = number % 8, (number + 3 * (number // 8)) % 8
-        looks[scheme] = Look(
-            _COLOURS[k], _MARKERS[other], _DASHES[other], _HATCHES[other], _PLOTLY_MARKERS[other],
-            _PLOTLY_DASHES[other], _PLOTLY_HATCHES[other],
-        )  # fmt: skip
+        # The ninth has the first one's colour, so it gets another marker and line.
+        other = _LOOKS[(number + 3 * (number // 8)) % 8]
+        looks[name] = replace(other, colour=_LOOKS[number % 8].colour)
         number += 1
     return looks
 
@@ -126,6 +136,31 @@ def diamond(**more: Any) -> dict[str, Any]:
     return {
         "marker": "D", "ms": 6, "mfc": "none", "mec": PAPER, "color": PAPER, "ls": "none",
     } | more  # fmt: skip
+
+
+def plotly_small_print(figure: Any, lines: Sequence[str]) -> None:
+    """Write lines at the foot of a plotly figure of known height, as its title."""
+    last = len(lines) - 1
+    figure.update_layout(
+        title={
+            "text": "<br>".join(lines), "font": {"size": 10, "color": PAPER}, "x": 0.99,
+            "xanchor": "right", "y": (8 + 13 * last) / figure.layout.height,
+            "yanchor": "bottom", "yref": "container",
+        },
+        margin_b=max(figure.layout.margin.b or 0, 70 + 13 * last),
+    )  # fmt: skip
+
+
+def plotly_heading(figure: Any, text: str) -> Any:
+    """Write a heading above a plotly figure, whose title is the small print at its foot."""
+    if text and len(figure.data) > 1:
+        figure.update_layout(legend_title={"text": f"<b>{text}</b>", "side": "top"})
+    elif text:
+        figure.add_annotation(
+            text=f"<b>{text}</b>", xref="paper", yref="paper", x=0, y=1, yshift=6, xanchor="left",
+            yanchor="bottom", showarrow=False,
+        )  # fmt: skip
+    return figure
 
 
 def differing() -> Any:
@@ -140,6 +175,16 @@ def ink(value: float, reach: float) -> str:
     """Return the colour of text, black or white, that stands out on a field."""
     red, green, blue, _ = differing()((value / reach + 1) / 2)
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def dress(ax: Any, grid: str = "both") -> None:
+    """Give axes an open frame and a pale grid: "both", "x", "y"; "none" for pictures."""
+    if grid == "none":
+        return
+    ax.grid(axis=grid, color="0.92")
+    ax.set_axisbelow(True)
+    if ax.name == "rectilinear":
+        ax.spines[["top", "right"]].set_visible(False)
 
 
 def bare(ax: Any) -> None:

@@ -1,38 +1,14 @@
-"""Names and small print of the pictures of robustness."""
+"""Names and numbers as figures write them."""
 
 from __future__ import annotations
 
-import textwrap
-from typing import Any
+__all__ = ["short_name", "signed", "spaced"]
 
-__all__ = [
-    "PAPER_COLOUR",
-    "short_name",
-    "signed",
-    "small_print",
-    "spaced",
-    "wrapped",
-]
-
-PAPER_COLOUR = "#595959"
 _SHORT = {
     "gaussian_noise": "gaussian", "shot_noise": "shot", "impulse_noise": "impulse",
     "defocus_blur": "defocus", "glass_blur": "glass", "motion_blur": "motion",
     "zoom_blur": "zoom", "elastic_transform": "elastic", "jpeg_compression": "JPEG",
 }  # fmt: skip
-
-
-def wrapped(text: str, width: float) -> str:
-    """Break small print into lines of a figure `width` inches wide."""
-    lines = (textwrap.wrap(part, int(18 * width)) for part in text.split("\n"))
-    return "\n".join(line for part in lines for line in part)
-
-
-def small_print(figure: Any, text: str) -> None:
-    """Write the conditions into the lower right corner, in lines that the figure has room for."""
-    if text:
-        text = wrapped(text, figure.get_figwidth())
-        figure.supxlabel(text, fontsize=7.5, color="0.35", x=0.99, ha="right")
 
 
 def short_name(name: str) -> str:

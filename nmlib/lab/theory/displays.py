@@ -8,21 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from nmlib.lab.display.base import Shown
-from nmlib.lab.display.looks import LANE_LABELS, OKABE_ITO, new_figure
-from nmlib.theory import Expansion, slope
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.conditions import Conditions
+from nmlib.lab.display.looks import LANE_LABELS, OKABE_ITO, looks_of, new_figure, plotly_heading
+from nmlib.theory import Expansion, MeterReading, slope
 
-__all__ = ["RemainderDisplay", "TermsDisplay", "TrainedTermsDisplay"]
+__all__ = ["MeterDisplay", "RemainderDisplay", "TermsDisplay", "TrainedTermsDisplay"]
 
-_COLOURS = [OKABE_ITO[n] for n in ("vermilion", "blue", "bluish green", "reddish purple", "orange",
-                                   "sky blue", "black")]  # fmt: skip
-_MARKERS = ["s", "^", "v", "D", "P", "X", "*"]
-_DASHES = ["--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1)), (0, (6, 2))]
 FLOOR = 2e-15
 
 
-@dataclass(frozen=True)
-class RemainderDisplay(Shown):
+@dataclass(frozen=True, eq=False)
+class RemainderDisplay(Display):
     r"""|loss - expansion| against $\epsilon$ on logarithmic axes, with negative controls.
 
     Attributes:
@@ -67,43 +64,42 @@ class RemainderDisplay(Shown):
         parts += [f"without {name} {self.slope(name):.1f}" for name in self.controls]
         return f"Remainder against eps, log-log; slopes: {', '.join(parts)}."
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw with matplotlib; return the figure."""
-        figure = None
-        if ax is None:
-            figure = new_figure(6.4, 4.2)
-            ax = figure.add_subplot()
-        for i, (name, values) in enumerate(self.controls.items()):
-            ax.loglog(
-                self.eps, values, color=_COLOURS[i % 7], marker=_MARKERS[i % 7], markersize=5,
-                linestyle=_DASHES[i % 7], label=f"without {name}: slope {self.slope(name):.1f}",
-            )  # fmt: skip
-        ax.loglog(
-            self.eps, self.remainder, color="black", marker="o", linewidth=2.2,
-            label=f"all terms: slope {self.slope():.1f}",
-        )  # fmt: skip
-        ax.set_xlabel(r"$\epsilon$")
-        ax.set_ylabel("|loss − expansion|")
-        ax.set_title(self.title)
-        ax.grid(True, which="major", color="0.9")
-        ax.legend(fontsize=8, frameon=False)
-        return figure or ax.figure
+    def _curves(self) -> dict[str, tuple[float, ...]]:
+        without = {f"without {name}": values for name, values in self.controls.items()}
+        return {"all terms": self.remainder, **without}
 
-    def plotly(self) -> Any:
-        """Return the interactive form."""
+    def _draw(self, ax: Any) -> None:
+        curves = self._curves()
+        for (name, look), left_out in zip(
+            looks_of([*curves]).items(), (None, *self.controls), strict=True
+        ):
+            ax.loglog(
+                self.eps, curves[name], color=look.colour, marker=look.marker, ls=look.dash,
+                ms=5, lw=1.5 if left_out else 2.2, zorder=2 if left_out else 3,
+                label=f"{name}: slope {self.slope(left_out):.1f}",
+            )  # fmt: skip
+        ax.set(xlabel=r"$\epsilon$", ylabel="|loss − expansion|", title=self.title)
+        ax.legend(fontsize=8, frameon=False)
+
+    def _plotly(self) -> Any:
         import plotly.graph_objects as go
 
         figure = go.Figure()
-        for name, values in {"all terms": self.remainder, **self.controls}.items():
-            label = name if name == "all terms" else f"without {name}"
-            figure.add_scatter(x=self.eps, y=values, name=label, mode="lines+markers")
-        figure.update_xaxes(type="log", title="eps")
-        figure.update_yaxes(type="log", title="|loss − expansion|")
-        return figure.update_layout(title=self.title, template="plotly_white")
+        curves = self._curves()
+        for name, look in looks_of([*curves]).items():
+            figure.add_scatter(
+                x=self.eps, y=curves[name], name=name, mode="lines+markers",
+                line={"color": look.colour, "dash": look.plotly_dash},
+                marker={"symbol": look.symbol, "size": 8},
+                hovertemplate="eps %{x:.2g}: %{y:.2g}",
+            )  # fmt: skip
+        figure.update_xaxes(type="log", dtick=1, title="eps")
+        figure.update_yaxes(type="log", dtick=2, title="|loss − expansion|", exponentformat="power")
+        return plotly_heading(figure, self.title)
 
 
-@dataclass(frozen=True)
-class TermsDisplay(Shown):
+@dataclass(frozen=True, eq=False)
+class TermsDisplay(Display):
     """Bar chart of the terms of an expansion.
 
     Attributes:
@@ -132,43 +128,46 @@ class TermsDisplay(Shown):
         pairs = zip(self.names, self.values, strict=True)
         return f"Terms at eps = {self.eps:.3g}: " + ", ".join(f"{n} {v:+.2g}" for n, v in pairs)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw with matplotlib; return the figure."""
-        figure = None
-        if ax is None:
-            figure = new_figure(6.4, 0.34 * len(self.names) + 1.1)
-            ax = figure.add_subplot()
-        values = np.array(self.values)
+    def _axes(self) -> Any:
+        return new_figure(6.4, 0.34 * len(self.names) + 1.1).add_subplot()
+
+    def _draw(self, ax: Any) -> None:
+        # Colour and hatch each tell the sign.
+        falls = [v < 0 for v in self.values]
         bars = ax.barh(
-            range(len(values)), values,
-            color=[OKABE_ITO["blue"] if v >= 0 else OKABE_ITO["vermilion"] for v in values],
+            self.names, self.values, edgecolor="white", lw=0,
+            color=[OKABE_ITO["vermilion" if f else "blue"] for f in falls],
+            hatch=["///" if f else "" for f in falls],
         )  # fmt: skip
-        for bar, value in zip(bars, values, strict=True):
-            if value < 0:  # a second channel besides colour
-                bar.set_hatch("///")
-                bar.set_edgecolor("white")
-        ax.bar_label(bars, [f"{v:+.2g}" for v in values], padding=4, fontsize=8)
-        ax.set_yticks(range(len(values)), self.names)
+        ax.bar_label(bars, [f"{v:+.2g}" for v in self.values], padding=4, fontsize=8)
         ax.invert_yaxis()
         ax.axvline(0, color="black", linewidth=0.8)
         ax.margins(x=0.16)
         ax.set_xlabel("contribution to the loss (hatched: lowers it)")
         ax.set_title(self.title, loc="left", fontsize=10)
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
-        return figure or ax.figure
 
-    def plotly(self) -> Any:
-        """Return the interactive form."""
+    def _plotly(self) -> Any:
         import plotly.graph_objects as go
 
-        figure = go.Figure(go.Bar(x=self.values, y=self.names, orientation="h"))
+        falls = [v < 0 for v in self.values]
+        figure = go.Figure(
+            go.Bar(
+                x=self.values, y=self.names, orientation="h",
+                hovertemplate="%{y}: %{x:+.3g}<extra></extra>",
+                marker={
+                    "color": [OKABE_ITO["vermilion" if f else "blue"] for f in falls],
+                    "pattern": {"shape": ["/" if f else "" for f in falls]},
+                },
+            )
+        )  # fmt: skip
         figure.update_yaxes(autorange="reversed")
-        return figure.update_layout(title=self.title, template="plotly_white")
+        figure.update_xaxes(title="contribution to the loss (hatched: lowers it)")
+        figure.update_layout(height=150 + 25 * len(self.names))
+        return plotly_heading(figure, self.title)
 
 
-@dataclass(frozen=True)
-class TrainedTermsDisplay(Shown):
+@dataclass(frozen=True, eq=False)
+class TrainedTermsDisplay(Display):
     """Terms on networks trained with each scheme: mean over seeds with standard errors.
 
     Attributes:
@@ -176,14 +175,15 @@ class TrainedTermsDisplay(Shown):
         terms: One panel each.
         mean: (T, C) means.
         error: (T, C) standard errors.
-        conditions: Small print: data, budget, seeds.
+        conditions: Data, budget, seeds.
     """
 
     schemes: tuple[str, ...]
     terms: tuple[str, ...]
     mean: np.ndarray
     error: np.ndarray
-    conditions: str = ""
+
+    grid = "x"
 
     @classmethod
     def from_record(
@@ -193,11 +193,13 @@ class TrainedTermsDisplay(Shown):
         table = record[activation]["mean_and_standard_error"]
         values = np.array([[table[s][t] for s in table] for t in terms])
         made = record["provenance"]
-        conditions = (
-            f"{activation} 2-100-2, polygon band, {made['epochs']} epochs, {made['seeds']} seeds; "
-            "bars: 2 standard errors"
-        )
-        return cls(tuple(table), tuple(terms), values[..., 0], values[..., 1], conditions)
+        return cls(
+            tuple(table), tuple(terms), values[..., 0], values[..., 1],
+            conditions=Conditions(
+                model=f"{activation} 2-100-2", data="polygon band", epochs=made["epochs"],
+                details=(f"{made['seeds']} seeds",), note="bars: 2 standard errors",
+            ),
+        )  # fmt: skip
 
     @property
     def summary(self) -> str:
@@ -208,66 +210,76 @@ class TrainedTermsDisplay(Shown):
             lines.append(f"{term}: " + ", ".join(f"{s} {v:.2g}" for s, v in pairs))
         return "\n".join(lines)
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw with matplotlib; return the figure."""
-        count = len(self.terms)
-        figure = new_figure(2.5 * count + 1.6, 3.1)
-        axes = figure.subplots(1, count, sharey=True, squeeze=False)[0]
-        labels = [LANE_LABELS.get(s, "Before training") for s in self.schemes]
-        for ax, term, mean, error in zip(axes, self.terms, self.mean, self.error, strict=True):
-            for i, (m, e) in enumerate(zip(mean, error, strict=True)):
-                best = self.schemes[i] == "noisymix"
-                ax.errorbar(
-                    m, i, xerr=2 * e, capsize=3, linestyle="none",
-                    marker="D" if best else "o", markersize=7 if best else 5,
-                    color=OKABE_ITO["vermilion"] if best else OKABE_ITO["blue"],
-                )  # fmt: skip
-            ax.axvline(0, color="0.6", linewidth=0.8)
-            ax.set_title(term, fontsize=10)
-            ax.set_yticks(range(len(labels)), labels)
-            ax.grid(True, axis="x", color="0.92")
-            ax.tick_params(labelsize=8)
-        axes[0].invert_yaxis()
-        figure.supxlabel(self.conditions, fontsize=8, color="0.3")
-        return figure
+    def _labels(self) -> list[str]:
+        return [LANE_LABELS.get(s, "Before training") for s in self.schemes]
 
-    def plotly(self) -> Any:
-        """Return the interactive form."""
+    def _axes(self) -> Any:
+        count = len(self.terms)
+        return new_figure(2.5 * count + 1.6, 3.1).subplots(1, count, sharey=True, squeeze=False)[0]
+
+    def _draw(self, ax: Any) -> None:
+        for one, term, mean, error in zip(ax, self.terms, self.mean, self.error, strict=True):
+            for i, scheme in enumerate(self.schemes):
+                ours = scheme == "noisymix"
+                one.errorbar(
+                    mean[i], i, xerr=2 * error[i], capsize=3, fmt="s" if ours else "o", ms=6,
+                    color=OKABE_ITO["vermilion" if ours else "blue"],
+                )  # fmt: skip
+            one.axvline(0, color="0.6", linewidth=0.8)
+            one.set_title(term, fontsize=10)
+            one.set_yticks(range(len(self.schemes)), self._labels())
+            one.tick_params(labelsize=8)
+        ax[0].invert_yaxis()
+
+    def _plotly(self) -> Any:
         import plotly.graph_objects as go
 
         figure = go.Figure()
-        labels = [LANE_LABELS.get(s, "Before training") for s in self.schemes]
         for term, mean, error in zip(self.terms, self.mean, self.error, strict=True):
             figure.add_bar(
-                name=term, x=labels, y=mean, error_y={"type": "data", "array": 2 * error}
-            )
-        return figure.update_layout(template="plotly_white", title=self.conditions)
+                name=term, x=self._labels(), y=mean, error_y={"type": "data", "array": 2 * error},
+                hovertemplate="%{x}: %{y:.3g}",
+            )  # fmt: skip
+        return figure
 
 
-def draw_meter(reply: dict[str, Any]) -> Any:
-    """Draw one reading of the theory meter: measured loss against expansion.
+@dataclass(frozen=True, eq=False)
+class MeterDisplay(Display):
+    r"""The loss of the example and its expansion over $\epsilon$, and both at one $\epsilon$.
 
-    Args:
-        reply: eps, measured, expanded, miss (share of the change), parted, and `curve` with the
-            lists eps, measured and expanded.
-
-    Returns:
-        The matplotlib figure.
+    Attributes:
+        reading: Both at the chosen $\epsilon$.
+        curve: Both at increasing $\epsilon$.
+        words: What the meter shows, in words.
     """
-    amber = reply["parted"]
-    colour = OKABE_ITO["orange"] if amber else OKABE_ITO["blue"]
-    figure = new_figure(6.4, 3.3)
-    ax = figure.add_subplot()
-    curve = reply["curve"]
-    ax.plot(curve["eps"], curve["measured"], color="black", label="measured")
-    ax.plot(curve["eps"], curve["expanded"], color=colour, linestyle="--", label="expansion")
-    ax.plot(reply["eps"], reply["measured"], "o", color="black", markerfacecolor="white")
-    ax.plot(reply["eps"], reply["expanded"], "s", color=colour)
-    ax.axvline(reply["eps"], color="0.7", linestyle=":", zorder=0)
-    mark = "⚠ they part" if amber else "✓ they agree"
-    percent = f"off by {100 * reply['miss']:.2g} % of the change"
-    ax.set_title(f"{mark}: {percent}", fontsize=10, loc="left")
-    ax.set_xlabel(r"$\epsilon$")
-    ax.set_ylabel("loss")
-    ax.legend(frameon=False)
-    return figure
+
+    reading: MeterReading
+    curve: tuple[MeterReading, ...]
+    words: str
+
+    image = "lines"
+
+    @property
+    def summary(self) -> str:
+        """What the figure shows, in words."""
+        return self.words
+
+    def _axes(self) -> Any:
+        return new_figure(6.4, 3.3).add_subplot()
+
+    def _draw(self, ax: Any) -> None:
+        here, eps = self.reading, [r.eps for r in self.curve]
+        colour = OKABE_ITO["orange" if here.parted else "blue"]
+        ax.plot(eps, [r.measured for r in self.curve], color="black", label="measured")
+        ax.plot(
+            eps, [r.expanded for r in self.curve], color=colour, linestyle="--", label="expansion"
+        )
+        ax.plot(here.eps, here.measured, "o", color="black", markerfacecolor="white")
+        ax.plot(here.eps, here.expanded, "s", color=colour)
+        ax.axvline(here.eps, color="0.7", linestyle=":", zorder=0)
+        mark = "⚠ they part" if here.parted else "✓ they agree"
+        percent = f"off by {100 * min(here.miss, 1e6):.2g} % of the change"
+        ax.set_title(f"{mark}: {percent}", fontsize=10, loc="left")
+        ax.set_xlabel(r"$\epsilon$")
+        ax.set_ylabel("loss")
+        ax.legend(frameon=False)
