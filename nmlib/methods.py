@@ -81,11 +81,11 @@ class Card:
         Raises:
             ModuleNotFoundError: Without pandas.
         """
-        frames = {n: read_table(n).query("method == @self.name") for n in (2, 3)}
         return {
-            (n, row.dataset): printed_text(row.value, row.decimals)
-            for n, frame in frames.items()
-            for row in frame.itertuples()
+            (n, str(row["dataset"])): printed_text(row["value"], row["decimals"])
+            for n in (2, 3)
+            for row in read_table(n).to_dict("records")
+            if row["method"] == self.name
         }
 
     @property
