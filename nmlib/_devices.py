@@ -1,4 +1,4 @@
-"""Copies from the CPU to the device of the images."""
+"""Copies from the CPU to a device."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["to_device"]
 
 
 def to_device(values: Tensor | NDArray[Any], device: torch.device | str) -> Tensor:
-    """Copy to `device` asynchronously, through pinned memory.
+    """Copy CPU values to `device` asynchronously, through pinned memory.
 
-    From pageable memory PyTorch waits until the GPU has finished its queue, which then idles until
-    more work arrives. From pinned memory the copy is queued like everything else.
+    A copy from ordinary memory waits until the GPU has finished all queued work, and the GPU is
+    then idle until Python queues more. A copy from pinned memory is queued itself.
 
     >>> to_device(np.arange(3), "cpu")
     tensor([0, 1, 2])

@@ -55,10 +55,10 @@ def check_images(images: Any) -> tuple[Tensor, bool]:
 
 
 def find_corruption(which: str | Corruption) -> Corruption:
-    """Return a corruption of nmlib by name, or one of your own as it is.
+    """Return nmlib's corruption of a name, or your own one unchanged.
 
     Raises:
-        ValueError: For an unknown name, or one's own by the name of another.
+        ValueError: For an unknown name, or if your own has the name of one of nmlib's.
     """
     if not isinstance(which, Corruption):
         _checks.choice("corruption", which, REGISTRY)
@@ -71,7 +71,7 @@ def find_corruption(which: str | Corruption) -> Corruption:
 
 
 def check_request(which: str | Corruption, severity: int, benchmark: str) -> tuple[Corruption, int]:
-    """Return corruption and severity, or raise for a name, level or benchmark there is not."""
+    """Look up a corruption and check severity and benchmark, or raise."""
     _checks.choice("benchmark", benchmark, BENCHMARKS)
     return find_corruption(which), _checks.integer("severity", severity, 1, 5)
 
@@ -85,7 +85,7 @@ def _textures(
 
 
 def chunk_size(corruption: Corruption, view: Tensor) -> int:
-    """Return how many images are taken at a time: enough to be quick, few enough for the cache."""
+    """Return the number of images in a chunk: enough to be fast, few enough for the cache."""
     _, h, w, _ = view.shape
     if view.device.type != "cpu":
         return max(1, (1 << 22) // (h * w))
@@ -107,27 +107,27 @@ def corrupt(
 ) -> Images:
     """Corrupt images the way CIFAR-C or ImageNet-C does.
 
-    An image's result depends on (seed, name, severity, its index) alone, so neither the batch
-    size nor what else was corrupted matters. On another device the draws are the same, and the
-    result up to rounding: a few values may differ by one grey level.
+    The result for an image depends only on (seed, name, severity, index of the image), not on the
+    batch size or on other calls. Every device makes the same draws; results on two devices agree
+    up to rounding, so a few values may differ by one grey level.
 
     Args:
         images: uint8 tensor, array or list of images, (N, H, W, 3) or (N, 3, H, W), sides of 32
             pixels or more.
         name: One of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`, or a `Corruption` of your own.
         severity: 1 to 5.
-        benchmark: "cifar" or "imagenet": whose parameters.
+        benchmark: "cifar" or "imagenet": whose parameters to use.
         seed: Non-negative integer.
         first_index: Index of images[0] in its data set, when a data set is streamed in parts.
-        frost: Photographs for frost, from `read_frost_photographs`; without them drawn textures.
+        frost: Photographs for frost, from `read_frost_photographs`; None for drawn textures.
 
     Returns:
         A new tensor or array of the same shape, dtype, layout and device.
 
     Raises:
         TypeError: For images that are not uint8.
-        ValueError: For an unknown name (the nearest is suggested), a severity outside 1 ... 5,
-            images that do not have three channels or are too small.
+        ValueError: For an unknown name (the message suggests the nearest), a severity outside
+            1 ... 5, or images that are too small or do not have three channels.
 
     Source: Hendrycks & Dietterich (2019), the test sets of the paper's Tables 1 to 4.
     Differs: the published files were made without a seed, so the random ones match in
@@ -183,10 +183,10 @@ def draw_corruption(
     first_index: int = 0,
     frost: Sequence[NDArray] | None = None,
 ) -> AnyDraw:
-    """Return the random numbers that `corrupt` uses for these images, None if there are none.
+    """Return the random numbers that `corrupt` uses for these images, or None if it uses none.
 
     Args:
-        images: As for `corrupt`; only shot noise looks at the pixels.
+        images: As for `corrupt`; only shot noise depends on the pixels.
         name: As for `corrupt`.
         severity: As for `corrupt`.
         benchmark: As for `corrupt`.
@@ -217,13 +217,13 @@ def apply_corruption(
     benchmark: Benchmark = "cifar",
     frost: Sequence[NDArray] | None = None,
 ) -> Images:
-    """Apply a corruption with given random numbers (a record that was drawn or written by hand).
+    """Apply a corruption with given random numbers, drawn or written by hand.
 
     Args:
         images: As for `corrupt`.
         name: As for `corrupt`.
         severity: As for `corrupt`.
-        draw: The record, see `draw_corruption`; None for a corruption without randomness.
+        draw: Record of the numbers, see `draw_corruption`; None for a deterministic corruption.
         benchmark: As for `corrupt`.
         frost: As for `corrupt`.
 

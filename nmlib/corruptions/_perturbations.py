@@ -36,15 +36,15 @@ __all__ = [
 _FRAMES = 31
 
 SEQUENCES = 2
-"""Version of what the sequences are, written beside whatever is measured along them.
+"""Version of the sequences, stored with every measurement along them.
 
-In version 1, which was not written down, `zoom_blur` used the zoom of CIFAR-C and `rotate` turned
-the other way, from the last frame to the first; with `crop`, every frame was cut at the end.
+Records of version 1 carry no version. There `zoom_blur` used the zoom of CIFAR-C, and `rotate` ran
+from the last frame to the first; with `crop`, every frame was cropped at the end.
 """
 
 
 def outdated(version: int) -> tuple[str, ...]:
-    """Return the sequences along which flip probabilities of a version are not today's.
+    """Return the sequences whose flip probabilities have changed since a version.
 
     >>> outdated(1), outdated(SEQUENCES)
     (('zoom_blur',), ())
@@ -64,9 +64,9 @@ def frame_count(name: str, benchmark: Benchmark = "cifar") -> int:
 
 
 def frames_are_independent(name: str) -> bool:
-    """Tell whether each frame is drawn anew: then flips count from the first frame.
+    """Return whether frames are independent draws; flips then count from the first frame.
 
-    Such sequences (noise) have frames of their own for each difficulty; for the others a higher
+    Such sequences (noise) have different frames for each difficulty. For the others, a higher
     difficulty compares frames further apart.
 
     >>> frames_are_independent("shot_noise"), frames_are_independent("tilt")
@@ -78,13 +78,13 @@ def frames_are_independent(name: str) -> bool:
 
 @dataclass(frozen=True)
 class _Request:
-    """What frames are made from.
+    """Input of the functions that make frames.
 
     Attributes:
         x: Bytes (n, h, w, 3).
         which: 0 for CIFAR-P, 1 for ImageNet-P.
         difficulty: 1 to 3.
-        stream: Its random numbers.
+        stream: Source of random numbers.
     """
 
     x: Tensor
@@ -96,11 +96,11 @@ class _Request:
 def _noise(
     levels: Sequence[tuple[float, float, float]], noise: Callable[[Tensor, float, Stream], Tensor]
 ) -> Callable[[_Request], list[Tensor]]:
-    """Return what makes frames of noise; levels are those of difficulty 1, 2, 3."""
+    """Return a function that makes frames of noise; levels belong to difficulty 1, 2, 3."""
 
     def frames(request: _Request) -> list[Tensor]:
         level = levels[request.which][request.difficulty - 1]
-        # Every frame has its own keys, so that frames are independent.
+        # Separate keys make each frame independent of the others.
         keys = (Stream(request.stream.words(f"frame {i}", 2)) for i in range(1, _FRAMES))
         return [request.x, *(noise(request.x, level, key) for key in keys)]
 
@@ -129,7 +129,7 @@ def _same(x: Tensor, degrees: float) -> Tensor:
 
 
 def _zoom(request: _Request) -> list[Tensor]:
-    # In single precision and truncated without a guard, as the generators average.
+    # Averaged in single precision and truncated, as the official generators do.
     x = request.x
     total = x.to(torch.float32) / 255
     frames = [x]
@@ -156,9 +156,9 @@ def _brightness(request: _Request) -> list[Tensor]:
 def _warp(x: Tensor, matrix: NDArray[np.float64], rim: str) -> Tensor:
     """Sample bytes (n, h, w, 3) bilinearly where a 3 x 3 matrix sends each output pixel.
 
-    Positions are pixel centres from 0. `rim` = "pillow": a position outside the image is black,
-    one inside uses its nearest pixels; "opencv": each of the four pixels outside is black, and
-    positions are rounded to 1/32.
+    Positions count pixel centres from 0. With `rim` = "pillow", positions outside the image are
+    black and those inside use their nearest pixels. With "opencv", pixels outside the image count
+    as black, and positions are rounded to 1/32.
     """
     n, h, w, _ = x.shape
     rows, columns = np.mgrid[:h, :w].astype(np.float64)
@@ -185,19 +185,19 @@ def _about_centre(matrix: NDArray[np.float64], h: int, w: int) -> NDArray[np.flo
 
 
 def _rotation(degrees: float, h: int, w: int) -> NDArray[np.float64]:
-    """Clockwise rotation about the centre: output to input positions."""
+    """Return the clockwise rotation about the centre, from output to input positions."""
     t = math.radians(degrees)
     turn = np.array([[math.cos(t), math.sin(t), 0], [-math.sin(t), math.cos(t), 0], [0, 0, 1]])
     return _about_centre(turn, h, w)
 
 
 def _scaling(factor: float, h: int, w: int) -> NDArray[np.float64]:
-    """Magnification about the centre: output to input positions."""
+    """Return the magnification about the centre, from output to input positions."""
     return _about_centre(np.diag([1 / factor, 1 / factor, 1.0]), h, w)
 
 
 def _tilt(degrees: float, h: int, w: int) -> NDArray[np.float64]:
-    """Perspective view of the image plane turned about both axes: output to input positions."""
+    """Return the perspective view of the image turned about both axes, output to input."""
     t = math.radians(degrees)
     focal = math.hypot(h, w)
     lift = np.array([[1, 0, -w / 2], [0, 1, -h / 2], [0, 0, 1], [0, 0, 1]])
@@ -242,9 +242,9 @@ class _Perturbation:
     """One kind of sequence.
 
     Attributes:
-        make: What makes its frames.
-        frames: Their number, in CIFAR-P and ImageNet-P.
-        whole: Frames show the whole picture and are cropped; else they are made from the crop.
+        make: Function that makes its frames.
+        frames: Number of frames, in CIFAR-P and ImageNet-P.
+        whole: Frames use the whole picture and are then cropped; otherwise the crop is the input.
         independent: See `frames_are_independent`.
     """
 
@@ -285,18 +285,18 @@ def perturbation_sequence(
     first_index: int = 0,
     crop: int | None = None,
 ) -> Images:
-    """Return the frames that CIFAR-10-P or ImageNet-P shows of each image.
+    """Return the frames of each image in a sequence of CIFAR-10-P or ImageNet-P.
 
     Args:
         images: uint8 tensor or array, (N, H, W, 3) or (N, 3, H, W), sides of 32 pixels or more.
         name: One of `PERTURBATIONS`.
-        benchmark: "cifar" or "imagenet": whose parameters and frame counts.
+        benchmark: "cifar" or "imagenet": whose parameters and frame counts to use.
         seed: Non-negative integer (noise and snow are random).
         difficulty: 1, 2 or 3, for the two kinds of noise; always 1 in published results.
         first_index: Index of images[0] in its data set, when a data set is streamed in parts.
-        crop: Return the middle crop x crop pixels. ImageNet-P does so with 224 on images of 256
-            pixels: frames that move pixels are cut at the end, which hides the black rims; noise,
-            motion blur, snow and brightness are made from the crop.
+        crop: Return the central crop x crop pixels, as ImageNet-P does with 224 on images of 256
+            pixels. Sequences that move pixels are cropped at the end, which hides the black rims;
+            noise, motion blur, snow and brightness are made from the crop.
 
     Returns:
         uint8 (N, frames, H, W, 3) or (N, frames, 3, H, W), on the same device.
@@ -322,8 +322,8 @@ def perturbation_sequence(
     kind = _PERTURBATIONS[name]
     if difficulty > 1 and not kind.independent:
         raise ValueError(
-            f"difficulty {difficulty} has frames of its own for noise only; for {name} compare "
-            f"frames {difficulty} apart: flip_probability(..., stride={difficulty})"
+            f"difficulty {difficulty} exists for noise only; for {name} compare frames "
+            f"{difficulty} apart: flip_probability(..., stride={difficulty})"
         )
     n, h, w, _ = view.shape
     crop = None if crop is None else _checks.integer("crop", crop, 1, min(h, w))
