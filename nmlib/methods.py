@@ -75,17 +75,18 @@ class Card:
         return settings_in_words(self.scheme)
 
     @property
-    def expected(self) -> dict[int, dict[str, str]]:
-        """Its numbers as the paper prints them: table (2 and 3) -> data set -> accuracy, %."""
-        if not self.in_tables:
-            return {}
-        found: dict[int, dict[str, str]] = {}
-        for table in (2, 3):
-            for row in read_table(table).itertuples():
-                if row.method == self.name:
-                    text = printed_text(row.value, row.decimals)
-                    found.setdefault(table, {})[row.dataset] = text
-        return found
+    def expected(self) -> dict[tuple[int, str], str]:
+        """Its accuracies in the paper's Tables 2 and 3, by table and test set, as printed.
+
+        Raises:
+            ModuleNotFoundError: Without pandas.
+        """
+        return {
+            (n, str(row["dataset"])): printed_text(row["value"], row["decimals"])
+            for n in (2, 3)
+            for row in read_table(n).to_dict("records")
+            if row["method"] == self.name
+        }
 
     @property
     def exceptions(self) -> dict[str, Settings]:
