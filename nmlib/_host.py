@@ -1,4 +1,4 @@
-"""Which explorer works here, and why. Imports nothing but the standard library."""
+"""Which form of the panels works here, and why. Imports the standard library only."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Transport", "choose_transport", "notebook_host"]
+__all__ = ["PanelForm", "choose_form", "notebook_host"]
 
-Kind = Literal["live", "basic", "still"]
+Kind = Literal["live", "still"]
 
 
 @dataclass(frozen=True)
-class Transport:
-    """The kind of explorer that works here.
+class PanelForm:
+    """The form of the panels that works here.
 
     Attributes:
-        name: "live" (anywidget), "basic" (core ipywidgets) or "still" (a picture and text).
+        name: "live" (an anywidget) or "still" (a picture and a text).
         reason: Why, in one line.
         host: What runs the code, see `notebook_host`.
-        remedy: What would give a better one; empty if nothing is missing.
+        remedy: How to get the live form; empty if nothing is missing.
     """
 
     name: Kind
@@ -68,15 +68,15 @@ def _installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def choose_transport(
+def choose_form(
     environ: Mapping[str, str] | None = None,
     *,
     host: str | None = None,
     installed: Callable[[str], bool] = _installed,
-) -> Transport:
-    """Choose the best explorer that works here.
+) -> PanelForm:
+    """Choose the best form of the panels that works here.
 
-    `NMLIB_TRANSPORT=live|basic|still` in the environment decides if it is set.
+    `NMLIB_PANELS=live` or `still` in the environment decides if it is set.
 
     Args:
         environ: Environment variables; default those of the process.
@@ -84,37 +84,34 @@ def choose_transport(
         installed: Tells whether a package can be imported, without importing it.
 
     Raises:
-        ValueError: If NMLIB_TRANSPORT has another value.
+        ValueError: If NMLIB_PANELS has another value.
 
-    >>> choose_transport({}, host="nbval").name
+    >>> choose_form({}, host="nbval").name
     'still'
-    >>> choose_transport({}, host="jupyter", installed=lambda name: name == "ipywidgets").remedy
+    >>> choose_form({}, host="jupyter", installed=lambda name: False).remedy
     'pip install anywidget'
     """
     environ = os.environ if environ is None else environ
     host = notebook_host(environ) if host is None else host
-    wanted = environ.get("NMLIB_TRANSPORT", "")
+    wanted = environ.get("NMLIB_PANELS", "")
+    if wanted in ("live", "still"):
+        return PanelForm(wanted, f"NMLIB_PANELS={wanted} asks for it", host)  # type: ignore[arg-type]
     if wanted:
-        for kind in ("live", "basic", "still"):
-            if wanted == kind:
-                return Transport(kind, f"NMLIB_TRANSPORT={wanted} asks for it", host)
         raise ValueError(
-            f"NMLIB_TRANSPORT must be live, basic or still, got {wanted!r}; unset it for the best "
-            "that works here"
+            f"NMLIB_PANELS must be live or still, got {wanted!r}; unset it for the best form that "
+            "works here"
         )
     if host == "python":
         remedy = "open a notebook: make lab"
-        return Transport("still", "no front end: this is no notebook kernel", host, remedy)
+        return PanelForm("still", "no front end: this is no notebook kernel", host, remedy)
     if host == "nbval":
-        return Transport("still", "no front end: a test executes this notebook", host)
-    if not installed("ipywidgets"):
-        remedy = "pip install ipywidgets anywidget"
-        return Transport("still", "ipywidgets is not installed", host, remedy)
+        return PanelForm("still", "no front end: a test executes this notebook", host)
     if not installed("anywidget"):
-        return Transport("basic", "anywidget is not installed", host, "pip install anywidget")
+        remedy = "pip install anywidget"
+        return PanelForm("still", "anywidget is not installed", host, remedy)
     reason = {
         "colab": "Colab with its custom widget manager",
         "vscode": "VS Code, which loads the widget scripts from the network once",
         "kaggle": "Kaggle with anywidget",
     }.get(host, "Jupyter with anywidget")
-    return Transport("live", reason, host)
+    return PanelForm("live", reason, host)

@@ -179,14 +179,14 @@ def _device() -> Finding:
     return Finding("device", f"{name}; {torch.get_num_threads()} CPU threads for torch")
 
 
-def _explorer() -> Finding:
-    from nmlib._host import choose_transport
+def _panels() -> Finding:
+    from nmlib._host import choose_form
 
     try:
-        chosen = choose_transport()
+        chosen = choose_form()
     except ValueError as error:
-        return Finding("explorer", str(error), "off", "unset NMLIB_TRANSPORT")
-    return Finding("explorer", f"{chosen.name}: {chosen.reason}", remedy=chosen.remedy)
+        return Finding("panels", str(error), "off", "unset NMLIB_PANELS")
+    return Finding("panels", f"{chosen.name}: {chosen.reason}", remedy=chosen.remedy)
 
 
 def _data() -> Finding:
@@ -219,7 +219,7 @@ def _mode() -> Finding:
 def doctor() -> Diagnosis:
     """Compare this installation with the tested one.
 
-    Looks at Python, the packages, the device, the kind of explorer that works here and why, and
+    Looks at Python, the packages, the device, the form of the panels that works here and why, and
     the data cache. Reads only: it imports no optional package and touches no network.
 
     Returns:
@@ -235,7 +235,7 @@ def doctor() -> Diagnosis:
             _python(),
             *(finding for finding in packages if finding is not None),
             _device(),
-            _explorer(),
+            _panels(),
             _data(),
             _mode(),
         )

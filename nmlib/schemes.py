@@ -233,7 +233,9 @@ def fig4_schemes(
 ) -> dict[str, Scheme]:
     r"""Return the six schemes of the paper's Fig. 4, for one choice of what it leaves open.
 
-    The default levels are those of the explorer, at which no scheme collapses.
+    These are toy schemes: no AugMix, small noise, a small weight of the divergence. Their names are
+    those of the figure, so `fig4_schemes()["noisymix"]` is not `SCHEMES["noisymix"]`, which is for
+    images. The default levels are those of the explorer, at which no scheme collapses.
 
     Args:
         alpha: Beta parameter of the mixing.
@@ -285,7 +287,10 @@ def fig4_schemes(
 
 
 FIG4: tuple[str, ...] = tuple(fig4_schemes())
-"""Names of the six schemes of Fig. 4, in its order."""
+"""Names of the six toy schemes that `fig4_schemes` returns, in the order of Fig. 4.
+
+Five of them name another scheme, one for images, in `SCHEMES`.
+"""
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -314,6 +319,9 @@ SCHEMES: dict[str, Scheme] = {
     )
 }
 r"""Every scheme of the paper's CIFAR tables, with the settings that its authors published.
+
+These are for images. The toy schemes of Fig. 4 (`fig4_schemes`) have some of the same names and
+other settings.
 
 - noise_injection: NFM's noise-only run: additive level 0.2 at the input, released law.
 - stability_training: $CE + \alpha\,KL(f(x)\,\|\,f(x + \xi))$ with $\alpha = 0.01$ and Gaussian
@@ -373,7 +381,9 @@ Differs: 'noise without mixing' is noise on unpaired activations here; the relea
 
 
 def get_scheme(name: str) -> Scheme:
-    """Return a scheme of `SCHEMES` or `ABLATION` by name.
+    """Return a scheme for images, of `SCHEMES` or `ABLATION`, by name.
+
+    The toy schemes of Fig. 4 share some of these names; `fig4_schemes` returns those.
 
     Args:
         name: E.g. "noisymix" or "augmix_noise".
@@ -386,6 +396,8 @@ def get_scheme(name: str) -> Scheme:
     ValueError: unknown scheme 'noisymx'; did you mean 'noisymix'? Choose from: ...
     """
     known = {**SCHEMES, **ABLATION}
+    if name in FIG4 and name not in known:
+        raise ValueError(f"{name!r} is a toy scheme of Fig. 4; take fig4_schemes()[{name!r}]")
     _checks.choice("scheme", name, known)
     return known[name]
 

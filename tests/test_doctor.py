@@ -93,11 +93,11 @@ def test_front_ends_without_jupyterlab_are_no_fault(monkeypatch):
 def test_what_is_looked_at():
     diagnosis = doctor()
     assert [f.what for f in diagnosis.findings] == [
-        "Python", *TESTED, "device", "explorer", "data cache", "mode",
+        "Python", *TESTED, "device", "panels", "data cache", "mode",
     ]  # fmt: skip
-    explorer = diagnosis.findings[-3]
-    assert explorer.found.startswith("still: no front end")
-    assert explorer.remedy == "open a notebook: make lab"
+    panels = diagnosis.findings[-3]
+    assert panels.found.startswith("still: no front end")
+    assert panels.remedy == "open a notebook: make lab"
 
 
 def test_this_environment_is_well():
@@ -161,7 +161,7 @@ def test_command_line(monkeypatch, capsys):
     [
         ({"HOME": None, "NMLIB_DATA": None}, "data cache", "has no home folder to keep data in"),
         ({"NMLIB_DATA": "~nobody-here/x"}, "data cache", "names a home folder that does not"),
-        ({"NMLIB_TRANSPORT": "lvie"}, "explorer", "must be live, basic or still, got 'lvie'"),
+        ({"NMLIB_PANELS": "lvie"}, "panels", "must be live or still, got 'lvie'"),
     ],
 )
 def test_odd_surroundings_are_findings(monkeypatch, environ, what, told):

@@ -1,11 +1,11 @@
-"""Which explorer is chosen where."""
+"""Which form of the panels is chosen where."""
 
 import subprocess
 import sys
 
 import pytest
 
-from nmlib._host import choose_transport, notebook_host
+from nmlib._host import choose_form, notebook_host
 
 EVERYTHING = {"ipywidgets", "anywidget"}
 
@@ -34,37 +34,37 @@ def test_hosts_of_a_kernel(environ, host):
         ("jupyter", EVERYTHING, "live"),
         ("colab", EVERYTHING, "live"),
         ("vscode", EVERYTHING, "live"),
-        ("jupyter", {"ipywidgets"}, "basic"),
-        ("colab", {"ipywidgets"}, "basic"),
-        ("jupyter", {"anywidget"}, "still"),
+        ("jupyter", {"ipywidgets"}, "still"),
+        ("colab", {"ipywidgets"}, "still"),
         ("jupyter", set(), "still"),
         ("nbval", EVERYTHING, "still"),
         ("python", EVERYTHING, "still"),
     ],
 )
 def test_choice(host, packages, name):
-    chosen = choose_transport({}, host=host, installed=packages.__contains__)
+    chosen = choose_form({}, host=host, installed=packages.__contains__)
     assert (chosen.name, chosen.host) == (name, host)
     assert chosen.reason
-    missing = EVERYTHING - packages
-    assert all(p in chosen.remedy for p in missing) or host in ("nbval", "python")
+    assert ("anywidget" in chosen.remedy) == (
+        host not in ("nbval", "python") and "anywidget" not in packages
+    )
     assert not (host == "nbval" and chosen.remedy)
 
 
-@pytest.mark.parametrize("name", ["live", "basic", "still"])
+@pytest.mark.parametrize("name", ["live", "still"])
 def test_the_environment_decides(name):
-    chosen = choose_transport({"NMLIB_TRANSPORT": name}, host="nbval")
-    assert (chosen.name, chosen.reason) == (name, f"NMLIB_TRANSPORT={name} asks for it")
+    chosen = choose_form({"NMLIB_PANELS": name}, host="nbval")
+    assert (chosen.name, chosen.reason) == (name, f"NMLIB_PANELS={name} asks for it")
 
 
 def test_wrong_environment_is_named():
-    with pytest.raises(ValueError, match="must be live, basic or still, got 'lvie'; unset"):
-        choose_transport({"NMLIB_TRANSPORT": "lvie"})
+    with pytest.raises(ValueError, match="must be live or still, got 'lvie'; unset"):
+        choose_form({"NMLIB_PANELS": "lvie"})
 
 
 def test_choosing_imports_no_widgets():
     code = (
-        "import sys; from nmlib._host import choose_transport as c; print(c().host);"
+        "import sys; from nmlib._host import choose_form as c; print(c().host);"
         "assert not {'ipywidgets', 'anywidget', 'IPython', 'matplotlib'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -220,8 +220,6 @@ PLAN = nm.AugMix().draw(3, nm.Rng(0))
 
 # Calls with a whole number, which all kinds can hold.
 TAKES_NUMBERS = {
-    "quantile p": (0.75, lambda v: nm.statistics.student_t_quantile(v, 4)),
-    "quantile df": (4, lambda v: nm.statistics.student_t_quantile(0.9, v)),
     "exact alpha": (2, lambda v: settled(alpha=v)),
     "exact order": (3, lambda v: settled(order=(v, v))),
     "meter": (0.5, lambda v: nm.theory.meter_reading(v, alpha=v, sigma_add=v, sigma_mult=v)),

@@ -225,7 +225,7 @@ BROKEN = [
     (cell(0, source="# Title"), "no Colab badge"),
     (cell(0, source="# Title\n" + BADGE.replace("our/nmlib", "you/fork")), "you/fork"),
     (cell(0, source="# Title\n" + BADGE.replace("00_good", "01_bad")), "01_bad"),
-    (cell(2, source="## A\n" + "x" * 300_000), "has 30"),
+    (cell(2, source="## A\n" + "x" * 400_000), "has 40"),
     (
         lambda n: [c.update(outputs=[]) for c in n["cells"] if c["cell_type"] == "code"],
         "nothing is compared",

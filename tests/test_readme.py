@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nmlib import BUDGETS, SCHEMES, cli, get_scheme
+from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.experiments import cells
 from nmlib.lab.cifar.ordering import compare_schemes, paper_ordering
 from nmlib.lab.cifar.records import LENGTHS, measured, seeds_complete
@@ -43,7 +44,7 @@ def test_the_toy_study():
 
 def test_the_grid():
     records = measured()
-    assert seeds_complete(records) == [0, 1, 2] and {r["scheme"] for r in records} == {*SCHEMES}
+    assert seeds_complete(records) == [0, 1, 2] and {*records["scheme"]} == {*SCHEMES}
     order = paper_ordering(records, resamples=2)
     counts = order.counts
     clear = sum(counts.values()) - counts["tied"]
@@ -51,10 +52,10 @@ def test_the_grid():
     expected |= {
         f"{order.ours[s].mean():.1f}" for s in ("baseline", "augmix", "augmax", "noisymix")
     }
-    longest = [r for r in measured(LENGTHS[200]) if r["seed"] == 0]
+    longest = measured(LENGTHS[200]).query("seed == 0")
     expected |= {"200", f"{compare_schemes(longest, 'augmix', 'noisymix').difference:.1f}"}
     assert expected <= numbers("long.jsonl")
-    assert {r["provenance"]["commit"][:7] for r in records} == {"fdde22a"}
+    assert {c[:7] for c in conditions(records).commits} == {"fdde22a"}
 
 
 def test_the_code_of_the_library_part_runs(capsys):

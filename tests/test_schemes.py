@@ -240,6 +240,10 @@ def test_every_scheme_has_a_name_of_its_own():
     for name in set(SCHEMES) & set(ABLATION):
         assert SCHEMES[name] == ABLATION[name]
     assert get_scheme("mixing_noise") is ABLATION["mixing_noise"]
+    # The toy schemes of Fig. 4 are others of the same names.
+    assert fig4_schemes()["noisymix"] != get_scheme("noisymix")
+    with pytest.raises(ValueError, match=r"take fig4_schemes\(\)\['manifold_mixup_jsd'\]"):
+        get_scheme("manifold_mixup_jsd")
 
 
 def test_published_settings():

@@ -22,13 +22,14 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import matplotlib.style
 import numpy as np
+import pandas as pd
 import plotly
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
@@ -51,6 +52,8 @@ from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
 from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
 from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay, encode_jpeg
 from nmlib.lab.display.base import Display, Shown, png
+from nmlib.lab.display.conditions import small_print, wrapped
+from nmlib.lab.display.looks import plotly_small_print
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 from nmlib.lab.speed import FILES as SPEED_FILES
@@ -93,18 +96,18 @@ class Drawing:
 # -- what the displays are made of ----------------------------------------------------------------
 
 
-def grid(*schemes: str, name: str = GRID) -> list[dict[str, Any]]:
+def grid(*schemes: str, name: str = GRID) -> pd.DataFrame:
     """Return the records of a measured grid; all of these schemes must be in it."""
     if name not in files.measured_files():
         raise NotYet(f"figures/data/{name} is not there yet")
     records = measured(name)
-    lacking = sorted({*schemes} - {record["scheme"] for record in records})
+    lacking = sorted({*schemes} - set(records["scheme"]))
     if lacking:
         raise NotYet(f"figures/data/{name} has no cell of {', '.join(lacking)} yet")
     return records
 
 
-def ablation() -> list[dict[str, Any]]:
+def ablation() -> pd.DataFrame:
     """Return the records with every row of Table 4."""
     return grid(*ABLATION, name=SHORT)
 
@@ -358,10 +361,8 @@ def draw(name: str) -> tuple[Any, Any]:
     with plain_style():
         display = drawing.make()
         if isinstance(display, Display):
-            made = display.conditions
-            note = "; ".join(filter(None, (made.note, _origin(drawing, display.small_print))))
-            display = replace(display, conditions=replace(made, note=note))
             figure = display.plot().figure_  # type: ignore[attr-defined]
+            small_print(figure, _small_print(drawing, display))
         else:
             figure = display.plot()
             _stamp(figure, _origin(drawing, "\n".join(text.get_text() for text in figure.texts)))
@@ -389,6 +390,11 @@ def _stamp(figure: Any, origin: str) -> None:
     for text in figure.texts:
         text.set_y((text.get_position()[1] * height + more_height) / taller)
     figure.text(0.99, 0.04 / taller, origin, va="bottom", **look)
+
+
+def _small_print(drawing: Drawing, display: Display) -> str:
+    said = display.small_print
+    return "\n".join(filter(None, (said, _origin(drawing, said))))
 
 
 def _origin(drawing: Drawing, said: str) -> str:
@@ -467,7 +473,11 @@ def write_pages(folder: Path, script: str = "plotly.min.js") -> list[str]:
             head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{drawing.title}'
             page = f"{head}</title>\n<body>{display.html()}</body></html>\n"
         elif getattr(display, "is_interactive", hasattr(display, "plotly")):
-            page = display.plotly().to_html(include_plotlyjs=script, div_id=name)
+            figure = display.plotly()
+            if isinstance(display, Display):
+                lines = wrapped(_small_print(drawing, display), 6).split("\n")
+                plotly_small_print(figure, lines)
+            page = figure.to_html(include_plotlyjs=script, div_id=name)
         else:
             continue
         write_text(folder / f"{name}.html", page)

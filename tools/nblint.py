@@ -21,7 +21,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 # The public address; while there is none, notebooks neither link to one nor install from one.
 REPOSITORY = PROJECT["urls"].get("Repository", "")
 
-MAX_BYTES = 300_000
+# Pictures and their interactive forms.
+MAX_BYTES = 400_000
 MAX_IGNORED = 0.2
 MAX_FUNCTION_LINES = 12
 IGNORING_TAGS = {"nbval-ignore-output", "nbval-skip"}

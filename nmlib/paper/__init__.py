@@ -1,14 +1,13 @@
 """The numbers that the paper prints, as data, and what recomputing them shows.
 
 `table(n)` returns Table n as a tidy pandas frame, `printed(n)` as it looks in print, `audit()` the
-places where the tables disagree with each other, `claims()` what the text says of them. The frames
-need pandas: `pip install pandas`.
+places where the tables disagree with each other, `claims()` what the text says of them. All of it
+needs pandas (`pip install pandas`) when it is called, not when it is imported.
 """
 
 from nmlib.paper.audits import audit, chance_of_rounding
-from nmlib.paper.frames import ablation, printed, table, tables
+from nmlib.paper.frames import ablation, printed, seed_deviation, table, tables
 from nmlib.paper.numbers import ARXIV, SWITCHES
-from nmlib.paper.spread import seed_deviation
 from nmlib.paper.text import claims
 
 __all__ = [

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nmlib import _checks
-from nmlib.paper.audits import findings
+from nmlib.paper.audits import published_audit
 from nmlib.paper.numbers import (
     ARXIV,
     FAMILY,
     SPECS,
     SWITCHES,
-    Number,
-    frame_of,
     known,
     load_pandas,
-    numbers,
+    printed_text,
+    read_table,
 )
-from nmlib.statistics import Cells
+from nmlib.statistics import Cells, deviation_from_range
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ablation", "errata", "printed", "table", "tables"]
+__all__ = ["ablation", "printed", "seed_deviation", "table", "tables"]
 
+_SEEDS = 5
 # The column headings of Tables 6 to 10 and 12 to 14; other names stand as they are.
 _HEADINGS = {
     "gaussian_noise": "White", "shot_noise": "Shot", "impulse_noise": "Impulse",
@@ -39,15 +36,14 @@ _HEADINGS = {
 _TICK_HEADINGS = ("Augmentations", "Feature Mixing", "Noise Injections", "JSD Loss")
 
 
-@cache
-def errata() -> dict[int, tuple[str, ...]]:
-    """Return what the audit says of each table, in words; a disagreement is told in both."""
-    found: dict[int, list[str]] = defaultdict(list)
-    for f in findings()[0]:
-        where = f"Table {f.table}, {f.method}, {f.dataset}, {f.quantity}"
-        for n in dict.fromkeys((f.table, f.against)):
-            found[n].append(f"{where}: {f.explanation}")
-    return {n: tuple(lines) for n, lines in found.items()}
+def _errata(n: int) -> tuple[str, ...]:
+    """Return the findings of the audit about a table, in words."""
+    found = published_audit()
+    here = found[(found["table"] == n) | (found["against"] == n)]
+    return tuple(
+        f"Table {f.table}, {f.method}, {f.dataset}, {f.quantity}: {f.explanation}"
+        for f in here.itertuples()
+    )
 
 
 def table(n: int) -> pd.DataFrame:
@@ -76,20 +72,19 @@ def table(n: int) -> pd.DataFrame:
     >>> float(t.query("method == 'NoisyMix' and metric == 'robustness_gain'")["value"].iloc[0])
     24.4
     """
-    spec = SPECS[known(n)]
-    frame = frame_of(numbers(n))
+    spec, frame = SPECS[known(n)], read_table(n)
     frame.attrs = {
         "caption": spec.caption,
         "units": dict(spec.units),
         "source": f"Table {n} of arXiv:{ARXIV}",
-        "errata": errata().get(n, ()),
+        "errata": _errata(n),
         "notes": spec.notes,
     }
     return frame
 
 
 def tables() -> pd.DataFrame:
-    """List the published tables: number, caption, network, how many numbers, how many errata.
+    """List the published tables: caption, network, number of numbers and of errata.
 
     >>> int(tables()["numbers"].sum())
     1139
@@ -99,28 +94,30 @@ def tables() -> pd.DataFrame:
             "table": n,
             "caption": spec.caption,
             "network": spec.network,
-            "numbers": len(numbers(n)),
-            "errata": len(errata().get(n, ())),
+            "numbers": len(read_table(n)),
+            "errata": len(_errata(n)),
         }
         for n, spec in SPECS.items()
     ]
     return load_pandas().DataFrame(records).set_index("table")
 
 
-def _text(n: int, cell: Sequence[Number]) -> str:
+def _cell(cell: pd.DataFrame) -> str:
     """Write the numbers of one printed cell as the paper does."""
-    first = cell[0]
-    if first.metric == "robustness_gain":
-        return f"+{first.value}"
-    if first.low:
-        return f"{first.value} ({first.low} / {first.high})"
-    if n == 1 and len(cell) == 2:
-        return f"{first.value} ({cell[1].value})"
-    return " / ".join(p.value for p in cell)
+    first = cell.iloc[0]
+    text = [printed_text(*pair) for pair in zip(cell["value"], cell["decimals"], strict=True)]
+    if first["metric"] == "robustness_gain":
+        return f"+{text[0]}"
+    if first["low"] == first["low"]:
+        low, high = (printed_text(first[end], first["decimals"]) for end in ("low", "high"))
+        return f"{text[0]} ({low} / {high})"
+    if len(text) == 2:
+        return f"{text[0]} ({text[1]})"
+    return " / ".join(text)
 
 
-def _heading(n: int, number: Number) -> Any:
-    if n in SPECS and number.corruption in FAMILY:
+def _heading(n: int, number: Any) -> Any:
+    if number.corruption in FAMILY:
         name = _HEADINGS.get(number.corruption, number.corruption.capitalize())
         return FAMILY[number.corruption].capitalize(), name
     if n in (12, 13, 14):
@@ -143,36 +140,33 @@ def printed(n: int) -> pd.DataFrame:
     >>> printed(1).loc["NoisyMix (ours)", "ImageNet-C (%)"]
     '52.3 (52.4)'
     """
-    frames = load_pandas()
-    rows: dict[int, dict[Any, list[Number]]] = defaultdict(lambda: defaultdict(list))
-    headings: list[Any] = []
-    for number in numbers(n):
-        heading = _heading(n, number)
-        if heading not in headings:
-            headings.append(heading)
-        rows[number.row][heading].append(number)
-    names, ticks, cells = [], [], []
-    for row in rows.values():
-        first = next(iter(row.values()))[0]
-        names.append(first.printed_method + ("*" if first.copied else ""))
-        ticks.append(["✓" if on else "✗" for on in first.switches])
-        # The gain of the first row of Table 4 and what the copied row does not have.
-        cells.append([_text(n, row[h]) if h in row else "-" for h in headings])
-    frame = frames.DataFrame(cells, columns=headings, index=names)
+    pandas, parts = load_pandas(), read_table(n)
+    parts["heading"] = [_heading(n, p) for p in parts.itertuples()]
+    headings = list(dict.fromkeys(parts["heading"]))
+    cells = {at: _cell(cell) for at, cell in parts.groupby(["row", "heading"])}
+    first = parts.drop_duplicates("row")
+    names = first["printed_method"].str.cat(first["copied"].map({True: "*", False: ""})).tolist()
+    # "-" for the gain of the first row of Table 4, and for the gaps of the copied row.
+    rows = [[cells.get((row, h), "-") for h in headings] for row in first["row"]]
+    frame = pandas.DataFrame(rows, columns=headings, index=names)
     if isinstance(headings[0], tuple):
-        frame.columns = frames.MultiIndex.from_tuples(headings)
+        frame.columns = pandas.MultiIndex.from_tuples(headings)
     if n == 4:
-        left = frames.DataFrame(ticks, columns=_TICK_HEADINGS)
-        frame = frames.concat([left, frame.reset_index(drop=True)], axis=1)
+        ticks = np.where(first[list(SWITCHES)], "✓", "✗").tolist()
+        left = pandas.DataFrame(ticks, columns=_TICK_HEADINGS)
+        frame = pandas.concat([left, frame.reset_index(drop=True)], axis=1)
     frame.attrs = {"caption": SPECS[n].caption, "source": f"Table {n} of arXiv:{ARXIV}"}
     return frame
 
 
 def ablation(metric: str = "robust_accuracy") -> Cells:
-    """Return the ten rows of Table 4 as cells with one seed; needs no pandas.
+    """Return the ten rows of Table 4 as cells with one seed.
 
     Args:
         metric: "robust_accuracy" (CIFAR-100-C) or "clean_accuracy" (CIFAR-100), in percent.
+
+    Raises:
+        ModuleNotFoundError: Without pandas.
 
     Source: paper Table 4.
 
@@ -181,9 +175,36 @@ def ablation(metric: str = "robust_accuracy") -> Cells:
     """
     _checks.choice("metric", metric, ("robust_accuracy", "clean_accuracy"))
     corruption = "mean" if metric == "robust_accuracy" else "none"
-    rows = [p for p in numbers(4) if p.metric == "accuracy" and p.corruption == corruption]
-    return Cells(
-        SWITCHES,
-        np.array([p.switches for p in rows]),
-        np.array([[float(p.value)] for p in rows]),
-    )
+    four = read_table(4)
+    rows = four[(four["metric"] == "accuracy") & (four["corruption"] == corruption)]
+    return Cells(SWITCHES, rows[list(SWITCHES)].to_numpy(), rows[["value"]].to_numpy())
+
+
+def seed_deviation(table: int, dataset: str) -> dict[str, float]:
+    """Return the standard deviation over the paper's own seeds of each method, in points.
+
+    Tables 2 and 3 print the lowest and highest of five seeds; see
+    `nmlib.statistics.deviation_from_range`. Five seeds and printed tenths make each a rough
+    estimate; their mean over the methods is a better one.
+
+    Args:
+        table: 2 or 3.
+        dataset: Test set, as printed.
+
+    Raises:
+        ValueError: If the table prints no ranges for it.
+
+    Source: paper Tables 2 and 3; the estimate is ours.
+
+    >>> round(seed_deviation(3, "CIFAR-100-C")["NoisyMix"], 2)
+    0.26
+    """
+    found = read_table(table)
+    found = found[(found["dataset"] == dataset) & found["low"].notna()]
+    if found.empty:
+        raise ValueError(
+            f"Table {table} prints no lowest and highest seed for {dataset!r}; Tables 2 and 3 do, "
+            "for CIFAR-10, CIFAR-10-C, CIFAR-100 and CIFAR-100-C"
+        )
+    values = np.round(deviation_from_range(found["low"], found["high"], _SEEDS), 6)
+    return dict(zip(found["method"], values.tolist(), strict=True))

@@ -1,10 +1,10 @@
-"""The published Tables 1 to 14 as tidy frames, and as they look in print."""
+"""The published numbers, read from `published/`, and the subject of each table."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,12 @@ __all__ = [
     "FAMILY",
     "SPECS",
     "SWITCHES",
-    "Number",
     "TableSpec",
-    "frame_of",
-    "from_frame",
+    "joined",
     "known",
     "load_pandas",
-    "numbers",
+    "printed_text",
+    "read_table",
 ]
 
 ARXIV = "2202.01263"
@@ -50,13 +49,13 @@ _FAST = "AutoAugment is called Fast AutoAugment in Tables 6 and 12."
 
 @dataclass(frozen=True)
 class TableSpec:
-    """What a table shows, apart from its numbers.
+    """The subject of a table.
 
     Attributes:
-        caption: What it holds, in our words.
+        caption: In our words.
         network: Architecture as printed.
         units: Unit of each metric in it.
-        notes: What is known about it that recomputing cannot show.
+        notes: Known facts about it that recomputing cannot show.
     """
 
     caption: str
@@ -133,40 +132,6 @@ FAMILY = {
 }
 
 
-@dataclass(frozen=True)
-class Number:
-    """One published number, as text where its digits matter.
-
-    Attributes:
-        table: 1 to 14.
-        row: Place of its row in the table, from 0.
-        method: One name a method in all tables.
-        printed_method: How this table calls it; "" in Table 4, which has ticks.
-        dataset: Test set.
-        metric: Name as in `nmlib.metrics`.
-        corruption: A corruption or perturbation, "mean", "mean of noise", "mean without noise",
-            or "none" for a set without corruptions.
-        value: Digits as printed.
-        low: Lowest seed as printed, or "".
-        high: Highest seed as printed, or "".
-        copied: Whether the paper took it from elsewhere (its star).
-        switches: Ticks of Table 4 in the order of `SWITCHES`; empty elsewhere.
-    """
-
-    table: int
-    row: int
-    method: str
-    printed_method: str
-    dataset: str
-    metric: str
-    corruption: str
-    value: str
-    low: str = ""
-    high: str = ""
-    copied: bool = False
-    switches: tuple[bool, ...] = ()
-
-
 def load_pandas() -> Any:
     """Import pandas, or say how to get it."""
     try:
@@ -187,84 +152,50 @@ def known(n: int) -> int:
     return int(found)
 
 
-@_checks.remembered(32)
-def numbers(n: int) -> tuple[Number, ...]:
-    """Return the numbers of Table n in reading order; needs no pandas."""
-    with (_FOLDER / f"table{known(n):02d}.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(
-            Number(
-                n,
-                int(r["row"]),
-                r["method"],
-                r["printed_method"],
-                r["dataset"],
-                r["metric"],
-                r["corruption"],
-                r["value"],
-                r["low"],
-                r["high"],
-                r["copied"] == "1",
-                tuple(r[s] == "1" for s in SWITCHES) if SWITCHES[0] in r else (),
-            )
-            for r in csv.DictReader(file)
-        )
-
-
-def _record(number: Number) -> dict[str, Any]:
-    spec = SPECS[number.table]
-    record = asdict(number)
-    digits = number.value.partition(".")[2]
-    record |= {
-        "value": float(number.value),
-        "low": float(number.low or "nan"),
-        "high": float(number.high or "nan"),
-        "decimals": len(digits),
-        "network": spec.network,
-        "family": FAMILY.get(number.corruption, "all"),
-        "unit": spec.units[number.metric],
-        "source": "paper",
-    }
-    del record["switches"]
-    record |= dict(zip(SWITCHES, number.switches, strict=False))
-    return record
-
-
 _COLUMNS = (
     "table", "row", "method", "printed_method", "dataset", "network", "metric", "corruption",
     "family", "value", "low", "high", "decimals", "unit", "copied", "source",
 )  # fmt: skip
 
 
-def frame_of(parts: Iterable[Number]) -> pd.DataFrame:
-    """Return numbers as a tidy frame."""
-    parts = list(parts)
-    columns = [*_COLUMNS, *(SWITCHES if parts and parts[0].switches else ())]
-    return load_pandas().DataFrame([_record(part) for part in parts], columns=columns)
+@cache
+def _read(n: int) -> pd.DataFrame:
+    text = load_pandas().read_csv(
+        _FOLDER / f"table{n:02d}.csv", keep_default_na=False, na_values={"low": "", "high": ""},
+        dtype={"value": str, "low": float, "high": float, "copied": bool}
+        | dict.fromkeys(SWITCHES, bool),
+        true_values=["1"], false_values=["0"],
+    )  # fmt: skip
+    spec = SPECS[n]
+    frame = text.assign(
+        table=n,
+        network=spec.network,
+        family=text["corruption"].map(FAMILY).fillna("all"),
+        value=text["value"].astype(float),
+        decimals=text["value"].str.partition(".")[2].str.len(),
+        unit=text["metric"].map(spec.units),
+        source="paper",
+    )
+    return frame[[*_COLUMNS, *(s for s in SWITCHES if s in frame)]]
 
 
-def from_frame(frame: pd.DataFrame) -> tuple[Number, ...]:
-    """Return the numbers of a tidy frame, with as many digits as its column `decimals` says."""
+def read_table(n: int) -> pd.DataFrame:
+    """Return the numbers of Table n in reading order, in a frame of the caller's own.
 
-    def text(value: float, decimals: int) -> str:
-        return "" if value != value else f"{value:.{decimals}f}"
+    `method` is one name in all tables, `printed_method` what this one prints ("" in Table 4, which
+    has ticks); `corruption` is a corruption or perturbation, "mean", "mean of noise", "mean without
+    noise", or "none" for a set without corruptions; `decimals` is the number of digits printed
+    after the point.
+    """
+    return _read(known(n)).copy()
 
-    found = []
-    for r in frame.to_dict("records"):
-        d = int(r["decimals"])
-        found.append(
-            Number(
-                int(r["table"]),
-                int(r["row"]),
-                str(r["method"]),
-                str(r["printed_method"]),
-                str(r["dataset"]),
-                str(r["metric"]),
-                str(r["corruption"]),
-                text(r["value"], d),
-                text(r["low"], d),
-                text(r["high"], d),
-                bool(r["copied"]),
-                tuple(bool(r[s]) for s in SWITCHES) if SWITCHES[0] in r else (),
-            )
-        )
-    return tuple(found)
+
+def joined(tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:
+    """Return all numbers in one frame, of the published tables or of changed copies of them."""
+    frames = map(_read, SPECS) if tables is None else tables.values()
+    return load_pandas().concat(frames, ignore_index=True)
+
+
+def printed_text(value: float, decimals: int) -> str:
+    """Return a number with the digits that the paper prints."""
+    return f"{value:.{decimals}f}"

@@ -2,223 +2,167 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from nmlib.metrics import CORRUPTION_FAMILIES
-from nmlib.paper.numbers import SPECS, Number, from_frame, load_pandas, numbers
+from nmlib.paper.numbers import SWITCHES, joined, load_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CLAIMS", "Claim", "claims"]
+__all__ = ["claims"]
 
-Values = dict[str, float]  # by method
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement of the text, in our words, and how the tables answer.
-
-    Attributes:
-        place: Section of the paper.
-        tables: Tables it speaks of.
-        says: The statement.
-        verdict: "holds", "fails", or "open" where the tables lack a row to tell.
-        found: What the tables show.
-    """
-
-    place: str
-    tables: str
-    says: str
-    verdict: str
-    found: str
+# The statement, whether it holds (None: the tables lack a row to tell), and what they show.
+Answer = tuple[str, bool | None, str]
+_CORRUPTED = ("CIFAR-10-C", "CIFAR-100-C")
 
 
-class _Lookup:
-    def __init__(self, parts: tuple[Number, ...]) -> None:
-        self.parts = parts
-
-    def column(self, table: int, dataset: str, corruption: str, metric: str = "") -> Values:
-        return {
-            p.method: float(p.value)
-            for p in self.parts
-            if (p.table, p.dataset, p.corruption) == (table, dataset, corruption)
-            and (not metric or p.metric == metric)
-            and not p.copied
-        }
-
-    def switched(self, corruption: str) -> dict[str, float]:
-        """Return Table 4's accuracies by ticks, "1011" and so on."""
-        return {
-            "".join(str(int(on)) for on in p.switches): float(p.value)
-            for p in self.parts
-            if p.table == 4 and p.corruption == corruption and p.metric == "accuracy"
-        }
+def _column(t: pd.DataFrame, table: int, dataset: str, corruption: str = "none") -> pd.Series:
+    """Return one printed column by method, without rows copied from other papers."""
+    here = t[(t["table"] == table) & (t["dataset"] == dataset) & ~t["copied"]]
+    return (
+        here[here["corruption"] == corruption]
+        .drop_duplicates("method")
+        .set_index("method")["value"]
+    )
 
 
-Answer = Callable[[_Lookup], tuple[bool | None, str]]
+def _best(values: pd.Series) -> str:
+    return " = ".join(values.index[values == values.max()])
 
 
-def _best(values: Values) -> list[str]:
-    top = max(values.values())
-    return [m for m, v in values.items() if v == top]
+def _imagenet(t: pd.DataFrame) -> Iterator[Answer]:
+    sets = {"ImageNet-C": "mean", "ImageNet-R": "none"}
+    columns = {data: _column(t, 1, data, corruption) for data, corruption in sets.items()}
+    yield (
+        "NoisyMix is the most robust on ImageNet-C and ImageNet-R",
+        all(_best(c) == "NoisyMix" for c in columns.values()),
+        "; ".join(
+            f"{data} {c['NoisyMix']:g}, next {c.nlargest(2).iloc[1]:g}"
+            for data, c in columns.items()
+        ),
+    )
+    robust = columns["ImageNet-C"]
+    gap = robust["Adversarial training"] - robust["Baseline"]
+    yield (
+        "Adversarial training lowers the accuracy on ImageNet-C",
+        gap < 0, f"{gap:+.1f} points on ImageNet-C",
+    )  # fmt: skip
 
 
-def _nine_of_fifteen(t: _Lookup) -> tuple[bool, str]:
-    names = [c for family in CORRUPTION_FAMILIES.values() for c in family]
-    won = [c for c in names if _best(t.column(6, "ImageNet-C", c)) == ["NoisyMix"]]
-    return len(won) == 9, f"best on {len(won)}: {', '.join(won)}"
+def _calibration(t: pd.DataFrame) -> Iterator[Answer]:
+    error = _column(t[t["metric"] == "rms_calibration_error"], 11, "ImageNet-R")
+    yield (
+        "NoisyMix is the best calibrated on ImageNet-R", error.idxmin() == "NoisyMix",
+        f"least error: {error.idxmin()}, {error.min():g} %",
+    )  # fmt: skip
 
 
-def _families(t: _Lookup) -> tuple[bool, str]:
-    winners = {}
-    for family, names in CORRUPTION_FAMILIES.items():
-        columns = [t.column(6, "ImageNet-C", c) for c in names]
-        mean = {m: sum(c[m] for c in columns) / len(columns) for m in columns[0]}
-        winners[family] = " = ".join(_best(mean))
-    expected = dict.fromkeys(winners, "NoisyMix") | {"blur": "AugMix"}
-    return winners == expected, ", ".join(f"{f}: {m}" for f, m in winners.items())
-
-
-def _puzzle_best(t: _Lookup) -> tuple[bool, str]:
-    found = {
-        f"Table {n}, {data}": _best(t.column(n, data, "none"))
+def _cifar(t: pd.DataFrame) -> Iterator[Answer]:
+    clean = {
+        f"Table {n}, {data}": _best(_column(t, n, data))
         for n in (2, 3)
         for data in ("CIFAR-10", "CIFAR-100")
     }
-    holds = all("Puzzle Mix" in best for best in found.values())
-    return holds, "; ".join(f"{where}: {' = '.join(best)}" for where, best in found.items())
+    yield (
+        "Puzzle Mix has the best clean accuracy",
+        all("Puzzle Mix" in best for best in clean.values()),
+        "; ".join(f"{where}: {best}" for where, best in clean.items()),
+    )
+    pairs = {data: [_column(t, n, data, "mean") for n in (2, 3)] for data in _CORRUPTED}
+    # Table 3 has the wider network of the two, and one method less.
+    change = {data: wide - narrow.reindex(wide.index) for data, (narrow, wide) in pairs.items()}
+    change = load_pandas().DataFrame(change).round(1)
+
+    def said(methods: list[str]) -> str:
+        rows = change.loc[methods].itertuples(name=None)
+        return "; ".join(f"{m} {a:+.1f} and {b:+.1f}" for m, a, b in rows)
+
+    losers, winners = ["Puzzle Mix", "NFM"], ["AugMix", "NoisyMix"]
+    others = change.index[change.lt(0).any(axis=1)].difference(losers, sort=False)
+    yield (
+        "A wider network hurts Puzzle Mix and NFM", bool(change.loc[losers].lt(0).all(axis=None)),
+        f"{said(losers)}. On one of the sets or both it hurts also {', '.join(others)}",
+    )  # fmt: skip
+    yield (
+        "A wider network helps AugMix and NoisyMix",
+        bool(change.loc[winners].gt(0).all(axis=None)), said(winners),
+    )  # fmt: skip
 
 
-def _change_by_width(t: _Lookup) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for data in ("CIFAR-10-C", "CIFAR-100-C"):
-        narrow, wide = t.column(2, data, "mean"), t.column(3, data, "mean")
-        for method in wide:
-            found.setdefault(method, []).append(round(wide[method] - narrow[method], 1))
-    return found
-
-
-def _width_hurts(t: _Lookup) -> tuple[bool, str]:
-    change = _change_by_width(t)
-    holds = all(d < 0 for m in ("Puzzle Mix", "NFM") for d in change[m])
-    others = [m for m, d in change.items() if min(d) < 0 and m not in ("Puzzle Mix", "NFM")]
-    pair = {m: change[m] for m in ("Puzzle Mix", "NFM")}
-    said = "; ".join(f"{m} {a:+.1f} and {b:+.1f}" for m, (a, b) in pair.items())
-    return holds, f"{said}. On one of the sets or both it hurts also {', '.join(others)}"
-
-
-def _width_helps(t: _Lookup) -> tuple[bool, str]:
-    change = _change_by_width(t)
-    pair = {m: change[m] for m in ("AugMix", "NoisyMix")}
-    holds = all(d > 0 for ds in pair.values() for d in ds)
-    return holds, "; ".join(f"{m} {a:+.1f} and {b:+.1f}" for m, (a, b) in pair.items())
-
-
-def _augmentations_gain(t: _Lookup) -> tuple[bool, str]:
-    rows = t.switched("mean")
-    gain = rows["1000"] - rows["0000"]
-    return abs(gain - 17) <= 0.5 + 1e-9, f"{gain:+.1f} points"
-
-
-def _transfer(data: str, about: float) -> Answer:
-    def answer(t: _Lookup) -> tuple[bool, str]:
-        column = t.column(5, data, "mean of noise")
-        gain = column["NoisyMix"] - column["Baseline"]
-        return abs(gain - about) <= 0.5 + 1e-9, f"{gain:+.1f} points over the baseline"
-
-    return answer
-
-
-def _all_needed(t: _Lookup) -> tuple[bool | None, str]:
-    rows = t.switched("mean")
-    full = rows["1111"]
+def _ablation(t: pd.DataFrame) -> Iterator[Answer]:
+    four = t[(t["table"] == 4) & (t["metric"] == "accuracy")]
+    ticks = four[list(SWITCHES)].astype(bool).astype(int).astype(str).agg("".join, axis=1)
+    rows = four.assign(ticks=ticks).pivot(index="ticks", columns="corruption", values="value")
+    robust, clean = (rows[c] - rows[c]["0000"] for c in ("mean", "none"))
+    yield (
+        "Augmentations alone gain 17 points", _about(robust["1000"], 17),
+        f"{robust['1000']:+.1f} points",
+    )  # fmt: skip
+    yield (
+        "Mixing and noise together raise clean accuracy, and robust by 11 points",
+        clean["0110"] > 0 and _about(robust["0110"], 11),
+        f"clean {clean['0110']:+.1f}, robust {robust['0110']:+.1f}; mixing alone has clean "
+        f"{clean['0100']:+.1f}, so noise takes some of it back",
+    )
     names = ("augmentations", "feature mixing", "noise", "JSD")
-    without = {n: "".join("0" if j == k else "1" for j in range(4)) for k, n in enumerate(names)}
-    there = {n: rows[key] for n, key in without.items() if key in rows}
-    lacking = [n for n, key in without.items() if key not in rows]
-    holds = None if lacking else True
-    if any(v >= full for v in there.values()):
-        holds = False
-    text = ", ".join(f"without {n} {v - full:+.1f}" for n, v in there.items())
-    return holds, text + (f"; no row without {', '.join(lacking)} alone" if lacking else "")
-
-
-def _mixing_with_noise(t: _Lookup) -> tuple[bool, str]:
-    clean, robust = t.switched("none"), t.switched("mean")
-    holds = clean["0110"] > clean["0000"] and abs(robust["0110"] - robust["0000"] - 11) <= 0.5
-    return holds, (
-        f"clean {clean['0110'] - clean['0000']:+.1f}, robust "
-        f"{robust['0110'] - robust['0000']:+.1f}; mixing alone has clean "
-        f"{clean['0100'] - clean['0000']:+.1f}, so noise takes some of it back"
+    less = robust.reindex(["0111", "1011", "1101", "1110"]).set_axis(names) - robust["1111"]
+    there, lacking = less.dropna(), ", ".join(less.index[less.isna()])
+    text = ", ".join(f"without {name} {value:+.1f}" for name, value in there.items())
+    yield (
+        "All four parts are needed",
+        False if (there >= 0).any() else None if lacking else True,
+        text + (f"; no row without {lacking} alone" if lacking else ""),
     )
 
 
-def _robust_parents(t: _Lookup) -> tuple[bool, str]:
-    target = t.column(5, "CIFAR-10-C", "mean"), t.column(5, "CIFAR-100-C", "mean")
-    first = [sorted(c, key=lambda m: -c[m])[:2] for c in target]
-    return all(set(f) == {"NoisyMix", "AugMix"} for f in first), "; ".join(
-        f"{data}: {' before '.join(f)}"
-        for data, f in zip(("CIFAR-10-C", "CIFAR-100-C"), first, strict=True)
+def _transfer(t: pd.DataFrame) -> Iterator[Answer]:
+    first = {data: _column(t, 5, data, "mean").nlargest(2).index for data in _CORRUPTED}
+    yield (
+        "Robust ImageNet models make the most robust fine-tuned ones",
+        all(set(two) == {"NoisyMix", "AugMix"} for two in first.values()),
+        "; ".join(f"{data}: {' before '.join(two)}" for data, two in first.items()),
+    )
+    for data, points in zip(_CORRUPTED, (12, 6), strict=True):
+        column = _column(t, 5, data, "mean of noise")
+        gain = column["NoisyMix"] - column["Baseline"]
+        yield (
+            f"NoisyMix gains about {points} points under noise on {data}", _about(gain, points),
+            f"{gain:+.1f} points over the baseline",
+        )  # fmt: skip
+
+
+def _corruptions(t: pd.DataFrame) -> Iterator[Answer]:
+    columns = {
+        family: [_column(t, 6, "ImageNet-C", c).rename(c) for c in names]
+        for family, names in CORRUPTION_FAMILIES.items()
+    }
+    won = [c.name for family in columns.values() for c in family if _best(c) == "NoisyMix"]
+    yield (
+        "NoisyMix is best on 9 of the 15 corruptions", len(won) == 9,
+        f"best on {len(won)}: {', '.join(map(str, won))}",
+    )  # fmt: skip
+    best = {family: _best(sum(found) / len(found)) for family, found in columns.items()}
+    yield (
+        "NoisyMix is best in all families but blur, where AugMix is",
+        best == dict.fromkeys(best, "NoisyMix") | {"blur": "AugMix"},
+        ", ".join(f"{family}: {method}" for family, method in best.items()),
     )
 
 
-def _renditions(t: _Lookup) -> tuple[bool, str]:
-    robust, rendered = t.column(1, "ImageNet-C", "mean"), t.column(1, "ImageNet-R", "none")
-    holds = _best(robust) == _best(rendered) == ["NoisyMix"]
-    return holds, (
-        f"ImageNet-C {robust['NoisyMix']:g}, next {sorted(robust.values())[-2]:g}; ImageNet-R "
-        f"{rendered['NoisyMix']:g}, next {sorted(rendered.values())[-2]:g}"
-    )
+def _about(value: float, said: float) -> bool:
+    return abs(value - said) <= 0.5 + 1e-9
 
 
-def _adversarial(t: _Lookup) -> tuple[bool, str]:
-    robust = t.column(1, "ImageNet-C", "mean")
-    gap = robust["Adversarial training"] - robust["Baseline"]
-    return gap < 0, f"{gap:+.1f} points on ImageNet-C"
-
-
-def _calibrated(t: _Lookup) -> tuple[bool, str]:
-    error = t.column(11, "ImageNet-R", "none", "rms_calibration_error")
-    least = min(error, key=lambda m: error[m])
-    return least == "NoisyMix", f"least error: {least}, {error[least]:g} %"
-
-
-CLAIMS: tuple[tuple[str, str, str, Answer], ...] = (
-    ("1", "1", "NoisyMix is the most robust on ImageNet-C and ImageNet-R", _renditions),
-    ("1", "1", "Adversarial training lowers the accuracy on ImageNet-C", _adversarial),
-    ("4.2, D.2", "11", "NoisyMix is the best calibrated on ImageNet-R", _calibrated),
-    ("4.3", "2, 3", "Puzzle Mix has the best clean accuracy", _puzzle_best),
-    ("4.3", "2, 3", "A wider network hurts Puzzle Mix and NFM", _width_hurts),
-    ("4.3", "2, 3", "A wider network helps AugMix and NoisyMix", _width_helps),
-    ("4.4", "4", "Augmentations alone gain 17 points", _augmentations_gain),
-    (
-        "4.4", "4", "Mixing and noise together raise clean accuracy, and robust by 11 points",
-        _mixing_with_noise,
-    ),
-    ("4.4", "4", "All four parts are needed", _all_needed),
-    ("4.5", "5", "Robust ImageNet models make the most robust fine-tuned ones", _robust_parents),
-    (
-        "4.5", "5", "NoisyMix gains about 12 points under noise on CIFAR-10-C",
-        _transfer("CIFAR-10-C", 12),
-    ),
-    (
-        "4.5", "5", "NoisyMix gains about 6 points under noise on CIFAR-100-C",
-        _transfer("CIFAR-100-C", 6),
-    ),
-    ("D.1", "6", "NoisyMix is best on 9 of the 15 corruptions", _nine_of_fifteen),
-    ("D.1", "6", "NoisyMix is best in all families but blur, where AugMix is", _families),
-)  # fmt: skip
-
-
-def _answers(parts: tuple[Number, ...]) -> Iterator[Claim]:
-    lookup = _Lookup(parts)
-    for place, source, says, answer in CLAIMS:
-        holds, found = answer(lookup)
-        verdict = "open" if holds is None else "holds" if holds else "fails"
-        yield Claim(place, source, says, verdict, found)
+_SECTIONS = (
+    ("1", "1", _imagenet),
+    ("4.2, D.2", "11", _calibration),
+    ("4.3", "2, 3", _cifar),
+    ("4.4", "4", _ablation),
+    ("4.5", "5", _transfer),
+    ("D.1", "6", _corruptions),
+)
 
 
 def claims(tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:
@@ -229,6 +173,10 @@ def claims(tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:
     Args:
         tables: Frames by number; default: all 14 as published.
 
+    Returns:
+        Columns `place` (section of the paper), `tables`, `says`, `verdict` ("holds", "fails", or
+        "open" where the tables lack a row to tell) and `found` (what they show).
+
     Source: paper sections 1, 4 and D.
 
     >>> claims().set_index("says")["verdict"][["All four parts are needed"]].tolist()
@@ -236,9 +184,10 @@ def claims(tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:
     >>> claims().query("verdict == 'fails'")["says"].tolist()
     ['Puzzle Mix has the best clean accuracy']
     """
-    frames = load_pandas()
-    if tables is None:
-        parts = tuple(p for n in SPECS for p in numbers(n))
-    else:
-        parts = tuple(p for f in tables.values() for p in from_frame(f))
-    return frames.DataFrame([vars(c) for c in _answers(parts)])
+    t = joined(tables)
+    rows = [
+        (place, source, says, "open" if holds is None else "holds" if holds else "fails", found)
+        for place, source, answers in _SECTIONS
+        for says, holds, found in answers(t)
+    ]
+    return load_pandas().DataFrame(rows, columns=["place", "tables", "says", "verdict", "found"])

@@ -11,7 +11,7 @@ from nmlib.statistics._gains import Gain, Shapley, gains, orders, shapley, shapl
 from nmlib.statistics._least_squares import Effects, effects
 from nmlib.statistics._orderings import Agreement, agreement, spearman
 from nmlib.statistics._resampling import resample
-from nmlib.statistics._scatter import deviation_from_range, seed_scatter, student_t_quantile
+from nmlib.statistics._scatter import deviation_from_range, seed_scatter
 
 __all__ = [
     "Agreement",
@@ -33,5 +33,4 @@ __all__ = [
     "shapley",
     "shapley_bounds",
     "spearman",
-    "student_t_quantile",
 ]

@@ -23,8 +23,8 @@ class Cells:
         switches: Names of the k switches.
         on: (R, k) bool, the ticks of each row; no row twice.
         values: (R, S) one value a row and seed; column s has the same seed in all rows.
-        correct: Optional (R, S, N) in [0, 1]: per test image, whether it was classified rightly,
-            or the share of its corrupted versions that were. Then image n is the same everywhere.
+        correct: Optional (R, S, N) in [0, 1]: for each test image whether it was recognised, or the
+            share of its corrupted versions that were. Image n is the same everywhere.
 
     Raises:
         ValueError: For shapes that do not fit, a row given twice, or values that are not finite.
@@ -93,20 +93,18 @@ class Cells:
         Raises:
             ValueError: If a row lacks a seed that another has, or has one twice.
         """
-        ticks = np.stack([np.asarray(frame[s]).astype(bool) for s in switches], 1)
-        seeds = np.asarray(frame[seed]).tolist()
         found: dict[tuple[bool, ...], dict[Any, float]] = {}
-        for row, s, v in zip(ticks.tolist(), seeds, np.asarray(frame[value], float), strict=True):
-            cell = found.setdefault(tuple(row), {})
+        columns = [np.asarray(frame[name]).tolist() for name in (*switches, seed, value)]
+        for *ticks, s, v in zip(*columns, strict=True):
+            cell = found.setdefault(tuple(map(bool, ticks)), {})
             if s in cell:
-                raise ValueError(f"row {row_ticks(row)} has seed {s} twice")
+                raise ValueError(f"row {row_ticks(ticks)} has seed {s} twice")
             cell[s] = float(v)
-        wanted = sorted(set(seeds), key=str)
-        for ticked, cell in found.items():
-            lacking = [s for s in wanted if s not in cell]
-            if lacking:
+        wanted = sorted(set(columns[-2]), key=str)
+        for row, cell in found.items():
+            if lacking := [s for s in wanted if s not in cell]:
                 raise ValueError(
-                    f"row {row_ticks(ticked)} lacks seed(s) {lacking}; differences are paired, so "
+                    f"row {row_ticks(row)} lacks seed(s) {lacking}; differences are paired, so "
                     "give all rows the same seeds"
                 )
         values = [[cell[s] for s in wanted] for cell in found.values()]
@@ -124,7 +122,7 @@ class Cells:
 
     @property
     def rows(self) -> dict[tuple[bool, ...], int]:
-        """Where each combination of switches stands."""
+        """The index of each combination of switches."""
         return {tuple(row): k for k, row in enumerate(self.on.tolist())}
 
     @property
@@ -132,12 +130,6 @@ class Cells:
         """Combinations of switches without a row."""
         every = itertools.product((False, True), repeat=len(self.switches))
         return tuple(row for row in every if row not in self.rows)
-
-    def name(self, row: Sequence[bool]) -> str:
-        """Call a combination by its switches that are on."""
-        return (
-            " + ".join(s for s, on in zip(self.switches, row, strict=True) if on) or "none of them"
-        )
 
 
 def row_ticks(row: Sequence[bool]) -> str:

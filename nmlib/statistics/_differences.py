@@ -1,4 +1,4 @@
-"""Differences of rows to one row, and what they vary with."""
+"""Differences between rows, and how seeds and test images contribute to their variance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nmlib import _checks
 from nmlib.rng import Rng
 from nmlib.statistics._cells import Cells, Floats, row_ticks
 from nmlib.statistics._resampling import Over, check_level, interval, resample, scale_of
-from nmlib.statistics._scatter import seed_scatter, student_t_quantile
+from nmlib.statistics._scatter import load_scipy, seed_scatter
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +51,8 @@ def differences(
 ) -> Differences:
     """Compare each row with the baseline, seed by seed.
 
-    With three seeds a bootstrap has ten different samples and misses the truth too often; the
-    Student interval does not, as far as the differences are normal.
+    A bootstrap over three seeds has ten different samples, and its intervals are too narrow. The
+    Student interval covers the truth as often as it says, if the differences are normal.
 
     Args:
         cells: Results.
@@ -84,7 +84,7 @@ def differences(
         error = math.sqrt(2 * variance / n) * (np.arange(len(paired)) != base)
     elif n > 1:
         error, freedom = paired.std(1, ddof=1) / math.sqrt(n), n - 1
-    reach = student_t_quantile((1 + level) / 2, freedom) * error
+    reach = load_scipy().t.ppf((1 + level) / 2, freedom) * error
     mean = paired.mean(1)
     draws = resample(cells, rng, resamples=resamples, over=over)
     low, high = interval(cells, draws - draws[:, [base]], level)
@@ -93,15 +93,15 @@ def differences(
 
 @dataclass(frozen=True)
 class Precision:
-    """What the difference of two rows varies with, in the unit of the values.
+    """How much seeds and test images scatter the difference of two rows, in units of the values.
 
     Attributes:
         seed_deviation: Standard deviation over seeds of the difference to the baseline on the same
             test images, pooled over the rows; nan for one seed.
         image_deviation: Standard error of that difference from the choice of test images, pooled;
             nan without results for each image.
-        images: So many images; 0 without results for each image.
-        unpaired: What the image part would be if each row had test images of its own.
+        images: Number of images; 0 without results for each image.
+        unpaired: The image part if each row had test images of its own.
     """
 
     seed_deviation: float
@@ -136,12 +136,12 @@ class Precision:
 
         $$z \sqrt{s_{seed}^2 / S + s_{image}^2\, N_0 / N}$$
 
-        with $N_0$ the images measured on. A part that was not measured is left out, so that the
+        with $N_0$ the number of images measured. A part that was not measured is left out; the
         result is then a lower bound.
 
         Args:
-            seeds: $S$, how many seeds.
-            images: $N$, how many test images; default as many as measured on.
+            seeds: $S$, number of seeds.
+            images: $N$, number of test images; default as measured.
             level: Coverage.
 
         >>> round(Precision(1.0, 0.0, 100, 0.0).half_width(1), 2)
@@ -152,12 +152,13 @@ class Precision:
         images = None if images is None else _checks.integer("images", images, 1)
         share = self.images / images if images else 1.0
         parts = [self.seed_deviation**2 / seeds, self.image_deviation**2 * share]
-        z = student_t_quantile((1 + level) / 2, 10**6)
-        return z * math.sqrt(sum(p for p in parts if not math.isnan(p)))
+        return float(load_scipy().norm.ppf((1 + level) / 2)) * math.sqrt(
+            sum(p for p in parts if not math.isnan(p))
+        )
 
 
 def precision(cells: Cells) -> Precision:
-    r"""Measure what differences to the all-off row vary with, seeds and test images.
+    r"""Measure how seeds and test images scatter the differences to the all-off row.
 
     $$s_{seed}^2 = \frac1{R-1} \sum_r \mathrm{var}_s (v_{rs} - v_{0s}), \qquad
       s_{image}^2 = \frac1{R-1} \sum_r \frac1N \mathrm{var}_n (\bar c_{rn} - \bar c_{0n})$$

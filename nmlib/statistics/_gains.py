@@ -99,10 +99,7 @@ class Shapley:
         low: (k,) bootstrap interval.
         high: (k,) its upper end.
         orders: The orders averaged over.
-        every_order: k!, how many there are.
-        missing: Combinations without a row, which keep the other orders out.
-        settings: For each switch, in how many different combinations of the others its gain was
-            seen.
+        every_order: k!, the number of all orders.
     """
 
     switches: tuple[str, ...]
@@ -111,8 +108,6 @@ class Shapley:
     high: Floats
     orders: tuple[tuple[str, ...], ...]
     every_order: int
-    missing: tuple[tuple[bool, ...], ...]
-    settings: tuple[int, ...]
 
     @property
     def exact(self) -> bool:
@@ -154,11 +149,9 @@ def shapley(
         )
     rows, k = cells.rows, len(cells.switches)
     weights = np.zeros((k, len(rows)))
-    seen: list[set[frozenset[int]]] = [set() for _ in range(k)]
     for order in found:
         for place, s in enumerate(order):
             before = frozenset(order[:place])
-            seen[s].add(before)
             row = tuple(j in before for j in range(k))
             weights[s, rows[row]] -= 1 / len(found)
             weights[s, rows[_after(row, s)]] += 1 / len(found)
@@ -171,8 +164,6 @@ def shapley(
         high,
         tuple(tuple(cells.switches[s] for s in order) for order in found),
         math.factorial(k),
-        cells.missing,
-        tuple(map(len, seen)),
     )
 
 

@@ -28,9 +28,7 @@ class Effects:
         identified: Whether the rows determine the term.
         mixture: For each term not identified: with which weights it mixes with others in what
             the rows do determine (the row of the resolution matrix).
-        combinations: Sums of not identified terms that the rows do determine, with their values.
-        rank: Rank of the design.
-        residual: Root mean square of what the terms leave over.
+        residual: Root mean square of the residuals.
         coding: "average" or "baseline".
     """
 
@@ -40,8 +38,6 @@ class Effects:
     high: Floats
     identified: NDArray[np.bool_]
     mixture: Mapping[tuple[str, ...], Mapping[tuple[str, ...], float]]
-    combinations: tuple[tuple[Mapping[tuple[str, ...], float], float], ...]
-    rank: int
     residual: float
     coding: str
 
@@ -57,24 +53,6 @@ def _design(cells: Cells, terms: Sequence[tuple[str, ...]], coding: str) -> Floa
     x = cells.on.astype(np.float64) - (0.5 if coding == "average" else 0.0)
     at = {s: k for k, s in enumerate(cells.switches)}
     return np.stack([x[:, [at[s] for s in term]].prod(1) for term in terms], 1)
-
-
-def _echelon(matrix: Floats) -> Floats:
-    """Return the reduced row echelon form without zero rows."""
-    m = matrix.copy()
-    row = 0
-    for column in range(m.shape[1]):
-        if row == len(m):
-            break
-        pivot = row + int(np.abs(m[row:, column]).argmax())
-        if abs(m[pivot, column]) < 1e-9:
-            continue
-        m[[row, pivot]] = m[[pivot, row]]
-        m[row] /= m[row, column]
-        others = np.arange(len(m)) != row
-        m[others] -= np.outer(m[others, column], m[row])
-        row += 1
-    return np.where(np.abs(m[:row]) < 1e-9, 0.0, m[:row])
 
 
 def effects(
@@ -143,11 +121,6 @@ def effects(
         terms[j]: {terms[i]: float(w) for i, w in enumerate(resolution[j]) if abs(w) > 1e-8}
         for j in np.flatnonzero(~identified)
     }
-    combinations = []
-    for row in _echelon(x):
-        if np.count_nonzero(row) > 1:
-            parts = {terms[i]: float(row[i]) for i in np.flatnonzero(row)}
-            combinations.append((parts, float(row @ solution)))
     return Effects(
         terms,
         estimate,
@@ -155,8 +128,6 @@ def effects(
         np.where(identified, high, np.nan),
         identified,
         mixture,
-        tuple(combinations),
-        int(np.linalg.matrix_rank(x)),
         float(np.sqrt(np.mean((cells.means - x @ solution) ** 2))),
         coding,
     )

@@ -1,4 +1,4 @@
-"""How far two orderings of the same rows agree."""
+"""How well two orderings of the same rows agree."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ from nmlib import _checks
 from nmlib.rng import Rng
 from nmlib.statistics._cells import Cells, Floats
 from nmlib.statistics._resampling import Over, check_level, interval, resample
-
-
-def _ranks(values: Floats) -> Floats:
-    """Rank along the last axis, from 1; equal values share their mean rank."""
-    below = (values[..., None, :] < values[..., :, None]).sum(-1)
-    equal = (values[..., None, :] == values[..., :, None]).sum(-1)
-    return below + (equal + 1) / 2
+from nmlib.statistics._scatter import load_scipy
 
 
 def spearman(a: ArrayLike, b: ArrayLike) -> Floats:
     """Return Spearman's rank correlation along the last axis; ties share their mean rank.
+
+    `scipy.stats.spearmanr` of many lists at once, as a bootstrap needs it.
 
     Args:
         a: (..., n).
@@ -33,22 +29,20 @@ def spearman(a: ArrayLike, b: ArrayLike) -> Floats:
     >>> float(spearman([1, 2, 3, 4], [10, 20, 40, 30]))
     0.8
     """
+    rank = load_scipy().rankdata
     x, y = _checks.array("a", a), _checks.array("b", b)
     if not (x.ndim and y.ndim) or x.shape[-1] != y.shape[-1] or x.shape[-1] < 2:
         raise ValueError(f"needs two equally long lists of 2 or more, got {x.shape} and {y.shape}")
-    unknown = np.isnan(x).any(-1) | np.isnan(y).any(-1)
-    x, y = _ranks(x), _ranks(y)
-    x = x - x.mean(-1, keepdims=True)
-    y = y - y.mean(-1, keepdims=True)
+    x, y = (r - r.mean(-1, keepdims=True) for r in (rank(v, axis=-1) for v in (x, y)))
     size = np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
-    top = np.asarray((x * y).sum(-1), dtype=np.float64)
-    rho = np.divide(top, size, out=np.full(np.shape(size), np.nan), where=(size > 0) & ~unknown)
+    # SciPy ranks a list with a nan as nan, which `size` then is too.
+    rho = np.divide((x * y).sum(-1), size, out=np.full(np.shape(size), np.nan), where=size > 0)
     return np.clip(rho, -1, 1)
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two orderings agree.
+    """How well two orderings agree.
 
     Attributes:
         rho: Spearman's correlation of the row means with the reference.

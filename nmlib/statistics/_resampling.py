@@ -16,14 +16,14 @@ Over = Literal["seeds", "images", "both"]
 def resample(cells: Cells, rng: Rng, *, resamples: int = 2000, over: Over | None = None) -> Floats:
     r"""Draw row means from the bootstrap over seeds, test images, or both.
 
-    From n seeds (or images), n - 1 are drawn with replacement: the mean of so many draws has
+    From n seeds (or images), n - 1 are drawn with replacement: their mean has
     variance $s^2/n$ with $s^2$ the unbiased variance, where n draws would give $(n-1)/n$ of it,
     a third too little for three seeds. Seeds and images are drawn for all rows at once.
 
     Args:
         cells: Results.
         rng: Random source.
-        resamples: How many draws.
+        resamples: Number of draws.
         over: "seeds", "images" or "both"; default: whatever there is more than one of.
 
     Returns:

@@ -1,19 +1,18 @@
-"""A panel's script alone in a page, with a plain object for the widget model and Python behind."""
+"""A panel's script alone in a page: a plain object for the widget model, and the panel itself."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from lab_server import chromium
 
-from nmlib.lab.panel.messages import script
+from nmlib.lab.panel.live import script
 
 # Published for the tests: messages sent, saved traits, requests in flight and the most of them.
-PAGE = """<!doctype html><meta charset="utf-8"><style>%s</style>
+PAGE = """<!doctype html><meta charset="utf-8">
 <body style="margin:8px"><div id="here"></div>
 <script type="module">
 const code = await window.script();
@@ -25,7 +24,9 @@ const model = {
   send: async (message) => {
     window.sent++; window.flying++; window.most = Math.max(window.most, window.flying);
     const reply = await window.answer(JSON.stringify(message));
-    window.flying--; listeners["msg:custom"](JSON.parse(reply));
+    const [content, buffers] = JSON.parse(reply);
+    window.flying--;
+    listeners["msg:custom"](content, buffers.map((b) => new DataView(Uint8Array.from(b).buffer)));
   },
 };
 Object.assign(window, { sent: 0, saved: 0, flying: 0, most: 0, values, listeners });
@@ -35,29 +36,29 @@ module.default.render({ model, el: document.getElementById("here") });
 
 
 @contextlib.contextmanager
-def panel_page(
-    path: Path,
-    values: Mapping[str, Any],
-    answer: Callable[[dict], Any],
-    size: tuple[int, int] = (800, 620),
-    css: str = "",
-) -> Iterator[Any]:
-    """Open a panel; at the end nothing may have been complained about.
+def panel_page(panel: Any, size: tuple[int, int] = (800, 620)) -> Iterator[Any]:
+    """Open a live panel; at the end the page may not have reported an error.
 
     Args:
-        path: Its script.
-        values: The traits that the kernel would have set.
-        answer: The kernel's answer to a message.
+        panel: The panel; it answers the page, and its traits are those of the page at the start.
         size: Width and height of the window in pixels.
-        css: The widget's own style, if it has one.
     """
     errors: list[str] = []
+    replies: list[Any] = []
+    panel.send = lambda content, buffers: replies.append((content, [list(b) for b in buffers]))
+    values = {**{c["name"]: getattr(panel, c["name"]) for c in panel._controls}}
+    values["_controls"] = panel._controls
+
+    def answer(text: str) -> str:
+        panel._receive(panel, json.loads(text), [])
+        return json.dumps(replies.pop())
+
     with chromium() as browser:
         page = browser.new_page(viewport={"width": size[0], "height": size[1]})
         page.on("pageerror", lambda e: errors.append(str(e)))
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.expose_function("answer", lambda text: json.dumps(answer(json.loads(text))))
-        page.expose_function("script", lambda: script(path))
-        page.set_content(PAGE % (css, json.dumps(dict(values))))
+        page.expose_function("answer", answer)
+        page.expose_function("script", lambda: script(type(panel)))
+        page.set_content(PAGE % json.dumps(values))
         yield page
     assert errors == []

@@ -1,23 +1,16 @@
-"""The ablation lab in Chromium: the script alone, with a session that really trains."""
-
-from dataclasses import asdict
+"""The ablation lab in Chromium: the script alone, with a lab that really trains."""
 
 from panel_page import panel_page
 
 from nmlib.lab.ablation.lab import AblationLab, LabSettings
-from nmlib.lab.ablation.panel import SCRIPT, SLIDERS, SWITCHES, LabSession
-from nmlib.lab.ablation.panel import _css as style
+from nmlib.lab.ablation.panel import ablation_lab
 from nmlib.training import Budget
 
 
 def test_a_switch_is_toggled_trained_and_placed():
     lab = AblationLab(Budget("tiny", "preact_resnet_small", 1, 64, 16), test_images=8)
-    session = LabSession(lab, LabSettings(False, False, False, True))
-    values = {
-        "_controls": {"switches": list(SWITCHES), "levels": list(SLIDERS)},
-        "_settings": asdict(session.settings),
-    }
-    with panel_page(SCRIPT, values, session.answer, (390, 800), style()) as page:
+    panel = ablation_lab(lab, mode="live", settings=LabSettings(False, False, False, True))
+    with panel_page(panel, (390, 800)) as page:
         root = page.locator(".nl-root")
         train = page.get_by_role("button", name="Train", exact=True)
 

@@ -37,10 +37,6 @@ INSTALLED = [
     TWO[0],
     "print('all cells', 'ran')",
 ]
-BASIC = [
-    "from nmlib.lab.toy import explore\nexplorer = explore(mode='basic')\nexplorer",
-    "print('all cells', 'ran')",
-]
 FIRST = "01_decision_boundaries.ipynb"
 PAGE = ROOT / "figures" / "explorer.html"
 SETTLED = """() => {
@@ -107,7 +103,6 @@ class Explorer:
 def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebooks")
     write_notebook(folder / "live.ipynb", LIVE)
-    write_notebook(folder / "basic.ipynb", BASIC)
     write_notebook(folder / "two.ipynb", TWO)
     write_notebook(folder / "installed.ipynb", INSTALLED)
     shutil.copy(ROOT / "notebooks" / FIRST, folder)
@@ -647,29 +642,6 @@ def test_after_a_kernel_restart_the_picture_stays_and_says_so(explorer):
     explorer.slider("alpha").focus()
     explorer.page.keyboard.press("ArrowRight")  # asks nobody
     assert explorer.data["inflight"] == "0"
-
-
-def test_basic_explorer(served):
-    address, browser = served
-    page = browser.new_page(viewport={"width": 1500, "height": 1000})
-    explorer = Explorer(page, address)
-    explorer.open("basic.ipynb")
-    image, status = page.locator(".jp-OutputArea img.widget-image"), page.locator("p[role=status]")
-    image.wait_for(timeout=30_000)
-    words, source = status.inner_text(), image.get_attribute("src")
-    assert words.startswith("NoisyMix, step ")
-    page.locator(".widget-slider [role=slider]").nth(1).focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function(
-        "(s) => document.querySelector('.jp-OutputArea img').src !== s", arg=source
-    )
-    assert in_kernel(page, "print(explorer.sigma_add)") == "0.16"
-    page.get_by_role("button", name="Train to the end").click()
-    page.wait_for_function(
-        "() => document.querySelector('p[role=status]').innerText.includes('step 500 of 500')"
-    )
-    assert explorer.errors == []
-    page.close()
 
 
 def test_the_first_notebook(served):

@@ -18,7 +18,7 @@ from nmlib.training import Budget
 from nmlib.lab.toy import explore
 from nmlib.lab.ablation.panel import ablation_lab
 from nmlib.lab.blocks.panel import building_blocks
-from nmlib.lab.corruptions.gallery import CorruptionGallery, SequencePlayer
+from nmlib.lab.corruptions.gallery import corruption_gallery, sequence_player
 from nmlib.lab.theory.meter import theory_meter
 model = nm.build_model("preact_resnet_small")
 data = nm.load("fashion-mini", "test")
@@ -30,13 +30,9 @@ PANELS = {
     "lab": "ablation_lab(AblationLab(tiny, test_images=8), mode='live', jsd_loss=False)",
     "blocks": "building_blocks(model, data, mode='live')",
     "explorer": "explore(mode='live', epochs=4)",
-    "basic_meter": "theory_meter(mode='basic')",
-    "basic_lab": "ablation_lab(AblationLab(tiny, test_images=8), mode='basic', jsd_loss=False)",
-    "basic_blocks": "building_blocks(model, data, mode='basic')",
-    "basic_explorer": "explore(mode='basic', epochs=4)",
-    "sliders": "basic_explorer.sliders",
-    "gallery": "CorruptionGallery({'a photo': photo, 'dark': photo // 2}, 'fog', 1)",
-    "player": "SequencePlayer(photo, 'tilt')",
+    "sliders": "explorer.sliders",
+    "gallery": "corruption_gallery({'a photo': photo, 'dark': photo // 2}, 'fog', 1)",
+    "player": "sequence_player(photo, 'tilt')",
 }
 NAMES = list(PANELS)
 FIRST = 1  # cell of the first panel
@@ -124,6 +120,8 @@ SLIDERS = {
     "meter": ("input[data-name=eps]", "eps", 0.29),
     "lab": ("input[data-name=alpha]", "settings.alpha", 0.95),
     "blocks": ("input[data-name=sigma_add]", "sigma_add", 0.45),
+    "gallery": ("input[data-name=severity]", "severity", 2),
+    "player": ("input[data-name=frame]", "frame", 3),
 }
 
 
@@ -256,7 +254,8 @@ def test_gallery_and_player_fit_the_screen(opened, size):
     run_all(page)
     for index in (1, 2):
         panel = page.locator(
-            f".jp-Notebook-cell[data-windowed-list-index='{index}'] .jp-OutputArea .widget-vbox"
+            f".jp-Notebook-cell[data-windowed-list-index='{index}'] .jp-OutputArea "
+            ".ng-root[data-answer=ready]"
         ).first
         panel.wait_for(timeout=120_000)
         panel.locator("img").evaluate("p => p.decode()")

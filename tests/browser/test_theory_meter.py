@@ -3,19 +3,12 @@
 import pytest
 from panel_page import panel_page
 
-from nmlib.lab.panel.messages import answered
-from nmlib.lab.theory.meter import CONTROLS, DEFAULTS, SCRIPT, _read_reply, _refuse
-
-
-def answer(message):
-    reply, _ = answered(message, {"read": _read_reply}, _refuse)
-    return reply
+from nmlib.lab.theory.meter import theory_meter
 
 
 @pytest.fixture
 def page():
-    values = {**DEFAULTS, "_controls": list(CONTROLS)}
-    with panel_page(SCRIPT, values, answer) as page:
+    with panel_page(theory_meter(mode="live")) as page:
         page.wait_for_selector(".nt-root[data-gen='1']", timeout=30_000)
         yield page
 

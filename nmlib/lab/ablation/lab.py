@@ -1,4 +1,4 @@
-"""The ablation as an experiment at hand: choose switches and levels, train, place the result.
+"""The ablation as a live experiment: choose switches and levels, train, compare the result.
 
 No widgets here. Everything is trained by `nmlib.fit` and measured by `nmlib.evaluate_corruptions`,
 so the same settings give the same weights, bit for bit, with or without the lab.
@@ -17,6 +17,7 @@ import torch
 from nmlib import _checks
 from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions
+from nmlib.lab.display.conditions import Conditions
 from nmlib.mixing import Mixup
 from nmlib.models import StagedModel, build_model
 from nmlib.noise import Noise
@@ -86,7 +87,7 @@ class LabSettings:
 
     @property
     def canonical(self) -> LabSettings:
-        """The same experiment with every level that nothing uses at its default."""
+        """The same experiment, with unused levels at their defaults."""
         plain = LabSettings()
         unused: dict[str, float] = {}
         if not self.feature_mixing:
@@ -97,19 +98,12 @@ class LabSettings:
 
     @property
     def baseline(self) -> LabSettings:
-        """All switches off, with the same seed: what gains are counted from."""
+        """All switches off, with the same seed: the reference of the gains."""
         return LabSettings(False, False, False, False, seed=self.seed)
 
     @property
-    def published(self) -> bool:
-        """Whether this is a row of Table 4 at the published levels."""
-        return self.switches in _NAMES and self.canonical == LabSettings(
-            *self.switches, seed=self.seed
-        )
-
-    @property
     def problem(self) -> str:
-        """Why this cannot be trained and what to change; empty if it can."""
+        """Why this cannot be trained, and the remedy; empty if it can."""
         if self.noise_injections and not self.sigma_add and not self.sigma_mult:
             return (
                 "Noise is on but both of its levels are 0, so nothing would be injected. Raise a "
@@ -131,7 +125,7 @@ class LabSettings:
 
     @property
     def note(self) -> str:
-        """What a reader should know of a combination that can be trained; may be empty."""
+        """A remark on an unusual combination; may be empty."""
         if self.problem:
             return ""
         parts = []
@@ -169,7 +163,7 @@ class LabSettings:
 
     @property
     def name(self) -> str:
-        """What the scheme is called: the name of the row of `ABLATION`, if there is one."""
+        """The name of the scheme: that of its row in `ABLATION`, if there is one."""
         if self.switches in _NAMES:
             return _NAMES[self.switches]
         on = (
@@ -218,13 +212,13 @@ class LabResult:
 
 @dataclass
 class LabStatus:
-    """How far the lab is.
+    """Progress of the lab.
 
     Attributes:
         state: "idle", "training", "evaluating", "done", "stopped" or "failed".
-        settings: What is or was trained, None before the first.
+        settings: Settings of this or the last training, None before the first.
         part: Number of this training in the job, from 1.
-        parts: How many trainings the job has.
+        parts: Number of trainings in the job.
         step: Steps done.
         steps: Steps of the training.
         losses: (step, loss) so far.
@@ -270,7 +264,7 @@ class AblationLab:
     Args:
         budget: A key of `BUDGETS`, or a budget of your own.
         dataset: Name for `nmlib.load`.
-        test_images: So many first test images are evaluated.
+        test_images: Number of test images to evaluate, the first of the set.
         severities: Of the 15 corruptions.
         device: Where to train; default the accelerator, or the CPU.
 
@@ -279,8 +273,8 @@ class AblationLab:
         budget: The budget.
 
     >>> lab = AblationLab()
-    >>> lab.conditions
-    'fashion-mini, preact_resnet_small, smoke budget: 1,000 training images x 3 epochs; ...'
+    >>> print(lab.conditions)
+    fashion-mini, preact_resnet_small, budget smoke (1,000 images x 3 epochs), 300 test images, ...
     """
 
     def __init__(
@@ -317,16 +311,14 @@ class AblationLab:
         return self._data
 
     @property
-    def conditions(self) -> str:
-        """Say what is trained on what, and measured on what."""
+    def conditions(self) -> Conditions:
+        """Data, network, budget and test images of every training in this lab."""
         train, test = self.data
         levels = ", ".join(map(str, self.severities))
-        epochs = f"{self.budget.epochs} epoch{'s' * (self.budget.epochs != 1)}"
-        return (
-            f"{train.label}, {self.budget.model}, {self.budget.name} budget: {len(train):,} "
-            f"training images x {epochs}; {len(test):,} test images x 15 "
-            f"corruptions, severity {levels}"
-        )
+        return Conditions(
+            train.label, self.budget.model, self.budget.name, len(train), self.budget.epochs,
+            len(test), details=(f"15 corruptions at severity {levels}",),
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"AblationLab({self.conditions}; {len(self.results)} trained)"
@@ -390,7 +382,7 @@ class AblationLab:
                     torch.set_num_threads(threads)
                 self._run(todo)
             except (TrainingInterrupted, Exception):
-                pass  # told by the status
+                pass  # the status holds the message
             finally:
                 self._work.release()
 

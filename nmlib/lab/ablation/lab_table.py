@@ -1,26 +1,31 @@
-"""Where a combination stands: the paper's Table 4, our measured grid, and what was just trained.
+"""A combination in three columns: the paper's Table 4, our measured grid, and this session.
 
-Three columns that are never put on one scale: other images, other networks, other sizes.
+The columns never share a scale: they differ in images, networks and training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmlib.lab.ablation.lab import AblationLab, LabResult, LabSettings
-from nmlib.lab.cifar.conditions import Conditions
+from nmlib.lab.ablation.switches import paper_gains
+from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.records import SHORT, measured
+from nmlib.lab.display.conditions import Conditions, listed
 from nmlib.lab.display.words import signed
 from nmlib.lab.measurements import measured_files
 from nmlib.paper import ARXIV, ablation
-from nmlib.paper.numbers import numbers
+from nmlib.paper.numbers import load_pandas
 from nmlib.schemes import ABLATION, Switches
 from nmlib.statistics import spearman
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["COLUMNS", "LabRow", "LabTable", "Placed", "lab_table"]
 
@@ -86,7 +91,7 @@ class LabTable:
 
     Attributes:
         rows: Rows at other levels follow those with the same switches.
-        sources: For each column what it was measured on; empty text for an empty column.
+        sources: For each column what it was measured on.
     """
 
     rows: tuple[LabRow, ...]
@@ -102,7 +107,7 @@ class LabTable:
         return next((row for row in self.rows if row.settings == wanted), None)
 
     def agreement(self, name: str = "here") -> tuple[float, int] | None:
-        """Return Spearman's correlation of a column with the paper's, and over how many rows.
+        """Return Spearman's correlation of a column with the paper's, and the number of rows.
 
         Ranks can be compared where accuracies cannot. None with fewer than six rows in common.
         """
@@ -113,14 +118,14 @@ class LabTable:
         return float(spearman(paper, other)), len(both)
 
     def words(self, settings: LabSettings) -> str:
-        """Say in a sentence or two where a combination stands here and in the paper."""
+        """Describe the result of a combination, here and in the paper, in a sentence or two."""
         row = self.find(settings)
         if row is None or row.here is None:
             return "Not trained here yet."
         here, count = row.here, len(self.column("here"))
         text = f"Robust accuracy {here.robust:.1f} %, clean {here.clean:.1f} %"
         if len(here.seeds) > 1:
-            text += f" (mean of {_listed(here.seeds)})"
+            text += f" (mean of {listed('seed', here.seeds)})"
         if row.settings.switches != _OFF and here.gain is not None:
             text += f": {signed(here.gain)} ± {here.error or 0:.1f} points over the baseline"
         text += f". Place {here.rank} of {count} trained here." if count > 1 else "."
@@ -157,9 +162,11 @@ def _cell(placed: Placed | None) -> str:
 
 
 def lab_table(
-    lab: AblationLab | None = None, *, records: Sequence[Mapping[str, Any]] | None = None
+    lab: AblationLab | None = None,
+    *,
+    records: pd.DataFrame | Sequence[Mapping[str, Any]] | None = None,
 ) -> LabTable:
-    """Place what a lab has trained beside Table 4 and the measured grid.
+    """Put the results of a lab beside Table 4 and the measured grid.
 
     Args:
         lab: The lab; None for a table without a column of ours.
@@ -171,33 +178,42 @@ def lab_table(
     """
     if records is None:
         records = measured(SHORT) if SHORT in measured_files() else []
-    records = [r for r in records if r["scheme"] in ABLATION]
-    paper, grid = _paper(), _grid(records)
-    results = {} if lab is None else dict(lab.results)
+    runs = load_pandas().DataFrame(records)
+    runs = runs if runs.empty else runs[runs["scheme"].isin(ABLATION)]
+    paper, grid = _paper(), _grid(runs)
+    results = {} if lab is None else dict(lab.results)  # a worker may add one meanwhile
     here = _here(results)
+
+    def place(s: LabSettings) -> tuple[Any, ...]:
+        known = LabSettings(*s.switches)
+        tail = (s != known, s.alpha, s.sigma_add, s.sigma_mult)
+        return (0, order.index(known), *tail) if known in order else (1, s.switches, *tail)
+
     order = list(paper)
-    others = {replace(s, seed=0) for s in results}
-    rows = []
-    extra = sorted({s.switches for s in others} - set(order))
-    for switches in [*order, *extra]:
-        published = LabSettings(*switches)
-        same = [s for s in others if s.switches == switches and s != published]
-        if switches in paper or published in others:
-            rows.append(
-                LabRow(
-                    switches, "", published, paper.get(switches), grid.get(switches),
-                    here.get(published),
-                )
-            )  # fmt: skip
-        for s in sorted(same, key=lambda s: (s.alpha, s.sigma_add, s.sigma_mult)):
-            rows.append(LabRow(switches, s.levels, s, here=here[s]))
+    rows = [
+        LabRow(
+            s.switches, "" if s == LabSettings(*s.switches) else s.levels, s, paper.get(s),
+            grid.get(s), here.get(s),
+        )
+        for s in sorted({*order, *here}, key=place)
+    ]  # fmt: skip
+    whole = "15 corruptions x 5 severities"
     sources = {
         "paper": Conditions(
-            f"Table 4 of arXiv:{ARXIV}: CIFAR-100-C, Wide-ResNet-28 (printed as 28x2, "
-            "released as 28-4), 15 corruptions x 5 severities, one number a row"
+            f"Table 4 of arXiv:{ARXIV}: CIFAR-100-C",
+            "Wide-ResNet-28 (printed as 28x2, released as 28-4)",
+            details=(whole, "one number a row"),
         ),
-        "grid": _grid_words(records),
-        "here": Conditions("") if lab is None or not results else _here_words(lab),
+        "grid": Conditions() if runs.empty else replace(conditions(runs), details=(whole,)),
+        "here": Conditions()
+        if lab is None or not results
+        else replace(
+            lab.conditions,
+            seeds=tuple(sorted({s.seed for s in results})),
+            commits=tuple(
+                dict.fromkeys(str(r.provenance.get("commit", "unknown")) for r in results.values())
+            ),
+        ),
     }
     return LabTable(tuple(rows), sources)
 
@@ -208,13 +224,11 @@ def _ranked(found: dict[Any, Placed]) -> dict[Any, Placed]:
     return {key: replace(p, rank=1 + order.index(p.robust)) for key, p in found.items()}
 
 
-def _paper() -> dict[Switches, Placed]:
-    robust, clean = ablation(), ablation("clean_accuracy")
-    # As printed: 71.9 - 47.4 is 24.5, but Table 4 says 24.4.
-    printed = {p.switches: float(p.value) for p in numbers(4) if p.metric == "robustness_gain"}
+def _paper() -> dict[LabSettings, Placed]:
+    robust, clean, gains = ablation(), ablation("clean_accuracy"), paper_gains()
     found = {
-        Switches(*row): Placed(
-            float(robust.means[k]), float(clean.means[clean.rows[row]]), printed.get(row, 0.0)
+        LabSettings(*row): Placed(
+            float(robust.means[k]), float(clean.means[clean.rows[row]]), float(gains[row])
         )
         for row, k in robust.rows.items()
     }
@@ -241,58 +255,28 @@ def _placed(
     return Placed(robust, clean, float(paired.mean()), error, tuple(sorted(mine)))
 
 
-def _gather(
-    entries: Iterable[tuple[Any, int, Shares, float]], base: Callable[[Any], Any]
-) -> dict[Any, Placed]:
-    by_key: dict[Any, dict[int, tuple[Shares, float]]] = {}
-    for key, seed, shares, clean in entries:
-        by_key.setdefault(key, {})[seed] = (shares, clean)
-    return _ranked({key: _placed(mine, by_key.get(base(key), {})) for key, mine in by_key.items()})
+def _gather(entries: Iterable[tuple[LabSettings, Shares, float]]) -> dict[LabSettings, Placed]:
+    """Average measurements over the seeds of their settings."""
+    by_seed: dict[LabSettings, dict[int, tuple[Shares, float]]] = {}
+    for settings, shares, clean in entries:
+        by_seed.setdefault(replace(settings, seed=0), {})[settings.seed] = (shares, clean)
+    return _ranked(
+        {key: _placed(mine, by_seed.get(key.baseline, {})) for key, mine in by_seed.items()}
+    )
 
 
-def _grid(records: Sequence[Mapping[str, Any]]) -> dict[Switches, Placed]:
-    def entry(r: Mapping[str, Any]) -> tuple[Switches, int, Shares, float]:
-        sets = sum(len(levels) for levels in r["accuracy"].values())
-        shares = np.array(r["robust_hits"], float) / sets
-        return ABLATION[r["scheme"]].switches, r["seed"], shares, r["clean_accuracy"]
-
-    return _gather(map(entry, records), lambda key: _OFF)
-
-
-def _here(results: Mapping[LabSettings, LabResult]) -> dict[LabSettings, Placed]:
-    entries = [
-        (replace(s, seed=0), s.seed, r.report.image_accuracies(), r.report.clean.accuracy)
-        for s, r in dict(results).items()  # a worker may add one meanwhile
-    ]
-    return _gather(entries, lambda key: key.baseline)
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    found = sorted(set(numbers))
-    return f"seed{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
-
-
-def _commit(record: Mapping[str, Any]) -> str:
-    return str(record.get("commit") or record.get("provenance", {}).get("commit") or "unknown")
-
-
-def _grid_words(records: Sequence[Mapping[str, Any]]) -> Conditions:
-    if not records:
-        return Conditions("")
-    r = records[0]
-    commits = ", ".join(dict.fromkeys(map(_commit, records)))
-    return Conditions(
-        f"{r['dataset']}, {r['model']}, {r['budget']} budget: {r['train_images']:,} training "
-        f"images; {r['test_images']:,} test images x 15 corruptions x 5 severities; "
-        f"{_listed(x['seed'] for x in records)}; commit {commits}",
-        data=str(r["dataset"]), budget=str(r["budget"]),
+def _grid(records: pd.DataFrame) -> dict[LabSettings, Placed]:
+    return _gather(
+        (
+            LabSettings(*ABLATION[r.scheme].switches, seed=r.seed),
+            np.array(r.robust_hits, float) / sum(map(len, r.accuracy.values())), r.clean_accuracy,
+        )
+        for r in records.itertuples()
     )  # fmt: skip
 
 
-def _here_words(lab: AblationLab) -> Conditions:
-    commits = ", ".join(
-        dict.fromkeys(str(r.provenance.get("commit", "unknown")) for r in [*lab.results.values()])
+def _here(results: Mapping[LabSettings, LabResult]) -> dict[LabSettings, Placed]:
+    return _gather(
+        (settings, r.report.image_accuracies(), r.report.clean.accuracy)
+        for settings, r in results.items()
     )
-    seeds = _listed(s.seed for s in [*lab.results])
-    text = f"{lab.conditions}; {seeds}; commit {commits}"
-    return Conditions(text, lab.data[0].label, lab.budget.name)

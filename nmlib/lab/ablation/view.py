@@ -1,4 +1,4 @@
-"""The ablation lab as HTML: table, loss curve and status, for every form that has a browser."""
+"""Table, loss curve and status of the ablation lab as HTML."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from nmlib.lab.ablation.lab import LabSettings, LabStatus
 from nmlib.lab.ablation.lab_table import COLUMNS, LabRow, LabTable, Placed
-from nmlib.lab.cifar.conditions import Conditions
+from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.words import signed
 
 __all__ = ["LETTERS", "loss_svg", "row_key", "status_words", "table_html"]
@@ -91,9 +91,9 @@ def _cell(row: LabRow, name: str, scale: tuple[float, float], usual: int) -> str
     )
 
 
-def _head_of(row: LabRow, interactive: bool) -> str:
+def _head_of(row: LabRow) -> str:
     chips = "".join(
-        f'<span class="nl-chip{" nl-on" if on else ""}">{letter if on else "·"}</span>'
+        f'<span class="nt-chip{" nt-on" if on else ""}">{letter if on else "·"}</span>'
         for letter, on in zip(LETTERS, row.switches, strict=True)
     )
     on = [n.replace("_", " ") for n, is_on in row.switches._asdict().items() if is_on]
@@ -104,8 +104,6 @@ def _head_of(row: LabRow, interactive: bool) -> str:
         extra = f"<small>{html.escape(row.levels)}</small>"
     elif not row.in_paper:
         extra = "<small>not in Table 4</small>"
-    if not interactive:
-        return f"{spoken}{extra}"
     settings = {k: v for k, v in asdict(row.settings).items() if k != "seed"}
     packed = html.escape(json.dumps(settings), quote=True)
     return (
@@ -114,16 +112,10 @@ def _head_of(row: LabRow, interactive: bool) -> str:
     )
 
 
-def table_html(
-    table: LabTable, *, key: str = "", fresh: str = "", interactive: bool = False
-) -> str:
-    """Return the table with its conditions.
+def table_html(table: LabTable) -> str:
+    """Return the table with its conditions; each row has a button that sets the switches.
 
-    Args:
-        table: What to show; a column without numbers is left out, apart from the last.
-        key: `row_key` of the row to mark as chosen.
-        fresh: `row_key` of the row that was trained last.
-        interactive: Whether ticks are buttons that set the switches.
+    Columns without numbers are left out, apart from the last.
     """
     names = [n for n in COLUMNS if n == "here" or table.column(n)]
     scales = {n: _scale(table.column(n)) for n in names}
@@ -136,16 +128,14 @@ def table_html(
     )
     body = []
     for row in table.rows:
-        mine = row_key(row.settings)
-        marks = [c for c, k in (("nl-chosen", key), ("nl-fresh", fresh)) if k and k == mine]
         cells = "".join(_cell(row, n, scales[n], usual[n]) for n in names)
         body.append(
-            f'<tr class="{" ".join(marks)}" data-key="{html.escape(mine, quote=True)}">'
-            f'<th scope="row">{_head_of(row, interactive)}</th>{cells}</tr>'
+            f'<tr data-key="{html.escape(row_key(row.settings), quote=True)}">'
+            f'<th scope="row">{_head_of(row)}</th>{cells}</tr>'
         )
     sources = "".join(
         f'<li class="nl-{n}"><i class="nl-mark-{n}" aria-hidden="true"></i><b>{_HEADS[n]}:</b> '
-        f"{html.escape(table.sources[n])}.</li>"
+        f"{html.escape(str(table.sources[n]))}.</li>"
         for n in names
         if table.sources[n]
     )

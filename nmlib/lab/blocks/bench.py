@@ -1,21 +1,21 @@
-"""The pieces on one pair of images: a setting in, all arrays and numbers out. No widgets here."""
+"""NoisyMix's pieces on one pair of images: settings in, arrays and numbers out. No widgets here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nmlib._checks import choice, integer, number
 from nmlib.data import ImageData
 from nmlib.lab.blocks.displays.mixing import MixingDisplay
 from nmlib.lab.blocks.displays.noise import noise_words
 from nmlib.lab.blocks.displays.pixels import as_floats
 from nmlib.lab.blocks.displays.views import ViewsDisplay, operation_words
+from nmlib.lab.panel import Control, checked_settings
 from nmlib.losses import LossParts, jensen_shannon_divergence
 from nmlib.mixing import Pair
 from nmlib.models import StagedModel
@@ -29,27 +29,37 @@ __all__ = ["Bench", "Reading", "steady_lam", "steady_plan", "summary"]
 
 MAX_WIDTH, MAX_DEPTH = 5, 4
 STABILITY = 12.0
-LAWS = ("paper", "released")
-
-_RANGES = (
-    ("alpha", "α, how evenly the pair mixes", "alpha", 0.1, 4.0, 0.1, 1, "mixing"),
-    ("point", "mix point, 0 is the image", "mix point", 0, 3, 1, 0, "mixing"),
-    ("sigma_add", "σ add, additive noise", "sigma add", 0.0, 2.0, 0.05, 2, "noise"),
-    ("sigma_mult", "σ mult, multiplicative noise", "sigma mult", 0.0, 2.0, 0.05, 2, "noise"),
-    ("op_severity", "operation severity", "operation severity", 0.1, 10.0, 0.1, 1, "views"),
-    ("width", "width, number of chains", "width", 1, MAX_WIDTH, 1, 0, "views"),
-    ("depth", "depth, operations a chain", "depth", 0, MAX_DEPTH, 1, 0, "views"),
-)
-_FIELDS = ("name", "label", "spoken", "min", "max", "step", "digits", "group")
-CONTROLS: tuple[dict[str, Any], ...] = tuple(
-    dict(zip(_FIELDS, row, strict=True)) for row in _RANGES
-)
-DEFAULTS: dict[str, Any] = {
-    "alpha": 1.0, "point": 2, "sigma_add": 0.5, "sigma_mult": 0.5, "op_severity": 3.0,
-    "width": 3, "depth": 0, "law": "paper", "draw": 0, "pair": 0, "seed": 0,
-}  # fmt: skip
-COUNTERS = ("draw", "pair", "seed")
 STREAMS = 100_000
+
+
+def _counter(name: str, label: str, group: str = "") -> Control:
+    return Control(name, label, 0, 0, STREAMS - 1, 1, 0, kind="count", group=group)
+
+
+BENCH_CONTROLS = (
+    Control("net", "Network", kind="list"),
+    _counter("pair", "another pair", "Pair and mixing"),
+    _counter("draw", "new λ"),
+    Control("alpha", "α, how evenly the pair mixes", 1.0, 0.1, 4.0, 0.1, 1, spoken="alpha"),
+    Control("point", "mix point, 0 is the image", 2, 0, 3, 1, 0, spoken="mix point"),
+    Control(
+        "sigma_add", "σ add, additive noise", 0.5, 0.0, 2.0, 0.05, spoken="sigma add", group="Noise"
+    ),
+    Control(
+        "sigma_mult", "σ mult, multiplicative noise", 0.5, 0.0, 2.0, 0.05, spoken="sigma mult"
+    ),
+    Control(
+        "law", "Noise law", "paper", kind="radio", choices=("paper", "released"),
+        words=("paper law", "released law"),
+    ),
+    Control("op_severity", "operation severity", 3.0, 0.1, 10.0, 0.1, 1, group="AugMix views"),
+    Control("width", "width, number of chains", 3, 1, MAX_WIDTH, 1, 0, spoken="width"),
+    Control(
+        "depth", "depth, operations a chain", 0, 0, MAX_DEPTH, 1, 0, spoken="depth",
+        zero="1–3, random",
+    ),
+    _counter("seed", "new draws of everything"),
+)  # fmt: skip
 
 
 def steady_lam(alpha: float, rng: Rng) -> float:
@@ -74,12 +84,12 @@ def steady_lam(alpha: float, rng: Rng) -> float:
 def steady_plan(
     severity: float, width: int, depth: int, batch: int, rng: Rng, *, copies: int = 2
 ) -> AugMixPlan:
-    """Draw an AugMix plan that changes as little as can be when a setting changes.
+    """Draw an AugMix plan that changes as little as possible when a setting changes.
 
-    A wider and deeper plan is drawn and cut: severity scales the levels, one chain more leaves the
-    others as they were (their weights shrink in proportion), one operation more is appended. The
-    law is that of `AugMix.draw`: a part of a Dirichlet(1, ..., 1) variable, divided by its sum, is
-    one again.
+    The widest and deepest plan is drawn and cut. Severity scales the levels; one more chain leaves
+    the others unchanged (their weights shrink in proportion); one more operation is appended. The
+    law is that of `AugMix.draw`, since a part of a Dirichlet(1, ..., 1) variable divided by its sum
+    has that distribution again.
 
     Args:
         severity: Highest level, 0.1 to 10.
@@ -107,15 +117,15 @@ def steady_plan(
 
 @dataclass(frozen=True)
 class Reading:
-    """All that the panel shows at one setting.
+    """Everything that the panel shows at one setting.
 
     Attributes:
         mixing: The pair at the mix point.
-        views: The three views of both images, as they are.
+        views: The three views of both images, without mixing and noise.
         parts: Loss of the NoisyMix step on the two images: views, mixing and noise.
         step_jsd: (2,) divergence of each image after mixing and noise; their mean is `parts.jsd`.
         plan: The AugMix plan.
-        alpha: Of the mixing weight.
+        alpha: Beta parameter of the mixing weight.
     """
 
     mixing: MixingDisplay
@@ -143,7 +153,7 @@ class Reading:
 
 
 class Bench:
-    """Networks and images, and what a setting makes of them. No front end, no state.
+    """Networks and images, and what a setting makes of them; no front end and no state.
 
     Args:
         models: Name -> staged model of images, with mix points 0 to 3.
@@ -160,27 +170,21 @@ class Bench:
             )
         self.data = data
         self.points = min(m.num_points for m in self.models.values())
-        point = min(DEFAULTS["point"], self.points - 1)
-        self.defaults = {**DEFAULTS, "point": point, "net": next(iter(self.models))}
+        names = tuple(self.models)
+        top = {"max": min(3, self.points - 1), "start": min(2, self.points - 1)}
+        narrowed: dict[str, dict[str, Any]] = {
+            "net": {"choices": names, "start": names[0]},
+            "point": top,
+        }
+        self.controls = tuple(replace(c, **narrowed.get(c.name, {})) for c in BENCH_CONTROLS)
 
     def checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return complete settings, or raise for an unknown name or a value out of range."""
-        for name in settings:
-            choice("setting", name, self.defaults)
-        full = {**self.defaults, **settings}
         # AugMix writes a random depth as -1, a slider as its lowest stop.
-        full["depth"] = max(full["depth"], 0) if full["depth"] == -1 else full["depth"]
-        choice("net", full["net"], self.models)
-        choice("law", full["law"], LAWS)
-        for control in CONTROLS:
-            name = control["name"]
-            value = full[name]
-            top = min(control["max"], self.points - 1) if name == "point" else control["max"]
-            value = number(name, value, control["min"], top)
-            full[name] = float(value) if control["digits"] else int(value)
-        for name in COUNTERS:
-            full[name] = integer(name, full[name], 0, STREAMS - 1)
-        return full
+        return checked_settings(
+            self.controls,
+            {**settings, "depth": 0} if settings.get("depth") == -1 else settings,
+        )
 
     def pair(self, number: int) -> Tensor:
         """Return the rows of two images of different classes."""
@@ -209,7 +213,7 @@ class Bench:
             else Noise.released(s["sigma_add"], s["sigma_mult"])
         )
         classes = self.data.classes
-        # One draw of the fields: the maps show the noise that the loss has seen.
+        # One draw of the noise, so that the maps show the noise that the loss has seen.
         with evaluating(model), torch.no_grad():
             like = model(views.flatten(0, 1), stop=s["point"]).unflatten(0, views.shape[:2])
             fields = noise.draw(like, rng.fold("noise"))
@@ -224,12 +228,13 @@ class Bench:
         return Reading(mixing, shown, parts, (float(jsd[0]), float(jsd[1])), plan, s["alpha"])
 
     def words(self, settings: Mapping[str, Any]) -> str:
-        """Say the settings and the pair in words that are the same on every machine."""
+        """Describe the settings and the pair; the same text on every machine."""
         s = self.checked(settings)
         rows = self.pair(s["pair"])
         first, second = (self.data.classes[int(k)] for k in self.data.labels[rows])
         lam = steady_lam(s["alpha"], Rng(s["seed"]).fold("step").fold("lam", s["draw"]))
-        where = ", ".join(f"{c['name']}={s[c['name']]:.{c['digits']}f}" for c in CONTROLS)
+        sliders = (c for c in self.controls if c.kind == "slider")
+        where = ", ".join(f"{c.name}={c.show(s[c.name])}" for c in sliders)
         return (
             f"Building blocks on {self.data.label} at {where}, law={s['law']}, net={s['net']}. "
             f"{first} mixed with {second}, lambda {lam:.2f}, at mix point {s['point']}: images, "

@@ -1,4 +1,4 @@
-"""The building blocks as one picture, painted fast enough to follow a slider."""
+"""The panel of the building blocks as one picture, for pages without a kernel."""
 
 from __future__ import annotations
 

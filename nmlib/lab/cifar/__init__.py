@@ -1,11 +1,11 @@
 """Notebook 05: the paper's CIFAR tables as grids of cells (scheme x seed).
 
-A grid runs, stops and goes on where it was.
+A grid can be stopped at any time and resumes where it stopped. `measured` reads the committed ones.
 """
 
 from nmlib.lab.cifar.cell import Cell, finished, run_cell
 from nmlib.lab.cifar.cluster import run_on_cluster
-from nmlib.lab.cifar.conditions import comparable, flips_note
+from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.experiments import EXPERIMENTS, Experiment, cells
 from nmlib.lab.cifar.grid import collect, run_grid
 from nmlib.lab.cifar.progress import CellFailed, Progress, result_words
@@ -14,7 +14,11 @@ from nmlib.lab.cifar.records import (
     LENGTHS,
     SHORT,
     ablation_cells,
+    accuracies,
+    flips,
+    flips_note,
     measured,
+    measures,
     seeds_complete,
     store,
 )
@@ -29,12 +33,15 @@ __all__ = [
     "Experiment",
     "Progress",
     "ablation_cells",
+    "accuracies",
     "cells",
     "collect",
-    "comparable",
+    "conditions",
     "finished",
+    "flips",
     "flips_note",
     "measured",
+    "measures",
     "result_words",
     "run_cell",
     "run_grid",

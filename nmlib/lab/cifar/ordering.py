@@ -5,152 +5,44 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmlib import _checks
-from nmlib.lab.cifar.conditions import (
-    PAPER_NAMES,
-    conditions,
+from nmlib.lab.cifar.conditions import conditions
+from nmlib.lab.cifar.published import ORDERED, published, tables_for
+from nmlib.lab.cifar.records import (
+    Records,
     flips_note,
+    frame,
+    measures,
+    of_schemes,
     scheme_cells,
-    scheme_values,
+    seeds_complete,
 )
-from nmlib.lab.cifar.records import seeds_complete
-from nmlib.paper.numbers import known, numbers
+from nmlib.lab.display.conditions import Conditions
 from nmlib.rng import Rng
 from nmlib.schemes import SCHEMES
-from nmlib.statistics import Agreement, Cells, agreement, seed_scatter, student_t_quantile
+from nmlib.statistics import Agreement, Cells, agreement, seed_scatter
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Interval",
     "Ordering",
-    "PairOrder",
-    "Published",
     "compare_schemes",
     "paired_interval",
     "paper_ordering",
-    "published",
-    "published_by_corruption",
-    "tables_for",
+    "verdict",
 ]
 
 Floats = NDArray[np.float64]
-Record = Mapping[str, Any]
 
-_SCHEMES = {printed: ours for ours, printed in PAPER_NAMES.items()}
-ORDERED = ("clean_accuracy", "robust_accuracy", "flip_probability")
 VERDICTS = ("holds", "reversed", "open", "tied")
-
-
-@dataclass(frozen=True)
-class Published:
-    """A number of the paper.
-
-    Attributes:
-        value: In percent.
-        low: Lowest seed; nan where none is printed.
-        high: Highest seed.
-        copied: Whether the paper took it from elsewhere (its star).
-    """
-
-    value: float
-    low: float
-    high: float
-    copied: bool = False
-
-    @property
-    def has_range(self) -> bool:
-        """Whether the paper prints the lowest and the highest seed."""
-        return not math.isnan(self.low)
-
-
-def published(table: int, dataset: str, column: str = "mean") -> dict[str, Published]:
-    """Return a column of a table by our names of the schemes.
-
-    Args:
-        table: A table of the CIFAR schemes: 2, 3, 7 to 10, 13 or 14.
-        dataset: Test set as printed, e.g. "CIFAR-10-C".
-        column: A corruption or perturbation, "mean" of all, or "none" for a clean test set.
-
-    Raises:
-        ValueError: If the table has no such column.
-
-    Source: paper Tables 2, 3, 7 to 10, 13 and 14.
-
-    >>> published(2, "CIFAR-10-C")["baseline"]
-    Published(value=73.8, low=73.5, high=74.2, copied=False)
-    """
-    found = {
-        _SCHEMES[p.method]: Published(
-            float(p.value), float(p.low or "nan"), float(p.high or "nan"), p.copied
-        )
-        for p in numbers(known(table))
-        if p.method in _SCHEMES and p.dataset == dataset and p.corruption == column
-    }
-    if not found:
-        raise ValueError(f"Table {table} has no column {column!r} of {dataset!r}")
-    return found
-
-
-def published_by_corruption(table: int) -> dict[str, dict[str, float]]:
-    """Return a table of corruptions or perturbations by our names: scheme -> column -> percent.
-
-    For corruptions, "clean" is added from the table of the same network's clean accuracies.
-
-    Args:
-        table: 7 to 10 (corruptions), 13 or 14 (perturbations).
-
-    Source: paper Tables 2, 3, 7 to 10, 13 and 14.
-
-    >>> published_by_corruption(13)["noisymix"]["translate"]
-    1.6
-    """
-    if table not in (7, 8, 9, 10, 13, 14):
-        raise ValueError(
-            f"columns by corruption of the CIFAR schemes are in Tables 7 to 10, 13 and 14, got "
-            f"{table!r}"
-        )
-    found: dict[str, dict[str, float]] = {}
-    for p in numbers(table):
-        if p.method in _SCHEMES and not p.corruption.startswith("mean"):
-            found.setdefault(_SCHEMES[p.method], {})[p.corruption] = float(p.value)
-    if table <= 10:
-        dataset = "CIFAR-10" if table in (7, 9) else "CIFAR-100"
-        for scheme, number in published(2 if table < 9 else 3, dataset, "none").items():
-            found.get(scheme, {})["clean"] = number.value
-    return found
-
-
-def tables_for(records: Sequence[Record], metric: str) -> tuple[int, str, str]:
-    """Return where the paper prints a metric of such records: table, test set, column.
-
-    Wide-ResNets are compared with Tables 3 and 14, all others with 2 and 13; data whose name
-    starts with "cifar100" with CIFAR-100, all others with CIFAR-10.
-
-    Args:
-        records: As from `measured`.
-        metric: "clean_accuracy", "robust_accuracy" or "flip_probability".
-
-    Raises:
-        ValueError: For flip probabilities on CIFAR-100, which the paper does not have.
-
-    >>> tables_for([{"dataset": "cifar10-jpeg", "model": "preact_resnet_small"}], "clean_accuracy")
-    (2, 'CIFAR-10', 'none')
-    """
-    _checks.choice("metric", metric, ORDERED)
-    first = records[0]
-    wide = str(first["model"]).startswith("wrn")
-    data = "CIFAR-100" if str(first["dataset"]).startswith("cifar100") else "CIFAR-10"
-    if metric == "flip_probability":
-        if data == "CIFAR-100":
-            raise ValueError("the paper has no flip probabilities on CIFAR-100")
-        return 14 if wide else 13, "CIFAR-10-P", "mean"
-    robust = metric == "robust_accuracy"
-    return 3 if wide else 2, data + "-C" * robust, "mean" if robust else "none"
 
 
 @dataclass(frozen=True)
@@ -208,6 +100,8 @@ def paired_interval(
     >>> round(i.difference, 2), round(i.high, 2)
     (2.0, 4.48)
     """
+    from scipy.stats import t
+
     level = _checks.number("level", level, 0, 1, ends="()", remedy="0.95 is usual")
     given = {"by_seed": by_seed, "by_image": by_image}
     parts = [_checks.array(name, d) for name, d in given.items() if d is not None]
@@ -221,7 +115,7 @@ def paired_interval(
     if not variance:
         return Interval(mean, mean, mean)
     freedom = math.floor(variance**2 / sum(v**2 / n for v, n in found) + 1e-9)
-    reach = student_t_quantile((1 + level) / 2, freedom) * math.sqrt(variance)
+    reach = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
     return Interval(mean, mean - reach, mean + reach)
 
 
@@ -238,7 +132,7 @@ def _compare(
 
 
 def compare_schemes(
-    records: Sequence[Record],
+    records: Records,
     scheme: str,
     other: str = "baseline",
     metric: str = "robust_accuracy",
@@ -255,7 +149,7 @@ def compare_schemes(
         records: As from `measured`.
         scheme: The one.
         other: The other.
-        metric: "clean_accuracy" or "robust_accuracy".
+        metric: "clean_accuracy", "robust_accuracy" or "flip_probability".
         level: Coverage of the interval.
         pooled: Take the scatter between seeds from all schemes of the records, whichever seeds
             each has, as if all scattered alike.
@@ -263,43 +157,28 @@ def compare_schemes(
     Raises:
         ValueError: If a scheme has no record, or no seed is common to both.
     """
-    records = list(records)
     cells = scheme_cells(records, metric, schemes=(scheme, other))
     scatter = None
     if pooled and cells.seeds > 1:
-        found = {(r["scheme"], r["seed"]): 100 * float(r[metric]) for r in records}
-        names, seeds = (list(dict.fromkeys(key[k] for key in found)) for k in (0, 1))
-        scatter = seed_scatter([[found.get((n, s), math.nan) for s in seeds] for n in names])
+        scatter = seed_scatter(measures(records)[metric].unstack("seed").to_numpy())
     return _compare(cells, 0, 1, level=level, scatter=scatter)
 
 
-@dataclass(frozen=True)
-class PairOrder:
-    """Two schemes, in the paper and here.
+def verdict(clear: bool, ours: Interval) -> str:
+    """Say what of the paper's order of two schemes holds.
 
-    Attributes:
-        upper: The scheme with the larger number in the paper.
-        lower: The other.
-        paper: The paper's difference, upper minus lower, in points.
-        clear: Whether the paper's two numbers differ and their ranges of seeds, where printed, do
-            not overlap. (Five seeds against five do so by chance in one case of 126.)
-        ours: Our difference.
+    Args:
+        clear: Whether the paper tells them apart.
+        ours: The scheme that is ahead in the paper minus the other.
+
+    Returns:
+        "holds", "reversed", "open" (our interval contains zero) or "tied" (not clear in the paper).
     """
-
-    upper: str
-    lower: str
-    paper: float
-    clear: bool
-    ours: Interval
-
-    @property
-    def verdict(self) -> str:
-        """Say "holds", "reversed", "open" (cannot be told) or "tied" (not clear in the paper)."""
-        if not self.clear:
-            return "tied"
-        if self.ours.low > 0:
-            return "holds"
-        return "reversed" if self.ours.high < 0 else "open"
+    if not clear:
+        return "tied"
+    if ours.low > 0:
+        return "holds"
+    return "reversed" if ours.high < 0 else "open"
 
 
 _WORDS = {
@@ -309,20 +188,23 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ordering:
     """The paper's order of the schemes, and what of it holds in our records.
 
     Attributes:
         metric: What is ordered.
         schemes: Those that both have, the largest number of the paper first.
-        ours: Scheme -> (seeds,) percent, also of schemes that the paper does not have.
-        paper: Scheme -> the published number.
-        pairs: Every pair of `schemes`.
+        ours: (seeds, schemes) percent, also of schemes that the paper does not have.
+        paper: The published numbers of `schemes`, see `published`.
+        pairs: A row for each pair of `schemes`: upper (the one with the larger number in the paper)
+            and lower, paper (their difference there in points), clear (whether the paper's two
+            numbers differ and their ranges of seeds, where printed, do not overlap; five seeds
+            against five do so by chance in one case of 126), difference, low and high (ours), and
+            the `verdict`.
         to_baseline: Scheme -> our difference to the baseline, of all schemes but it.
         agreement: Rank correlation with the paper's order.
-        seeds: Which seeds.
-        images: How many test images the intervals are over; 0 for none (flip probabilities).
+        images: Number of test images that the intervals are over; 0 for flip probabilities.
         level: Coverage of the intervals.
         pooled: Whether the scatter between seeds is that of all schemes together.
         table: The paper's table.
@@ -333,34 +215,38 @@ class Ordering:
 
     metric: str
     schemes: tuple[str, ...]
-    ours: Mapping[str, Floats]
-    paper: Mapping[str, Published]
-    pairs: tuple[PairOrder, ...]
+    ours: pd.DataFrame
+    paper: pd.DataFrame
+    pairs: pd.DataFrame
     to_baseline: Mapping[str, Interval]
     agreement: Agreement
-    seeds: tuple[int, ...]
     images: int
     level: float
     pooled: bool
     table: int
     dataset: str
-    conditions: str
+    conditions: Conditions
     note: str = ""
 
     def __repr__(self) -> str:
         return self.summary
 
     @property
-    def counts(self) -> dict[str, int]:
-        """How many pairs hold, are reversed, are open, or are tied in the paper."""
-        return {v: sum(p.verdict == v for p in self.pairs) for v in VERDICTS}
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that every scheme has."""
+        return tuple(self.ours.index)
 
-    def pair(self, a: str, b: str) -> PairOrder:
-        """Return the entry of two schemes, in either order."""
-        for p in self.pairs:
-            if {p.upper, p.lower} == {a, b}:
-                return p
-        raise ValueError(f"no pair {a!r}, {b!r}; there are {', '.join(self.schemes)}")
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of pairs that hold, are reversed, are open, or are tied in the paper."""
+        return self.pairs["verdict"].value_counts().reindex(VERDICTS, fill_value=0).to_dict()
+
+    def pair(self, a: str, b: str) -> pd.Series:
+        """Return the row of two schemes, in either order."""
+        found = self.pairs[self.pairs[["upper", "lower"]].isin([a, b]).all(axis="columns")]
+        if found.empty:
+            raise ValueError(f"no pair {a!r}, {b!r}; there are {', '.join(self.schemes)}")
+        return found.iloc[0]
 
     @property
     def uncertainty(self) -> str:
@@ -392,34 +278,15 @@ class Ordering:
         )
 
 
-def _clear(a: Published, b: Published) -> bool:
-    if a.value == b.value:
+def _clear(a: pd.Series, b: pd.Series) -> bool:
+    if a["value"] == b["value"]:
         return False
-    if not (a.has_range and b.has_range):
-        return True
-    return a.low > b.high or b.low > a.high
-
-
-def _cells(records: Sequence[Record], metric: str, names: Sequence[str]) -> Cells:
-    """Return cells of a metric, one switch a scheme; flip probabilities have no images."""
-    if metric != "flip_probability":
-        return scheme_cells(records, metric, schemes=names)
-    kept = [r for r in records if r["scheme"] in names and r.get("flip_probability")]
-    lacking = [n for n in names if n not in {r["scheme"] for r in kept}]
-    if lacking:
-        raise ValueError(
-            f"no flip probabilities of {', '.join(lacking)}; measure them with "
-            "`nmlib reproduce schemes`"
-        )
-    seeds = seeds_complete(kept)
-    if not seeds:
-        raise ValueError("the schemes have no seed in common; run the same seeds of all")
-    values = scheme_values([r for r in kept if r["seed"] in seeds], metric)
-    return Cells(tuple(names), np.eye(len(names), dtype=bool), np.array([values[n] for n in names]))
+    # A comparison with nan is false: without a range, the two values decide.
+    return not (a["low"] <= b["high"] and b["low"] <= a["high"])
 
 
 def paper_ordering(
-    records: Sequence[Record],
+    records: Records,
     metric: str = "robust_accuracy",
     *,
     schemes: Sequence[str] | None = None,
@@ -450,58 +317,60 @@ def paper_ordering(
 
     Source: paper Tables 2, 3, 13 and 14; the comparison is ours.
     """
+    import pandas as pd
+
     _checks.choice("metric", metric, ORDERED)
-    records = list(records)
-    flips = metric == "flip_probability"
-    present = dict.fromkeys(r["scheme"] for r in records)
-    there = {r["scheme"] for r in records if not flips or r.get("flip_probability")}
+    runs, flip = frame(records), metric == "flip_probability"
+    there = set(runs.dropna(subset=metric)["scheme"])
     names = list(schemes or (n for n in SCHEMES if n in there))
-    for name in names:
-        _checks.choice("measured scheme", name, present)
-    records = [r for r in records if r["scheme"] in names]
-    conditions(records)  # refuses mixtures
-    table, dataset, column = tables_for(records, metric)
-    paper = {s: p for s, p in published(table, dataset, column).items() if s in names}
+    runs = of_schemes(runs, names)
+    conditions(runs)  # refuses mixtures
+    if lacking := [n for n in names if n not in there]:
+        raise ValueError(
+            f"no flip probabilities of {', '.join(lacking)}; measure them with "
+            "`nmlib reproduce schemes`"
+        )
+    table, dataset, column = tables_for(runs, metric)
+    printed = published(table, dataset, column).sort_values("value", ascending=False, kind="stable")
+    paper = printed[printed.index.isin(names)]
     if len(paper) < 3:
         raise ValueError(
             f"Table {table} has {len(paper)} of these schemes, an order needs three; it has "
-            + ", ".join(published(table, dataset, column))
+            + ", ".join(printed.index)
         )
-    cells = _cells(records, metric, names)
+    runs = runs.dropna(subset=metric)
+    seeds = seeds_complete(runs)
+    cells = scheme_cells(runs, metric, schemes=names)
+    used = runs[runs["seed"].isin(seeds)]
     row = {name: k for k, name in enumerate(names)}
     scatter = seed_scatter(cells.values) if pooled and cells.seeds > 1 else None
 
     def compare(a: str, b: str) -> Interval:
         return _compare(cells, row[a], row[b], level=level, scatter=scatter)
 
-    shared = sorted(paper, key=lambda s: -paper[s].value)
-    pairs = tuple(
-        PairOrder(a, b, round(paper[a].value - paper[b].value, 6), _clear(paper[a], paper[b]),
-                  compare(a, b))
-        for a, b in itertools.combinations(shared, 2)
-    )  # fmt: skip
-    reference = Cells(
-        cells.switches, cells.on[[row[s] for s in shared]],
-        np.array([[paper[s].value] for s in shared]),
-    )  # fmt: skip
-    kept = seeds_complete([r for r in records if not flips or r.get("flip_probability")])
-    used = [r for r in records if r["seed"] in kept]
+    pairs = []
+    for (a, p), (b, q) in itertools.combinations(paper.iterrows(), 2):
+        clear, ours = _clear(p, q), compare(a, b)
+        pairs.append(
+            {"upper": a, "lower": b, "paper": round(p["value"] - q["value"], 6), "clear": clear}
+            | asdict(ours) | {"verdict": verdict(clear, ours)}
+        )  # fmt: skip
+    on = cells.on[[row[s] for s in paper.index]]
+    reference = Cells(cells.switches, on, paper[["value"]].to_numpy())
+    others = [n for n in names if n != "baseline"] if "baseline" in row else []
     return Ordering(
         metric=metric,
-        schemes=tuple(shared),
-        ours={name: cells.values[k] for name, k in row.items()},
+        schemes=tuple(paper.index),
+        ours=pd.DataFrame(cells.values.T, seeds, names),
         paper=paper,
-        pairs=pairs,
-        to_baseline={n: compare(n, "baseline") for n in names if n != "baseline"}
-        if "baseline" in row
-        else {},
+        pairs=pd.DataFrame(pairs),
+        to_baseline={name: compare(name, "baseline") for name in others},
         agreement=agreement(cells, reference, rng or Rng(0), level=level, resamples=resamples),
-        seeds=tuple(kept),
         images=0 if cells.correct is None else cells.correct.shape[2],
         level=level,
         pooled=scatter is not None,
         table=table,
         dataset=dataset,
         conditions=conditions(used),
-        note=flips_note(used) if flips else "",
+        note=flips_note(used) if flip else "",
     )

@@ -1,18 +1,15 @@
-"""Controls for the corruptions: pick one, turn it up, play a sequence.
-
-Core ipywidgets only, pictures as bytes: no Output widget and no plotting in callbacks. Without a
-front end the same objects are a picture and a sentence.
-"""
+"""Panels of the corruptions: choose one and raise its severity; play a perturbation sequence."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
 
-from nmlib._host import notebook_host
-from nmlib.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, PERTURBATIONS
+from nmlib.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, PERTURBATIONS, frame_count
 from nmlib.lab.corruptions.displays import (
     DifferenceDisplay,
     SequenceDisplay,
@@ -20,23 +17,12 @@ from nmlib.lab.corruptions.displays import (
     encode_jpeg,
     enlarged,
 )
-from nmlib.lab.panel.messages import computing, fitted, framed
-from nmlib.lab.panel.mime import Bundle, LiveWithStill, widget_view
+from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel
 
-__all__ = ["CorruptionGallery", "SequencePlayer"]
+__all__ = ["CorruptionGallery", "SequencePlayer", "corruption_gallery", "sequence_player"]
 
-
-def _widgets() -> Any:
-    try:
-        import ipywidgets
-    except ImportError:
-        return None
-    return ipywidgets
-
-
-def _row(widgets: Any, *controls: Any) -> Any:
-    """Return controls side by side, one below the other where there is no room."""
-    return widgets.Box(fitted(*controls), layout=widgets.Layout(flex_flow="row wrap"))
+_LONGEST = max(frame_count(name, "imagenet") for name in PERTURBATIONS)
+_SCRIPT = Path(__file__).parent / "static" / "gallery.js"
 
 
 def _benchmark(image: Tensor) -> Literal["cifar", "imagenet"]:
@@ -44,165 +30,161 @@ def _benchmark(image: Tensor) -> Literal["cifar", "imagenet"]:
     return "cifar" if image.shape[0] <= 64 else "imagenet"
 
 
-class _Gallery(LiveWithStill):
-    """Controls around a picture and a sentence; without ipywidgets these two alone.
+def _strip(shown: DifferenceDisplay) -> bytes:
+    return encode_jpeg(compare_strip(shown.clean, shown.corrupted))
 
-    Attributes:
-        view: The widget that is shown; None without ipywidgets.
+
+class CorruptionGallery(Panel):
+    """A clean image, the corrupted one and their difference.
+
+    Args:
+        images: Title -> (H, W, 3) uint8.
+        **settings: Where to start.
     """
 
-    view: Any = None
+    SCRIPT, MIME = _SCRIPT, "image/jpeg"
+    CONTROLS = (
+        Control("image", "image", kind="list"),
+        Control(
+            "name", "corruption", "glass_blur", kind="list",
+            choices=(*CORRUPTIONS, *EXTRA_CORRUPTIONS),
+        ),
+        Control("severity", "severity", 3, 1, 5, 1, 0),
+        Control("seed", "seed", 0, 0, 999_999, 1, 0, kind="field"),
+    )  # fmt: skip
 
-    def picture_and_words(self) -> tuple[str, bytes]:
-        """Return the current choice in words and as a JPEG."""
-        raise NotImplementedError
+    def __init__(self, images: Mapping[str, Tensor], **settings: Any) -> None:
+        if not images:
+            raise ValueError("images is empty; pass at least one title -> image")
+        self.images, titles = dict(images), tuple(images)
+        image, *others = self.CONTROLS
+        self.controls = (replace(image, choices=titles, start=titles[0]), *others)
+        super().__init__(**settings)
 
-    def still(self) -> Bundle:
-        """Return picture and text for pages without a kernel, as MIME data and metadata."""
-        words, picture = self.picture_and_words()
-        return {"text/plain": words, "image/jpeg": picture}, {"image/jpeg": {"alt": words}}
+    def display(self, settings: Mapping[str, Any] | None = None) -> DifferenceDisplay:
+        """Return the current choice, or another one, as a figure."""
+        s = settings or self.settings
+        image = self.images[s["image"]]
+        return DifferenceDisplay.from_image(
+            image, s["name"], s["severity"], benchmark=_benchmark(image), seed=s["seed"],
+            title=s["image"],
+        )  # fmt: skip
 
-    def _live(self) -> Bundle:
-        # What a test stores is read without a kernel.
-        if self.view is None or notebook_host() == "nbval":
-            return {}, {}
-        return widget_view(self.view.model_id, getattr(self.view, "_repr_mimebundle_", None))
+    def answer(self, settings: dict[str, Any], message: Message) -> Reply:
+        """Return the picture and its description."""
+        shown = self.display(settings)
+        return {"words": shown.summary}, [_strip(shown)]
+
+    def summary(self) -> str:
+        """Describe the current choice."""
+        return self.display().summary
+
+    def picture(self) -> bytes:
+        """Draw the current choice as a JPEG."""
+        return _strip(self.display())
+
+    caption = property(summary)
 
 
-class CorruptionGallery(_Gallery):
-    """Corruption, severity and image as controls; clean, corrupted and difference as picture.
+class SequencePlayer(Panel):
+    """A perturbation sequence, frame by frame.
+
+    Args:
+        image: (H, W, 3) uint8.
+        title: What the image is.
+        seed: Seed of the random perturbations.
+        **settings: Where to start.
+    """
+
+    SCRIPT, MIME = _SCRIPT, "image/jpeg"
+    CONTROLS = (
+        Control("name", "sequence", "rotate", kind="list", choices=PERTURBATIONS),
+        Control("frame", "frame", 0, 0, _LONGEST - 1, 1, 0),
+    )
+
+    def __init__(self, image: Tensor, title: str, seed: int, **settings: Any) -> None:
+        self.image, self.title, self.seed = image, title, seed
+        self._last: SequenceDisplay | None = None
+        super().__init__(**settings)
+
+    def sequence(self, name: str | None = None) -> SequenceDisplay:
+        """Return the current sequence, or another one, as a figure."""
+        name = name or self.settings["name"]
+        if self._last is None or self._last.name != name:
+            self._last = SequenceDisplay.from_image(
+                self.image, name, benchmark=_benchmark(self.image), seed=self.seed,
+                title=self.title,
+            )  # fmt: skip
+        return self._last
+
+    def answer(self, settings: dict[str, Any], message: Message) -> Reply:
+        """Return one frame; a frame beyond the end of the sequence is the last one."""
+        frames = self.sequence(settings["name"]).frames
+        last = len(frames) - 1
+        frame = min(settings["frame"], last)
+        words = f"{settings['name'].replace('_', ' ')}, frame {frame} of {last}"
+        picture = encode_jpeg(enlarged(frames[frame], 448))
+        return {"words": words, "plays": "frame", "last": last}, [picture]
+
+    def summary(self) -> str:
+        """Describe the sequence."""
+        return self.sequence().summary
+
+    def picture(self) -> bytes:
+        """Draw frames of the sequence side by side as a JPEG."""
+        data, _ = self.sequence()._repr_mimebundle_()
+        return bytes(data["image/jpeg"])
+
+    caption = property(summary)
+
+
+def corruption_gallery(
+    images: Mapping[str, Tensor],
+    name: str = "glass_blur",
+    severity: int = 3,
+    seed: int = 0,
+    *,
+    mode: str = "auto",
+) -> Any:
+    """Show images corrupted, with a choice of image, corruption and severity.
 
     Args:
         images: Title -> (H, W, 3) uint8.
         name: Corruption to begin with.
-        severity: Severity to begin with.
+        severity: Severity to begin with, 1 to 5.
         seed: Seed of the random corruptions.
+        mode: "live" (an anywidget), "still" (a picture and a text), or "auto": live where it works.
 
-    Attributes:
-        choice: The current (title, name, severity, seed).
+    Returns:
+        A gallery; put it last in a cell. Both forms have `settings` and `display()`.
+
+    Raises:
+        ValueError: Without images, for an unknown corruption or mode, or a value out of range.
     """
-
-    def __init__(
-        self,
-        images: Mapping[str, Tensor],
-        name: str = "glass_blur",
-        severity: int = 3,
-        seed: int = 0,
-    ) -> None:
-        if not images:
-            raise ValueError("images is empty; pass at least one title -> image")
-        self.images = dict(images)
-        self.choice = (next(iter(self.images)), name, severity, seed)
-        widgets = _widgets()
-        if widgets is None:
-            return
-        wide = {"description_width": "80px"}
-        self.image_control = widgets.Dropdown(
-            options=list(self.images), description="image", style=wide
-        )
-        self.name_control = widgets.Dropdown(
-            options=[*CORRUPTIONS, *EXTRA_CORRUPTIONS], value=name, description="corruption",
-            style=wide,
-        )  # fmt: skip
-        self.severity_control = widgets.IntSlider(
-            value=severity, min=1, max=5, description="severity", style=wide
-        )
-        self.seed_control = widgets.BoundedIntText(
-            value=seed, min=0, max=999_999, description="seed", style=wide
-        )
-        words, picture = self.picture_and_words()
-        self.picture = framed(widgets.Image(value=picture, format="jpeg"), 720, "50vh")
-        self.words = widgets.HTML(value=words)
-        controls = (
-            self.image_control, self.name_control, self.severity_control, self.seed_control
-        )  # fmt: skip
-        for control in controls:
-            control.observe(self._changed, names="value")
-        self.view = widgets.VBox([_row(widgets, *controls), self.picture, self.words])
-
-    def _changed(self, _: Any) -> None:
-        self.choice = (
-            self.image_control.value, self.name_control.value,
-            self.severity_control.value, self.seed_control.value,
-        )  # fmt: skip
-        with computing(self.words, self.picture):
-            words, picture = self.picture_and_words()
-            self.picture.value, self.words.value = picture, words
-
-    def display(self) -> DifferenceDisplay:
-        """Return the current choice as a figure."""
-        title, name, severity, seed = self.choice
-        image = self.images[title]
-        return DifferenceDisplay.from_image(
-            image, name, severity, benchmark=_benchmark(image), seed=seed, title=title
-        )
-
-    def picture_and_words(self) -> tuple[str, bytes]:
-        """Return the current choice in words and as a JPEG."""
-        shown = self.display()
-        return shown.summary, encode_jpeg(compare_strip(shown.clean, shown.corrupted))
+    return open_panel(CorruptionGallery, mode, images, name=name, severity=severity, seed=seed)
 
 
-class SequencePlayer(_Gallery):
-    """A perturbation sequence to play or to step through.
+def sequence_player(
+    image: Tensor,
+    name: str = "rotate",
+    title: str = "image",
+    seed: int = 0,
+    *,
+    mode: str = "auto",
+) -> Any:
+    """Play a perturbation sequence of an image, or step through its frames.
 
     Args:
         image: (H, W, 3) uint8.
         name: Perturbation to begin with.
         title: What the image is.
-        seed: Seed of the random ones.
+        seed: Seed of the random perturbations.
+        mode: "live" (an anywidget), "still" (a picture and a text), or "auto": live where it works.
 
-    Attributes:
-        frame: The current frame.
+    Returns:
+        A player; put it last in a cell. Both forms have `settings` and `sequence()`.
+
+    Raises:
+        ValueError: For an unknown perturbation or mode.
     """
-
-    def __init__(
-        self, image: Tensor, name: str = "rotate", title: str = "image", seed: int = 0
-    ) -> None:
-        self.image, self.title, self.seed = image, title, seed
-        self.frame = 0
-        self._load(name)
-        widgets = _widgets()
-        if widgets is None:
-            return
-        last = len(self.sequence.frames) - 1
-        self.name_control = widgets.Dropdown(
-            options=list(PERTURBATIONS), value=name, description="sequence"
-        )
-        self.play = widgets.Play(min=0, max=last, interval=120, description="play")
-        self.frame_control = widgets.IntSlider(value=0, min=0, max=last, description="frame")
-        widgets.jslink((self.play, "value"), (self.frame_control, "value"))
-        self.picture = framed(widgets.Image(format="jpeg"), 480, "50vh")
-        self.words = widgets.HTML()
-        self._show()
-        self.name_control.observe(self._renamed, names="value")
-        self.frame_control.observe(self._stepped, names="value")
-        controls = _row(widgets, self.name_control, self.play, self.frame_control)
-        self.view = widgets.VBox([controls, self.picture, self.words])
-
-    def _load(self, name: str) -> None:
-        self.sequence = SequenceDisplay.from_image(
-            self.image, name, benchmark=_benchmark(self.image), seed=self.seed, title=self.title
-        )
-
-    def _show(self) -> None:
-        last = len(self.sequence.frames) - 1
-        self.picture.value = encode_jpeg(enlarged(self.sequence.frames[self.frame], 448))
-        self.words.value = f"{self.name_control.value}, frame {self.frame} of {last}"
-
-    def _renamed(self, change: Any) -> None:
-        with computing(self.words, self.picture):
-            self._load(change["new"])
-            last = len(self.sequence.frames) - 1
-            self.play.max = self.frame_control.max = last
-            self.frame = min(self.frame, last)
-            self._show()
-
-    def _stepped(self, change: Any) -> None:
-        self.frame = min(change["new"], len(self.sequence.frames) - 1)
-        self._show()
-
-    def picture_and_words(self) -> tuple[str, bytes]:
-        """Return the sequence in words and a strip of its frames as a JPEG."""
-        data, _ = self.sequence._repr_mimebundle_()
-        return data["text/plain"], data["image/jpeg"]
+    return open_panel(SequencePlayer, mode, image, title, seed, name=name)

@@ -1,45 +1,20 @@
-"""What every live panel stands on: its script, and one way to take what a browser sends."""
+"""Messages of a browser: one place reads them and answers them, whatever they hold."""
 
 from __future__ import annotations
 
-import contextlib
-import html
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
 from nmlib._checks import integer, shown
 
-__all__ = [
-    "Message",
-    "Reply",
-    "answered",
-    "computing",
-    "fitted",
-    "framed",
-    "pong",
-    "script",
-]
+__all__ = ["Message", "Reply", "answered", "pong"]
 
-STATIC = Path(__file__).parent / "static"
 Reply = tuple[dict[str, Any], list[bytes]]
-# What a reply repeats, so that the browser finds the question: a name or a number.
+# A reply repeats these names and numbers, so that the browser finds the question.
 _HEAD = ("id", "view", "gen")
 _LONGEST_NAME = 64
-_OLD = "nmlib-old"
-_FADED = f"<style>.{_OLD} {{ opacity: .35 }}</style>"
-# Beyond it JavaScript's numbers have gaps.
+# JavaScript's integers have gaps beyond it.
 _LARGEST = 2**53
-
-
-def script(path: Path) -> str:
-    """Return a panel's JavaScript as one module, without a bundler.
-
-    Args:
-        path: Its own file; it may use what static/panel.js defines.
-    """
-    parts = (STATIC / "keys.js", STATIC / "panel.js", path)
-    return "\n".join(part.read_text(encoding="utf-8") for part in parts)
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
@@ -52,56 +27,14 @@ def _is_label(value: object) -> bool:
     return _is_number(value) and abs(value) <= _LARGEST
 
 
-@contextlib.contextmanager
-def computing(words: Any, *old: Any) -> Iterator[None]:
-    """Mark what core ipywidgets show as old until the new is there; an error takes its place.
-
-    Args:
-        words: An `HTML` widget; the body of the `with` sets it.
-        *old: Other widgets that show results.
-    """
-    words.value = f"{_FADED}<p>Computing …</p>"
-    for widget in old:
-        widget.add_class(_OLD)
-    try:
-        yield
-    except Exception as error:
-        # Nobody sees what is raised in a callback; the old results stay marked.
-        words.value = f"{_FADED}<p>No result: {html.escape(str(error))}</p>"
-        raise
-    for widget in old:
-        widget.remove_class(_OLD)
-
-
-def fitted(*controls: Any) -> tuple[Any, ...]:
-    """Let core ipywidgets be no wider than their place; their own width is for large screens."""
-    for control in controls:
-        control.layout.max_width = "calc(100% - 4px)"  # their margin
-    return controls
-
-
-def framed(image: Any, width: int, height: str = "none") -> Any:
-    """Let an `Image` be no larger than its pixels, its place and a height; it would be stretched.
-
-    Args:
-        image: The widget.
-        width: Largest width in pixels.
-        height: Largest height in CSS, e.g. "50vh".
-    """
-    layout = image.layout
-    layout.width, layout.max_width, layout.max_height = "calc(100% - 4px)", f"{width}px", height
-    layout.object_fit, layout.align_self, layout.flex = "contain", "flex-start", "0 0 auto"
-    return image
-
-
 class Message:
-    """What a browser sent; anything can be in it, and only what fits comes out.
+    """A message of a browser. It can hold anything; only values of the expected form come out.
 
     Args:
         content: The message as the widget received it.
 
     Raises:
-        ValueError: If it is no object with names.
+        ValueError: If it is not an object with names.
 
     >>> Message({"size": 2.0, "seen": None}).whole("size", 1, 512)
     2
@@ -121,13 +54,13 @@ class Message:
 
     @property
     def head(self) -> dict[str, Any]:
-        """What the reply repeats."""
+        """The names and numbers that the reply repeats."""
         found = {name: self._content[name] for name in _HEAD if name in self}
         return {name: value for name, value in found.items() if _is_label(value)}
 
     @property
     def view(self) -> str:
-        """Name of the view that sent it; empty if it has none."""
+        """Name of the view that sent the message; empty if it has none."""
         return str(self.head.get("view", ""))
 
     def flag(self, name: str) -> bool:
@@ -187,29 +120,24 @@ def answered(
     content: object,
     kinds: Mapping[str, Callable[[Message], Reply]],
     refuse: Callable[[str], dict[str, Any]],
-    *,
-    only: bool = False,
-) -> Reply | None:
-    """Answer one message of a browser: whatever it holds, there is one reply and no exception.
+) -> Reply:
+    """Answer one message of a browser; never raise.
 
     Args:
         content: The message as the widget received it.
-        kinds: What the panel answers, by the kind of the message.
-        refuse: Makes the reply that carries the words of an error.
-        only: Refuse other kinds of messages; default: leave them to others.
+        kinds: A function for each kind of message.
+        refuse: Makes the reply that carries an error message.
 
     Returns:
-        The reply with its buffers; None for a message that is left to others.
+        The reply with its buffers.
     """
     head: dict[str, Any] = {}
     try:
         message = Message(content)
         head = message.head
         kind = message.kind
-        if not isinstance(kind, str) or (only and kind not in kinds):
+        if not isinstance(kind, str) or kind not in kinds:
             raise ValueError(f"unknown request kind {shown(kind)}; known are {', '.join(kinds)}")
-        if kind not in kinds:
-            return None
         reply, buffers = kinds[kind](message)
     except Exception as error:  # whatever it is, the browser waits for a reply
         known = isinstance(error, (ValueError, TypeError))
@@ -219,5 +147,5 @@ def answered(
 
 
 def pong(_: Message) -> Reply:
-    """Answer a browser that asks whether anybody is there."""
+    """Answer a browser that asks whether the kernel is there."""
     return {"kind": "ping"}, []

@@ -1,38 +1,36 @@
-"""What Jupyter is given of a panel: the live view, and a still for pages without a kernel.
+"""What a notebook shows of a panel: the live view, and a still picture for pages without a kernel.
 
-JupyterLab shows the richest form of an output only, and for a widget that is no longer there an
-error. There the still is an output of its own before the live view, and a style shows whichever of
-the two has something to show. Elsewhere both are one output.
+JupyterLab shows only the richest form of an output, and an error for a widget that no longer
+exists. There the still is an output of its own before the live view, and a style hides one of the
+two. Elsewhere both are one output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from nmlib.lab.panel.messages import STATIC
+from nmlib._host import notebook_host
 
-__all__ = ["Bundle", "LiveWithStill", "StillOnly", "widget_view"]
+__all__ = ["STATIC", "Bundle", "WithStill"]
 
+STATIC = Path(__file__).parent / "static"
 Bundle = tuple[dict[str, Any], dict[str, Any]]
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _GONE = "The panel itself needs a kernel: run this cell."
 
 
-class StillOnly:
-    """A form without a front end; `still` is given by another base."""
+class WithStill:
+    """An object that a notebook shows live if it is a widget, and as a picture and a text if not.
 
-    def still(self) -> Bundle:
-        """Return picture and text as MIME data and metadata."""
-        raise NotImplementedError
+    Comes before the widget class among the bases.
 
-    def _repr_mimebundle_(self, **_: Any) -> Bundle:
-        return self.still()
+    Attributes:
+        note: One line below the still: how to get the live form. Empty if there is nothing to say.
+    """
 
-
-class LiveWithStill:
-    """A form with a front end; comes before the widget class among the bases."""
+    note: str = ""
 
     def still(self) -> Bundle:
         """Return picture and text as MIME data and metadata."""
@@ -40,19 +38,30 @@ class LiveWithStill:
 
     def _live(self) -> Bundle:
         """Return the live view as MIME data and metadata; empty if there is none."""
-        return widget_view(self.model_id, getattr(super(), "_repr_mimebundle_", None))  # type: ignore[attr-defined]
+        model = getattr(self, "model_id", None)
+        if model is None:
+            return {}, {}
+        view = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": model}}
+        # anywidget says where Colab finds its widget manager; ipywidgets 7 has no such method.
+        own: Any = getattr(super(), "_repr_mimebundle_", dict)()
+        if isinstance(own, tuple):
+            return view | own[0], dict(own[1] or {})
+        return view | (own or {}), {}
 
     def _ipython_display_(self) -> None:
-        from nmlib._host import notebook_host
-
         data, about = self._live()
-        if not data or notebook_host() != "jupyter":
+        apart = bool(data) and notebook_host() == "jupyter"
+        if not apart and not self.note:
             raise NotImplementedError  # IPython goes on with _repr_mimebundle_
         from IPython.display import publish_display_data
 
-        publish_display_data({"text/html": _frame(), "text/plain": ""})
+        if apart:
+            publish_display_data({"text/html": _frame(), "text/plain": ""})
         publish_display_data(*self.still())
-        publish_display_data({**data, "text/plain": _GONE}, about)
+        if apart:
+            publish_display_data({**data, "text/plain": _GONE}, about)
+        else:
+            publish_display_data({"text/plain": self.note})
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
         data, about = self._live()
@@ -60,26 +69,13 @@ class LiveWithStill:
         return data | still, about | alt
 
 
-def widget_view(model_id: str, found: Callable[[], Any] | None) -> Bundle:
-    """Return what a widget shows alone.
-
-    Args:
-        model_id: Of the widget.
-        found: Its own `_repr_mimebundle_`; ipywidgets 7 has none.
-    """
-    data: dict[str, Any] = {_VIEW: {"version_major": 2, "version_minor": 0, "model_id": model_id}}
-    own = found() if found is not None else None
-    if isinstance(own, tuple):
-        return data | own[0], dict(own[1] or {})
-    return data | (own or {}), {}
-
-
 @cache
 def _frame() -> str:
-    """Return the style and the script of a cell that holds a panel; nothing of it is seen.
+    """Return an invisible output with the style and the script of a cell that holds a panel.
 
-    The three outputs of the cell are this, the still and the live view. Core ipywidgets have no
-    script of ours, so it is here that their keys are kept from the notebook.
+    The three outputs of the cell are this one, the still and the live view. Core ipywidgets (the
+    explorer's row of sliders) load no script of ours, so this one keeps their keys from the
+    notebook.
     """
     child, body = ".jp-OutputArea-child", "> .jp-OutputArea-output >"
     frame = f"{child}:has(.nmlib-frame)"

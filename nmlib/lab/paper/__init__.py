@@ -1,1 +1,1 @@
-"""Notebook 07: the paper beside what was measured here."""
+"""Notebook 07: the paper's numbers, and ours beside them."""

@@ -42,24 +42,24 @@ def check_rounding(function: Callable[[int], Any]) -> Verdict:
 
 @answering
 def check_suspect(answer: str | None, table: int = 9) -> Verdict:
-    """Say whether a method's row is the one that does not have the average that is printed of it.
+    """Say whether a method's row contradicts the average that the paper prints for it.
 
     Args:
         answer: Name of the method, or None.
         table: Table of corruptions.
 
     >>> check_suspect("Mixup")
-    ✗ not yet: that row has the average that is printed of it.
+    ✗ not yet: that row has the average that the paper prints for it.
     """
-    from nmlib.paper.audits import findings
-    from nmlib.paper.numbers import numbers
+    from nmlib.paper import audit
+    from nmlib.paper.numbers import read_table
 
     if answer is None:
         return Verdict(None, "name a method, then run again.")
-    answer = named(answer, "method", sorted({p.method for p in numbers(table)}))
-    for f in findings()[0]:
-        if f.kind == "average" and f.against == table and f.method == answer:
+    answer = named(answer, "method", sorted(set(read_table(table)["method"])))
+    for f in audit().query("kind == 'average'").itertuples():
+        if f.against == table and f.method == answer:
             return Verdict(
                 True, f"it averages {f.recomputed:.1f}, Table {f.table} prints {f.printed:.1f}."
             )
-    return Verdict(False, "that row has the average that is printed of it.")
+    return Verdict(False, "that row has the average that the paper prints for it.")

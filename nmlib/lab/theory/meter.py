@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import threading
 from pathlib import Path
 from typing import Any
 
-from nmlib import _checks
-from nmlib.lab.panel.messages import (
-    Message,
-    Reply,
-    answered,
-    computing,
-    fitted,
-    framed,
-    pong,
-    script,
-)
-from nmlib.lab.panel.mime import LiveWithStill, StillOnly
+from nmlib.lab.display.base import png
+from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel
+from nmlib.lab.theory.displays import draw_meter
 from nmlib.theory import MeterReading, meter_reading
 
-__all__ = ["MeterStill", "theory_meter"]
+__all__ = ["TheoryMeter", "theory_meter"]
 
-SCRIPT = Path(__file__).parent / "static" / "theory_meter.js"
-_RANGES = (
-    ("eps", "ε, scale of everything", "epsilon", 0.0, 1.0, 0.01, 2),
-    ("alpha", "α, how evenly pairs mix", "alpha", 0.1, 4.0, 0.1, 1),
-    ("sigma_add", "σ add, additive noise", "sigma add", 0.0, 1.0, 0.02, 2),
-    ("sigma_mult", "σ mult, multiplicative noise", "sigma mult", 0.0, 1.0, 0.02, 2),
-)
-_FIELDS = ("name", "label", "spoken", "min", "max", "step", "digits")
-CONTROLS: tuple[dict[str, Any], ...] = tuple(
-    dict(zip(_FIELDS, row, strict=True)) for row in _RANGES
-)
-DEFAULTS: dict[str, Any] = {
-    "eps": 0.3, "alpha": 1.0, "sigma_add": 0.4, "sigma_mult": 0.2, "part": "nfm"
-}  # fmt: skip
+METER_CONTROLS = (
+    Control("eps", "ε, scale of everything", 0.3, spoken="epsilon"),
+    Control("alpha", "α, how evenly pairs mix", 1.0, 0.1, 4.0, 0.1, 1, spoken="alpha"),
+    Control("sigma_add", "σ add, additive noise", 0.4, step=0.02, spoken="sigma add"),
+    Control("sigma_mult", "σ mult, multiplicative noise", 0.2, step=0.02, spoken="sigma mult"),
+    Control(
+        "part", "Which loss", "nfm", kind="radio", choices=("nfm", "stability"),
+        words=("NFM loss", "stability loss"),
+    ),
+)  # fmt: skip
 # What stands beside each term; the levels are part of its value.
 TERMS: dict[str, str] = {
     "R1": "mixing, first order: how the loss changes along the way from a sample to its partners",
@@ -63,31 +48,11 @@ STABILITY_TERMS = {
 CURVE = tuple(k / 10 for k in range(11))
 
 
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return complete settings, or raise for an unknown name or a value out of range."""
-    unknown = set(settings) - set(DEFAULTS)
-    if unknown:
-        raise ValueError(f"unknown setting {sorted(unknown)[0]!r}; there are {', '.join(DEFAULTS)}")
-    full = DEFAULTS | settings
-    if full["part"] not in ("nfm", "stability"):
-        raise ValueError(f"part must be 'nfm' or 'stability', got {full['part']!r}")
-    for control in CONTROLS:
-        name = control["name"]
-        full[name] = float(_checks.number(name, full[name], control["min"], control["max"]))
-    return full
-
-
-def _read(settings: dict[str, Any]) -> MeterReading:
-    return meter_reading(**settings)
-
-
-def reply_to(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return all that the front end draws for these settings."""
-    settings = _checked(settings)
-    reading = _read(settings)
-    curve = [_read(settings | {"eps": e}) for e in CURVE]
+def drawn(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return all that is drawn at complete settings."""
+    reading = meter_reading(**settings)
+    curve = [meter_reading(**settings | {"eps": e}) for e in CURVE]
     return {
-        "kind": "reading",
         "eps": reading.eps,
         "measured": reading.measured,
         "expanded": reading.expanded,
@@ -103,71 +68,54 @@ def reply_to(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _read_reply(message: Message) -> Reply:
-    return reply_to(message.table("params", needed=True)), []
+class TheoryMeter(Panel):
+    """Measured loss against expansion.
 
+    Args:
+        **settings: Where to start.
+    """
 
-def _refuse(text: str) -> dict[str, Any]:
-    return {"kind": "reading", "error": text}
-
-
-def summary(settings: dict[str, Any]) -> str:
-    """Say in words what the meter shows."""
-    reading = _read(settings)
-    name = {"nfm": "NFM loss", "stability": "Stability loss"}[settings["part"]]
-    verdict = "amber: they part" if reading.parted else "they agree"
-    where = ", ".join(f"{c['name']}={settings[c['name']]:.{c['digits']}f}" for c in CONTROLS)
-    return (
-        f"Theory meter at {where}. {name}: measured {reading.measured:.3g}, expansion "
-        f"{reading.expanded:.3g}, off by {100 * reading.miss:.2g} % of the change; {verdict}."
-    )
-
-
-def picture(settings: dict[str, Any]) -> bytes:
-    """Draw the meter as a PNG."""
-    from nmlib.lab.display.base import png
-    from nmlib.lab.theory.displays import draw_meter
-
-    return png(draw_meter(reply_to(settings)))
-
-
-class _Meter:
-    """What every form can do; `settings` come from the subclass."""
-
-    settings: Any
-
-    def __repr__(self) -> str:
-        return summary(self.settings)
+    SCRIPT = Path(__file__).parent / "static" / "theory_meter.js"
+    CONTROLS = METER_CONTROLS
 
     @property
     def reading(self) -> MeterReading:
         """The reading at these settings."""
-        return _read(self.settings)
+        return meter_reading(**self.settings)
 
-    def still(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return picture and text for pages without a kernel, as MIME data and metadata."""
-        text, png = repr(self), base64.b64encode(picture(self.settings)).decode("ascii")
-        return {"text/plain": text, "image/png": png}, {"image/png": {"alt": text}}
+    def answer(self, settings: dict[str, Any], message: Message) -> Reply:
+        """Return all that the page draws."""
+        return drawn(settings), []
 
+    def summary(self) -> str:
+        """Say in words what the meter shows."""
+        s, reading = self.settings, self.reading
+        name = {"nfm": "NFM loss", "stability": "Stability loss"}[s["part"]]
+        verdict = "amber: they part" if reading.parted else "they agree"
+        where = ", ".join(f"{c.name}={c.show(s[c.name])}" for c in self.controls[:-1])
+        return (
+            f"Theory meter at {where}. {name}: measured {reading.measured:.3g}, expansion "
+            f"{reading.expanded:.3g}, off by {100 * reading.miss:.2g} % of the change; {verdict}."
+        )
 
-class MeterStill(_Meter, StillOnly):
-    """The meter where there is no front end: a picture and a text."""
+    def __repr__(self) -> str:
+        return self.summary()
 
-    def __init__(self, **settings: Any) -> None:
-        self.settings = _checked(settings)
+    def picture(self) -> bytes:
+        """Draw the meter as a PNG."""
+        return png(draw_meter(drawn(self.settings)))
 
 
 def theory_meter(*, mode: str = "auto", **settings: Any) -> Any:
     r"""Show measured loss against expansion, with sliders for eps, alpha and the noise levels.
 
     Args:
-        mode: "live" (anywidget), "basic" (core ipywidgets only), "still" (a picture and text), or
-            "auto": the best of them that works here.
+        mode: "live" (an anywidget), "still" (a picture and a text), or "auto": live where it works.
         **settings: Where to start: `eps` in [0, 1], `alpha` in [0.1, 4], `sigma_add` and
             `sigma_mult` in [0, 1], `part` "nfm" or "stability".
 
     Returns:
-        A meter; put it last in a cell. All kinds have `settings` and `reading`.
+        A meter; put it last in a cell. Both forms have `settings`, `reading` and `summary()`.
 
     Raises:
         ValueError: For an unknown setting or mode, or a value out of range.
@@ -177,91 +125,4 @@ def theory_meter(*, mode: str = "auto", **settings: Any) -> Any:
     >>> theory_meter(mode="still", eps=0.1)
     Theory meter at eps=0.10, ... they agree.
     """
-    from nmlib._checks import choice
-
-    choice("mode", mode, ("auto", "live", "basic", "still"))
-    if mode == "auto":
-        from nmlib._host import choose_transport
-
-        mode = choose_transport().name
-    if mode == "live":
-        return _live_class()(**_checked(settings))
-    if mode == "basic":
-        return _basic(**_checked(settings))
-    return MeterStill(**settings)
-
-
-def _live_class() -> Any:
-    """Define the live widget where anywidget is installed."""
-    import anywidget
-    import traitlets
-
-    class TheoryMeter(_Meter, LiveWithStill, anywidget.AnyWidget):  # type: ignore[misc,unused-ignore]
-        """The live meter: the browser asks, the kernel answers one reading at a time."""
-
-        _esm = script(SCRIPT)
-        _controls = traitlets.List(list(CONTROLS)).tag(sync=True)
-        eps = traitlets.Float(DEFAULTS["eps"]).tag(sync=True)
-        alpha = traitlets.Float(DEFAULTS["alpha"]).tag(sync=True)
-        sigma_add = traitlets.Float(DEFAULTS["sigma_add"]).tag(sync=True)
-        sigma_mult = traitlets.Float(DEFAULTS["sigma_mult"]).tag(sync=True)
-        part = traitlets.Unicode(DEFAULTS["part"]).tag(sync=True)
-
-        def __init__(self, **settings: Any) -> None:
-            super().__init__(**settings)
-            # JupyterLab may answer messages on a second thread.
-            self._lock = threading.RLock()
-            self.on_msg(self._answer)
-
-        @property
-        def settings(self) -> dict[str, Any]:
-            """The settings now."""
-            return {name: getattr(self, name) for name in DEFAULTS}
-
-        @traitlets.validate(*DEFAULTS)
-        def _check(self, proposal: Any) -> Any:
-            return _checked({proposal["trait"].name: proposal["value"]})[proposal["trait"].name]
-
-        def _answer(self, _widget: Any, content: Any, _buffers: Any) -> None:
-            with self._lock:
-                reply = answered(content, {"read": _read_reply, "ping": pong}, _refuse)
-            if reply is not None:
-                self.send(reply[0])
-
-    return TheoryMeter
-
-
-def _basic(**settings: Any) -> Any:
-    """Build the meter from core ipywidgets: sliders above a picture."""
-    import ipywidgets
-
-    image = framed(ipywidgets.Image(format="png"), 640)
-    text = ipywidgets.HTML()
-    sliders = {
-        c["name"]: ipywidgets.FloatSlider(
-            value=settings[c["name"]], min=c["min"], max=c["max"], step=c["step"],
-            description=c["label"].split(",")[0], continuous_update=True,
-        )
-        for c in CONTROLS
-    }  # fmt: skip
-    part = ipywidgets.RadioButtons(options=["nfm", "stability"], value=settings["part"])
-
-    class BasicMeter(_Meter, LiveWithStill, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
-        """Sliders and a picture."""
-
-        @property
-        def settings(self) -> dict[str, Any]:
-            """The settings now."""
-            return {k: s.value for k, s in sliders.items()} | {"part": part.value}
-
-    meter = BasicMeter([*fitted(*sliders.values(), part), text, image])
-
-    def refresh(_change: Any = None) -> None:
-        with computing(text, image):
-            image.value = picture(meter.settings)
-            text.value = summary(meter.settings)
-
-    for control in (*sliders.values(), part):
-        control.observe(refresh, names="value")
-    refresh()
-    return meter
+    return open_panel(TheoryMeter, mode, **settings)

@@ -38,7 +38,7 @@ def lab():
 def test_the_ten_rows_are_the_ones_of_the_ablation(name):
     settings = LabSettings(*nm.ABLATION[name].switches)
     assert settings.scheme() == nm.ABLATION[name]
-    assert settings.published and not settings.note
+    assert not settings.note
 
 
 def test_every_combination_is_a_scheme_or_explained():
@@ -67,8 +67,6 @@ def test_levels_that_nothing_uses_do_not_count():
     assert LabSettings(True, True, False, True, alpha=2.0, sigma_mult=1).canonical == LabSettings(
         True, True, False, True, alpha=2.0
     )
-    assert not LabSettings(alpha=2.0).published
-    assert not LabSettings(True, False, True, False).published
 
 
 @pytest.mark.parametrize(
@@ -137,8 +135,9 @@ def test_the_table_places_what_was_trained(lab):
     assert table.agreement() is None  # of two rows
     assert "over the baseline" in table.words(noise) and "+2.1" in table.words(noise)
     assert table.words(LabSettings()) == "Not trained here yet."
-    assert "fashion-mini" in table.sources["here"] and "seeds 0, 3" in table.sources["here"]
-    assert "CIFAR-100-C" in table.sources["paper"] and not table.sources["grid"]
+    here = table.sources["here"]
+    assert here.data == "fashion-mini" and here.seeds == (0, 3)
+    assert "CIFAR-100-C" in table.sources["paper"].data and not table.sources["grid"]
     assert "✗ ✗ ✓ ✗" in table.text()
 
 
@@ -150,7 +149,8 @@ def test_the_grid_by_seeds_and_test_images():
         return {
             "scheme": scheme, "seed": seed, "robust_hits": hits, "clean_accuracy": 0.5,
             "accuracy": {"fog": [0.1, 0.2]}, "dataset": "somewhere", "model": "small",
-            "budget": "laptop", "train_images": 5000, "test_images": 8, "commit": "abc",
+            "budget": "laptop", "train_images": 5000, "test_images": 8, "epochs": [{}] * 20,
+            "provenance": {"commit": "abc"},
         }  # fmt: skip
 
     records = [record(s, seed) for s in nm.ABLATION for seed in (0, 1)]
@@ -169,7 +169,7 @@ def test_the_grid_by_seeds_and_test_images():
     if len(set(robust)) == 10:  # without ties: the textbook formula
         expected = 1 - 6 * ((order - mine) ** 2).sum() / 990
         assert table.agreement("grid") == (pytest.approx(expected), 10)
-    assert "seeds 0, 1" in table.sources["grid"] and "abc" in table.sources["grid"]
+    assert str(table.sources["grid"]).endswith("5 severities, seeds 0, 1, commit abc")
     # Some rows only, as while a grid is being computed.
     some = lab_table(records=records[2:6])
     assert len(some.column("grid")) == 2
@@ -242,4 +242,4 @@ def test_settings_of_the_lab():
         AblationLab("smokey")
     with pytest.raises(ValueError, match="test_images"):
         AblationLab(test_images=1)
-    assert "1,000 training images x 3 epochs" in AblationLab().conditions
+    assert "budget smoke (1,000 images x 3 epochs)" in str(AblationLab().conditions)

@@ -9,10 +9,8 @@ import torch
 from PIL import Image
 
 import nmlib as nm
-from nmlib.lab.blocks import panel as module
-from nmlib.lab.blocks.bench import CONTROLS, Bench, steady_lam, steady_plan
-from nmlib.lab.blocks.panel import SCRIPT, building_blocks, reply_to
-from nmlib.lab.panel.messages import script
+from nmlib.lab.blocks.bench import BENCH_CONTROLS, STABILITY, Bench, steady_lam, steady_plan
+from nmlib.lab.blocks.panel import BuildingBlocks, building_blocks, drawn
 from nmlib.models.preact_resnet import preact_resnet
 from nmlib.objective import Draws, apply_draws
 
@@ -149,10 +147,10 @@ def test_pairs_have_two_classes(bench, data):
 # -- forms ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["still", "live", "basic"])
-def test_every_form(models, data, mode):
+@pytest.mark.parametrize("mode", ["still", "live"])
+def test_both_forms(models, data, mode):
     panel = building_blocks(models, data, mode=mode, alpha=2.0, point=1, depth=-1)
-    assert panel.settings == {**Bench(models, data).defaults, "alpha": 2.0, "point": 1}
+    assert panel.settings == Bench(models, data).checked({"alpha": 2.0, "point": 1})
     assert panel.reading.mixing.point == 1
     assert "alpha=2.0, point=1" in repr(panel) and "net=net 0" in repr(panel)
     assert "JSD of the three views" in panel.summary()
@@ -167,7 +165,7 @@ def test_every_form(models, data, mode):
 def test_the_reply_holds_the_pictures(bench):
     for point in (0, 3):
         reading = bench.read({"point": point})
-        content, (views, states) = reply_to(reading)
+        content, (views, states) = drawn(reading)
         shape = content["view_shape"]
         assert (
             np.frombuffer(views, np.uint8).reshape(shape).tolist() == reading.views.views.tolist()
@@ -186,34 +184,26 @@ def test_the_live_panel_answers_one_message_with_one_reading(models, data):
     panel = building_blocks(models, data, mode="live")
     sent = []
     panel.send = lambda content, buffers: sent.append((content, buffers))
-    panel._answer(panel, {"kind": "read", "gen": 7, "params": {**panel.settings, "draw": 3}}, [])
-    panel._answer(panel, {"kind": "something else"}, [])
-    panel._answer(panel, {"kind": "read", "gen": 8, "params": {"alpha": 99.0}}, [])
+    panel._receive(panel, {"kind": "ask", "gen": 7, "settings": {**panel.settings, "draw": 3}}, [])
+    panel._receive(panel, {"kind": "ask", "gen": 8, "settings": {"alpha": 99.0}}, [])
     assert [content["gen"] for content, _ in sent] == [7, 8]
     assert sent[0][0]["lam"] == pytest.approx(panel.bench.read({"draw": 3}).mixing.lam)
     assert len(sent[0][1]) == 2 and "alpha must lie in" in sent[1][0]["error"]
-    assert [c["name"] for c in panel._controls] == [c["name"] for c in CONTROLS]
-
-
-def test_the_basic_panel_follows_its_controls(models, data):
-    panel = building_blocks(models, data, mode="basic")
-    box, text, image = panel.children
-    before, words = image.value, text.value
-    box.children[0].value = 3.5
-    assert panel.settings["alpha"] == 3.5
-    assert image.value != before and text.value != words
+    assert [c["name"] for c in panel._controls] == [c.name for c in BENCH_CONTROLS]
 
 
 def test_fewer_mix_points(data):
     model = preact_resnet(widths=(4, 8), blocks=(1, 1))
     panel = building_blocks(model, data, mode="live", point=1)
     assert [c["max"] for c in panel._controls if c["name"] == "point"] == [1]
-    with pytest.raises(ValueError, match=r"point must lie in \[0, 1\], got 2"):
+    with pytest.raises(ValueError, match="point must be an integer from 0 to 1, got 2"):
         panel.bench.checked({"point": 2})
 
 
 def test_the_script_has_the_colours_of_the_displays():
-    code = script(SCRIPT)
+    from nmlib.lab.panel.live import script
+
+    code = script(BuildingBlocks)
     assert "[0, 114, 178]" in code and "[213, 94, 0]" in code and "[250, 250, 250]" in code
     assert code.count("export default") == 1
 
@@ -238,4 +228,4 @@ def test_wrong_settings(models, data, bench):
     one_class = data.take((data.labels == 0).nonzero()[:, 0])
     with pytest.raises(ValueError, match="one class only"):
         building_blocks(models, one_class, mode="still").summary()
-    assert nm.SCHEMES["noisymix"].stability == module.STABILITY
+    assert nm.SCHEMES["noisymix"].stability == STABILITY

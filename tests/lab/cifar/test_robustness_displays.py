@@ -64,7 +64,7 @@ def drawn(figure):
 def test_radar_draws_the_means():
     rows = made_up()
     display = CorruptionRadarDisplay.from_rows(rows, paper=PAPER)
-    (ax,) = drawn(display.plot())
+    (ax,) = drawn(display.plot().figure_)
     lines = {line.get_label(): line for line in ax.lines}
     for scheme in SCHEMES:
         line = lines[scheme_label(scheme)]
@@ -73,7 +73,7 @@ def test_radar_draws_the_means():
     paper = lines["NoisyMix in the paper"]
     assert list(paper.get_ydata()) == [*range(60, 75), 60]
     assert paper.get_color() == PAPER_STYLE["color"] and paper.get_linestyle() == ":"
-    assert display.conditions.startswith("toy, net, 1,000 images, severity 1 to 5, 3 seeds")
+    assert display.small_print.startswith("toy, net, 1,000 images, severity 1 to 5, 3 seeds")
     assert [t.get_text() for t in ax.get_xticklabels()][:2] == ["gaussian", "shot"]
     for trace, scheme in zip(display.plotly().data, SCHEMES, strict=False):
         assert trace.name == scheme_label(scheme)
@@ -89,7 +89,7 @@ def test_family_bars_draw_the_means():
     rows = made_up()
     display = FamilyBarsDisplay.from_rows(rows, paper=PAPER)
     assert display.groups == ("clean", "noise", "blur", "weather", "digital", "all 15")
-    (ax,) = drawn(display.plot())
+    (ax,) = drawn(display.plot().figure_)
     # Error bars are containers too.
     heights = [[p.get_height() for p in c] for c in ax.containers if hasattr(c, "patches")]
     groups = {"clean": ("clean",)} | CORRUPTION_FAMILIES | {"all 15": nm.CORRUPTIONS}
@@ -101,7 +101,7 @@ def test_family_bars_draw_the_means():
         diamonds.get_ydata()[1:],
         [np.mean([PAPER["noisymix"][n] for n in names]) for names in [*groups.values()][1:]],
     )
-    spread = display.measured[0].spread(["noise"])
+    below, above = (part.loc["baseline", "noise"] for part in display.spread)
     noise = [
         np.mean([100 * r["accuracy"] for r in rows
                  if r["scheme"] == "baseline" and r["seed"] == k
@@ -109,7 +109,7 @@ def test_family_bars_draw_the_means():
         for k in range(3)
     ]  # fmt: skip
     centre = np.mean(noise)
-    np.testing.assert_allclose(spread[:, 0], [centre - min(noise), max(noise) - centre])
+    np.testing.assert_allclose([below, above], [centre - min(noise), max(noise) - centre])
     figure = display.plotly()
     assert [t.name for t in figure.data] == ["Baseline", "AugMix", "NoisyMix", "in the paper"]
     np.testing.assert_allclose(figure.data[2].y, heights[2], atol=0.006)
@@ -117,11 +117,11 @@ def test_family_bars_draw_the_means():
 
 def test_every_scheme_can_be_told_from_every_other():
     schemes = list(nm.SCHEMES)
-    (ax,) = drawn(CorruptionRadarDisplay.from_rows(made_up(schemes, 1)).plot())
+    (ax,) = drawn(CorruptionRadarDisplay.from_rows(made_up(schemes, 1)).plot().figure_)
     looks = {(x.get_color(), x.get_marker(), str(x.get_linestyle())) for x in ax.lines}
     assert len(looks) == len(schemes) > 8
     assert len({x.get_label() for x in ax.lines}) == len(schemes)
-    (ax,) = drawn(FamilyBarsDisplay.from_rows(made_up(schemes, 1)).plot())
+    (ax,) = drawn(FamilyBarsDisplay.from_rows(made_up(schemes, 1)).plot().figure_)
     bars = {(c[0].get_facecolor(), c[0].get_hatch()) for c in ax.containers}
     assert len(bars) == len(schemes)
 
@@ -129,22 +129,24 @@ def test_every_scheme_can_be_told_from_every_other():
 def test_from_reports_equals_the_reports(reports):
     radar = CorruptionRadarDisplay.from_reports(reports)
     assert radar.names == ("fog", "contrast")
-    for m, (scheme, several) in zip(radar.measured, reports.items(), strict=True):
-        assert m.scheme == scheme and m.seeds == 2
-        np.testing.assert_allclose(m.values["fog"], [100 * r.by_corruption["fog"] for r in several])
+    assert list(radar.means.index) == list(reports)
+    for scheme, several in reports.items():
+        np.testing.assert_allclose(
+            radar.values["fog"][scheme], [100 * r.by_corruption["fog"] for r in several]
+        )
     bars = FamilyBarsDisplay.from_reports(reports)
     assert bars.groups == ("clean", "weather", "digital", "all 2")
     np.testing.assert_allclose(
-        bars.measured[1].values["all 2"], [100 * r.robust_accuracy for r in reports["noisymix"]]
+        bars.values["all 2"]["noisymix"], [100 * r.robust_accuracy for r in reports["noisymix"]]
     )
-    assert "severity 1, 3, 2 seeds a scheme" in bars.conditions
-    drawn(bars.plot())
+    assert "severity 1, 3, 2 seeds a scheme; whiskers" in bars.small_print
+    drawn(bars.plot().figure_)
 
 
 def test_reliability_draws_the_curves(reports):
     report = reports["baseline"][0]
     display = ReliabilityDisplay.from_report(report)
-    clean, corrupted = drawn(display.plot())[:2]
+    clean, corrupted = drawn(display.plot().figure_)[:2]
     for ax, curve in ((clean, display.curves["clean"]), (corrupted, report.reliability())):
         filled = curve.count > 0
         heights = [p.get_height() for c in ax.containers[:2] for p in c]
@@ -153,14 +155,13 @@ def test_reliability_draws_the_curves(reports):
         assert f"{100 * curve.error():.1f} %" in display.summary
     single = ReliabilityDisplay.from_predictions({"net": report.clean}, bins=5)
     figure = Figure()
-    single.plot(figure.add_subplot())
-    drawn(figure)
+    drawn(single.plot(figure.subplots(2, 1)).figure_)
     assert sum(len(t.x) for t in display.plotly().data if t.name.startswith("accuracy")) == sum(
         int((c.count > 0).sum()) for c in display.curves.values()
     )
     with pytest.raises(ValueError, match="no curves"):
         ReliabilityDisplay.from_curves({})
-    with pytest.raises(ValueError, match="2 curves need as many axes"):
+    with pytest.raises(ValueError, match="draws into 4 axes, got 1"):
         display.plot(figure.axes[0])
 
 
@@ -170,7 +171,7 @@ def test_reliability_of_records_pools_the_seeds(reports):
         stored = {k: np.nan_to_num(getattr(curve, k)).tolist() for k in ("confidence", "accuracy")}
         return {
             "scheme": scheme, "seed": seed, "dataset": "made up", "model": "net", "budget": "b",
-            "train_images": 10, "test_images": len(report.clean), "epochs": [{}],
+            "train_images": 10, "test_images": len(report.clean), "epochs": [{}], "provenance": {},
             "reliability": {"count": curve.count.tolist(), **stored},
         }  # fmt: skip
 
@@ -185,16 +186,16 @@ def test_reliability_of_records_pools_the_seeds(reports):
     parts = [r.reliability() for r in reports["noisymix"]]
     assert pooled.count.sum() == sum(p.count.sum() for p in parts) and len(parts) == 2
     assert pooled.error() == pytest.approx(type(pooled).pooled(parts).error())
-    assert "seeds 0, 1" in display.conditions and "pooled" in display.conditions
-    drawn(display.plot())
-    small = replace(display, conditions="word " * 60).plot()
+    assert display.conditions.seeds == (0, 1) and "pooled" in display.small_print
+    drawn(display.plot().figure_)
+    small = replace(display, conditions="word " * 60).plot().figure_
     drawn(small)
     print_box = small._supxlabel.get_window_extent()
     assert print_box.x0 > 0 and print_box.x1 < small.bbox.width and print_box.y0 > 0
     assert list(ReliabilityDisplay.from_records(records, schemes=["noisymix"]).curves) == [
         "NoisyMix"
     ]
-    with pytest.raises(ValueError, match="no record of scheme 'mixup'"):
+    with pytest.raises(ValueError, match="unknown measured scheme 'mixup'"):
         ReliabilityDisplay.from_records(records, schemes=["mixup"])
     del records[-1]["reliability"]
     with pytest.raises(ValueError, match="scheme 'noisymix' has no reliability curve"):
@@ -210,7 +211,7 @@ def test_flip_curves_draw_the_reports():
     }
     paper = {"noisymix": {"shot_noise": 4.5, "translate": 1.6}}
     display = FlipCurvesDisplay.from_reports(reports, paper=paper)
-    axes = drawn(display.plot())
+    axes = drawn(display.plot().figure_)
     for ax, name in zip(axes, names, strict=True):
         ours = [line.get_ydata() for line in ax.lines]
         for i, report in enumerate(reports.values()):
@@ -219,7 +220,7 @@ def test_flip_curves_draw_the_reports():
         assert list(ours[4]) == [paper["noisymix"][name]]
     assert len(display.plotly().data) == 2 * 5
     assert "translate" in display.summary
-    with pytest.raises(ValueError, match="2 panels need as many axes"):
+    with pytest.raises(ValueError, match="draws into 2 axes, got 1"):
         display.plot(axes[0])
 
 

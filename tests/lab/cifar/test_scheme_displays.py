@@ -13,7 +13,6 @@ from nmlib.corruptions import PERTURBATIONS
 from nmlib.lab.cifar.displays.bars import FamilyBarsDisplay, FlipBarsDisplay
 from nmlib.lab.cifar.displays.ordering import OrderingDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
-from nmlib.lab.cifar.displays.rows import rows_of_records
 from nmlib.lab.cifar.displays.scheme_table import SchemeTableDisplay, Spread
 from nmlib.lab.cifar.records import measured
 from nmlib.lab.display.base import Live
@@ -137,36 +136,24 @@ def test_calibration_on_clean_images_has_the_reference_convention(records):
     assert "rms_calibration_error_reference" not in default.metrics
 
 
-def test_rows_of_records_are_the_records(records):
-    rows = rows_of_records(records)
-    assert len(rows) == len(records) * 76
-    some = records[4]
-    for row in rows:
-        if (row["scheme"], row["seed"]) == (some["scheme"], some["seed"]):
-            name, level = row["corruption"], row["severity"]
-            expected = some["clean_accuracy"] if name == "clean" else some["accuracy"][name]
-            assert row["accuracy"] == (expected if name == "clean" else expected[level - 1])
-    assert len(rows_of_records(records, "flip_probability")) == len(SCHEMES) * 3 * 10
-
-
 def test_radar_and_family_bars_of_records(records):
     few = ("noisymix", "baseline")
     radar = CorruptionRadarDisplay.from_records(records, schemes=few, paper=7)
     bars = FamilyBarsDisplay.from_records(records, schemes=few, paper=7)
-    assert [m.scheme for m in radar.measured] == list(few)
-    for m in radar.measured:
-        expected = [100 * np.mean(r["accuracy"]["fog"]) for r in of(records, m.scheme)]
-        np.testing.assert_allclose(m.values["fog"], expected)
+    assert list(radar.means.index) == list(few)
+    for scheme in few:
+        expected = [100 * np.mean(r["accuracy"]["fog"]) for r in of(records, scheme)]
+        np.testing.assert_allclose(radar.values["fog"][scheme], expected)
     frame = paper_table(7).query("method == 'NoisyMix'").set_index("corruption")["value"]
-    np.testing.assert_allclose(radar.paper["noisymix"], [frame[n] for n in nm.CORRUPTIONS])
+    np.testing.assert_allclose(radar.paper.loc["noisymix"], [frame[n] for n in nm.CORRUPTIONS])
     clean = paper_table(2).query("dataset == 'CIFAR-10' and method == 'NoisyMix'")["value"].item()
     noise = np.mean([frame[n] for n in CORRUPTION_FAMILIES["noise"]])
-    np.testing.assert_allclose(bars.paper["noisymix"][:2], [clean, noise])
+    np.testing.assert_allclose(bars.paper.loc["noisymix"][:2], [clean, noise])
     for display in (radar, bars):
-        assert "ours: invented, none, budget smoke" in display.conditions
-        assert "paper: Table 7" in display.conditions
-        drawn(display.plot())
-    assert "whiskers" in bars.conditions
+        assert "ours: invented, none, budget smoke" in display.small_print
+        assert "paper: Table 7" in display.small_print
+        drawn(display.plot().figure_)
+    assert "whiskers" in bars.small_print
     with pytest.raises(ValueError, match="unknown measured scheme"):
         CorruptionRadarDisplay.from_records(records, schemes=["mixup"])
 
@@ -174,19 +161,19 @@ def test_radar_and_family_bars_of_records(records):
 def test_flip_bars_of_records(records):
     display = FlipBarsDisplay.from_records(records, paper=13)
     assert display.groups == (*PERTURBATIONS, "mean")
-    assert [m.scheme for m in display.measured] == list(SCHEMES)
-    (ax,) = drawn(display.plot())
+    assert list(display.means.index) == list(SCHEMES)
+    (ax,) = drawn(display.plot().figure_)
     heights = [[p.get_height() for p in c] for c in ax.containers if hasattr(c, "patches")]
     for s, found in zip(SCHEMES, heights, strict=True):
         each = [100 * np.mean([flips(s, k)[n] for k in range(3)]) for n in PERTURBATIONS]
         np.testing.assert_allclose(found, [*each, np.mean(each)])
     frame = paper_table(13).query("method == 'NFM' and corruption != 'mean'")
-    np.testing.assert_allclose(display.paper["nfm"][-1], frame["value"].mean())
-    assert "10 sequences a perturbation" in display.conditions
+    np.testing.assert_allclose(display.paper.loc["nfm", "mean"], frame["value"].mean())
+    assert "10 sequences a perturbation" in display.small_print
     part = [r | {"flip_probability": {"tilt": 0.1}} if r["scheme"] == "nfm" else r for r in records]
     # A mean over one perturbation is no mean over ten.
     partial = FlipBarsDisplay.from_records(part)
-    assert np.isnan(partial.measured[2].means(["mean"])[0])
+    assert np.isnan(partial.means.loc["nfm", "mean"])
     names = [t.name for t in display.plotly().data]
     assert names[:5] == [scheme_label(s) for s in SCHEMES] and names.count("in the paper") == 3
 
@@ -206,25 +193,24 @@ def test_flips_of_an_older_kind_are_marked(records):
     assert said not in SchemeTableDisplay.from_records(records).table().caption
 
     bars = FlipBarsDisplay.from_records(old, paper=13)
-    assert bars.groups == (*PERTURBATIONS, "mean") and said in bars.conditions
-    (m,) = (m for m in bars.measured if m.scheme == "nfm")
-    assert "zoom_blur" not in m.values
-    np.testing.assert_allclose(m.values["mean"], own)
-    np.testing.assert_allclose(bars.paper["nfm"][3], paper["zoom_blur"])
-    np.testing.assert_allclose(bars.paper["nfm"][-1], paper[list(PERTURBATIONS)].mean())
+    assert bars.groups == (*PERTURBATIONS, "mean") and said in bars.small_print
+    assert bars.values["zoom_blur"].isna().all()
+    np.testing.assert_allclose(bars.values["mean"]["nfm"], own)
+    np.testing.assert_allclose(bars.paper.loc["nfm", "zoom_blur"], paper["zoom_blur"])
+    np.testing.assert_allclose(bars.paper.loc["nfm", "mean"], paper[list(PERTURBATIONS)].mean())
     assert "nan" not in bars.summary
     assert bars.summary.endswith("Not measured by us, and not in our mean: zoom blur.")
-    (ax,) = drawn(bars.plot())
+    (ax,) = drawn(bars.plot().figure_)
     heights = [c[3].get_height() for c in ax.containers if hasattr(c, "patches")]
     assert np.isnan(heights).all()
     assert len(bars.plotly().data[0].y) == 11
     alone = FlipBarsDisplay.from_records(old)
-    assert alone.groups == (*nine, "mean") and said in alone.conditions
+    assert alone.groups == (*nine, "mean") and said in alone.small_print
 
     order = OrderingDisplay.from_records(old, "flip_probability", resamples=2)
     assert said in order.summary and order.ordering.note == said
-    assert order.ordering.ours["nfm"] == pytest.approx(own)
-    figure = order.plot()
+    assert order.ordering.ours["nfm"].tolist() == pytest.approx(own)
+    figure = order.plot().figure_
     assert "zoom_blur left out" in figure.get_supxlabel().replace("\n", " ")
     new = OrderingDisplay.from_records(records, "flip_probability", resamples=2)
     assert new.ordering.note == "" and "left out" not in new.summary
@@ -232,26 +218,24 @@ def test_flips_of_an_older_kind_are_marked(records):
 
 def test_a_number_of_the_paper_beyond_the_axis_is_written_at_its_edge(records):
     ours = FlipBarsDisplay.from_records(records)
-    highest = max(
-        float((m.means(ours.groups) + m.spread(ours.groups)[1]).max()) for m in ours.measured
-    )
+    highest = ours.values.max(axis=None)
     near = {"nfm": dict.fromkeys(PERTURBATIONS, 1.5 * highest)}
     display = FlipBarsDisplay.from_records(records, paper=near)
-    (ax,) = drawn(display.plot())
+    (ax,) = drawn(display.plot().figure_)
     assert ax.get_ylim()[1] > 1.5 * highest
-    assert "beyond the axis" not in display.conditions
+    assert "beyond the axis" not in display.small_print
     far = {"nfm": near["nfm"] | {"tilt": 10 * highest}}
     display = FlipBarsDisplay.from_records(records, paper=far)
-    (ax,) = drawn(display.plot())
+    (ax,) = drawn(display.plot().figure_)
     assert ax.get_ylim()[1] == pytest.approx(1.4 * highest)
     assert f"{10 * highest:.1f}" in [text.get_text() for text in ax.texts]
-    assert "beyond the axis" in display.conditions
+    assert "beyond the axis" in display.small_print
 
 
 def test_the_order_is_drawn_as_computed(records):
     display = OrderingDisplay.from_records(records, resamples=20)
     o = display.ordering
-    left, right = drawn(display.plot())
+    left, right = drawn(display.plot().figure_)
     assert display.rows() == ["noisymix", "augmax", "nfm", "stability_training"]
     for k, scheme in enumerate(display.rows()):
         bar = left.containers[k]
@@ -261,18 +245,20 @@ def test_the_order_is_drawn_as_computed(records):
         np.testing.assert_allclose(sorted(ends), [i.low, i.high])
     marked = [x for x in left.lines if x.get_marker() == PAPER_STYLE["marker"]]
     drawn_paper = sorted(float(x.get_xdata()[0]) for x in marked)
-    expected = [o.paper[s].value - o.paper["baseline"].value for s in ("noisymix", "augmax", "nfm")]
+    expected = [
+        o.paper["value"][s] - o.paper["value"]["baseline"] for s in ("noisymix", "augmax", "nfm")
+    ]
     np.testing.assert_allclose(drawn_paper, sorted(expected))
     assert len(right.patches) == len(o.pairs) == 6
     texts = [t.get_text() for t in right.texts]
-    for p in o.pairs:
-        assert f"{p.ours.difference:+.1f}".replace("-", "−") in texts
-    for p, text in zip(o.pairs, texts[::2], strict=True):
-        assert text == {"holds": "✓", "reversed": "✗", "open": "?", "tied": "="}[p.verdict]
+    for difference in o.pairs["difference"]:
+        assert f"{difference:+.1f}".replace("-", "−") in texts
+    for found, text in zip(o.pairs["verdict"], texts[::2], strict=True):
+        assert text == {"holds": "✓", "reversed": "✗", "open": "?", "tied": "="}[found]
     data, metadata = display._repr_mimebundle_()
     assert metadata["image/png"]["alt"] == o.summary == data["text/plain"]
     without = [r for r in records if r["scheme"] != "baseline"]
-    assert len(drawn(OrderingDisplay.from_records(without, resamples=20).plot())) == 1
+    assert len(drawn(OrderingDisplay.from_records(without, resamples=20).plot().figure_)) == 1
 
 
 def test_a_live_display_tells_numbers_in_its_alt_text_alone(records):
@@ -292,7 +278,7 @@ def test_thin_lines_keep_their_colour_in_a_notebook(records):
     data, _ = display._repr_mimebundle_()
     with Image.open(io.BytesIO(data["image/png"])) as picture:
         shown = np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0).astype(int)
-    for line in display.plot().axes[0].lines:
+    for line in display.plot().figure_.axes[0].lines:
         wanted = np.array([round(255 * v) for v in to_rgb(line.get_color())])
         assert np.abs(shown - wanted).max(1).min() <= 8
 

@@ -25,7 +25,7 @@ def lines(axis):
 
 def test_it_draws_the_rows(runs):
     run = runs["noisymix"]
-    figure = TrainingDisplay.from_run(run).plot()
+    figure = TrainingDisplay.from_run(run).plot().figure_
     ce, jsd, accuracy = figure.axes
     for axis, name, factor in ((ce, "ce", 1), (jsd, "jsd", 1), (accuracy, "val_accuracy", 100)):
         drawn = lines(axis)
@@ -37,13 +37,13 @@ def test_it_draws_the_rows(runs):
 
 
 def test_panels_without_content_are_left_out(runs):
-    labels = [a.get_ylabel() for a in TrainingDisplay.from_run(runs["baseline"]).plot().axes]
-    assert labels == ["cross-entropy (nats)", "accuracy, images kept out (%)"]
+    labels = [a.get_ylabel() for a in TrainingDisplay.from_run(runs["baseline"]).plot().ax_]
+    assert labels == ["cross-entropy (nats)", "held-out accuracy (%)"]
 
 
 def test_several_runs_are_told_apart_by_marker_and_colour(runs):
     display = TrainingDisplay.from_folders(*(r.out for r in runs.values()))
-    figure = display.plot()
+    figure = display.plot().figure_
     axis = figure.axes[0]
     epochs = [line for line in axis.lines if line.get_label() in runs]
     assert len({line.get_color() for line in epochs}) == 2
@@ -71,10 +71,11 @@ def test_the_summary_names_the_numbers(runs):
 def test_it_draws_into_axes_of_ones_own(runs):
     from matplotlib.figure import Figure
 
-    axis = Figure().subplots()
-    assert TrainingDisplay.from_run(runs["noisymix"]).plot(axis) is axis.figure
-    assert axis.get_ylabel() == "cross-entropy (nats)"
-    axis.figure.savefig(io.BytesIO())
+    axes = Figure().subplots(1, 3)
+    display = TrainingDisplay.from_run(runs["noisymix"])
+    assert display.plot(axes).figure_ is axes[0].figure
+    assert axes[0].get_ylabel() == "cross-entropy (nats)"
+    axes[0].figure.savefig(io.BytesIO())
 
 
 def test_live(monkeypatch):

@@ -1,5 +1,6 @@
-"""The gallery's figures hold the arrays they show; its controls change the picture."""
+"""The figures of the corruptions hold the arrays they show; the panels draw what is asked for."""
 
+import base64
 import io
 
 import numpy as np
@@ -9,7 +10,6 @@ from PIL import Image
 
 import nmlib as nm
 from nmlib.data.embedded import sample_photographs
-from nmlib.lab.corruptions import gallery as corruption_gallery
 from nmlib.lab.corruptions.displays import (
     ContactSheetDisplay,
     DifferenceDisplay,
@@ -17,7 +17,8 @@ from nmlib.lab.corruptions.displays import (
     SequenceDisplay,
     compare_strip,
 )
-from nmlib.lab.corruptions.gallery import CorruptionGallery, SequencePlayer
+from nmlib.lab.corruptions.gallery import corruption_gallery, sequence_player
+from nmlib.lab.panel import Message
 
 
 @pytest.fixture(scope="module")
@@ -83,40 +84,47 @@ def test_sequence(images):
     assert "16 frames" in words
 
 
-def test_gallery_controls(images):
-    gallery = CorruptionGallery({"a": images[0], "b": images[1]}, "fog", 1)
-    before = gallery.picture.value
-    gallery.severity_control.value = 5
-    assert gallery.choice == ("a", "fog", 5, 0) and gallery.picture.value != before
-    gallery.name_control.value = "snow"
-    gallery.image_control.value = "b"
-    gallery.seed_control.value = 3
-    assert gallery.choice == ("b", "snow", 5, 3)
+def asked(panel, **settings):
+    """What the page would show at other settings."""
+    reply, (picture,) = panel.answer({**panel.settings, **settings}, Message({}))
+    return reply, picture
+
+
+def test_gallery(images):
+    gallery = corruption_gallery({"a": images[0], "b": images[1]}, "fog", 1, mode="live")
+    reply, before = asked(gallery)
+    assert reply["words"] == gallery.caption and "fog at severity 1" in gallery.caption
+    assert asked(gallery, severity=5)[1] != before
+    gallery.name, gallery.severity, gallery.image, gallery.seed = "snow", 5, "b", 3
+    assert gallery.settings == {"image": "b", "name": "snow", "severity": 5, "seed": 3}
     expected = nm.corrupt(images[1:2], "snow", 5, seed=3)[0]
     assert (gallery.display().corrupted == expected.numpy()).all()
-    assert "snow at severity 5" in gallery.words.value
+    assert asked(gallery)[1] == gallery.picture()
     data, metadata = gallery._repr_mimebundle_()
-    assert data["text/plain"] == metadata["image/jpeg"]["alt"] == gallery.words.value
-    view = data["application/vnd.jupyter.widget-view+json"]
-    assert view["model_id"] == gallery.view.model_id
+    assert data["text/plain"] == metadata["image/jpeg"]["alt"] == gallery.caption
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == gallery.model_id
     with pytest.raises(ValueError, match="empty"):
-        CorruptionGallery({})
+        corruption_gallery({})
+    with pytest.raises(ValueError, match="did you mean 'frost'"):
+        corruption_gallery({"a": images[0]}, "frosty")
 
 
 def test_player_steps_through_the_frames(images):
-    player = SequencePlayer(images[0], "rotate", title="shoe")
-    first = player.picture.value
-    player.frame_control.value = 30
-    assert player.frame == 30 and player.picture.value != first
-    player.name_control.value = "translate"  # fewer frames: the slider follows
-    assert player.frame_control.max == 15 and player.frame == 15
-    assert len(player.sequence.frames) == 16
-    data, _ = player._repr_mimebundle_()
-    assert "translate: 16 frames" in data["text/plain"]
+    player = sequence_player(images[0], "rotate", title="shoe", mode="live")
+    reply, first = asked(player)
+    assert (reply["words"], reply["last"]) == ("rotate, frame 0 of 30", 30)
+    assert asked(player, frame=30)[1] != first
+    reply, _ = asked(player, name="translate", frame=30)  # a shorter sequence: its last frame
+    assert (reply["words"], reply["last"]) == ("translate, frame 15 of 15", 15)
+    player.name = "translate"
+    assert len(player.sequence().frames) == 16 and "shoe, translate: 16 frames" in player.caption
 
 
-def test_without_ipywidgets_there_is_a_picture(images, monkeypatch):
-    monkeypatch.setattr(corruption_gallery, "_widgets", lambda: None)
-    for still in (CorruptionGallery({"a": images[0]}), SequencePlayer(images[0])):
+def test_stills_are_pictures(images):
+    for still in (
+        corruption_gallery({"a": images[0]}, mode="still"),
+        sequence_player(images[0], mode="still"),
+    ):
         data, _ = still._repr_mimebundle_()
         assert set(data) == {"text/plain", "image/jpeg"}
+        Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))

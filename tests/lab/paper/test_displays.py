@@ -50,7 +50,10 @@ def test_every_display_draws_a_small_picture_with_words(name):
     data, more = display._repr_mimebundle_()
     assert 3_000 < len(data["image/png"]) < 60_000
     assert more["image/png"]["alt"] == data["text/plain"] == display.summary
-    assert data["image/png"] == png(display.plot())
+    assert ("application/vnd.plotly.v1+json" in data) == display.is_interactive
+    assert data["image/png"] == png(display.plot().figure_)
+    axes = display.ax_
+    assert display.plot(ax=axes) is display and display.ax_ is axes
     assert 40 < len(display.summary) < 500
 
 
@@ -61,7 +64,7 @@ def points(axes, marker):
 
 def test_paper_and_ours_have_two_styles():
     ours = invented()
-    _, axes = AblationTableDisplay.from_paper(ours).plot().axes
+    _, axes = AblationTableDisplay.from_paper(ours).plot().figure_.axes
     hollow = [line for line in axes.get_lines() if line.get_marker() == "D"]
     filled = [line for line in axes.get_lines() if line.get_marker() == "o"]
     assert all(line.get_markerfacecolor() == "none" for line in hollow)
@@ -71,7 +74,7 @@ def test_paper_and_ours_have_two_styles():
     assert gains == [0.0, 2.1, 5.8, 11.3, 16.6, 19.3, 19.5, 21.2, 21.9, 24.4]
     clean = AblationTableDisplay.from_paper(metric="clean_accuracy")
     assert "clean accuracy from 79.0 to 82.1 %" in clean.summary
-    assert max(x for x, _ in points(clean.plot().axes[1], "D")) == pytest.approx(3.1)
+    assert max(x for x, _ in points(clean.plot().figure_.axes[1], "D")) == pytest.approx(3.1)
     assert sorted(x for x, _ in points(axes, "o")) == pytest.approx(
         sorted(ours.means - ours.means[0])
     )
@@ -81,7 +84,7 @@ def test_paper_and_ours_have_two_styles():
 
 
 def test_ticks_follow_the_switches():
-    left, _ = AblationTableDisplay.from_paper(sort_by="switches").plot().axes
+    left, _ = AblationTableDisplay.from_paper(sort_by="switches").plot().figure_.axes
     dots = [line for line in left.get_lines() if line.get_marker() == "o"]
     assert len(dots) == 40
     on = sum(line.get_markersize() > 5 for line in dots)
@@ -130,13 +133,13 @@ def test_waterfall_steps_add_up():
         steps = display.steps(display.paper, route)
         assert (steps[0], steps[-1]) == (47.4, 71.9)
     one = WaterfallDisplay.from_paper(route=display.routes()[1])
-    assert len(one.plot().axes) == 1
+    assert len(one.plot().figure_.axes) == 1
     with pytest.raises(ValueError, match="lacks rows"):
         WaterfallDisplay.from_paper(route=SWITCHES)
 
 
 def test_interactions_that_are_unknown_are_hatched_not_coloured():
-    figure = InteractionDisplay.from_paper().plot()
+    figure = InteractionDisplay.from_paper().plot().figure_
     left, right = figure.axes[:2]
     assert sum(bool(p.get_hatch()) for p in left.patches) == 5
     assert sum(bool(p.get_hatch()) for p in right.patches) == 8
@@ -150,11 +153,11 @@ def test_interactions_that_are_unknown_are_hatched_not_coloured():
 
 def test_fig_1_holds_table_1():
     display = AccuracyScatterDisplay.fig1()
-    shown = {(float(a.value), float(b.value)) for a, b in display.paper.values()}
+    shown = set(display.paper[["value_x", "value_y"]].itertuples(index=False, name=None))
     assert len(shown) == 10
     assert (52.3, 45.7) in shown
-    texts = {t.get_text() for t in display.plot().axes[0].texts}
-    assert texts == set(display.paper)
+    texts = {t.get_text() for t in display.plot().figure_.axes[0].texts}
+    assert texts == set(display.paper.index)
     figure = display.plotly()
     assert figure.data[0].marker.symbol == "diamond-open"
     assert set(figure.data[0].x) == {x for x, _ in shown}
@@ -165,7 +168,7 @@ def test_fig_1_holds_table_1():
 def test_names_in_the_scatter_do_not_cover_each_other():
     for display in (AccuracyScatterDisplay.fig1(),
                     AccuracyScatterDisplay.from_table(2, "CIFAR-100", "CIFAR-100-C")):  # fmt: skip
-        figure = display.plot()
+        figure = display.plot().figure_
         figure.canvas.draw()
         boxes = [t.get_window_extent() for t in figure.axes[0].texts]
         for k, box in enumerate(boxes):
@@ -180,10 +183,10 @@ def test_fig_6_says_what_the_paper_says_and_marks_the_copied_row():
         "noise": "NoisyMix", "blur": "AugMix", "weather": "NoisyMix", "digital": "NoisyMix",
     }  # fmt: skip
     assert "Puzzle Mix" in display.summary
-    figure = display.plot()
+    figure = display.plot().figure_
     assert "averages 32.1, Table 1 prints 44.6" in figure._supxlabel.get_text()
     assert "Adversarial training" in figure._supxlabel.get_text()
-    assert "†" not in FamilyDisplay.from_table(7).plot()._supxlabel.get_text()
+    assert "†" not in FamilyDisplay.from_table(7).plot().figure_._supxlabel.get_text()
 
 
 def test_differences_by_corruption():
@@ -204,8 +207,8 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="Tables 6 to 10"):
         CorruptionDifferenceDisplay.from_table(12)
     with pytest.raises(ValueError, match="lacks the reference"):
-        CorruptionDifferenceDisplay.from_table(7, ours={"NoisyMix": {}})
+        CorruptionDifferenceDisplay.from_table(7, ours={"NoisyMix": corrupted()["NoisyMix"]})
     with pytest.raises(ValueError, match="lacks gaussian_noise"):
-        CorruptionDifferenceDisplay.from_table(7, ours={"Baseline": {}})
+        CorruptionDifferenceDisplay.from_table(7, ours={"Baseline": {"fog": 1.0}})
     with pytest.raises(ValueError, match="must have the switches"):
         InteractionDisplay.from_cells(Cells(("a",), [[0], [1]], [[0.0], [1.0]]), "x")

@@ -7,7 +7,7 @@ import pytest
 from theory.reference import CASES
 
 from nmlib.lab.theory.displays import RemainderDisplay, TermsDisplay, TrainedTermsDisplay
-from nmlib.lab.theory.meter import reply_to, theory_meter
+from nmlib.lab.theory.meter import theory_meter
 from nmlib.theory import (
     example_problem,
     meter_reading,
@@ -47,7 +47,7 @@ def test_amber_is_ten_per_cent_of_the_change():
         reading = meter_reading(eps, alpha=1.0, sigma_add=0.4, sigma_mult=0.2)
         off = abs(reading.measured - reading.expanded)
         assert reading.parted is (off > 0.1 * abs(reading.measured - reading.base) and off > 1e-13)
-        assert reply_to({"eps": eps})["parted"] is reading.parted
+        assert theory_meter(mode="still", eps=eps).reading.parted is reading.parted
     assert meter_reading(0.1, alpha=1.0, sigma_add=0.4, sigma_mult=0.2).parted is False
     assert meter_reading(1.0, alpha=1.0, sigma_add=0.4, sigma_mult=0.2).parted is True
 
@@ -57,38 +57,29 @@ def test_nothing_moves_without_mixing_and_noise():
     assert reading.miss == 0 and reading.change == pytest.approx(0, abs=1e-16)
 
 
-@pytest.mark.parametrize("mode", ["still", "live", "basic"])
-def test_every_form_of_the_meter(mode):
+@pytest.mark.parametrize("mode", ["still", "live"])
+def test_both_forms_of_the_meter(mode):
     meter = theory_meter(mode=mode, eps=0.7, sigma_add=0.6)
     assert meter.settings["sigma_add"] == 0.6 and meter.settings["part"] == "nfm"
     assert meter.reading == meter_reading(0.7, alpha=1.0, sigma_add=0.6, sigma_mult=0.2, part="nfm")
     assert "amber: they part" in repr(meter)
-    if mode != "basic":
-        bundle = meter._repr_mimebundle_()
-        data, metadata = bundle
-        assert data["text/plain"] == repr(meter) == metadata["image/png"]["alt"]
-        assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-        assert ("application/vnd.jupyter.widget-view+json" in data) is (mode == "live")
+    data, metadata = meter._repr_mimebundle_()
+    assert data["text/plain"] == repr(meter) == metadata["image/png"]["alt"]
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert ("application/vnd.jupyter.widget-view+json" in data) is (mode == "live")
 
 
 def test_the_live_meter_answers_one_message_with_one_reading():
     meter = theory_meter(mode="live")
     sent = []
-    meter.send = sent.append
-    meter._answer(meter, {"kind": "read", "gen": 7, "params": {**meter.settings, "eps": 0.2}}, [])
-    meter._answer(meter, {"kind": "something else"}, [])
-    meter._answer(meter, {"kind": "read", "gen": 8, "params": {"eps": 9.0}}, [])
+    meter.send = lambda content, buffers: sent.append(content)
+    settings = {**meter.settings, "eps": 0.2}
+    meter._receive(meter, {"kind": "ask", "gen": 7, "settings": settings}, [])
+    meter._receive(meter, {"kind": "ask", "gen": 8, "settings": {"eps": 9.0}}, [])
     assert [m["gen"] for m in sent] == [7, 8]
+    assert sent[0]["parted"] is meter_reading(**settings).parted
     assert sent[0]["curve"]["eps"][-1] == 1.0 and len(sent[0]["curve"]["measured"]) == 11
     assert "eps must lie in" in sent[1]["error"]
-
-
-def test_the_basic_meter_follows_its_sliders():
-    meter = theory_meter(mode="basic", eps=0.1)
-    before = meter.children[-1].value
-    meter.children[0].value = 1.0
-    assert meter.reading.parted and meter.children[-1].value != before
-    assert "amber" in meter.children[-2].value
 
 
 def test_wrong_settings():
@@ -96,7 +87,7 @@ def test_wrong_settings():
         theory_meter(mode="still", sigma=0.1)
     with pytest.raises(ValueError, match="alpha must lie in"):
         theory_meter(mode="still", alpha=0.0)
-    with pytest.raises(ValueError, match="part must be"):
+    with pytest.raises(ValueError, match="unknown part 'jsd'"):
         theory_meter(mode="still", part="jsd")
     with pytest.raises(ValueError, match="unknown mode"):
         theory_meter(mode="alive")

@@ -1,4 +1,4 @@
-"""The three explorers on the Python side, with a comm that only records."""
+"""The live and the still explorer on the Python side, with a comm that only records."""
 
 import base64
 import json
@@ -6,7 +6,6 @@ import re
 import struct
 import threading
 import time
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,7 @@ import traitlets
 
 from nmlib.lab.toy import explore
 from nmlib.lab.toy import explorer as widgets
-from nmlib.lab.toy.explorer import picture
-from nmlib.lab.toy.explorer.picture import encode_png, paint
-from nmlib.lab.toy.lab import Settings, ToyLab
+from nmlib.lab.toy.lab import Settings
 
 SHORT = {"epochs": 4}
 
@@ -100,9 +97,8 @@ def test_other_views_of_the_same_explorer_follow(live):
     assert reply["view"] == "a"
 
 
-@pytest.mark.parametrize("mode", ["live", "basic"])
-def test_a_wrong_value_is_refused_with_a_remedy(mode):
-    explorer = explore(mode=mode, **SHORT)
+def test_a_wrong_value_is_refused_with_a_remedy():
+    explorer = explore(mode="live", **SHORT)
     with pytest.raises(ValueError, match="alpha must be a finite number > 0, got -1"):
         explorer.alpha = -1
     with pytest.raises(ValueError, match="unknown lane 'nmf'; lanes are baseline"):
@@ -112,9 +108,8 @@ def test_a_wrong_value_is_refused_with_a_remedy(mode):
     assert explorer.alpha == explorer.lab.settings.alpha == Settings().alpha
 
 
-@pytest.mark.parametrize("mode", ["live", "basic"])
-def test_ordinary_sliders_lead_and_follow(mode):
-    explorer = explore(mode=mode, **SHORT)
+def test_ordinary_sliders_lead_and_follow():
+    explorer = explore(mode="live", **SHORT)
     alpha, sigma_add, _, gamma, seed = explorer.sliders.children
     assert explorer.sliders is explorer.sliders
     sigma_add.value = 0.5
@@ -141,7 +136,7 @@ def png_size(data):
     return struct.unpack(">II", data[16:24])
 
 
-@pytest.mark.parametrize("mode", ["live", "basic", "still"])
+@pytest.mark.parametrize("mode", ["live", "still"])
 def test_pages_without_a_kernel_get_a_picture_and_the_same_text_everywhere(mode):
     explorer = explore(mode=mode, sigma_add=0.2, **SHORT)
     data, metadata = explorer._repr_mimebundle_()
@@ -152,17 +147,7 @@ def test_pages_without_a_kernel_get_a_picture_and_the_same_text_everywhere(mode)
     assert min(png_size(base64.b64decode(data["image/png"]))) > 300
     assert ("application/vnd.jupyter.widget-view+json" in data) == (mode != "still")
     assert len(data["image/png"]) < 150_000
-    assert explorer.lab.steps_done < 20 or mode == "basic"  # the picture has its own training
-
-
-def test_the_picture_needs_no_matplotlib(monkeypatch):
-    import nmlib.lab.toy.explorer.picture as picture
-
-    def missing(*_, **__):
-        raise ModuleNotFoundError("No module named 'matplotlib'")
-
-    monkeypatch.setattr(picture.DecisionBoundaryDisplay, "from_lab", missing)
-    assert png_size(picture.lab_png(ToyLab(**SHORT))) == (3 * 268, 2 * 268)
+    assert explorer.lab.steps_done < 20  # the picture has its own training
 
 
 def test_summary_and_preset_and_code():
@@ -180,29 +165,6 @@ def test_modes():
     with pytest.raises(ValueError, match="unknown mode 'life'; did you mean 'live'"):
         explore(mode="life")
     assert type(explore(**SHORT)).__name__ == "StillExplorer"  # no notebook here
-
-
-def test_png_is_what_zlib_says():
-    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    data = encode_png(pixels)
-    assert png_size(data) == (7, 5)
-    start = data.index(b"IDAT")
-    (length,) = struct.unpack(">I", data[start - 4 : start])
-    rows = np.frombuffer(zlib.decompress(data[start + 4 : start + 4 + length]), np.uint8)
-    np.testing.assert_array_equal(rows.reshape(5, 22)[:, 1:].reshape(5, 7, 3), pixels)
-    with pytest.raises(ValueError, match="uint8"):
-        encode_png(pixels.astype(float))
-
-
-def test_painted_classes_lie_where_the_lab_says():
-    lab = ToyLab(epochs=40)
-    lab.step(200)
-    image = paint(lab, "baseline", 200).astype(int)
-    field = lab.grid("baseline", 200).astype(int)
-    bluish = image[..., 2] > image[..., 0]
-    sure = (np.abs(field - 127.5) > 110) & (image.max(-1) > 230)  # fields, not lines or points
-    assert sure.mean() > 0.5
-    np.testing.assert_array_equal(bluish[sure], field[sure] > 127)
 
 
 def test_what_an_observer_sets_while_the_browser_leads_reaches_the_lab(live):
@@ -267,4 +229,3 @@ def test_marks_stand_out_and_no_line_looks_like_a_class():
             rgb = bytes.fromhex(mark[1:])
             assert min(contrast(rgb, field) for field in json.loads(ramp)) >= 4.5
             assert np.linalg.norm(np.subtract(list(rgb), list(bytes.fromhex(line[1:])))) > 60
-    assert themes[0][1:] == tuple(f"#{bytes(c).hex()}" for c in (picture.ZERO, picture.ONE))

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from nmlib.lab.toy.explorer.controls import CONTROLS
+from nmlib.lab.toy.explorer.controls import TOY_CONTROLS
 from nmlib.lab.toy.explorer.session import Session
 from nmlib.lab.toy.lab import Settings, ToyLab
 from nmlib.schemes import FIG4
@@ -34,7 +34,7 @@ def test_hello_tells_all_the_page_needs(session):
     assert reply["total"] == 20
     assert len(reply["points"]) == 500
     assert sum(p[3] for p in reply["points"]) == 250
-    assert [c["name"] for c in reply["controls"]] == [c.name for c in CONTROLS]
+    assert [c["name"] for c in reply["controls"]] == [c.name for c in TOY_CONTROLS]
     assert reply["params"]["sigma_add"] == Settings().sigma_add
     json.dumps(reply, allow_nan=False)
 

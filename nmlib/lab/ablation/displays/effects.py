@@ -8,26 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from nmlib.lab.ablation.switches import ablation_conditions, low_words, same_switches
-from nmlib.lab.cifar.records import ablation_cells
-from nmlib.lab.display.base import Shown
+from nmlib.lab.ablation.displays.base import AblationDisplay
+from nmlib.lab.ablation.switches import ablation_conditions, fitted_effects, low_words
+from nmlib.lab.cifar.records import Records, ablation_cells
+from nmlib.lab.display.base import Display
 from nmlib.lab.display.looks import OKABE_ITO, OURS, PAPER, diamond, new_figure
-from nmlib.lab.display.words import small_print
 from nmlib.paper import SWITCHES, ablation, seed_deviation
 from nmlib.rng import Rng
-from nmlib.statistics import Cells, effects, precision, shapley, shapley_bounds
+from nmlib.statistics import Cells, precision, shapley, shapley_bounds
 
 __all__ = ["EffectsDisplay", "PrecisionDisplay"]
 
-Record = Mapping[str, Any]
+_MEAN_GAINS = [f"mean gain: {low_words(s)}" for s in SWITCHES]
 
 
 @dataclass(frozen=True, eq=False)
-class EffectsDisplay(Shown):
+class EffectsDisplay(AblationDisplay):
     """Main effects, interactions and mean gains of the four switches, ours with intervals.
 
-    Interactions that the rows do not determine are left out; that the divergence acts without
-    augmentations is taken as zero, since without them (and noise) all views are equal.
+    Interactions that the rows do not determine are left out; see `fitted_effects` for the one that
+    is taken as zero.
 
     Attributes:
         paper: The published rows.
@@ -42,50 +42,27 @@ class EffectsDisplay(Shown):
     'Main effects in points. Paper: augmentations +13.3'
     """
 
-    paper: Cells
-    ours: Cells | None = None
-    conditions: str = ""
     level: float = 0.95
     resamples: int = 1000
 
-    def __post_init__(self) -> None:
-        same_switches(self.paper)
-        same_switches(self.ours)
-
-    @classmethod
-    def from_paper(cls, ours: Cells | None = None, *, conditions: str = "") -> EffectsDisplay:
-        """Put our cells (in percent), if any, beside the paper's."""
-        return cls(ablation(), ours, conditions)
-
-    @classmethod
-    def from_records(cls, records: Sequence[Record]) -> EffectsDisplay:
-        """Put measured records (`nmlib.lab.cifar.records`) beside the paper's rows."""
-        return cls.from_paper(ablation_cells(records), conditions=ablation_conditions(records))
-
-    def _sources(self) -> list[tuple[str, Cells]]:
-        return [("paper", self.paper)] + ([("ours", self.ours)] if self.ours else [])
-
-    def rows(self) -> dict[str, dict[str, tuple[float, float, float]]]:
+    def rows(self) -> dict[str, dict[str, tuple[float, ...]]]:
         """Return estimate, low and high by source ("paper", "ours") and by term in words.
 
         Terms are "augmentations", ..., "augmentations x noise", ..., and "mean gain: noise", ....
         """
-        found: dict[str, dict[str, tuple[float, float, float]]] = {}
-        for name, cells in self._sources():
+        found: dict[str, Any] = {}
+        drawn: Any = {"level": self.level, "resamples": self.resamples}
+        for name, cells in self.sources.items():
             rng = Rng(0).fold("effects")
-            alone = any(row[3] and not row[0] for row in cells.rows)
-            fit = effects(
-                cells, rng, level=self.level, resamples=self.resamples,
-                without=[] if alone else [(SWITCHES[0], SWITCHES[3])],
+            fit = fitted_effects(cells, rng, **drawn)
+            names = [" x ".join(map(low_words, term)) for term in fit.terms] + _MEAN_GAINS
+            share = shapley(cells, rng, **drawn)
+            ends = zip(
+                names, [*fit.estimate, *share.value], [*fit.low, *share.low],
+                [*fit.high, *share.high], strict=True,
             )  # fmt: skip
-            values = {
-                " x ".join(map(low_words, term)): (float(e), float(lo), float(hi))
-                for term, e, lo, hi in zip(fit.terms, fit.estimate, fit.low, fit.high, strict=True)
-                if term and not np.isnan(e)
-            }
-            share = shapley(cells, rng, level=self.level, resamples=self.resamples)
-            for s, e, lo, hi in zip(SWITCHES, share.value, share.low, share.high, strict=True):
-                values[f"mean gain: {low_words(s)}"] = (float(e), float(lo), float(hi))
+            # The constant has no name.
+            values = {n: tuple(map(float, v)) for n, *v in ends if n and not np.isnan(v[0])}
             found[name] = values
         return found
 
@@ -111,33 +88,37 @@ class EffectsDisplay(Shown):
             parts.append(f"{name.capitalize()}: {main}.")
         return "Main effects in points. " + " ".join(parts)
 
-    def plot(self) -> Any:
-        """Draw effects on the left and mean gains with their bounds on the right."""
+    @property
+    def small_print(self) -> str:
+        text = f"paper: Table 4, {len(self.paper.on)} rows, one number each, so without interval"
+        if self.ours is None:
+            return text
+        over = "test images" if self.ours.seeds == 1 else "seeds and test images"
+        return (
+            f"{text}\nours: {self.conditions}; bars: {100 * self.level:.0f} % interval over {over}"
+        )
+
+    def _axes(self) -> Any:
+        terms = fitted_effects(self.paper, resamples=2).identified.sum() - 1  # no constant
+        return new_figure(11, 0.34 * terms + 1.7).subplots(1, 2, width_ratios=(6, 5), sharex=True)
+
+    def _draw(self, ax: Any) -> None:
+        left, right = ax
         rows = self.rows()
-        gains = [f"mean gain: {low_words(s)}" for s in SWITCHES]
-        terms = [t for t in rows["paper"] if t not in gains]
-        figure = new_figure(11, 0.34 * len(terms) + 1.7)
-        left, right = figure.subplots(1, 2, width_ratios=(6, 5), sharex=True)
-        self._panel(left, terms, rows)
-        self._panel(right, gains, rows)
-        for (name, cells), shift in zip(self._sources(), (0.14, -0.14), strict=False):
+        self._panel(left, [t for t in rows["paper"] if t not in _MEAN_GAINS], rows)
+        self._panel(right, _MEAN_GAINS, rows)
+        for (name, cells), shift in zip(self.sources.items(), (0.14, -0.14), strict=False):
             low, high = shapley_bounds(cells, cells.means.min(), cells.means.max())
             colour = PAPER if name == "paper" else OKABE_ITO["sky blue"]
             right.hlines(
-                np.arange(4)[::-1] + (shift if self.ours else 0), low, high, color=colour,
+                np.arange(4)[::-1] + (0 if self.ours is None else shift), low, high, color=colour,
                 lw=6, alpha=0.22, zorder=1,
                 label=f"{name}, all 24 orders: bounds",
             )  # fmt: skip
         left.set_title("main effects, and interactions (×)", fontsize=10)
         right.set_title("mean gain over the orders that the rows allow", fontsize=10)
-        figure.legend(*right.get_legend_handles_labels(), fontsize=8.5, ncols=4,
-                      loc="outside upper right")  # fmt: skip
-        text = f"paper: Table 4, {len(self.paper.on)} rows, one number each, so without interval"
-        if self.ours is not None:
-            text += f"\nours: {self.conditions}; bars: {100 * self.level:.0f} % interval"
-            text += " over test images" if self.ours.seeds == 1 else " over seeds and test images"
-        small_print(figure, text)
-        return figure
+        left.figure.legend(*right.get_legend_handles_labels(), fontsize=8.5, ncols=4,
+                           loc="outside upper right")  # fmt: skip
 
     def _panel(self, ax: Any, terms: Sequence[str], rows: Mapping[str, Any]) -> None:
         y = np.arange(len(terms))[::-1]
@@ -157,12 +138,10 @@ class EffectsDisplay(Shown):
         names = [t.removeprefix("mean gain: ").replace(" x ", " × ") for t in terms]
         ax.set_yticks(y, names, fontsize=9)
         ax.set_xlabel("percentage points")
-        ax.grid(color="0.93")
-        ax.set_axisbelow(True)
 
 
 @dataclass(frozen=True, eq=False)
-class PrecisionDisplay(Shown):
+class PrecisionDisplay(Display):
     """How wide an interval of a difference is, by the number of seeds.
 
     Attributes:
@@ -174,13 +153,12 @@ class PrecisionDisplay(Shown):
     """
 
     ours: Cells
-    conditions: str = ""
     seeds: int = 10
 
     @classmethod
-    def from_records(cls, records: Sequence[Record]) -> PrecisionDisplay:
+    def from_records(cls, records: Records) -> PrecisionDisplay:
         """Take measured records (`nmlib.lab.cifar.records`)."""
-        return cls(ablation_cells(records), ablation_conditions(records))
+        return cls(ablation_cells(records), conditions=ablation_conditions(records))
 
     @staticmethod
     def paper_half_width(seeds: int = 1) -> float:
@@ -221,36 +199,37 @@ class PrecisionDisplay(Shown):
             f"{p.half_width(10):.1f} with ten."
         )
 
-    def plot(self) -> Any:
-        """Draw the half width against the number of seeds, and the paper's steps beside it."""
+    @property
+    def small_print(self) -> str:
+        return f"ours: {self.conditions}; paper: Tables 3 and 4, CIFAR-100-C"
+
+    def _axes(self) -> Any:
+        return new_figure(9, 4.2).subplots(1, 2, width_ratios=(7, 2), sharey=True)
+
+    def _draw(self, ax: Any) -> None:
+        left, right = ax
         p = precision(self.ours)
         s = np.arange(1, self.seeds + 1)
-        figure = new_figure(9, 4.2)
-        ax, side = figure.subplots(1, 2, width_ratios=(7, 2), sharey=True)
         known = not np.isnan(p.seed_deviation)
         sizes = [(p.images, "-", "o")] + ([(10_000, "--", "s")] if p.images != 10_000 else [])
         for images, line, mark in sizes:
-            ax.plot(
+            left.plot(
                 s, [p.half_width(int(k), images or None) for k in s], line, marker=mark, ms=4.5,
                 color=OURS, mfc=OURS if line == "-" else "white",
                 label=(f"ours, {images:,} test images" if images else "ours")
                 + ("" if known else " (images only: one seed)"),
             )  # fmt: skip
-        ax.plot(s, [self.paper_half_width(int(k)) for k in s], ls="-.", color=PAPER,
+        left.plot(s, [self.paper_half_width(int(k)) for k in s], ls="-.", color=PAPER,
                 label="paper, by the spread of its seeds (Table 3)")  # fmt: skip
-        ax.set_xticks(s)
-        ax.set_xlabel("seeds")
-        ax.set_ylabel("half width of a 95 % interval\nof a difference (points)")
-        ax.legend(fontsize=8.5)
+        left.set_xticks(s)
+        left.set_xlabel("seeds")
+        left.set_ylabel("half width of a 95 % interval\nof a difference (points)")
+        left.legend(fontsize=8.5)
         gaps = self.paper_gaps()
-        side.plot(np.zeros(len(gaps)), gaps, **diamond())
-        side.set_xlim(-1, 1)
-        side.set_xticks([])
-        side.set_title("steps between\nneighbours, Table 4", fontsize=8.5, color=PAPER,
+        right.plot(np.zeros(len(gaps)), gaps, **diamond())
+        right.set_xlim(-1, 1)
+        right.set_xticks([])
+        right.set_title("steps between\nneighbours, Table 4", fontsize=8.5, color=PAPER,
                        style="italic")  # fmt: skip
-        for axis in (ax, side):
-            axis.set_ylim(bottom=0)
-            axis.grid(color="0.93")
-            axis.set_axisbelow(True)
-        small_print(figure, f"ours: {self.conditions}; paper: Tables 3 and 4, CIFAR-100-C")
-        return figure
+        for one in ax:
+            one.set_ylim(bottom=0)

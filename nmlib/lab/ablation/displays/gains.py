@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from nmlib.lab.ablation.displays.base import AblationDisplay
 from nmlib.lab.ablation.switches import (
     SWITCH_WORDS,
     ablation_conditions,
     all_off,
+    check_switches,
+    fitted_effects,
     low_words,
-    same_switches,
 )
-from nmlib.lab.cifar.records import ablation_cells
-from nmlib.lab.display.base import Shown
+from nmlib.lab.cifar.records import Records, ablation_cells
+from nmlib.lab.display.base import Display
 from nmlib.lab.display.looks import OKABE_ITO, OURS, PAPER, differing, ink, new_figure
-from nmlib.lab.display.words import signed, small_print
+from nmlib.lab.display.words import signed
 from nmlib.paper import SWITCHES, ablation
 from nmlib.rng import Rng
-from nmlib.statistics import Cells, effects, gains, orders, shapley
+from nmlib.statistics import Cells, gains, orders, shapley
 
-__all__ = [
-    "InteractionDisplay",
-    "WaterfallDisplay",
-]
+__all__ = ["InteractionDisplay", "WaterfallDisplay"]
+
+_BARS: dict[str, dict[str, Any]] = {
+    "paper": {"facecolor": "white", "edgecolor": PAPER, "ls": "--"},
+    "ours": {"facecolor": OKABE_ITO["sky blue"], "edgecolor": OURS},
+}
 
 
 @dataclass(frozen=True, eq=False)
-class WaterfallDisplay(Shown):
+class WaterfallDisplay(AblationDisplay):
     """From the bare network to NoisyMix, one part after another, in every order there is.
 
     Attributes:
@@ -43,106 +47,76 @@ class WaterfallDisplay(Shown):
     Source: paper Table 4.
     """
 
-    paper: Cells
-    ours: Cells | None = None
-    conditions: str = ""
-    route: tuple[str, ...] | None = None
+    route: Sequence[str] | None = None
+
+    grid = "y"
 
     def __post_init__(self) -> None:
-        same_switches(self.paper)
-        same_switches(self.ours)
+        super().__post_init__()
         if self.route is not None and tuple(self.route) not in orders(self.paper):
-            raise ValueError(
-                f"order {self.route} lacks rows; complete are {', '.join(map(str, self.routes()))}"
-            )
-
-    @classmethod
-    def from_paper(
-        cls,
-        ours: Cells | None = None,
-        *,
-        conditions: str = "",
-        route: Sequence[str] | None = None,
-    ) -> WaterfallDisplay:
-        """Put our cells, if any, beside the paper's."""
-        return cls(ablation(), ours, conditions, None if route is None else tuple(route))
-
-    @classmethod
-    def from_records(
-        cls, records: Sequence[Mapping[str, Any]], *, route: Sequence[str] | None = None
-    ) -> WaterfallDisplay:
-        """Put measured records (`nmlib.lab.cifar.records`) beside the paper's rows."""
-        return cls.from_paper(
-            ablation_cells(records), conditions=ablation_conditions(records), route=route
-        )
+            complete = ", ".join(map(str, orders(self.paper)))
+            raise ValueError(f"order {self.route} lacks rows; complete are {complete}")
 
     def routes(self) -> tuple[tuple[str, ...], ...]:
         """Return the orders shown."""
-        found = orders(self.paper)
-        return (self.route,) if self.route in found else found
+        return orders(self.paper) if self.route is None else (tuple(self.route),)
 
     @staticmethod
     def steps(cells: Cells, route: Sequence[str]) -> list[float]:
         """Return the values along an order; nan where a row is missing."""
-        on: set[str] = set()
-        values = []
-        for switch in (None, *route):
-            on |= {switch} if switch else set()
-            row = tuple(s in on for s in cells.switches)
-            values.append(float(cells.means[cells.rows[row]]) if row in cells.rows else np.nan)
-        return values
+        rows = [tuple(s in route[:k] for s in cells.switches) for k in range(len(route) + 1)]
+        return [float(cells.means[cells.rows[r]]) if r in cells.rows else np.nan for r in rows]
 
     @property
     def summary(self) -> str:
-        share = shapley(self.paper, Rng(0), resamples=2)
-        parts = ", ".join(
-            f"{low_words(s)} {v:+.1f}" for s, v in zip(SWITCHES, share.value, strict=True)
-        )
+        found = {name: shapley(c, Rng(0), resamples=2) for name, c in self.sources.items()}
+        gained = {
+            name: ", ".join(
+                f"{low_words(s)} {v:+.1f}" for s, v in zip(SWITCHES, share.value, strict=True)
+            )
+            for name, share in found.items()
+        }
+        first = found["paper"]
         text = (
-            f"Of {share.every_order} orders, Table 4 has the rows of {len(share.orders)}. Mean gain"
-            f" over these, in points: {parts}."
+            f"Of {first.every_order} orders, Table 4 has the rows of {len(first.orders)}. Mean gain"
+            f" over these, in points: {gained['paper']}."
         )
-        if self.ours is not None:
-            own = shapley(self.ours, Rng(0), resamples=2)
-            text += f" Ours ({len(own.orders)} orders): " + ", ".join(
-                f"{low_words(s)} {v:+.1f}" for s, v in zip(SWITCHES, own.value, strict=True)
-            ) + "."  # fmt: skip
+        if "ours" in found:
+            text += f" Ours ({len(found['ours'].orders)} orders): {gained['ours']}."
         return text
 
-    def plot(self) -> Any:
-        """Draw a panel for each order: the paper's steps dashed, ours filled."""
-        routes = self.routes()
-        columns = min(2, len(routes))
-        lines = -(-len(routes) // columns)
+    @property
+    def _about(self) -> str:
+        return "paper: Table 4, CIFAR-100-C, differences of the printed accuracies"
+
+    def _axes(self) -> Any:
+        count = len(self.routes())
+        columns = min(2, count)
+        lines = -(-count // columns)
         figure = new_figure(4.9 * columns, 2.9 * lines + 0.4)
-        axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
-        for ax in axes.flat[len(routes) :]:
-            ax.axis("off")
-        for ax, route in zip(axes.flat, routes, strict=False):
-            self._panel(ax, route)
-        for ax in axes[:, 0]:
-            ax.set_ylabel("gain, percentage points")
-        small_print(figure, "paper: Table 4, CIFAR-100-C, differences of the printed accuracies" + (
-            f"; ours: {self.conditions}" if self.conditions else ""))  # fmt: skip
-        return figure
+        axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+        for ax in axes[count:]:
+            ax.remove()
+        return axes[:count]
+
+    def _draw(self, ax: Any) -> None:
+        for one, route in zip(np.ravel(ax), self.routes(), strict=True):
+            self._panel(one, route)
+            if one.get_subplotspec() is None or one.get_subplotspec().is_first_col():
+                one.set_ylabel("gain, percentage points")
 
     def _panel(self, ax: Any, route: Sequence[str]) -> None:
         from matplotlib.patches import Patch
 
         both = self.ours is not None
         width = 0.38 if both else 0.66
-        sources = [("paper", self.paper, -0.2 if both else 0.0)]
-        if self.ours is not None:
-            sources.append(("ours", self.ours, 0.2))
-        for name, cells, shift in sources:
+        for (name, cells), shift in zip(
+            self.sources.items(), (-0.2, 0.2) if both else (0.0,), strict=True
+        ):
             values = np.array(self.steps(cells, route)) - all_off(cells)
-            look: dict[str, Any] = {"facecolor": "white", "edgecolor": PAPER, "ls": "--"}
-            if name == "ours":
-                look = {"facecolor": OKABE_ITO["sky blue"], "edgecolor": OURS}
+            look, colour = _BARS[name], _BARS[name]["edgecolor"]
             bold = "normal" if name == "paper" else "bold"
-            colour = PAPER if name == "paper" else OURS
-            for k in range(len(route)):
-                a, b = values[k], values[k + 1]
+            for k, (a, b) in enumerate(itertools.pairwise(values)):
                 if np.isnan(a + b):
                     ax.text(k + shift, 0.5, "no row", rotation=90, ha="center", fontsize=7)
                     continue
@@ -167,29 +141,22 @@ class WaterfallDisplay(Shown):
         # Bars of losses must not end at the frame.
         ax.use_sticky_edges = False
         ax.margins(x=0.03, y=0.12)
-        ax.grid(axis="y", color="0.93")
-        ax.set_axisbelow(True)
         if both:
-            ax.legend(
-                handles=[
-                    Patch(facecolor="white", edgecolor=PAPER, ls="--", label="paper"),
-                    Patch(facecolor=OKABE_ITO["sky blue"], edgecolor=OURS, label="ours"),
-                ],
-                fontsize=8, loc="upper left",
-            )  # fmt: skip
+            handles = [Patch(**look, label=name) for name, look in _BARS.items()]
+            ax.legend(handles=handles, fontsize=8, loc="upper left")
 
 
 @dataclass(frozen=True, eq=False)
-class InteractionDisplay(Shown):
+class InteractionDisplay(Display):
     """Main effects and interactions, and the gain of each part wherever the rows show it.
 
-    Hatched fields are what the rows do not determine. That the divergence acts without
-    augmentations is left out of the fit: without them (and noise) all views are equal.
+    The rows do not determine the hatched fields. See `fitted_effects` for the interaction that is
+    taken as zero.
 
     Attributes:
         cells: Results in percent.
-        title: "paper" or what was measured.
-        ours: Whether these are ours; the paper's stand in grey.
+        title: Source of the numbers.
+        ours: Whether these are ours; the paper's title is grey.
         conditions: What ours were measured on.
 
     Source: paper Table 4; the effects are ours.
@@ -198,10 +165,12 @@ class InteractionDisplay(Shown):
     cells: Cells
     title: str = "paper, Table 4"
     ours: bool = False
-    conditions: str = ""
+
+    grid = "none"
 
     def __post_init__(self) -> None:
-        same_switches(self.cells)
+        super().__post_init__()
+        check_switches(self.cells)
 
     @classmethod
     def from_paper(cls) -> InteractionDisplay:
@@ -214,22 +183,14 @@ class InteractionDisplay(Shown):
         return cls(cells, title, True)
 
     @classmethod
-    def from_records(cls, records: Sequence[Mapping[str, Any]]) -> InteractionDisplay:
+    def from_records(cls, records: Records) -> InteractionDisplay:
         """Show the effects of measured records (`nmlib.lab.cifar.records`)."""
-        text = ablation_conditions(records)
-        return cls(ablation_cells(records), f"ours, {text.data}", True, text)
-
-    def _effects(self) -> Any:
-        jsd_alone = (SWITCHES[0], SWITCHES[3])
-        without = [jsd_alone]
-        # With rows of the divergence alone, there is something to fit.
-        if any(row[3] and not row[0] for row in self.cells.rows):
-            without = []
-        return effects(self.cells, Rng(0), without=without, resamples=2)
+        made = ablation_conditions(records)
+        return cls(ablation_cells(records), f"ours, {made.data}", True, conditions=made)
 
     @property
     def summary(self) -> str:
-        found = self._effects()
+        found = fitted_effects(self.cells, resamples=2)
         main = ", ".join(f"{low_words(s)} {found.of(s):+.1f}" for s in SWITCHES)
         unknown = [
             " x ".join(low_words(s) for s in term)
@@ -239,11 +200,17 @@ class InteractionDisplay(Shown):
         text = f"{self.title}: main effects in points: {main}."
         return text + (f" Not determined by the rows: {'; '.join(unknown)}." if unknown else "")
 
-    def plot(self) -> Any:
-        """Draw the effects as a heat map, and beside it the gains by what was on before."""
-        figure = new_figure(12, 4.4)
-        left, right = figure.subplots(1, 2, width_ratios=(5, 9))
-        found = self._effects()
+    @property
+    def small_print(self) -> str:
+        text = "hatched: the rows there are do not determine it; blank: already on"
+        return text + (f"\nours: {self.conditions}" if self.conditions else "")
+
+    def _axes(self) -> Any:
+        return new_figure(12, 4.4).subplots(1, 2, width_ratios=(5, 9))
+
+    def _draw(self, ax: Any) -> None:
+        left, right = ax
+        found = fitted_effects(self.cells, resamples=2)
         square = np.full((4, 4), np.nan)
         for (i, a), (j, b) in itertools.combinations_with_replacement(enumerate(SWITCHES), 2):
             term = {a, b}
@@ -266,12 +233,10 @@ class InteractionDisplay(Shown):
             "on before (A augmentations, M feature mixing, N noise, J JSD loss)", fontsize=9
         )
         right.set_title("gain when one more goes on", fontsize=9.5)
+        figure = left.figure
         figure.colorbar(picture, ax=right, pad=0.015, label="percentage points")
         figure.suptitle(self.title, fontsize=11, style="normal" if self.ours else "italic",
                         color=OURS if self.ours else PAPER)  # fmt: skip
-        text = "hatched: the rows there are do not determine it; blank: already on"
-        small_print(figure, text + (f"\nours: {self.conditions}" if self.conditions else ""))
-        return figure
 
     def _gains(self) -> tuple[Any, Any, list[tuple[bool, ...]]]:
         before = [row for row in self.cells.rows if not all(row)]

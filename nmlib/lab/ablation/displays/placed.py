@@ -1,31 +1,29 @@
-"""Table 4, our grid and what was trained in a session: three panels, three scales."""
+"""The ablation lab's table as a picture: three panels, three scales."""
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import Any
 
 from nmlib.lab.ablation.lab_table import COLUMNS, LabTable
-from nmlib.lab.display.base import Shown
-from nmlib.lab.display.looks import OKABE_ITO, new_figure
+from nmlib.lab.ablation.switches import draw_ticks
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.looks import OKABE_ITO, bare, diamond, new_figure
 from nmlib.lab.display.words import signed
 
 __all__ = ["AblationLabDisplay"]
 
-_PAPER = "0.35"
 _LOOKS: dict[str, dict[str, Any]] = {
-    "paper": {"marker": "D", "mfc": "none", "mec": _PAPER, "color": _PAPER, "ms": 6},
-    "grid": {"marker": "s", "color": OKABE_ITO["blue"], "ms": 6},
-    "here": {"marker": "o", "color": OKABE_ITO["vermilion"], "ms": 7},
+    "paper": diamond(),
+    "grid": {"marker": "s", "color": OKABE_ITO["blue"], "ms": 6, "ls": "none"},
+    "here": {"marker": "o", "color": OKABE_ITO["vermilion"], "ms": 7, "ls": "none"},
 }
 _NAMES = {"paper": "paper", "grid": "our grid", "here": "trained in this session"}
 _TITLES = _NAMES | {"paper": "paper, Table 4"}
-_LETTERS = "AMNJ"
 
 
 @dataclass(frozen=True, eq=False)
-class AblationLabDisplay(Shown):
+class AblationLabDisplay(Display):
     """Gains over the baseline, each column in a panel of its own.
 
     Attributes:
@@ -38,15 +36,16 @@ class AblationLabDisplay(Shown):
 
     table: LabTable
 
+    grid = "none"
+
     @property
     def summary(self) -> str:
         parts = ["Ten rows of Table 4."]
         for name in COLUMNS:
-            found = [
-                (row, p) for row, p in self.table.column(name)
+            gains = sorted(
+                p.gain for row, p in self.table.column(name)
                 if p.gain is not None and any(row.switches)
-            ]  # fmt: skip
-            gains = sorted(p.gain for _, p in found if p.gain is not None)
+            )  # fmt: skip
             if gains:
                 parts.append(
                     f"{_NAMES[name].capitalize()}: gains of {signed(gains[0])} to "
@@ -58,44 +57,36 @@ class AblationLabDisplay(Shown):
             parts.append("Panels differ in data, network and training; compare rows, not panels.")
         return " ".join(parts)
 
-    def plot(self) -> Any:
-        """Draw with matplotlib; returns the figure."""
-        names = [n for n in COLUMNS if self.table.column(n)]
-        rows = self.table.rows
-        wide = any(row.levels for row in rows)
-        figure = new_figure((3.6 if wide else 2.4) + 2.7 * len(names), 0.34 * len(rows) + 1.9)
-        axes = figure.subplots(
-            1, len(names) + 1, sharey=True, squeeze=False,
-            width_ratios=[2.2 if wide else 1.1, *[2.2] * len(names)],
-        )[0]  # fmt: skip
-        self._ticks(axes[0], wide)
-        for ax, name in zip(axes[1:], names, strict=True):
-            self._gains(ax, name)
-        note = "\n".join(
-            textwrap.fill(
-                f"{_NAMES[n]}: {self.table.sources[n]}",
-                int(15 * figure.get_figwidth()),
-            )
-            for n in names
-        )
-        figure.supxlabel(note, fontsize=7.5, color="0.35", x=0.01, ha="left")
-        return figure
+    @property
+    def small_print(self) -> str:
+        return "\n".join(f"{_NAMES[n]}: {self.table.sources[n]}" for n in self._columns)
 
-    def _ticks(self, ax: Any, wide: bool) -> None:
-        count = len(self.table.rows)
+    @property
+    def _columns(self) -> list[str]:
+        return [n for n in COLUMNS if self.table.column(n)]
+
+    @property
+    def _wide(self) -> bool:
+        return any(row.levels for row in self.table.rows)
+
+    def _axes(self) -> Any:
+        names, wide = self._columns, self._wide
+        height = 0.34 * len(self.table.rows) + 1.9
+        figure = new_figure((3.6 if wide else 2.4) + 2.7 * len(names), height)
+        widths = [2.2 if wide else 1.1, *[2.2] * len(names)]
+        return figure.subplots(1, len(names) + 1, sharey=True, width_ratios=widths)
+
+    def _draw(self, ax: Any) -> None:
+        left, count = ax[0], len(self.table.rows)
+        draw_ticks(left, [row.switches for row in self.table.rows], "AMNJ", weight="bold")
         for y, row in zip(range(count - 1, -1, -1), self.table.rows, strict=True):
-            for k, on in enumerate(row.switches):
-                ax.plot(k, y, "o", ms=9 if on else 3, color="0.15" if on else "0.75")
-            if row.levels:
-                ax.text(3.7, y, row.levels, fontsize=7.5, va="center")
-        for k, letter in enumerate(_LETTERS):
-            ax.text(k, count - 0.3, letter, ha="center", weight="bold")
-        ax.set_xlim(-0.6, 10 if wide else 3.6)
-        ax.set_ylim(-0.6, count + 0.3)
-        ax.set_xticks([])
-        ax.set_yticks([])
-        ax.spines[:].set_visible(False)
-        ax.set_xlabel("A augmentations  M mixing\nN noise  J JSD loss", fontsize=7.5, loc="left")
+            left.text(3.7, y, row.levels, fontsize=7.5, va="center")
+        left.set_xlim(-0.6, 10 if self._wide else 3.6)
+        left.set_ylim(-0.6, count + 0.3)
+        bare(left)
+        left.set_xlabel("A augmentations  M mixing\nN noise  J JSD loss", fontsize=7.5, loc="left")
+        for one, name in zip(ax[1:], self._columns, strict=True):
+            self._gains(one, name)
 
     def _gains(self, ax: Any, name: str) -> None:
         look, count = _LOOKS[name], len(self.table.rows)
@@ -107,11 +98,11 @@ class AblationLabDisplay(Shown):
                 continue
             if placed.error and any(row.switches):
                 ax.errorbar(placed.gain, y, xerr=placed.error, color=look["color"], lw=1.2)
-            ax.plot(placed.gain, y, ls="none", zorder=3, **look)
+            ax.plot(placed.gain, y, zorder=3, **look)
         ax.set_title(_TITLES[name], fontsize=9.5, color=look["color"],
                      style="italic" if name == "paper" else "normal")  # fmt: skip
         ax.set_xlabel("gain over its baseline (points)", fontsize=8)
         low, high = ax.get_xlim()
         ax.set_xlim(min(low, -0.5), max(high, 2.0))
         ax.tick_params(left=False, labelsize=8)
-        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.spines["left"].set_visible(False)

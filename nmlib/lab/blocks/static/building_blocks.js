@@ -6,13 +6,6 @@ const STYLE = `
 .nb-root[data-theme="dark"] { --nb-a: #56b4e9; --nb-b: #e69f00; --nb-c: #2bc79a; --nb-paper: #22262c; }
 @container nt (min-width: 700px) { .nb-root .nt-body { grid-template-columns: 232px minmax(0, 1fr); gap: 20px; } }
 .nb-root .nt-controls { gap: 7px; }
-.nb-group { margin: 6px 0 -2px; font-size: 12px; font-weight: 650; color: var(--nt-soft); border-top: 1px solid var(--nt-line); padding-top: 7px; }
-.nb-group:first-child { border: 0; padding-top: 0; margin-top: 0; }
-.nb-buttons { display: flex; flex-wrap: wrap; gap: 6px; }
-.nb-root button, .nb-root select { font: inherit; color: var(--nt-ink); background: var(--nb-paper); border: 1px solid var(--nt-track);
-  border-radius: 6px; padding: 3px 9px; min-height: 28px; cursor: pointer; }
-.nb-root select { width: 100%; }
-.nb-root button:hover { border-color: var(--nt-accent); }
 .nb-head { margin: 0 0 6px; font-size: 13px; font-weight: 650; }
 .nb-head span { font-weight: 400; color: var(--nt-soft); }
 .nb-head + * { margin-bottom: 14px; }
@@ -48,7 +41,6 @@ const STYLE = `
 }
 `;
 
-const GROUPS = { mixing: "Pair and mixing", noise: "Noise", views: "AugMix views" };
 const VIEW_NAMES = ["clean", "view 1", "view 2"];
 
 // Blue below zero, white at zero, vermilion above: as in nmlib.lab.blocks.displays.
@@ -100,54 +92,9 @@ function probabilityBars(p, view) {
 }
 
 function render({ model, el }) {
-  const controls = model.get("_controls"), nets = model.get("_nets");
-  const names = [...controls.map((c) => c.name), "law", "net", "draw", "pair", "seed"];
-  const params = Object.fromEntries(names.map((n) => [n, model.get(n)]));
-  const root = makePanel("Building blocks", "nb-root");
-  const uid = Math.random().toString(36).slice(2, 8);
-  const stopTheme = followTheme(root, el);
-  const save = (name) => { model.set(name, params[name]); model.save_changes(); };
-  const update = (name, value, keep = true) => { params[name] = value; if (keep) save(name); kernel.changed(); };
-  const setters = Object.create(null);
+  const root = makePanel("Building blocks", "nb-root"), stopTheme = followTheme(root, el);
+  const controls = makeControls(model, () => kernel.changed());
 
-  // -- controls
-  const fieldset = make("fieldset", { class: "nt-controls" });
-  const words = (c, v) => (c.name === "depth" && v === 0 ? "1–3, random" : v.toFixed(c.digits));
-  const select = make("select", { id: `nb-${uid}-net` }, ...nets.map((n) => make("option", { value: n }, n)));
-  select.value = params.net;
-  select.addEventListener("change", () => update("net", select.value));
-  setters.net = (v) => { select.value = v; };
-  fieldset.append(make("label", { class: "nb-group", for: `nb-${uid}-net` }, "Network"), select);
-  const button = (text, name) => {
-    const node = make("button", { type: "button", "data-counter": name }, text);
-    node.addEventListener("click", () => update(name, params[name] + 1));
-    return node;
-  };
-  const extras = {
-    mixing: make("div", { class: "nb-buttons" }, button("another pair", "pair"), button("new λ", "draw")),
-    noise: make("div", { class: "nt-choice", role: "radiogroup", "aria-label": "Noise law" }),
-    views: make("div", { class: "nb-buttons" }, button("new draws of everything", "seed")),
-  };
-  const radios = {};
-  for (const law of ["paper", "released"]) {
-    radios[law] = make("input", { type: "radio", name: `nb-${uid}-law`, value: law });
-    radios[law].checked = params.law === law;
-    radios[law].addEventListener("change", () => update("law", law));
-    extras.noise.append(make("label", {}, radios[law], ` ${law} law`));
-  }
-  setters.law = (v) => { for (const [name, radio] of Object.entries(radios)) radio.checked = name === v; };
-  for (const [group, title] of Object.entries(GROUPS)) {
-    fieldset.append(make("p", { class: "nb-group" }, title));
-    if (group === "mixing") fieldset.append(extras[group]);
-    for (const c of controls.filter((c) => c.group === group)) {
-      const slider = makeSlider(uid, c, params[c.name], words, (v) => update(c.name, v, false), () => save(c.name));
-      setters[c.name] = slider.set;
-      fieldset.append(slider.row);
-    }
-    if (group !== "mixing") fieldset.append(extras[group]);
-  }
-
-  // -- stage
   const first = picture("sample"), second = picture("partner");
   const share = make("div", { class: "nb-share", "aria-hidden": "true" }, make("i"), make("i"));
   const labelWords = make("div", {}), lamWords = make("div", { class: "nt-note", style: "margin:0" });
@@ -175,7 +122,7 @@ function render({ model, el }) {
     [[bar("var(--nt-accent)")], "divergence of the views as they are"], [[hatched("var(--nt-accent)")], "the same after mixing and noise"],
   ]);
   root.append(make("p", { class: "nt-title" }, "Building blocks of NoisyMix"),
-    make("div", { class: "nt-body" }, fieldset,
+    make("div", { class: "nt-body" }, controls.fieldset,
       make("div", {}, make("div", { class: "nt-result" }, pairRow, stateHead, stateRow, viewHead, viewGrid, chainHead, chains), loss, legend)));
   el.append(root);
 
@@ -189,20 +136,14 @@ function render({ model, el }) {
   }));
   for (const b of [0, 1]) viewGrid.append(...tiles[b].map((t) => t.node), meters[b]);
 
-  const kernel = converse(model, { root, kind: "reading", draw, ask: () => ({ kind: "read", params: { ...params } }),
+  const kernel = converse(model, { root, draw, ask: () => ({ settings: { ...controls.settings } }),
     say: (text) => { loss.textContent = text; } });
-  const stopTraits = followTraits(model, names, (name, value) => {
-    if (params[name] === value) return;
-    params[name] = value;
-    setters[name]?.(value);
-    kernel.changed();
-  });
 
   function drawLabel(r) {
     const own = r.lam, [left, right] = share.children;
     left.style.width = `${100 * own}%`; right.style.width = `${100 * (1 - own)}%`;
     labelWords.textContent = r.label;
-    lamWords.textContent = `λ = ${own.toFixed(2)} from Beta(${params.alpha.toFixed(1)}, ${params.alpha.toFixed(1)})`;
+    lamWords.textContent = `λ = ${own.toFixed(2)} from Beta(${controls.settings.alpha.toFixed(1)}, ${controls.settings.alpha.toFixed(1)})`;
     const X = (k) => 2 + (128 * k) / (r.density.length - 1), Y = (v) => 50 - 11.5 * v;
     density.replaceChildren(
       make("line", { class: "nt-axis", x1: 2, x2: 130, y1: 50, y2: 50 }),
@@ -247,12 +188,12 @@ function render({ model, el }) {
       make("ul", {}, ...lines.map((line) => make("li", {}, line))))));
     loss.textContent = `One step on this pair: cross-entropy ${r.ce.toFixed(2)} + ${r.stability} × JSD ${r.mean_jsd.toFixed(3)} = ${r.total.toFixed(2)}`;
     root.setAttribute("aria-description", r.words);
-    Object.assign(root.dataset, { gen: r.gen, point: r.point, lam: r.lam, jsd: r.jsd[0], stepJsd: r.step_jsd[0], net: params.net });
+    Object.assign(root.dataset, { gen: r.gen, point: r.point, lam: r.lam, jsd: r.jsd[0], stepJsd: r.step_jsd[0], net: controls.settings.net });
     return loss.textContent;
   }
 
   kernel.changed();
-  return () => { stopTheme(); kernel.stop(); stopTraits(); };
+  return () => { stopTheme(); kernel.stop(); controls.stop(); };
 }
 
 const initialize = () => { addStyle("nt-panel-style", PANEL_STYLE); addStyle("nb-style", STYLE); };

@@ -6,7 +6,6 @@ from nmlib.lab.cifar.displays.length import LengthDisplay
 from nmlib.lab.cifar.displays.ordering import OrderingDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
 from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
-from nmlib.lab.cifar.displays.rows import Measured, rows_of_records
 from nmlib.lab.cifar.displays.scheme_sheet import scheme_sheet
 from nmlib.lab.cifar.displays.scheme_table import SchemeTableDisplay
 from nmlib.lab.cifar.displays.training import LivePlot, TrainingDisplay
@@ -18,11 +17,9 @@ __all__ = [
     "FlipCurvesDisplay",
     "LengthDisplay",
     "LivePlot",
-    "Measured",
     "OrderingDisplay",
     "ReliabilityDisplay",
     "SchemeTableDisplay",
     "TrainingDisplay",
-    "rows_of_records",
     "scheme_sheet",
 ]

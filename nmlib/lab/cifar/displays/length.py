@@ -4,76 +4,79 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nmlib import _checks
 from nmlib.lab.cifar.conditions import conditions
-from nmlib.lab.cifar.ordering import Interval, compare_schemes, published, tables_for
-from nmlib.lab.display.base import Shown
-from nmlib.lab.display.looks import looks_of, new_figure, scheme_label
-from nmlib.lab.display.words import signed, small_print
+from nmlib.lab.cifar.ordering import Interval, compare_schemes
+from nmlib.lab.cifar.published import published, tables_for
+from nmlib.lab.cifar.records import Records, frame
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.conditions import Conditions
+from nmlib.lab.display.looks import diamond, looks_of, new_figure, scheme_label
+from nmlib.lab.display.words import signed
 from nmlib.training import BUDGETS
 
-__all__ = ["LengthDisplay"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-Record = Mapping[str, Any]
+__all__ = ["LengthDisplay"]
 
 _METRICS = {"clean_accuracy": "clean accuracy (%)", "robust_accuracy": "robust accuracy (%)"}
 _PAPER_EPOCHS = BUDGETS["paper"].epochs
 
 
-def _by_length(
-    grids: Sequence[Sequence[Record]],
-) -> tuple[tuple[int, ...], list[dict[tuple[str, int], Record]]]:
-    """Return the lengths, ascending, and the records of each by scheme and seed."""
-    by_length = {len(grid[0]["epochs"]): list(grid) for grid in grids if grid}
-    if len(by_length) < 2 or len(by_length) < len(grids):
-        found = [len(grid[0]["epochs"]) for grid in grids if grid]
+def _joined(grids: Sequence[Records]) -> pd.DataFrame:
+    """Return the networks that every grid has, with a column `length`: the number of epochs."""
+    import pandas as pd
+
+    found = [g.assign(length=len(g["epochs"].iloc[0])) for g in map(frame, grids)]
+    runs = pd.concat(found, ignore_index=True)
+    lengths = runs["length"].unique()
+    if len(lengths) < max(2, len(grids)):
         raise ValueError(
-            f"give grids of at least two lengths, each once; got lengths {found} in "
+            f"give grids of at least two lengths, each once; got lengths {lengths.tolist()} in "
             f"{len(grids)} grids"
         )
     for key in ("test_fingerprint", "train_fingerprint", "model"):
-        kinds = {record[key] for grid in grids for record in grid}
-        if len(kinds) > 1:
-            raise ValueError(f"grids differ in {key}: {', '.join(sorted(map(str, kinds)))}")
-    lengths = tuple(sorted(by_length))
-    return lengths, [{(r["scheme"], r["seed"]): r for r in by_length[n]} for n in lengths]
+        if runs[key].nunique() > 1:
+            raise ValueError(f"grids differ in {key}: {', '.join(sorted(runs[key].unique()))}")
+    everywhere = runs.groupby(["scheme", "seed"])["length"].transform("nunique") == len(lengths)
+    if not everywhere.any():
+        raise ValueError("the grids have no scheme with the same seed in common")
+    return runs[everywhere].sort_values("length", kind="stable")
 
 
 @dataclass(frozen=True, eq=False)
-class LengthDisplay(Shown):
+class LengthDisplay(Display):
     """Training curves and accuracies of the same schemes trained for different numbers of epochs.
 
     Attributes:
-        lengths: Numbers of epochs, ascending.
-        values: Metric -> scheme -> (lengths, seeds) percent.
+        values: (length, metric and scheme and seed) percent; lengths are numbers of epochs.
+        curves: Scheme -> for each length, the (epochs,) training cross-entropy in nats, mean over
+            seeds.
         gains: Scheme -> for each length, robust accuracy minus the baseline's in points, over the
             seeds that both have; empty without a baseline.
         paper: Scheme -> the same gain in the paper.
-        curves: Scheme -> for each length, the (epochs,) training cross-entropy in nats, mean over
-            seeds.
-        conditions: Small print, a line for each length.
+        measured_on: For each length, what was measured.
     """
 
-    lengths: tuple[int, ...]
-    values: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    values: pd.DataFrame
     curves: Mapping[str, tuple[NDArray[np.float64], ...]]
     gains: Mapping[str, tuple[Interval, ...]]
     paper: Mapping[str, float]
-    conditions: str = ""
+    measured_on: tuple[Conditions, ...]
 
-    flat = True
+    image = "lines"
 
     @classmethod
-    def from_records(
-        cls, *grids: Sequence[Record], schemes: Sequence[str] | None = None
-    ) -> LengthDisplay:
-        """Compare grids that differ in the number of epochs, as from `nmlib.lab.cifar.records`.
+    def from_records(cls, *grids: Records, schemes: Sequence[str] | None = None) -> LengthDisplay:
+        """Compare grids that differ in the number of epochs, as from `nmlib.lab.cifar.measured`.
 
-        What not every grid has, schemes and seeds, is left out: differences are paired.
+        Differences are paired, so schemes and seeds that not every grid has are left out.
 
         Args:
             grids: Records of one length each.
@@ -84,54 +87,49 @@ class LengthDisplay(Shown):
             ValueError: For fewer than two grids, two of one length, grids on different images,
                 nothing in common, or a scheme that not every grid has.
         """
-        lengths, cells = _by_length(grids)
-        shared = set(cells[0]).intersection(*cells[1:])
-        if not shared:
-            raise ValueError("the grids have no scheme with the same seed in common")
-        seeds: dict[str, list[int]] = {}
-        for scheme, seed in sorted(shared):
-            seeds.setdefault(scheme, []).append(seed)
-        order = [s for s in dict.fromkeys(scheme for scheme, _ in cells[0]) if s in seeds]
-        if schemes is not None:
-            if absent := [s for s in schemes if s not in seeds]:
-                raise ValueError(
-                    f"not every grid has {', '.join(absent)}; shared are {', '.join(order)}"
-                )
-            order = list(schemes)
-        values = {
-            metric: {
-                s: 100 * np.array([[c[s, k][metric] for k in seeds[s]] for c in cells])
-                for s in order
-            }
-            for metric in _METRICS
-        }
+        runs = _joined(grids)
+        shared = list(runs["scheme"].unique())
+        for scheme in schemes or ():
+            _checks.choice("scheme of every grid", scheme, shared)
+        order = list(schemes or shared)
+        shown = runs[runs["scheme"].isin(order)]
+        values = 100 * shown.pivot(index="length", columns=["scheme", "seed"], values=[*_METRICS])
+        losses = shown["epochs"].map(lambda rows: np.array([row["ce"] for row in rows]))
         curves = {
-            s: tuple(
-                np.mean([[e["ce"] for e in c[s, k]["epochs"]] for k in seeds[s]], 0) for c in cells
+            scheme: tuple(
+                np.mean(list(part), axis=0)
+                for _, part in losses[shown["scheme"] == scheme].groupby(shown["length"])
             )
-            for s in order
+            for scheme in order
         }
-        kept = [[r for key, r in c.items() if key in shared] for c in cells]
-        gains, paper = {}, {}
+        gains, paper, grouped = {}, {}, [part for _, part in runs.groupby("length")]
         if "baseline" in order:
-            printed = published(*tables_for(kept[0], "robust_accuracy"))
-            for s in order:
-                if s != "baseline" and set(seeds[s]) & set(seeds["baseline"]):
-                    gains[s] = tuple(compare_schemes(records, s) for records in kept)
-                    if s in printed:
-                        paper[s] = printed[s].value - printed["baseline"].value
-        text = "\n".join(conditions([r for r in k if r["scheme"] in order]) for k in kept)
-        return cls(lengths, values, curves, gains, paper, text)
+            printed = published(*tables_for(runs, "robust_accuracy"))["value"]
+            seeds = runs.groupby("scheme")["seed"].agg(set)
+            for scheme in order:
+                if scheme != "baseline" and seeds[scheme] & seeds["baseline"]:
+                    gains[scheme] = tuple(compare_schemes(part, scheme) for part in grouped)
+                    if scheme in printed:
+                        paper[scheme] = printed[scheme] - printed["baseline"]
+        made = tuple(conditions(part) for _, part in shown.groupby("length"))
+        return cls(values, curves, gains, paper, made)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Numbers of epochs, ascending."""
+        return tuple(self.values.index)
+
+    def _means(self, metric: str, scheme: str) -> pd.Series:
+        return self.values[metric][scheme].mean(axis="columns")
 
     @property
     def summary(self) -> str:
         """The figure in words."""
-        first, last = self.lengths[0], self.lengths[-1]
-        parts = [f"From {first} to {last} epochs"]
+        parts = [f"From {self.lengths[0]} to {self.lengths[-1]} epochs"]
         for metric, label in _METRICS.items():
-            means = {s: v.mean(1) for s, v in self.values[metric].items()}
+            means = ((s, self._means(metric, s)) for s in self.curves)
             words = ", ".join(
-                f"{scheme_label(s)} {m[0]:.1f} to {m[-1]:.1f}" for s, m in means.items()
+                f"{scheme_label(s)} {m.iloc[0]:.1f} to {m.iloc[-1]:.1f}" for s, m in means
             )
             parts.append(f"{label.removesuffix(' (%)').capitalize()} in percent: {words}")
         words = ", ".join(
@@ -148,72 +146,24 @@ class LengthDisplay(Shown):
 
         In points of robust accuracy, with their intervals, and the paper's.
         """
-        heads = [f"{n} epochs" for n in self.lengths]
-        if self.paper:
-            heads.append(f"paper, {_PAPER_EPOCHS}")
-        lines = [["", *heads]]
-        for scheme, gains in self.gains.items():
-            cells = [str(gain) for gain in gains]
-            if self.paper:
-                cells.append(f"{self.paper[scheme]:+.1f}" if scheme in self.paper else "")
-            lines.append([scheme_label(scheme), *cells])
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join([f"{line[0]:{widths[0]}}"]
-                      + [f"{c:>{w}}" for c, w in zip(line[1:], widths[1:], strict=True)]).rstrip()
-            for line in lines
-        )  # fmt: skip
+        import pandas as pd
 
-    def plot(self) -> Any:
-        """Draw the training curves, then robust accuracy and its gain against the epochs."""
-        widths = (1.25, 1, 1) if self.gains else (1.25, 1)
-        figure = new_figure(3.6 * sum(widths), 3.9)
-        figure.get_layout_engine().set(wspace=0.05)
-        axes = figure.subplots(1, len(widths), width_ratios=widths)
-        looks = looks_of(list(self.curves))
-        for scheme, runs in self.curves.items():
-            look = looks[scheme]
-            for run in runs:
-                longest = run is runs[-1]
-                axes[0].plot(
-                    np.arange(1, len(run) + 1), run, color=look.colour, ls=look.dash,
-                    lw=1.8 if longest else 1.1, alpha=1.0 if longest else 0.55,
-                )  # fmt: skip
-        axes[0].set_xlabel("epoch")
-        axes[0].set_ylabel("training cross-entropy (nats)")
-        axes[0].set_ylim(bottom=0)
-        for scheme, values in self.values["robust_accuracy"].items():
-            look, means = looks[scheme], values.mean(1)
-            spread = np.array([means - values.min(1), values.max(1) - means])
-            axes[1].errorbar(
-                self.lengths, means, yerr=spread if values.shape[1] > 1 else None, capsize=3,
-                color=look.colour, ls=look.dash, marker=look.marker, ms=6,
-                label=scheme_label(scheme),
-            )  # fmt: skip
-        axes[1].set_ylabel(_METRICS["robust_accuracy"])
-        if self.gains:
-            self._draw_gains(axes[2], looks)
-        for place, ax in enumerate(axes[1:]):
-            ticks = {n: str(n) for n in self.lengths}
-            if place == 1 and self.paper:
-                ticks[_PAPER_EPOCHS] = f"{_PAPER_EPOCHS}\npaper"
-            ax.set_xscale("log")
-            ax.set_xticks(list(ticks), list(ticks.values()))
-            ax.minorticks_off()
-            ax.margins(x=0.2, y=0.12)
-            ax.set_xlabel("epochs of the whole training")
-        for ax in axes:
-            ax.grid(color="0.93")
-            ax.set_axisbelow(True)
-            ax.spines[["top", "right"]].set_visible(False)
-        handles, names = axes[1].get_legend_handles_labels()
-        figure.legend(
-            handles, names, loc="outside upper left", ncols=len(names), frameon=False,
-            fontsize=9, handlelength=3,
-        )  # fmt: skip
-        several = any(v.shape[1] > 1 for v in self.values["clean_accuracy"].values())
-        shorter = "trainings" if len(self.lengths) > 2 else "training"
-        marks = [f"thin: the shorter {shorter}"]
+        table = pd.DataFrame(
+            {scheme_label(scheme): map(str, gains) for scheme, gains in self.gains.items()},
+            index=[f"{n} epochs" for n in self.lengths],
+        ).T
+        if self.paper:
+            table[f"paper, {_PAPER_EPOCHS}"] = [
+                f"{self.paper[scheme]:+.1f}" if scheme in self.paper else "–"
+                for scheme in self.gains
+            ]
+        return table.to_string()
+
+    @property
+    def small_print(self) -> str:
+        """What the marks stand for, and what each length was measured on."""
+        several = self.values.columns.get_level_values("seed").nunique() > 1
+        marks = [f"thin: the shorter training{'s' * (len(self.lengths) > 2)}"]
         if several:
             marks.append("whiskers in the middle: lowest and highest seed")
         if self.gains:
@@ -223,8 +173,56 @@ class LengthDisplay(Shown):
                 else "the test images, of one seed"
             )
             marks.append(f"whiskers on the right: 95 % intervals over {over}")
-        small_print(figure, "; ".join(marks) + f"\n{self.conditions}")
-        return figure
+        return "\n".join(["; ".join(marks), *(made.full for made in self.measured_on)])
+
+    def _axes(self) -> Any:
+        widths = (1.25, 1, 1) if self.gains else (1.25, 1)
+        figure = new_figure(3.6 * sum(widths), 3.9)
+        figure.get_layout_engine().set(wspace=0.05)
+        return figure.subplots(1, len(widths), width_ratios=widths)
+
+    def _draw(self, ax: Any) -> None:
+        losses, robust, *gains = ax
+        looks = looks_of(list(self.curves))
+        for scheme, runs in self.curves.items():
+            look = looks[scheme]
+            for run in runs:
+                longest = run is runs[-1]
+                losses.plot(
+                    np.arange(1, len(run) + 1), run, color=look.colour, ls=look.dash,
+                    lw=1.8 if longest else 1.1, alpha=1.0 if longest else 0.55,
+                )  # fmt: skip
+        losses.set_xlabel("epoch")
+        losses.set_ylabel("training cross-entropy (nats)")
+        losses.set_ylim(bottom=0)
+        for scheme, look in looks.items():
+            values, means = (
+                self.values["robust_accuracy"][scheme],
+                self._means("robust_accuracy", scheme),
+            )
+            spread = [means - values.min(axis="columns"), values.max(axis="columns") - means]
+            robust.errorbar(
+                self.lengths, means, yerr=spread if values.shape[1] > 1 else None, capsize=3,
+                color=look.colour, ls=look.dash, marker=look.marker, ms=6,
+                label=scheme_label(scheme),
+            )  # fmt: skip
+        robust.set_ylabel(_METRICS["robust_accuracy"])
+        for one in gains:
+            self._draw_gains(one, looks)
+        for one in (robust, *gains):
+            ticks = {n: str(n) for n in self.lengths}
+            if one is not robust and self.paper:
+                ticks[_PAPER_EPOCHS] = f"{_PAPER_EPOCHS}\npaper"
+            one.set_xscale("log")
+            one.set_xticks(list(ticks), list(ticks.values()))
+            one.minorticks_off()
+            one.margins(x=0.2, y=0.12)
+            one.set_xlabel("epochs of the whole training")
+        handles, names = robust.get_legend_handles_labels()
+        robust.figure.legend(
+            handles, names, loc="outside upper left", ncols=len(names), frameon=False,
+            fontsize=9, handlelength=3,
+        )  # fmt: skip
 
     def _draw_gains(self, ax: Any, looks: Mapping[str, Any]) -> None:
         """Draw the gains at our lengths, and the paper's beside them."""
@@ -238,9 +236,6 @@ class LengthDisplay(Shown):
                 color=look.colour, ls=look.dash, marker=look.marker, ms=6,
             )  # fmt: skip
             if scheme in self.paper:
-                ax.plot(
-                    _PAPER_EPOCHS, self.paper[scheme], marker=look.marker, ms=6, mfc="none",
-                    mec="0.4", ls="none",
-                )  # fmt: skip
+                ax.plot(_PAPER_EPOCHS, self.paper[scheme], **diamond(marker=look.marker))
         ax.axhline(0, color="0.3", lw=0.8)
         ax.set_ylabel("robust gain over the baseline (points)")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from nmlib.lab.cifar.ordering import VERDICTS, Ordering, paper_ordering
-from nmlib.lab.display.base import Shown
-from nmlib.lab.display.looks import OKABE_ITO, PAPER_STYLE, new_figure, scheme_label
+from nmlib.lab.cifar.records import Records
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.looks import OKABE_ITO, PAPER_STYLE, dress, new_figure, scheme_label
 from nmlib.lab.display.words import signed
 from nmlib.paper.numbers import SPECS
 
@@ -33,7 +34,7 @@ _AXIS = {
 
 
 @dataclass(frozen=True, eq=False)
-class OrderingDisplay(Shown):
+class OrderingDisplay(Display):
     """Paired differences to the baseline beside the paper's, and a field for every pair.
 
     Attributes:
@@ -44,11 +45,12 @@ class OrderingDisplay(Shown):
 
     ordering: Ordering
 
-    flat = True
+    image = "lines"
+    grid = "none"
 
     @classmethod
     def from_records(
-        cls, records: Sequence[Mapping[str, Any]], metric: str = "robust_accuracy", **options: Any
+        cls, records: Records, metric: str = "robust_accuracy", **options: Any
     ) -> OrderingDisplay:
         """Draw a measured grid; arguments as for `nmlib.lab.cifar.paper_ordering`."""
         return cls(paper_ordering(records, metric, **options))
@@ -64,33 +66,35 @@ class OrderingDisplay(Shown):
         others = [s for s in self.ordering.to_baseline if s not in self.ordering.schemes]
         return shown + others
 
-    def plot(self) -> Any:
-        """Draw with matplotlib; return the figure."""
+    @property
+    def small_print(self) -> str:
+        """What ours were measured on, what the intervals are over, and the paper's table."""
         o = self.ordering
-        n = len(o.schemes)
-        differences = bool(o.to_baseline)
-        height = max(0.36 * len(self.rows()), 0.42 * n) + 2.0
+        ours = ", ".join(filter(None, (o.conditions.full, o.note)))
+        paper = f"Table {o.table}, {o.dataset}, {SPECS[o.table].network}"
+        if o.paper["copied"].any():
+            paper += "; † copied there from the paper that introduced the scheme"
+        return f"ours: {ours}\n{o.uncertainty}; each pair by itself\npaper: {paper}"
+
+    def _axes(self) -> Any:
+        differences = bool(self.ordering.to_baseline)
+        height = max(0.36 * len(self.rows()), 0.42 * len(self.ordering.schemes)) + 2.0
         figure = new_figure(11.0 if differences else 6.4, height)
-        if differences:
-            left, right = figure.subplots(1, 2, width_ratios=(5, 5.6))
-            self._differences(left)
-        else:
-            right = figure.subplots()
+        return figure.subplots(1, 2, width_ratios=(5, 5.6)) if differences else figure.subplots()
+
+    def _draw(self, ax: Any) -> None:
+        *left, right = np.ravel(ax)
+        for one in left:
+            self._differences(one)
         self._pairs(right)
-        text = (
-            f"ours: {o.conditions}{f', {o.note}' if o.note else ''}"
-            f"\n{o.uncertainty}; each pair by itself"
-            f"\npaper: Table {o.table}, {o.dataset}, {SPECS[o.table].network}"
-        )
-        if any(p.copied for p in o.paper.values()):
-            text += "; † copied there from the paper that introduced the scheme"
-        lines = [w for part in text.split("\n") for w in textwrap.wrap(part, 200)]
-        figure.supxlabel("\n".join(lines), fontsize=7.5, color="0.35", x=0.99, ha="right")
-        return figure
+
+    def _name(self, scheme: str) -> str:
+        copied = self.ordering.paper["copied"].get(scheme, False)
+        return scheme_label(scheme) + "†" * bool(copied)
 
     def _differences(self, ax: Any) -> None:
         o, rows = self.ordering, self.rows()
-        base = o.paper.get("baseline")
+        printed = o.paper["value"]
         for k, scheme in enumerate(rows):
             y, ours = -k, o.to_baseline[scheme]
             known = not math.isnan(ours.low)
@@ -99,11 +103,11 @@ class OrderingDisplay(Shown):
                 ours.difference, y - 0.14, xerr=reach, fmt="o", ms=5.5, color=_OURS, capsize=2.5,
                 lw=1.3, label=None if k else "ours, with interval" if known else "ours", zorder=4,
             )  # fmt: skip
-            if base is not None and scheme in o.paper:
+            if {"baseline", scheme} <= set(o.schemes):
                 style = PAPER_STYLE | {"markerfacecolor": "white"}
                 label = None if k else "paper"
                 ax.plot(
-                    o.paper[scheme].value - base.value, y + 0.14, ms=6, label=label, zorder=3,
+                    printed[scheme] - printed["baseline"], y + 0.14, ms=6, label=label, zorder=3,
                     **style,
                 )  # fmt: skip
         ax.axvline(0, color="0.4", lw=0.9)
@@ -114,14 +118,13 @@ class OrderingDisplay(Shown):
                 0.99, 0.5 - shared - 0.06, "not in the paper's table", fontsize=7.5, color="0.35",
                 ha="right", va="top", transform=ax.get_yaxis_transform(),
             )  # fmt: skip
-        names = [scheme_label(s) + "†" * (s in o.paper and o.paper[s].copied) for s in rows]
+        names = [self._name(s) for s in rows]
         ax.set_yticks([-k for k in range(len(rows))], names, fontsize=9)
         ax.set_ylim(-len(rows) + 0.4, 0.6)
         ax.set_xlabel(f"{_AXIS[o.metric]} minus the baseline's (percentage points)")
-        ax.grid(axis="x", color="0.92")
-        ax.set_axisbelow(True)
+        dress(ax, "x")
         ax.tick_params(left=False)
-        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.spines["left"].set_visible(False)
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=8.5,
                   frameon=False)  # fmt: skip
 
@@ -131,18 +134,18 @@ class OrderingDisplay(Shown):
         o = self.ordering
         n = len(o.schemes)
         at = {s: k for k, s in enumerate(o.schemes)}
-        for p in o.pairs:
+        for p in o.pairs.itertuples():
             x, y = at[p.lower] - 1, at[p.upper]
             ax.add_patch(
                 Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=_FIELDS[p.verdict], edgecolor="0.7",
                           lw=0.7)
             )  # fmt: skip
-            number = signed(p.ours.difference)
+            number = signed(p.difference)
             bold = "bold" if p.verdict in ("holds", "reversed") else "normal"
             ax.text(x, y - 0.14, _MARKS[p.verdict], ha="center", va="center", fontsize=9.5,
                     weight=bold)  # fmt: skip
             ax.text(x, y + 0.24, number, ha="center", va="center", fontsize=7.5, color="0.25")
-        names = [scheme_label(s) + "†" * o.paper[s].copied for s in o.schemes]
+        names = [self._name(s) for s in o.schemes]
         ax.set_xlim(-0.55, n - 1.45)
         ax.set_ylim(n - 1.45, -0.55)
         ax.set_xticks(range(n - 1), names[1:], rotation=35, ha="left", fontsize=8.5,

@@ -2,108 +2,86 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nmlib.corruptions import CORRUPTIONS
-from nmlib.lab.cifar.displays.rows import (
-    MeasuredDisplay,
-    Paper,
-    Rows,
-    conditions_of_rows,
-    gather,
-    paper_rows,
-)
-from nmlib.lab.display.looks import PAPER_STYLE, looks_of, new_figure, scheme_label
-from nmlib.lab.display.words import PAPER_COLOUR, short_name, wrapped
+from nmlib.lab.cifar.displays.base import RowsDisplay
+from nmlib.lab.display.looks import PAPER_STYLE, new_figure, scheme_label
+from nmlib.lab.display.words import PAPER_COLOUR, short_name
 from nmlib.metrics import CORRUPTION_FAMILIES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "CorruptionRadarDisplay",
 ]
 
 
-@dataclass(frozen=True)
-class CorruptionRadarDisplay(MeasuredDisplay):
+class CorruptionRadarDisplay(RowsDisplay):
     """Accuracy under each of the 15 corruptions, around a circle.
 
     Attributes:
-        measured: One entry a scheme; columns are corruptions.
-        paper: Scheme -> (names,) percent, the paper's numbers, or nothing.
-        names: Corruptions, clockwise from the top.
-        conditions: Small print: data, network, seeds.
+        values: (scheme and seed, corruption) percent, clockwise from the top.
+        paper: (scheme, corruption) percent, the paper's numbers.
+        source: Where the paper's numbers are from.
 
     Source: paper Tables 7 to 10; their means are those of Fig. 2.
     """
 
-    names: tuple[str, ...] = CORRUPTIONS
-
     @classmethod
-    def from_rows(cls, rows: Rows, *, paper: Paper | None = None) -> CorruptionRadarDisplay:
-        """Draw a tidy table, such as a measured one.
+    def _arrange(cls, ours: pd.DataFrame, paper: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        names = [n for n in CORRUPTIONS if n in ours]
+        if not names:
+            raise ValueError("there are no rows with one of the 15 corruptions")
+        return ours[names], paper.reindex(columns=names)
 
-        Args:
-            rows: With dataset, model, scheme, seed, corruption, severity, images and accuracy in
-                [0, 1]; other corruptions than the 15, and clean images, are left out.
-            paper: Scheme -> corruption -> percent, from the paper's Tables 7 to 10.
-        """
-        rows = [row for row in rows if row["corruption"] in CORRUPTIONS]
-        measured = gather(rows, "corruption", "accuracy")
-        there = {n for m in measured for n in m.values}
-        names = tuple(n for n in CORRUPTIONS if n in there)
-        schemes = [m.scheme for m in measured]
-        text = conditions_of_rows(rows, "means over seeds")
-        return cls(measured, paper_rows(paper, names, schemes), names, conditions=text)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The corruptions, clockwise from the top."""
+        return tuple(self.values)
 
     @property
     def summary(self) -> str:
         """The figure in words."""
-        parts = []
-        for m in self.measured:
-            means = m.means(self.names)
-            worst, best = self.names[np.nanargmin(means)], self.names[np.nanargmax(means)]
-            parts.append(
-                f"{scheme_label(m.scheme)} {np.nanmin(means):.1f} % ({short_name(worst)}) to "
-                f"{np.nanmax(means):.1f} % ({short_name(best)}), mean {np.nanmean(means):.1f} %"
-            )
+        parts = [
+            f"{scheme_label(scheme)} {means.min():.1f} % ({short_name(means.idxmin())}) to "
+            f"{means.max():.1f} % ({short_name(means.idxmax())}), mean {means.mean():.1f} %"
+            for scheme, means in self.means.iterrows()
+        ]
         return f"Accuracy under {len(self.names)} corruptions. " + "; ".join(parts) + "."
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw with matplotlib, on polar axes; return the figure."""
+    def _axes(self) -> Any:
+        # Placed by hand: automatic layouts forget the names around a round plot.
+        figure = new_figure(8.2, 5.9)
+        figure.set_layout_engine("none")
+        return figure.add_axes((0.95 / 8.2, 0.85 / 5.9, 4.6 / 8.2, 4.6 / 5.9), projection="polar")
+
+    def _draw(self, ax: Any) -> None:
         from matplotlib.patheffects import withStroke
 
-        figure = None
-        if ax is None:
-            # Placed by hand: automatic layouts forget the names around a round plot.
-            figure = new_figure(8.2, 5.9)
-            figure.set_layout_engine("none")
-            ax = figure.add_axes((0.95 / 8.2, 0.85 / 5.9, 4.6 / 8.2, 4.6 / 5.9), projection="polar")
-        if ax.name != "polar":
-            raise ValueError("a radar needs polar axes: figure.add_subplot(projection='polar')")
         angles = np.linspace(0, 2 * np.pi, len(self.names), endpoint=False)
-        closed = np.append(angles, angles[0])
-        looks = looks_of([m.scheme for m in self.measured])
+        closed, looks = np.append(angles, angles[0]), self.looks
         ax.set_theta_offset(np.pi / 2)
         ax.set_theta_direction(-1)
         self._family_arcs(ax, angles)
-        for m in self.measured:
-            means, look = m.means(self.names), looks[m.scheme]
-            front = m.scheme == "noisymix"
+        for scheme, means in self.means.iterrows():
+            look, front = looks[scheme], scheme == "noisymix"
             ax.plot(
-                closed, np.append(means, means[0]), color=look.colour, ls=look.dash,
+                closed, np.append(means, means.iloc[0]), color=look.colour, ls=look.dash,
                 marker=look.marker, ms=4.5, lw=2.2 if front else 1.4, zorder=4 if front else 3,
-                label=scheme_label(m.scheme),
+                label=scheme_label(scheme),
             )  # fmt: skip
-        for scheme, values in self.paper.items():
+        for scheme, values in self.paper.iterrows():
             # White inside, or the line would show through the marker.
             style = PAPER_STYLE | {
                 "marker": looks[scheme].marker, "linestyle": ":", "markerfacecolor": "white",
             }  # fmt: skip
             ax.plot(
-                closed, np.append(values, values[0]), ms=6, lw=1, zorder=2,
+                closed, np.append(values, values.iloc[0]), ms=6, lw=1, zorder=2,
                 label=f"{scheme_label(scheme)} in the paper", **style,
             )  # fmt: skip
         ax.set_ylim(0, 100)
@@ -120,14 +98,8 @@ class CorruptionRadarDisplay(MeasuredDisplay):
             side = np.sin(angle)
             label.set_ha("center" if abs(side) < 0.2 else "left" if side > 0 else "right")
         ax.grid(color="0.82")
-        shown = {"fontsize": 8.5, "frameon": False}
-        if figure is None:
-            ax.legend(loc="upper left", bbox_to_anchor=(1.14, 1.0), **shown)
-        else:
-            figure.legend(loc="upper right", bbox_to_anchor=(0.995, 0.99), **shown)
-            text = wrapped(self.conditions, 8.2)
-            figure.text(0.99, 0.01, text, fontsize=7.5, color="0.35", ha="right", va="bottom")
-        return figure or ax.figure
+        # In the upper right corner of a figure of our own.
+        ax.legend(loc="upper right", bbox_to_anchor=(1.567, 1.085), fontsize=8.5, frameon=False)
 
     def _family_arcs(self, ax: Any, angles: NDArray[np.float64]) -> None:
         half = np.pi / len(self.names)
@@ -143,33 +115,26 @@ class CorruptionRadarDisplay(MeasuredDisplay):
                 span = np.linspace(angles[there[0]] - half, angles[there[-1]] + half, 60)
                 ax.fill_between(span, 0, 100, color="0.5", alpha=0.14, lw=0, zorder=0)
 
-    def plotly(self) -> Any:
-        """Return the interactive form."""
+    def _plotly(self) -> Any:
         import plotly.graph_objects as go
 
         figure = go.Figure()
-        looks = looks_of([m.scheme for m in self.measured])
         names = [short_name(n) for n in (*self.names, self.names[0])]
-        for m in self.measured:
-            look, means = looks[m.scheme], m.means(self.names)
-            ours = m.scheme == "noisymix"
+
+        def add(values: pd.Series, name: str, line: dict[str, Any], marker: dict[str, Any]) -> None:
             figure.add_scatterpolar(
-                r=np.append(means, means[0]).round(2).tolist(), theta=names, mode="lines+markers",
-                name=scheme_label(m.scheme), hovertemplate="%{theta}: %{r:.1f} %",
-                line={
-                    "color": look.colour, "dash": look.plotly_dash,
-                    "width": 3 if ours else 2,
-                },
-                marker={"symbol": look.symbol, "size": 7},
+                r=np.append(values, values.iloc[0]).round(2), theta=names, mode="lines+markers",
+                name=name, line=line, marker=marker, hovertemplate="%{theta}: %{r:.1f} %",
             )  # fmt: skip
-        for scheme, values in self.paper.items():
-            symbol = looks[scheme].symbol
-            figure.add_scatterpolar(
-                r=np.append(values, values[0]).tolist(), theta=names, mode="lines+markers",
-                name=f"{scheme_label(scheme)} in the paper", hovertemplate="%{theta}: %{r:.1f} %",
-                line={"color": PAPER_COLOUR, "dash": "dot", "width": 1},
-                marker={"symbol": f"{symbol}-open", "size": 8},
-            )  # fmt: skip
+
+        for scheme, means in self.means.iterrows():
+            look, width = self.looks[scheme], 3 if scheme == "noisymix" else 2
+            line = {"color": look.colour, "dash": look.plotly_dash, "width": width}
+            add(means, scheme_label(scheme), line, {"symbol": look.symbol, "size": 7})
+        for scheme, values in self.paper.iterrows():
+            line = {"color": PAPER_COLOUR, "dash": "dot", "width": 1}
+            marker = {"symbol": f"{self.looks[scheme].symbol}-open", "size": 8}
+            add(values, f"{scheme_label(scheme)} in the paper", line, marker)
         figure.update_polars(
             angularaxis={"direction": "clockwise", "rotation": 90},
             # Between the first two spokes.
@@ -182,5 +147,4 @@ class CorruptionRadarDisplay(MeasuredDisplay):
                 "dtick": 20,
             },
         )
-        title = {"text": self.conditions, "font": {"size": 12}}
-        return figure.update_layout(template="plotly_white", title=title, height=560)
+        return figure.update_layout(height=560)

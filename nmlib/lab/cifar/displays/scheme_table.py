@@ -1,24 +1,25 @@
-"""The table of schemes: everything that was measured of each, the paper's numbers beside."""
+"""The table of schemes: everything that was measured of each, beside the paper's numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from nmlib import _checks
-from nmlib.lab.cifar.conditions import comparable, conditions, flips_note
-from nmlib.lab.cifar.ordering import ORDERED, Published, published, tables_for
+from nmlib.lab.cifar.conditions import conditions
+from nmlib.lab.cifar.published import ORDERED, published, tables_for
+from nmlib.lab.cifar.records import Records, flips_note, frame, measures, of_schemes
+from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import scheme_label
 from nmlib.lab.display.tables import Column, TableDisplay
+from nmlib.paper.numbers import SPECS
 from nmlib.schemes import SCHEMES
 
 __all__ = ["SchemeTableDisplay", "Spread"]
-
-Record = Mapping[str, Any]
 
 # Column -> (heading, which end is better).
 _CALIBRATION: dict[str, tuple[str, str]] = {
@@ -56,11 +57,6 @@ class Spread(float):
         mean = float(np.mean(values))
         return cls(mean, min(values), max(values)) if len(values) > 1 else cls(mean)
 
-    @classmethod
-    def printed(cls, number: Published) -> Spread:
-        """Return a number of the paper."""
-        return cls(number.value, number.low, number.high)
-
     def text(self, digits: int = 1) -> str:
         """Write it as the paper does: mean (lowest / highest)."""
         mean = f"{float(self):.{digits}f}"
@@ -84,7 +80,7 @@ class _SpreadColumn(Column):
 
 @dataclass(frozen=True, eq=False)
 class SchemeTableDisplay:
-    """One row a scheme: accuracies, calibration, flips, with the paper's numbers beside.
+    """A row for each scheme: accuracies, calibration and flips beside the paper's.
 
     Attributes:
         schemes: The rows.
@@ -103,7 +99,7 @@ class SchemeTableDisplay:
     ours: Mapping[str, Mapping[str, Spread]]
     paper: Mapping[str, Mapping[str, Spread]]
     calibration: str
-    conditions: str
+    conditions: Conditions
     source: str
     copied: tuple[str, ...] = ()
     flips: str = ""
@@ -111,16 +107,16 @@ class SchemeTableDisplay:
     @classmethod
     def from_records(
         cls,
-        records: Sequence[Record],
+        records: Records,
         *,
         schemes: Sequence[str] | None = None,
-        calibration: str = "corrupted",
+        calibration: Literal["corrupted", "clean"] = "corrupted",
         sort_by: str | None = None,
     ) -> SchemeTableDisplay:
         """Gather a measured grid.
 
         Args:
-            records: As from `nmlib.lab.cifar.records`.
+            records: As from `nmlib.lab.cifar.measured`.
             schemes: Which rows; default those of `SCHEMES` that there are, in its order.
             calibration: Which images the calibration is of: "corrupted" (the mean over the sets,
                 as the authors average it) or "clean", which also has the RMS calibration error as
@@ -131,39 +127,34 @@ class SchemeTableDisplay:
         Raises:
             ValueError: For records of several data sets, networks or budgets, or unknown names.
         """
-        _checks.choice("calibration", calibration, ("corrupted", "clean"))
-        present = dict.fromkeys(r["scheme"] for r in records)
+        present = set(frame(records)["scheme"])
         names = list(schemes or (n for n in SCHEMES if n in present))
-        for name in names:
-            _checks.choice("measured scheme", name, present)
-        kept = [r for r in records if r["scheme"] in names]
-        text = conditions(kept)
-        ours: dict[str, dict[str, Spread]] = {name: {} for name in names}
-        for name in names:
-            own = [_values(r, calibration) for r in comparable(kept) if r["scheme"] == name]
-            for metric in _HEADINGS:
-                found = [v[metric] for v in own if metric in v]
-                if found:
-                    ours[name][metric] = Spread.of(found)
+        runs = of_schemes(records, names)
+        made, found = conditions(runs), measures(runs, calibration)
+        ours = {
+            name: {m: Spread.of(v.dropna()) for m, v in own.items() if v.notna().any()}
+            for name, own in found.groupby("scheme")
+        }
         paper: dict[str, dict[str, Spread]] = {name: {} for name in names}
         tables, copied = set(), set()
-        for metric in ORDERED:
+        for metric in found.columns.intersection(ORDERED):
             try:
-                table, dataset, column = tables_for(kept, metric)
+                table, dataset, column = tables_for(runs, metric)
             except ValueError:  # flips on CIFAR-100
                 continue
-            for name, number in published(table, dataset, column).items():
-                if name in paper and any(metric in m for m in ours.values()):
-                    paper[name][metric] = Spread.printed(number)
-                    tables.add(table)
-                    copied |= {name} if number.copied else set()
+            printed = published(table, dataset, column)
+            printed = printed[printed.index.isin(names)]
+            for name, number in printed.iterrows():
+                paper[name][metric] = Spread(number["value"], number["low"], number["high"])
+            tables.add(table)
+            copied |= set(printed.index[printed["copied"]])
         if sort_by is not None:
             _checks.choice("sort_by", sort_by, {m for o in ours.values() for m in o})
             sign = -1 if _HEADINGS[sort_by][1] == "high" else 1
             names.sort(key=lambda n: sign * ours[n].get(sort_by, math.inf * sign))
         return cls(
-            tuple(names), ours, paper, calibration, text, _source(sorted(tables), kept),
-            tuple(n for n in names if n in copied), flips_note(kept),
+            tuple(names), ours, paper, calibration, made, _source(sorted(tables), runs),
+            tuple(n for n in names if n in copied), flips_note(runs),
         )  # fmt: skip
 
     @property
@@ -232,20 +223,7 @@ class SchemeTableDisplay:
         return self.table()._repr_mimebundle_()
 
 
-def _values(record: Record, calibration: str) -> dict[str, float]:
-    """Return every metric of a record, in percent."""
-    found = {m: record[m] for m in ("clean_accuracy", "robust_accuracy")}
-    flips = record.get("flip_probability")
-    if flips:
-        found["flip_probability"] = float(np.mean(list(flips.values())))
-    measures = record[calibration]
-    found |= {m: measures[m] for m in _CALIBRATION if measures.get(m) is not None}
-    return {metric: 100 * float(value) for metric, value in found.items()}
-
-
-def _source(tables: Sequence[int], records: Sequence[Record]) -> str:
-    from nmlib.paper.numbers import SPECS
-
+def _source(tables: Sequence[int], records: Records) -> str:
     if not tables:
         return ""
     dataset = tables_for(records, "clean_accuracy")[1]

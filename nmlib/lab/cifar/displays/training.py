@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nmlib import _checks
 from nmlib._files import user_path
-from nmlib.lab.display.base import Live, Shown
+from nmlib.lab.display.base import Display, Live
 from nmlib.lab.display.looks import looks_of, new_figure, scheme_label
 from nmlib.training import Run, read_rows
 
 __all__ = ["LivePlot", "TrainingDisplay"]
 
 
-@dataclass(frozen=True)
-class TrainingDisplay(Shown):
+@dataclass(frozen=True, eq=False)
+class TrainingDisplay(Display):
     """Training loss of one run or several, with its parts.
 
     Attributes:
-        names: What the runs are called.
-        rows: The metrics of each run.
-        steps: Length of the axis; None for what is there.
-        schemes: Their schemes, which have the same looks in all figures; None where unknown.
+        names: Names of the runs.
+        rows: Metrics of each run.
+        steps: Length of the axis; default the steps trained so far.
+        schemes: Schemes of the runs, each drawn as in all figures; None where unknown.
     """
 
     names: tuple[str, ...]
@@ -32,7 +33,7 @@ class TrainingDisplay(Shown):
     steps: int | None = None
     schemes: tuple[str, ...] | None = None
 
-    flat = True
+    image = "lines"
 
     @classmethod
     def from_run(cls, *runs: Run) -> TrainingDisplay:
@@ -60,7 +61,7 @@ class TrainingDisplay(Shown):
             words = f"{name}: {first['loss']:.2f} after epoch 1, {last['loss']:.2f} after "
             words += f"epoch {last['epoch'] + 1}"
             if "val_accuracy" in last:
-                words += f", {100 * last['val_accuracy']:.1f} % of the images kept out are right"
+                words += f", held-out accuracy {100 * last['val_accuracy']:.1f} %"
             parts.append(words)
         return "Training loss. " + "; ".join(parts) + "."
 
@@ -70,46 +71,32 @@ class TrainingDisplay(Shown):
         every = [row for rows in self.rows for row in rows]
         if any(row["jsd"] for row in every):
             panels.append(("jsd", "view divergence (nats)", 1.0))
-        kept_out = any("val_accuracy" in row for row in every)
-        if kept_out:
-            panels.append(("val_accuracy", "accuracy, images kept out (%)", 100.0))
+        if any("val_accuracy" in row for row in every):
+            panels.append(("val_accuracy", "held-out accuracy (%)", 100.0))
         return panels
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw with matplotlib; thin lines are steps, markers epochs.
+    def _axes(self) -> Any:
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-        Args:
-            axes: Matplotlib axes to draw into, for the cross-entropy alone or as many as there are
-                panels; by default a figure is made.
+        count, layout = len(self._panels()), ConstrainedLayoutEngine(wspace=0.06)
+        figure = new_figure(3.4 * count + 0.6, 3.0, layout=layout)
+        return figure.subplots(1, count, squeeze=False)[0]
 
-        Returns:
-            The figure.
-        """
-        panels, figure = self._panels(), None
-        if axes is None:
-            from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-            figure = new_figure(
-                3.4 * len(panels) + 0.6, 3.0, layout=ConstrainedLayoutEngine(wspace=0.06)
-            )
-            axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        axes = list(axes) if isinstance(axes, Sequence) or hasattr(axes, "__len__") else [axes]
-        for axis, panel in zip(axes, panels, strict=False):
-            self._draw(axis, *panel)
+    def _draw(self, ax: Any) -> None:
+        axes = np.ravel(ax)
+        for axis, panel in zip(axes, self._panels(), strict=True):
+            self._panel(axis, *panel)
         if len(self.names) == 1:
             axes[0].set_title(self.names[0], fontsize=9, loc="left")
-        elif figure is None:
-            axes[0].legend(frameon=False, fontsize=8, handlelength=3)
-        else:
-            # Above the panels, where no curve runs.
-            handles, names = axes[0].get_legend_handles_labels()
-            figure.legend(
-                handles, names, loc="outside upper left", ncols=len(names), frameon=False,
-                fontsize=8, handlelength=3,
-            )  # fmt: skip
-        return axes[0].figure
+            return
+        # Above the panels, where no curve runs.
+        handles, names = axes[0].get_legend_handles_labels()
+        axes[0].figure.legend(
+            handles, names, loc="outside upper left", ncols=len(names), frameon=False,
+            fontsize=8, handlelength=3,
+        )  # fmt: skip
 
-    def _draw(self, axis: Any, metric: str, label: str, factor: float) -> None:
+    def _panel(self, axis: Any, metric: str, label: str, factor: float) -> None:
         schemes = self.schemes or self.names
         # Runs of one scheme are told apart by their place.
         keys = (
@@ -139,8 +126,6 @@ class TrainingDisplay(Shown):
         axis.set_xlabel("step")
         axis.set_ylabel(label)
         axis.set_xlim(0, self.steps and 1.02 * self.steps)  # room for the last marker
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25)
 
 
 def _title(run: Run) -> str:

@@ -1,4 +1,5 @@
-// What the small live panels share: look, theme, sliders, and one question at a time.
+// Shared by the live panels: their look and theme, controls made from the kernel's descriptions, and
+// a conversation of one question at a time.
 
 const PANEL_STYLE = `
 .nt-root {
@@ -24,13 +25,28 @@ const PANEL_STYLE = `
 .nt-slider { display: grid; grid-template-columns: 1fr auto; gap: 0 8px; }
 .nt-slider output { font-weight: 650; }
 .nt-slider input { grid-column: 1 / -1; width: 100%; height: 22px; margin: 0; accent-color: var(--nt-accent); }
-.nt-choice { display: flex; flex-wrap: wrap; gap: 4px 14px; }
+.nt-choice, .nt-buttons { display: flex; flex-wrap: wrap; gap: 4px 14px; }
+.nt-buttons { gap: 6px; }
+.nt-group { margin: 6px 0 -2px; font-size: 12px; font-weight: 650; color: var(--nt-soft); border-top: 1px solid var(--nt-line); padding-top: 7px; }
+.nt-group:first-child { border: 0; padding-top: 0; margin-top: 0; }
+.nt-list { display: grid; gap: 2px; }
+.nt-field { display: flex; justify-content: space-between; align-items: center; gap: 8px; }
+.nt-root .nt-field input { width: 84px; min-height: 28px; padding: 1px 6px; font: inherit; color: inherit; background: transparent; border: 1px solid var(--nt-line); border-radius: 5px; }
+.nt-root .nt-plain, .nt-root select { font: inherit; color: var(--nt-ink); background: var(--nt-bg); border: 1px solid var(--nt-track); border-radius: 6px; padding: 3px 9px; min-height: 28px; cursor: pointer; }
+.nt-root .nt-plain:hover { border-color: var(--nt-accent); }
+.nt-switch { display: grid; grid-template-columns: auto auto 1fr; gap: 0 8px; align-items: center; min-height: 28px; cursor: pointer; }
+.nt-switch input { width: 18px; height: 18px; margin: 0; accent-color: var(--nt-accent); }
+.nt-switch small { grid-column: 3; color: var(--nt-soft); line-height: 1.2; }
+.nt-switch b { font-weight: 550; }
+.nt-chip { display: inline-block; width: 1.5em; margin-right: 2px; text-align: center; border-radius: 4px; color: var(--nt-soft); }
+.nt-chip.nt-on { font-weight: 650; color: var(--nt-ink); background: var(--nt-line); }
 .nt-root svg { display: block; width: 100%; height: auto; }
 .nt-root svg text { fill: var(--nt-soft); font-size: 11px; }
 /* Drawings shrink with the panel; their words should not. */
 @container nt (max-width: 340px) { .nt-root svg text { font-size: 15px; } }
 @media (pointer: coarse) {
   .nt-slider input { height: 32px; }
+  .nt-switch { min-height: 36px; }
   .nt-choice label, .nt-root summary { min-height: 32px; display: inline-flex; align-items: center; gap: 4px; }
   .nt-root button, .nt-root select, .nt-root input[type="number"] { min-height: 40px; }
 }
@@ -79,44 +95,116 @@ function followTheme(root, el) {
   return () => { watcher.disconnect(); media?.removeEventListener?.("change", theme); };
 }
 
-// Call `changed(name, value)` for each trait that changes; returns a function that stops. Only what
-// changed counts: a slider under the finger is ahead of its trait until it is let go.
-function followTraits(model, names, changed) {
-  const known = Object.fromEntries(names.map((n) => [n, model.get(n)]));
+// The widgets of controls. Each maker returns its row and a function that shows a value; it calls
+// `moved(value)` when a person changes something, and `done()` when the change is over.
+const MAKERS = {
+  slider(id, c, moved, done) {
+    const input = make("input", { type: "range", id, min: c.min, max: c.max, step: c.step, "data-name": c.name });
+    const output = make("output", { for: id });
+    const say = () => {
+      const value = Number(input.value), text = c.zero && value === 0 ? c.zero : value.toFixed(c.digits);
+      output.textContent = text;
+      input.setAttribute("aria-valuetext", `${c.spoken ?? c.label} ${text}`);
+    };
+    input.addEventListener("input", () => moved(Number(input.value)));
+    input.addEventListener("change", done);
+    const show = (value) => { input.value = value; say(); };
+    return { show, row: make("div", { class: "nt-slider" }, make("label", { for: id }, c.label), output, input) };
+  },
+  switch(id, c, moved, done) {
+    const box = make("input", { type: "checkbox", role: "switch", id, "data-name": c.name });
+    box.addEventListener("change", () => { moved(box.checked); done(); });
+    return { show: (value) => { box.checked = value; }, row: make("label", { class: "nt-switch" }, box,
+      make("span", { class: "nt-chip nt-on", "aria-hidden": "true" }, c.symbol), make("b", {}, c.label), make("small", {}, c.help)) };
+  },
+  radio(id, c, moved, done) {
+    const row = make("div", { class: "nt-choice", role: "radiogroup", "aria-label": c.label });
+    const radios = c.choices.map((value, k) => {
+      const radio = make("input", { type: "radio", name: id, value });
+      radio.addEventListener("change", () => { moved(value); done(); });
+      row.append(make("label", {}, radio, ` ${c.words?.[k] ?? value}`));
+      return radio;
+    });
+    return { row, show: (value) => { for (const radio of radios) radio.checked = radio.value === value; } };
+  },
+  list(id, c, moved, done) {
+    const select = make("select", { id, "data-name": c.name }, ...c.choices.map((value, k) => make("option", { value }, c.words?.[k] ?? value)));
+    select.addEventListener("change", () => { moved(select.value); done(); });
+    return { show: (value) => { select.value = value; }, row: make("div", { class: "nt-list" }, make("label", { for: id }, c.label), select) };
+  },
+  count(id, c, moved, done) {
+    let now = 0;
+    const row = make("button", { type: "button", class: "nt-plain", "data-counter": c.name }, c.label);
+    row.addEventListener("click", () => { moved(now < c.max ? now + 1 : c.min); done(); });
+    return { row, show: (value) => { now = value; } };
+  },
+  field(id, c, moved, done) {
+    const input = make("input", { type: "number", id, min: c.min, max: c.max, step: c.step, "data-name": c.name });
+    input.addEventListener("change", () => {
+      const value = Number(input.value);
+      input.value = Math.min(c.max, Math.max(c.min, Number.isFinite(value) ? Number(value.toFixed(c.digits)) : c.min));
+      moved(Number(input.value));
+      done();
+    });
+    return { show: (value) => { input.value = value; }, row: make("div", { class: "nt-field" }, make("label", { for: id }, c.label), input) };
+  },
+};
+
+// All controls of a panel in a fieldset. `changed(name)` is called for every change, whether a person
+// or Python makes it. A trait is set when a person lets a control go; until then `settings` is ahead.
+function makeControls(model, changed) {
+  const uid = Math.random().toString(36).slice(2, 8), specs = model.get("_controls");
+  const settings = {}, shows = {}, rows = {}, saved = {};
+  const fieldset = make("fieldset", { class: "nt-controls" });
+  for (const c of specs) {
+    saved[c.name] = settings[c.name] = model.get(c.name);
+    const moved = (value) => { show(c.name, value); changed(c.name); };
+    const done = () => { saved[c.name] = settings[c.name]; model.set(c.name, settings[c.name]); model.save_changes(); };
+    const { row, show: shown } = MAKERS[c.kind](`nt-${uid}-${c.name}`, c, moved, done);
+    shows[c.name] = shown; rows[c.name] = row;
+    shown(settings[c.name]);
+    if (c.group) fieldset.append(make("p", { class: "nt-group" }, c.group));
+    if (c.kind !== "count") fieldset.append(row);
+    else if (!c.group && fieldset.lastChild?.className === "nt-buttons") fieldset.lastChild.append(row);
+    else fieldset.append(make("div", { class: "nt-buttons" }, row));
+  }
+  function show(name, value) {
+    settings[name] = value;
+    shows[name](value);
+  }
+  // Only traits that Python has changed count: a slider under the finger is ahead of its trait.
   const follow = () => {
-    for (const n of names) {
-      const value = model.get(n);
-      if (value !== known[n]) { known[n] = value; changed(n, value); }
+    for (const { name } of specs) {
+      const value = model.get(name);
+      if (value === saved[name]) continue;
+      saved[name] = value;
+      if (value !== settings[name]) { show(name, value); changed(name); }
     }
   };
   model.on("change", follow);
-  return () => model.off("change", follow);
-}
-
-// A labelled slider with its value. `moved` is called while it moves, `left` when it is let go.
-function makeSlider(uid, c, value, say, moved, left) {
-  const id = `nt-${uid}-${c.name}`;
-  const input = make("input", { type: "range", id, min: c.min, max: c.max, step: c.step, value, "data-name": c.name });
-  const output = make("output", { for: id });
-  const show = () => {
-    const text = say(c, Number(input.value));
-    output.textContent = text;
-    input.setAttribute("aria-valuetext", `${c.spoken} ${text}`);
+  return {
+    fieldset, rows, settings, specs,
+    // Change several settings as a person would.
+    set(values) {
+      for (const [name, value] of Object.entries(values)) {
+        if (!Object.hasOwn(settings, name)) continue;
+        show(name, value);
+        saved[name] = value;
+        model.set(name, value);
+      }
+      model.save_changes();
+      changed();
+    },
+    stop: () => model.off("change", follow),
   };
-  input.addEventListener("input", () => { show(); moved(Number(input.value)); });
-  input.addEventListener("change", () => left(Number(input.value)));
-  show();
-  const set = (v) => { input.value = v; show(); };
-  return { set, row: make("div", { class: "nt-slider" }, make("label", { for: id }, c.label), output, input) };
 }
 
 // A conversation with the kernel. The browser is the clock: it asks one question at a time, and asks
 // again only if something moved meanwhile, so stale work never queues up. From the moment a choice
 // moves until its own answer is drawn, the panel says that it is computing and its results are faded.
 //   root      the panel; its data-answer is computing, ready, refused, waiting or gone
-//   ask       () -> the message, without gen and view
-//   kind      of the answers
-//   draw      (reply, buffers) -> the sentence that is spoken once nothing moves any more
+//   ask       () -> the message, without kind, gen and view
+//   draw      (reply, buffers, whether it answers the last choice) -> the sentence that is spoken once nothing moves any more
 //   say       (words) puts words where the result stands
 //   pause     (reply) -> milliseconds to the next question, 0 for none
 const SLOW = 4000, SILENT = 15000, ANSWER_PING = 2500;
@@ -127,7 +215,7 @@ const WORDS = {
   gone: "The kernel is gone or was restarted: run this cell again. What is shown is from before.",
 };
 
-function converse(model, { root, ask, kind, draw, say, pause = () => 0 }) {
+function converse(model, { root, ask, draw, say, pause = () => 0 }) {
   const view = Math.random().toString(36).slice(2, 10); // several views may share one model
   const spoken = make("p", { class: "nt-spoken", role: "status" });
   root.append(spoken);
@@ -154,7 +242,7 @@ function converse(model, { root, ask, kind, draw, say, pause = () => 0 }) {
     slow = setTimeout(() => trouble("slow"), SLOW);
     silent = setTimeout(() => { inflight = false; trouble("silent"); }, SILENT);
     try {
-      model.send({ ...ask(), gen, view });
+      model.send({ kind: "ask", ...ask(), gen, view });
     } catch { // the connection is closed
       lost();
     }
@@ -170,7 +258,7 @@ function converse(model, { root, ask, kind, draw, say, pause = () => 0 }) {
   const listen = (reply, buffers) => {
     if (reply.view && reply.view !== view) return;
     if (reply.kind === "ping") { clearTimeout(ping); return; }
-    if (reply.kind !== kind) return;
+    if (reply.kind !== "answer") return;
     answered();
     const current = reply.gen === gen;
     if (reply.error) {

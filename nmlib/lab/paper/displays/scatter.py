@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nmlib import _checks
-from nmlib.lab.cifar.conditions import PAPER_NAMES, Conditions, conditions, in_paper, scheme_values
-from nmlib.lab.display.base import Shown
-from nmlib.lab.display.looks import OURS, diamond, new_figure
-from nmlib.lab.display.words import PAPER_COLOUR, small_print
-from nmlib.paper.numbers import SPECS, Number, numbers
+from nmlib.lab.cifar.conditions import PAPER_NAMES, conditions, in_paper
+from nmlib.lab.cifar.records import Records, measures
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.conditions import Conditions
+from nmlib.lab.display.looks import OURS, PAPER, PLOTLY_PAPER, diamond, new_figure
+from nmlib.paper.numbers import SPECS, printed_text, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "AccuracyScatterDisplay",
 ]
 
 
-def _column(table: int, dataset: str) -> dict[str, Number]:
-    return {
-        p.method: p
-        for p in numbers(table)
-        if p.dataset == dataset and p.metric == "accuracy" and p.corruption in ("none", "mean")
-    }
+def _column(table: int, dataset: str) -> pd.DataFrame:
+    found = read_table(table).query("dataset == @dataset and metric == 'accuracy'")
+    found = found[found["corruption"].isin(["none", "mean"])].set_index("method")
+    return found[["value", "low", "high", "decimals"]]
 
 
 @dataclass(frozen=True, eq=False)
-class AccuracyScatterDisplay(Shown):
+class AccuracyScatterDisplay(Display):
     """Two accuracies of every method against each other, as in the paper's Fig. 1.
 
     Attributes:
         table: Table of the numbers.
         x: Test set on the horizontal axis.
         y: Test set on the vertical axis.
-        paper: Numbers by method, (x, y).
+        paper: By method `value_x` and `value_y`, and where printed `low_x`, `high_x`, ....
         ours: Our pairs (x, y) in percent by method, drawn filled.
         conditions: What ours were measured on.
 
@@ -50,9 +51,8 @@ class AccuracyScatterDisplay(Shown):
     table: int
     x: str
     y: str
-    paper: Mapping[str, tuple[Number, Number]]
+    paper: pd.DataFrame
     ours: Mapping[str, tuple[float, float]]
-    conditions: str = ""
 
     @classmethod
     def from_table(
@@ -62,23 +62,23 @@ class AccuracyScatterDisplay(Shown):
         y: str,
         *,
         ours: Mapping[str, tuple[float, float]] | None = None,
-        conditions: str = "",
+        conditions: Conditions | str = "",
     ) -> AccuracyScatterDisplay:
         """Take two columns of Table 1, 2, 3 or 5 by the names of their test sets.
 
         Raises:
             ValueError: If the table has no such column.
         """
-        sets = dict.fromkeys(p.dataset for p in numbers(table) if p.metric == "accuracy")
+        sets = read_table(table).query("metric == 'accuracy'")["dataset"].unique()
         for name in (x, y):
             _checks.choice(f"test set of Table {table}", name, sets)
-        a, b = _column(table, x), _column(table, y)
-        return cls(table, x, y, {m: (a[m], b[m]) for m in a if m in b}, dict(ours or {}),
-                   conditions)  # fmt: skip
+        columns = [_column(table, data).add_suffix(end) for data, end in ((x, "_x"), (y, "_y"))]
+        paper = columns[0].join(columns[1], how="inner")
+        return cls(table, x, y, paper, dict(ours or {}), conditions=Conditions.of(conditions))
 
     @classmethod
     def from_records(
-        cls, records: Sequence[Mapping[str, Any]], *, table: int = 2, dataset: str = "CIFAR-10"
+        cls, records: Records, *, table: int = 2, dataset: str = "CIFAR-10"
     ) -> AccuracyScatterDisplay:
         """Put measured clean and robust accuracies into the picture of Table 2 or 3.
 
@@ -89,8 +89,9 @@ class AccuracyScatterDisplay(Shown):
             dataset: "CIFAR-10" or "CIFAR-100", the paper's; the conditions say which is ours.
         """
         kept = in_paper(records)
-        clean, robust = (scheme_values(kept, m) for m in ("clean_accuracy", "robust_accuracy"))
-        ours = {PAPER_NAMES[s]: (float(clean[s].mean()), float(robust[s].mean())) for s in clean}
+        means = measures(kept).groupby("scheme", sort=False)
+        pairs = means[["clean_accuracy", "robust_accuracy"]].mean()
+        ours = {PAPER_NAMES[scheme]: (x, y) for scheme, x, y in pairs.itertuples(name=None)}
         return cls.from_table(
             table, dataset, f"{dataset}-C", ours=ours, conditions=conditions(kept)
         )
@@ -102,13 +103,15 @@ class AccuracyScatterDisplay(Shown):
 
     @property
     def summary(self) -> str:
-        def best(k: int) -> str:
-            top = max(self.paper, key=lambda m: float(self.paper[m][k].value))
-            return f"{top} ({self.paper[top][k].value})"
+        def best(axis: str) -> str:
+            top = self.paper.loc[self.paper[f"value_{axis}"].idxmax()]
+            written = printed_text(top[f"value_{axis}"], int(top[f"decimals_{axis}"]))
+            return f"{top.name} ({written})"
 
         return (
             f"Table {self.table}, {SPECS[self.table].network}: {self.x} against {self.y}, "
-            f"{len(self.paper)} methods. Highest on {self.x}: {best(0)}; on {self.y}: {best(1)}."
+            f"{len(self.paper)} methods. Highest on {self.x}: {best('x')}; on {self.y}: "
+            f"{best('y')}."
             + (f" Ours are {len(self.ours)} more, on other data." if self.ours else "")
         )
 
@@ -121,62 +124,60 @@ class AccuracyScatterDisplay(Shown):
         """How each point is named, first the paper's."""
         # Beside ours, the paper's names look like its numbers elsewhere.
         among = bool(self.ours)
-        paper = [_Name(m, m == "NoisyMix", PAPER_COLOUR if among else "black", among)
-                 for m in self.paper]  # fmt: skip
+        paper = [_Name(m, m == "NoisyMix", PAPER if among else "black", among)
+                 for m in self.paper.index]  # fmt: skip
         return paper + [_Name(m, m == "NoisyMix", OURS) for m in self.ours]
 
     @property
     def _ours_words(self) -> str:
-        data = Conditions.of(self.conditions).data
-        return f"ours: {data}" if data else "ours"
+        return ": ".join(filter(None, ("ours", self.conditions.data)))
 
-    def plot(self) -> Any:
-        """Draw the methods; bars reach from the lowest to the highest seed where printed."""
-        figure = new_figure(7.6, 5.4)
-        ax = figure.subplots()
+    @property
+    def small_print(self) -> str:
+        spread = " (bars: lowest and highest of 5 seeds)" if self.table in (2, 3) else ""
+        text = f"paper: Table {self.table}, {SPECS[self.table].network}{spread}"
+        return text + (f"; ours: {self.conditions}" if self.conditions else "")
+
+    def _axes(self) -> Any:
+        return new_figure(7.6, 5.4).add_subplot()
+
+    def _draw(self, ax: Any) -> None:
+        # Bars reach from the lowest to the highest seed where printed.
         points, spans = [], []
-        for method, (a, b) in self.paper.items():
-            x, y = float(a.value), float(b.value)
+        for p in self.paper.itertuples():
+            x, y = p.value_x, p.value_y
+            points.append((x, y))
             bars: dict[str, Any] = {}
-            if a.low and b.low:
+            if p.low_x == p.low_x and p.low_y == p.low_y:
                 bars = {
-                    "xerr": [[x - float(a.low)], [float(a.high) - x]],
-                    "yerr": [[y - float(b.low)], [float(b.high) - y]],
+                    "xerr": [[x - p.low_x], [p.high_x - x]],
+                    "yerr": [[y - p.low_y], [p.high_y - y]],
                 }
-            heavy = method == "NoisyMix"
+                spans += [((p.low_x, y), (p.high_x, y)), ((x, p.low_y), (x, p.high_y))]
+            heavy = p.Index == "NoisyMix"
             look = diamond(ms=8 if heavy else 6.5, mew=2.2 if heavy else 1.2)
             look["fmt"] = look.pop("marker")
             ax.errorbar(x, y, **bars, elinewidth=0.9, **look)
-            points.append((x, y))
-            if bars:
-                spans += [((float(a.low), y), (float(a.high), y))]
-                spans += [((x, float(b.low)), (x, float(b.high)))]
         for x, y in self.ours.values():
             ax.plot(x, y, "o", ms=7, color=OURS)
             points.append((x, y))
         ax.margins(0.12)
         ax.set_xlabel(self._axis(self.x))
         ax.set_ylabel(self._axis(self.y))
-        ax.grid(color="0.93")
-        ax.set_axisbelow(True)
         ax.plot([], [], label="paper", **diamond())
         if self.ours:
             ax.plot([], [], "o", color=OURS, label=self._ours_words)
         ax.legend(loc="upper left", fontsize=9)
-        spread = " (bars: lowest and highest of 5 seeds)" if self.table in (2, 3) else ""
-        small_print(figure, f"paper: Table {self.table}, {SPECS[self.table].network}{spread}" + (
-            f"; ours: {self.conditions}" if self.conditions else ""))  # fmt: skip
-        figure.canvas.draw()
+        ax.figure.canvas.draw()
         _label(ax, points, self._names, spans)
-        return figure
 
-    def plotly(self) -> Any:
-        """Return the same as an interactive figure: names and numbers under the pointer."""
+    def _plotly(self) -> Any:
         import plotly.graph_objects as go
 
         figure = go.Figure()
-        theirs = {m: (float(a.value), float(b.value)) for m, (a, b) in self.paper.items()}
-        empty = {"symbol": "diamond-open", "size": 10, "color": "#595959", "line": {"width": 2}}
+        values = self.paper[["value_x", "value_y"]]
+        theirs = {p.Index: (p.value_x, p.value_y) for p in values.itertuples()}
+        empty = PLOTLY_PAPER | {"size": 10, "line": {"width": 2}}
         full = {"symbol": "circle", "size": 10, "color": OURS}
         for name, values, marker in (("paper", theirs, empty), (self._ours_words, self.ours, full)):
             if values:
@@ -190,8 +191,8 @@ class AccuracyScatterDisplay(Shown):
         low, reach = points.min(0), np.ptp(points, axis=0)
         start, end = low - 0.12 * reach, low + 1.12 * reach
         room = np.array([width - margin["l"] - margin["r"], height - margin["t"] - margin["b"]])
-        pixels = [(float(x), float(y)) for x, y in (points - start) / (end - start) * room]
-        places = _places(pixels, self._names, [], (0, 0, float(room[0]), float(room[1])), 96 / 72)
+        pixels = (points - start) / (end - start) * room
+        places = _places(pixels, self._names, [], np.array([0, 0, *room]), 96 / 72)
         for point, label, place in zip(points, self._names, places, strict=True):
             text = f"<b>{label.text}</b>" if label.heavy else label.text
             figure.add_annotation(
@@ -205,7 +206,7 @@ class AccuracyScatterDisplay(Shown):
         figure.update_layout(
             xaxis={"title": self._axis(self.x), "range": [start[0], end[0]]},
             yaxis={"title": self._axis(self.y), "range": [start[1], end[1]]},
-            template="simple_white", width=width, height=height, margin=margin,
+            width=width, height=height, margin=margin,
             legend={"x": 0.01, "y": 0.99}, showlegend=True,
         )  # fmt: skip
         return figure
@@ -231,62 +232,54 @@ class _Place:
 
 
 def _places(
-    points: Sequence[tuple[float, float]],
-    names: Sequence[_Name],
-    taken: Sequence[tuple[float, float, float, float]],
-    box: tuple[float, float, float, float],
-    scale: float,
+    points: Any, names: Sequence[_Name], taken: Sequence[Any], box: Any, scale: float
 ) -> list[_Place]:
     """Place names beside points where they cover the least of other names, points and bars.
 
     Args:
-        points: In pixels, y upwards.
+        points: (n, 2) pixels, y upwards.
         names: One a point; bold ones are wider.
         taken: Rectangles (x0, y0, x1, y1) of other things.
         box: Edges (x0, y0, x1, y1) of the axes.
         scale: Pixels a point of the font.
     """
-    height = 11 * scale
-    covered = [(x - 6, y - 6, x + 6, y + 6) for x, y in points] + list(taken)
+    points, height = np.asarray(points, float), 11 * scale
+    covered = [*np.hstack([points - 6, points + 6]), *taken]
     around = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 0.9), (-1, 0.9), (1, -0.9), (-1, -0.9)]
+    dx, dy = np.tile(around, (3, 1)).T
+    reach = np.repeat([1.0, 1.9, 2.8], len(around))
     found = []
     for (x, y), name in zip(points, names, strict=True):
         width = (5.6 if name.heavy else 4.9) * len(name.text) * scale
-        choices = []
-        for reach in (1.0, 1.9, 2.8):
-            for dx, dy in around:
-                start = x + 8 * scale * reach * dx
-                left = start - width * (1 - dx) / 2
-                low = y + 11 * scale * reach * dy - height / 2
-                own = (left, low, left + width, low + height)
-                cover = sum(_overlap(own, other) for other in covered)
-                outside = max(0, box[0] - own[0], box[1] - own[1], own[2] - box[2], own[3] - box[3])
-                side = {1: "left", 0: "center", -1: "right"}[dx]
-                place = _Place(start - x, low + height / 2 - y, side, reach > 1)
-                # Without a line to its point, a name belongs to the point that is nearest.
-                nearest = min(points, key=lambda point: _distance(own, point))
-                mistaken = reach == 1 and tuple(nearest) != (x, y)
-                choices.append((cover + 50 * outside + 12 * reach + 60 * mistaken, own, place))
-        _, own, place = min(choices, key=lambda c: c[0])
-        covered.append(own)
-        found.append(place)
+        start, middle = x + 8 * scale * reach * dx, y + 11 * scale * reach * dy
+        corner = np.stack([start - width * (1 - dx) / 2, middle - height / 2], 1)
+        own = np.hstack([corner, corner + np.array([width, height])])
+        outside = np.hstack([box[:2] - own[:, :2], own[:, 2:] - box[2:]]).max(1)
+        # Without a line to its point, a name belongs to the point that is nearest.
+        apart = np.maximum(own[:, None, :2] - points, points - own[:, None, 2:])
+        nearest = points[np.hypot(*np.maximum(apart, 0).T).argmin(0)]
+        mistaken = (reach == 1) & (nearest != (x, y)).any(1)
+        others = np.array(covered)
+        shared = np.minimum(own[:, None, 2:], others[:, 2:]) - np.maximum(
+            own[:, None, :2], others[:, :2]
+        )
+        cover = np.maximum(shared, 0).prod(2).sum(1)
+        k = (cover + 50 * np.maximum(outside, 0) + 12 * reach + 60 * mistaken).argmin()
+        side = {1: "left", 0: "center", -1: "right"}[int(dx[k])]
+        covered.append(own[k])
+        found.append(_Place(start[k] - x, middle[k] - y, side, bool(reach[k] > 1)))
     return found
 
 
 def _label(
-    ax: Any,
-    points: Sequence[tuple[float, float]],
-    names: Sequence[_Name],
-    spans: Sequence[tuple[tuple[float, float], tuple[float, float]]],
+    ax: Any, points: Sequence[Any], names: Sequence[_Name], spans: Sequence[tuple[Any, Any]]
 ) -> None:
     """Write names beside points, clear of the bars that `spans` are."""
     to_pixels, to_data = ax.transData.transform, ax.transData.inverted().transform
-    pixels, taken = to_pixels(points), []
-    for first, last in spans:
-        (x0, y0), (x1, y1) = to_pixels(first), to_pixels(last)
-        taken.append((x0 - 2, y0 - 2, x1 + 2, y1 + 2))
-    box = ax.get_window_extent()
-    places = _places(pixels, names, taken, tuple(box.extents), ax.figure.dpi / 72)
+    pixels = to_pixels(points)
+    taken = [np.hstack([to_pixels(first) - 2, to_pixels(last) + 2]) for first, last in spans]
+    box = ax.get_window_extent().extents
+    places = _places(pixels, names, taken, box, ax.figure.dpi / 72)
     for (x, y), name, place in zip(pixels, names, places, strict=True):
         at = to_data((x + place.right, y + place.up))
         ax.text(
@@ -295,15 +288,3 @@ def _label(
         )  # fmt: skip
         if place.far:
             ax.plot(*zip(to_data((x, y)), at, strict=True), color="0.75", lw=0.6, zorder=0)
-
-
-def _distance(box: Sequence[float], point: Sequence[float]) -> float:
-    right = max(box[0] - point[0], point[0] - box[2], 0.0)
-    up = max(box[1] - point[1], point[1] - box[3], 0.0)
-    return math.hypot(right, up)
-
-
-def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    wide = min(a[2], b[2]) - max(a[0], b[0])
-    high = min(a[3], b[3]) - max(a[1], b[1])
-    return max(wide, 0.0) * max(high, 0.0)

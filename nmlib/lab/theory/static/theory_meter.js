@@ -27,30 +27,8 @@ const STYLE = `
 const say = (x) => (Math.abs(x) >= 0.001 || x === 0 ? x.toFixed(4) : x.toExponential(2));
 
 function render({ model, el }) {
-  const controls = model.get("_controls");
-  const root = makePanel("Theory meter");
-  const uid = Math.random().toString(36).slice(2, 8);
-  const stopTheme = followTheme(root, el);
-
-  const params = Object.fromEntries(controls.map((c) => [c.name, model.get(c.name)]));
-  params.part = model.get("part");
-  const fieldset = make("fieldset", { class: "nt-controls" });
-  const save = (name) => { model.set(name, params[name]); model.save_changes(); };
-  const sliders = {};
-  for (const c of controls) {
-    sliders[c.name] = makeSlider(uid, c, params[c.name], (c, v) => v.toFixed(c.digits),
-      (v) => { params[c.name] = v; kernel.changed(); }, () => save(c.name));
-    fieldset.append(sliders[c.name].row);
-  }
-  const choice = make("div", { class: "nt-choice", role: "radiogroup", "aria-label": "Which loss" });
-  const radios = {};
-  for (const [value, text] of [["nfm", "NFM loss"], ["stability", "stability loss"]]) {
-    radios[value] = make("input", { type: "radio", name: `nt-${uid}-part`, value });
-    radios[value].checked = params.part === value;
-    radios[value].addEventListener("change", () => { params.part = value; save("part"); kernel.changed(); });
-    choice.append(make("label", {}, radios[value], ` ${text}`));
-  }
-  fieldset.append(choice);
+  const root = makePanel("Theory meter"), stopTheme = followTheme(root, el);
+  const controls = makeControls(model, () => kernel.changed());
 
   const verdict = make("p", { class: "nt-verdict" });
   const plot = make("svg", { viewBox: "0 0 440 210", role: "img" });
@@ -66,26 +44,19 @@ function render({ model, el }) {
     make("p", {}, "Plain bars to the right raise the loss, hatched ones to the left lower it; the longest fills its half."), list);
   const note = make("p", { class: "nt-note" },
     "Amber and a dashed frame: measured loss and expansion part by more than 10 % of the change that mixing and noise make.");
-  root.append(make("p", { class: "nt-title" }, "Theory meter"), make("div", { class: "nt-body" }, fieldset,
+  root.append(make("p", { class: "nt-title" }, "Theory meter"), make("div", { class: "nt-body" }, controls.fieldset,
     make("div", {}, verdict, make("div", { class: "nt-result" }, plot, legend, terms))), note);
   el.append(root);
 
-  const kernel = converse(model, { root, kind: "reading", draw, ask: () => ({ kind: "read", params: { ...params } }),
+  const kernel = converse(model, { root, draw, ask: () => ({ settings: { ...controls.settings } }),
     say: (text) => { verdict.textContent = text; } });
-  const stopTraits = followTraits(model, Object.keys(params), (name, value) => {
-    if (params[name] === value) return;
-    params[name] = value;
-    if (name === "part") for (const [part, radio] of Object.entries(radios)) radio.checked = part === value;
-    else sliders[name].set(value);
-    kernel.changed();
-  });
 
   function draw(r) {
     root.classList.toggle("nt-parted", r.parted);
     const percent = r.miss > 9.99 ? "more than 999" : (100 * r.miss).toFixed(r.miss < 0.1 ? 1 : 0);
     verdict.textContent = (r.parted ? "⚠ They part: " : "✓ They agree: ") +
       `measured ${say(r.measured)}, expansion ${say(r.expanded)}, off by ${percent} % of the change.`;
-    Object.assign(root.dataset, { gen: r.gen, parted: r.parted, eps: params.eps, miss: r.miss });
+    Object.assign(root.dataset, { gen: r.gen, parted: r.parted, eps: controls.settings.eps, miss: r.miss });
     const xs = r.curve.eps, all = [...r.curve.measured, ...r.curve.expanded, r.measured, r.expanded];
     let low = Math.min(...all), high = Math.max(...all);
     const pad = (high - low || 1e-6) * 0.08; low -= pad; high += pad;
@@ -113,7 +84,7 @@ function render({ model, el }) {
   }
 
   kernel.changed();
-  return () => { stopTheme(); kernel.stop(); stopTraits(); };
+  return () => { stopTheme(); kernel.stop(); controls.stop(); };
 }
 
 const initialize = () => { addStyle("nt-panel-style", PANEL_STYLE); addStyle("nt-style", STYLE); };

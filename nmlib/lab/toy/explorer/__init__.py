@@ -1,6 +1,6 @@
-"""The live explorer: `explore()`, its fallbacks, and the page without a kernel.
+"""The live explorer: `explore()`, its still form, and the page without a kernel.
 
-Imports without ipywidgets or anywidget; what is missing is said when `explore` is called.
+Imports without anywidget; `explore` says what is missing.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from typing import Any
 from nmlib.lab.toy.lab import Settings
 
 __all__ = ["explore"]
-
-MODES = ("auto", "live", "basic", "still")
 
 
 def explore(
@@ -27,16 +25,15 @@ def explore(
 
     Args:
         settings: Where to start; default `Settings()`.
-        mode: "live" (anywidget), "basic" (core ipywidgets only), "still" (a picture and text), or
-            "auto": the best of them that works here; what was left out is said in one line.
+        mode: "live" (an anywidget), "still" (a picture and a text), or "auto": live where it works.
         lane: Scheme shown large.
         race: Show all six side by side instead.
         playing: Train at once.
         **changes: Settings by name, e.g. `sigma_add=0.3`.
 
     Returns:
-        An explorer; put it last in a cell. All kinds have `lab`, `settings`, `preset()`,
-        `as_code()` and `summary()`; the first two also have a trait for each setting.
+        An explorer; put it last in a cell. Both forms have `lab`, `settings`, `preset()`,
+        `as_code()`, `summary()` and `sliders`; the live one also has a trait for each setting.
 
     Raises:
         ValueError: For an unknown mode or lane, or a setting out of range.
@@ -47,26 +44,15 @@ def explore(
     >>> explorer.preset()["sigma_add"]
     0.1
     """
-    from nmlib._checks import choice
+    from nmlib.lab.panel import choose_mode
 
-    choice("mode", mode, MODES)
-    note = ""
-    if mode == "auto":
-        from nmlib._host import choose_transport
-
-        chosen = choose_transport()
-        mode = chosen.name
-        # What a test stores must not say that a test asked.
-        if chosen.host != "nbval":
-            note = chosen.reason + (f" ({chosen.remedy})" if chosen.remedy else "")
+    mode, note = choose_mode(mode)
     if mode == "live":
         from nmlib.lab.toy.explorer.live import LiveExplorer
 
         return LiveExplorer(settings, lane=lane, race=race, playing=playing, **changes)
-    if mode == "basic":
-        from nmlib.lab.toy.explorer.basic import BasicExplorer
-
-        return BasicExplorer(settings, lane=lane, note=note, **changes)
     from nmlib.lab.toy.explorer.still import StillExplorer
 
-    return StillExplorer(settings, note=note, **changes)
+    explorer = StillExplorer(settings, **changes)
+    explorer.note = note
+    return explorer

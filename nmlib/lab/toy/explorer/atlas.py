@@ -29,7 +29,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from nmlib._files import path_option, write_text
-from nmlib.lab.toy.explorer.controls import CONTROLS
+from nmlib.lab.toy.explorer.controls import TOY_CONTROLS
 from nmlib.lab.toy.explorer.session import Session
 from nmlib.lab.toy.lab import Settings, ToyLab
 from nmlib.provenance import provenance
@@ -253,7 +253,7 @@ def hello(plan: Plan) -> dict[str, Any]:
     """Return the first answer to the browser: what a kernel would say, for the axes alone."""
     reply, _ = Session(ToyLab(plan.settings)).answer({"kind": "hello"})
     controls = []
-    for control in CONTROLS:
+    for control in TOY_CONTROLS:
         if control.name not in plan.axes:
             continue
         values = list(plan.axes[control.name])
@@ -281,13 +281,6 @@ def hello(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _sources() -> tuple[str, str]:
-    from nmlib.lab.toy.explorer.live import PARTS
-
-    script = "\n".join((STATIC / part).read_text(encoding="utf-8") for part in PARTS)
-    return script, (STATIC / "explorer.css").read_text(encoding="utf-8")
-
-
 def _json(data: Any) -> str:
     """JSON that may stand inside a script element."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -312,7 +305,9 @@ def footer(atlas: Atlas) -> str:
 
 def page_text(atlas: Atlas, plan: Plan) -> str:
     """Return the page: one file, nothing loaded from elsewhere."""
-    script, style = _sources()
+    from nmlib.lab.toy.explorer.live import front_end
+
+    script, style = front_end(), (STATIC / "explorer.css").read_text(encoding="utf-8")
     if "</script" in script.lower() or "</style" in style.lower():
         raise ValueError("the front end must not contain a closing script or style tag")
     head = {**atlas.head, "hello": hello(plan)}

@@ -1,9 +1,9 @@
 """One side of the conversation between a browser and a `ToyLab`; knows no widget library.
 
-The browser is the clock: it sends a request, gets one reply, and only then sends the next. A reply
-is at most one short piece of training, so old work is cancelled by not being asked for.
+The browser is the clock: it sends a request, waits for the reply, and then sends the next. A reply
+takes at most one short piece of training, so outdated work is cancelled by not being asked for.
 
-Two sides may change a setting. `rev` counts the changes made by Python; a request says up to which
+Both sides may change a setting. `rev` counts the changes made by Python; a request says up to which
 of them the browser had seen, and a value that Python has changed since wins over the browser's.
 """
 
@@ -19,8 +19,8 @@ import numpy as np
 
 from nmlib._checks import choice, integer, number
 from nmlib.data.toy import POLYGON_VERTICES
-from nmlib.lab.panel.messages import Message, Reply, answered
-from nmlib.lab.toy.explorer.controls import CONTROLS
+from nmlib.lab.panel import Message, Reply, answered, pong
+from nmlib.lab.toy.explorer.controls import TOY_CONTROLS
 from nmlib.lab.toy.lab import ENOUGH_STEPS, ToyLab
 
 __all__ = ["Session", "page_link"]
@@ -96,7 +96,7 @@ class Session:
         self.rev = 0
         self.on_browser = on_browser
         self._changed: dict[str, int] = {}
-        self._names = (*(control.name for control in CONTROLS), "data_seed")
+        self._names = (*(control.name for control in TOY_CONTROLS), "data_seed")
         self._known = (*self._names, *self.state)
 
     @property
@@ -134,21 +134,19 @@ class Session:
         kinds: dict[str, Callable[[Message], Reply]] = {
             "hello": lambda _: (self._hello(), []),
             "tick": self._tick,
-            "ping": lambda _: ({"kind": "ping"}, []),
+            "ping": pong,
             "code": lambda _: ({"kind": "code", "code": self.lab.as_code(self.state["lane"])}, []),
         }
         with self.lock:
-            reply = answered(
-                request, kinds, lambda text: {"kind": "error", "message": text}, only=True
-            )
-        assert reply is not None
-        return {**reply[0], "rev": self.rev}, reply[1]
+            refuse = lambda text: {"kind": "error", "message": text}  # noqa: E731
+            reply, buffers = answered(request, kinds, refuse)
+        return {**reply, "rev": self.rev}, buffers
 
     def _hello(self) -> dict[str, Any]:
         lab = self.lab
         return {
             "kind": "hello",
-            "controls": [control.spec() for control in CONTROLS],
+            "controls": [control.spec() for control in TOY_CONTROLS],
             "params": _plain(self.params),
             "state": dict(self.state),
             "lanes": list(lab.lanes),

@@ -419,7 +419,7 @@ class Explorer {
   // ----- words -----------------------------------------------------------------------------------
 
   describe(params) {
-    return this.specs.filter((c) => c.slider && params[c.name] !== undefined)
+    return this.specs.filter((c) => c.kind === "slider" && params[c.name] !== undefined)
       .map((c) => `${c.symbol} = ${show(c, params[c.name])}`).join(", ");
   }
 
@@ -743,7 +743,7 @@ class Explorer {
 
     // Sliders
     const sliders = h("div", { class: "nm-sliders" });
-    for (const spec of this.specs.filter((c) => c.slider)) sliders.append(this.slider(spec, id(spec.name)));
+    for (const spec of this.specs.filter((c) => c.kind === "slider")) sliders.append(this.slider(spec, id(spec.name)));
 
     // Transport
     this.playButton = h("button", { type: "button", class: "nm-primary", onclick: () => this.play(!(this.playing && this.step < this.target)) });
@@ -780,7 +780,7 @@ class Explorer {
         "Keys on the picture: arrows move a cursor, 0 or 1 adds, Delete removes, P reads the value."));
 
     // Less used settings
-    const fields = this.specs.filter((c) => !c.slider);
+    const fields = this.specs.filter((c) => c.kind !== "slider");
     const more = fields.length ? h("details", { class: "nm-more" }, h("summary", {}, "More settings"), fields.map((spec) => this.field(spec, id(spec.name)))) : "";
 
     // Numbers

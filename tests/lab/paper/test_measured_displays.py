@@ -28,7 +28,7 @@ def test_every_display_draws_any_number_of_seeds(kind, seeds):
     display = kind.from_records(GRIDS[seeds])
     assert 40 < len(display.summary) < 600
     assert "nan" not in display.summary
-    figure = display.plot()
+    figure = display.plot().figure_
     assert 5_000 < len(png(figure)) < 60_000
     note = figure._supxlabel.get_text().replace("\n", " ")
     assert "invented" in note
@@ -52,7 +52,7 @@ def test_differences_by_corruption_are_those_of_the_records():
 
 
 def test_the_scatter_never_calls_our_data_cifar():
-    figure = AccuracyScatterDisplay.from_records(GRIDS[2]).plot()
+    figure = AccuracyScatterDisplay.from_records(GRIDS[2]).plot().figure_
     axes = figure.axes[0]
     assert axes.get_xlabel() == "accuracy on CIFAR-10 (paper) (%)"
     assert "ours: invented" in [t.get_text() for t in axes.get_legend().get_texts()]
@@ -66,13 +66,13 @@ def test_names_in_the_scatter_stand_by_their_own_points():
         2, "CIFAR-10", "CIFAR-10-C",
         ours={"Puzzle Mix": (70.7, 57.0), "CutMix": (70.8, 56.1), "Mixup": (71.3, 57.4)},
     )  # fmt: skip
-    figure = display.plot()
+    figure = display.plot().figure_
     figure.canvas.draw()
     ax = figure.axes[0]
     to_pixels = ax.transData.transform
     points = {(m, True): to_pixels(xy) for m, xy in display.ours.items()}
-    for method, pair in display.paper.items():
-        points[method, False] = to_pixels([float(n.value) for n in pair])
+    for method, pair in display.paper[["value_x", "value_y"]].iterrows():
+        points[method, False] = to_pixels(pair.tolist())
     texts = {(t.get_text(), t.get_color() == OURS): t for t in ax.texts}
     assert set(texts) == set(points)
     led = [to_pixels(line.get_xydata()[0]) for line in ax.lines if line.get_color() == "0.75"]
