@@ -91,10 +91,7 @@ def test_private_names_stay_in_their_folder(path):
 
 
 # What draws and what talks to a browser may load the packages for it.
-FRONT = {
-    "display", "displays", "displays.py", "explorer", "gallery.py", "meter.py", "panel", "panel.py",
-    "picture.py", "view.py", "speed.py",
-}  # fmt: skip
+FRONT = {"display", "displays", "displays.py", "explorer", "panel", "speed.py"}
 HEAVY = {"matplotlib", "plotly", "ipywidgets", "anywidget", "traitlets", "IPython"}
 NETWORK = {
     "urllib", "urllib3", "http", "requests", "socket", "pooch", "ssl", "ftplib", "aiohttp", "httpx",

@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +50,8 @@ from nmlib.lab.cifar.displays.ordering import OrderingDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
 from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
 from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
-from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay, encode_jpeg
-from nmlib.lab.display.base import Display, Shown, png
-from nmlib.lab.display.conditions import small_print, wrapped
-from nmlib.lab.display.looks import plotly_small_print
+from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay
+from nmlib.lab.display.base import Display, jpeg, png
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 from nmlib.lab.speed import FILES as SPEED_FILES
@@ -86,7 +84,7 @@ class Drawing:
     """
 
     title: str
-    make: Callable[[], Shown]
+    make: Callable[[], Display]
     data: tuple[str, ...] = ()
     source: str = ""
     svg: bool = True
@@ -112,7 +110,7 @@ def ablation() -> pd.DataFrame:
     return grid(*ABLATION, name=SHORT)
 
 
-def or_paper(ours: Callable[[], Shown], paper: Callable[[], Shown]) -> Shown:
+def or_paper(ours: Callable[[], Display], paper: Callable[[], Display]) -> Display:
     """Return the display with our results beside the paper's, or the paper's alone."""
     try:
         return ours()
@@ -127,7 +125,7 @@ LONGEST = ("baseline", "augmix", "noisymix")
 """Schemes that were trained for 200 epochs, too."""
 
 
-def resnet20() -> Shown:
+def resnet20() -> Display:
     """Accuracies of a public network on our corruptions."""
     record = files.read_measured("corruptions_resnet20.json")
     made = record["provenance"]
@@ -150,7 +148,7 @@ THEORY_SOURCE = (
 )
 
 
-def theorem1() -> Shown:
+def theorem1() -> Display:
     """The remainder of Theorem 1, whole and with terms left out."""
     from nmlib.theory import example_problem, nfm_expansion, nfm_loss_exact
 
@@ -163,7 +161,7 @@ def theorem1() -> Shown:
     )
 
 
-def theorem2() -> Shown:
+def theorem2() -> Display:
     """The remainder of Theorem 2, whole and with terms left out."""
     from nmlib.theory import example_problem, stability_expansion, stability_loss_exact
 
@@ -177,7 +175,7 @@ def theorem2() -> Shown:
     )
 
 
-def contact_sheet() -> Shown:
+def contact_sheet() -> Display:
     """A photograph under every corruption."""
     from nmlib.data.embedded import sample_photographs
 
@@ -186,7 +184,7 @@ def contact_sheet() -> Shown:
     )
 
 
-def frequencies() -> Shown:
+def frequencies() -> Display:
     """Which frequencies the corruptions change."""
     import torch
 
@@ -198,7 +196,7 @@ def frequencies() -> Shown:
     )
 
 
-def terms() -> Shown:
+def terms() -> Display:
     """Terms of the expansions on trained networks."""
     return TrainedTermsDisplay.from_record(
         files.read_measured("theory_terms.json"), "tanh",
@@ -355,46 +353,17 @@ def plain_style() -> Iterator[None]:
         yield
 
 
-def draw(name: str) -> tuple[Any, Any]:
+def draw(name: str) -> tuple[Display, Any]:
     """Return display and matplotlib figure; its small print names the files behind it."""
     drawing = FIGURES[name]
     with plain_style():
         display = drawing.make()
-        if isinstance(display, Display):
-            figure = display.plot().figure_  # type: ignore[attr-defined]
-            small_print(figure, _small_print(drawing, display))
-        else:
-            figure = display.plot()
-            _stamp(figure, _origin(drawing, "\n".join(text.get_text() for text in figure.texts)))
+        display = replace(display, origin=_origin(drawing, display.small_print))
+        figure = display.plot().figure_
     if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
         # Names at the edge of a picture that stands alone need some air.
         engine.set(w_pad=0.09, h_pad=0.07)
     return display, figure
-
-
-def _stamp(figure: Any, origin: str) -> None:
-    """Write where a figure comes from below its own small print; goes with `Shown`."""
-    look = {"fontsize": 7.5, "color": "0.35", "ha": "right"}
-    if not origin:
-        return
-    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
-        figure.supxlabel("\n".join(filter(None, (figure.get_supxlabel(), origin))), x=0.99, **look)
-        return
-    # Nothing makes room by itself here: the sheet grows at its lower edge.
-    height, more_height = figure.get_figheight(), 0.175
-    taller = height + more_height
-    figure.set_figheight(taller)
-    for axes in figure.axes:
-        x, y, wide, high = axes.get_position(original=True).bounds
-        axes.set_position((x, (y * height + more_height) / taller, wide, high * height / taller))
-    for text in figure.texts:
-        text.set_y((text.get_position()[1] * height + more_height) / taller)
-    figure.text(0.99, 0.04 / taller, origin, va="bottom", **look)
-
-
-def _small_print(drawing: Drawing, display: Display) -> str:
-    said = display.small_print
-    return "\n".join(filter(None, (said, _origin(drawing, said))))
 
 
 def _origin(drawing: Drawing, said: str) -> str:
@@ -425,7 +394,7 @@ def as_pixels(figure: Any, drawing: Drawing) -> bytes:
         return png(figure, dpi=DPI, colours=256)
     # At the resolution of their pixels: enlarged they are larger, not better.
     figure.canvas.draw()
-    return encode_jpeg(np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]), 90)
+    return jpeg(np.ascontiguousarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]), 90)
 
 
 def as_svg(figure: Any, name: str, words: str) -> bytes:
@@ -446,7 +415,7 @@ def picture_name(name: str) -> str:
     return f"{name}.{'jpg' if FIGURES[name].photo else 'png'}"
 
 
-def pictures(name: str) -> tuple[Any, dict[str, bytes]]:
+def pictures(name: str) -> tuple[Display, dict[str, bytes]]:
     """Return the display of a figure, and its files."""
     display, figure = draw(name)
     with plain_style():
@@ -472,12 +441,8 @@ def write_pages(folder: Path, script: str = "plotly.min.js") -> list[str]:
         if hasattr(display, "html"):
             head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{drawing.title}'
             page = f"{head}</title>\n<body>{display.html()}</body></html>\n"
-        elif getattr(display, "is_interactive", hasattr(display, "plotly")):
-            figure = display.plotly()
-            if isinstance(display, Display):
-                lines = wrapped(_small_print(drawing, display), 6).split("\n")
-                plotly_small_print(figure, lines)
-            page = figure.to_html(include_plotlyjs=script, div_id=name)
+        elif display.is_interactive:
+            page = display.plotly().to_html(include_plotlyjs=script, div_id=name)
         else:
             continue
         write_text(folder / f"{name}.html", page)

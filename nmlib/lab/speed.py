@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nmlib.corruptions import CORRUPTIONS
-from nmlib.lab.display.base import Shown
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import OKABE_ITO, new_figure
 from nmlib.lab.measurements import measured_files, read_measured
 
@@ -134,14 +135,14 @@ def _times(value: float) -> str:
     return f"{value:.2g}×" if value < 10 else f"{value:.0f}×"
 
 
-@dataclass(frozen=True)
-class SpeedDisplay(Shown):
+@dataclass(frozen=True, eq=False)
+class SpeedDisplay(Display):
     """Ratios to named peers on the left, times that have no peer on the right.
 
     Attributes:
         ratios: From fast to slow.
         waits: From short to long.
-        conditions: Small print: machine and commits.
+        conditions: Machine and commits.
 
     >>> SpeedDisplay((Ratio("a task", "a peer", 3.04),), ()).summary
     'Speed. a task: 3× the speed of a peer.'
@@ -149,7 +150,9 @@ class SpeedDisplay(Shown):
 
     ratios: tuple[Ratio, ...]
     waits: tuple[Wait, ...]
-    conditions: str = ""
+
+    image = "lines"
+    grid = "x"
 
     @classmethod
     def from_measured(cls, names: Iterable[str] = FILES) -> SpeedDisplay:
@@ -177,12 +180,12 @@ class SpeedDisplay(Shown):
         commits: dict[str, list[str]] = {}
         for name, p in made.items():
             commits.setdefault(p["commit"], []).append(name)
-        lines = (
-            f"{' or '.join(map(str, cores))} CPU cores, torch {' or '.join(versions)}; "
-            "theory: CPU seconds, the others: wall time; data and rounds: figures/data",
+        note = Conditions(
+            note=f"{' or '.join(map(str, cores))} CPU cores, torch {' or '.join(versions)}; "
+            "theory: CPU seconds, the others: wall time; data and rounds: figures/data\n"
             "commit " + ", ".join(f"{c} ({', '.join(n)})" for c, n in commits.items()),
         )
-        return cls(tuple(ratios), tuple(_waits(records)), "\n".join(lines))
+        return cls(tuple(ratios), tuple(_waits(records)), conditions=note)
 
     @property
     def summary(self) -> str:
@@ -193,17 +196,17 @@ class SpeedDisplay(Shown):
             parts.append(f"{w.task}: {_seconds(w.seconds)}{late}")
         return f"Speed. {'; '.join(parts)}."
 
-    def plot(self) -> Any:
-        """Draw with matplotlib; return the figure."""
+    def _axes(self) -> Any:
         rows = max(len(self.ratios), len(self.waits))
-        figure = new_figure(12, 0.46 * rows + 1.5)
-        left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+        return new_figure(12, 0.46 * rows + 1.5).subplots(1, 2, width_ratios=(1.35, 1))
+
+    def _draw(self, ax: Any) -> None:
+        left, right = ax
         for at, ratio in enumerate(self.ratios):
             slow = ratio.times < 1
-            colour = OKABE_ITO["vermilion"] if slow else OKABE_ITO["blue"]
+            colour = OKABE_ITO["vermilion" if slow else "blue"]
             if ratio.low is not None and ratio.high is not None:
-                left.plot([ratio.low, ratio.high], [at, at], color=colour, lw=5, alpha=0.25,
-                          solid_capstyle="butt")  # fmt: skip
+                left.hlines(at, ratio.low, ratio.high, color=colour, lw=5, alpha=0.25)
             left.plot(ratio.times, at, "s" if slow else "o", color=colour, ms=8)
             left.annotate(
                 _times(ratio.times), (ratio.times, at), (0, 7), textcoords="offset points",
@@ -211,41 +214,34 @@ class SpeedDisplay(Shown):
                 bbox={"fc": "white", "ec": "none", "pad": 0.6, "alpha": 0.85},
             )  # fmt: skip
         left.axvline(1, color="0.3", lw=1)
-        left.set_xscale("log")
-        left.set_yticks(
-            range(len(self.ratios)), [f"{r.task}\nagainst {r.peer}" for r in self.ratios],
-            fontsize=8,
-        )  # fmt: skip
-        ticks = (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
-        left.set_xticks(ticks, [f"{t:g}×" for t in ticks], fontsize=8)
-        left.set_xticks([], minor=True)
-        left.set_xlabel("times the speed of the peer; band: single cases behind the number")
-        left.set_title("against a named peer, in one run", fontsize=10.5, loc="left")
         for at, wait in enumerate(self.waits):
-            colour = OKABE_ITO["bluish green"]
-            if wait.late:
-                right.plot([wait.seconds, wait.late], [at, at], color=colour, lw=1.6)
-                right.plot(wait.late, at, "|", color=colour, ms=9, mew=1.6)
-            right.plot(wait.seconds, at, "D", color=colour, ms=7)
             late = f"\n95 %: {_seconds(wait.late)}" if wait.late else ""
+            bar = [[0], [wait.late - wait.seconds]] if wait.late else None
+            right.errorbar(
+                wait.seconds, at, xerr=bar, fmt="D", ms=7, lw=1.6, capsize=4,
+                color=OKABE_ITO["bluish green"],
+            )  # fmt: skip
             right.annotate(
                 _seconds(wait.seconds) + late, (wait.late or wait.seconds, at), (8, 0),
                 textcoords="offset points", va="center", fontsize=8.5, weight="bold", color="0.2",
             )  # fmt: skip
-        right.set_xscale("log")
-        right.set_yticks(range(len(self.waits)), [w.task for w in self.waits], fontsize=8)
-        marks = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
-        right.set_xticks(marks, [f"{t:g}" for t in marks], fontsize=8)
-        right.set_xticks([], minor=True)
-        right.set_xlim(right=200)
-        right.set_xlabel("seconds (bar: to the 95th percentile)")
-        right.set_title("time that a reader waits", fontsize=10.5, loc="left")
-        for ax in (left, right):
-            ax.invert_yaxis()
-            ax.margins(y=0.08)
-            ax.grid(axis="x", color="0.92")
-            ax.set_axisbelow(True)
-            ax.tick_params(axis="y", length=0)
-            ax.spines[["top", "right", "left"]].set_visible(False)
-        figure.supxlabel(self.conditions, fontsize=7.5, color="0.35", x=0.99, ha="right")
-        return figure
+        panels = (
+            (left, [f"{r.task}\nagainst {r.peer}" for r in self.ratios], "{:g}×",
+             (0.2, 1, 5, 20, 100), "against a named peer, in one run",
+             "times the speed of the peer; band: single cases behind the number"),
+            (right, [w.task for w in self.waits], "{:g}",
+             (0.1, 1, 10, 100), "time that a reader waits",
+             "seconds (bar: to the 95th percentile)"),
+        )  # fmt: skip
+        for one, names, form, ticks, title, label in panels:
+            one.set_xscale("log")
+            one.set_xticks(ticks, map(form.format, ticks), fontsize=8)
+            one.set_xticks([], minor=True)
+            one.set_yticks(range(len(names)), names, fontsize=8)
+            one.set_xlabel(label)
+            one.set_title(title, fontsize=10.5, loc="left")
+            one.invert_yaxis()
+            one.margins(y=0.08)
+            one.tick_params(axis="y", length=0)
+            one.spines["left"].set_visible(False)
+        right.set_xlim(right=250)  # room for the last number

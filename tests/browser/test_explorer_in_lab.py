@@ -404,7 +404,6 @@ def test_race_and_schemes_by_keyboard(explorer):
 
 
 def test_layers_are_drawn_and_explained(explorer):
-    notes = explorer.page.locator(".nm-notes")
     for layer, words in (
         ("saw", "What the model saw"),
         ("jsd", "JSD between views"),
@@ -419,7 +418,7 @@ def test_layers_are_drawn_and_explained(explorer):
         assert explorer.picture() != old
         explorer.layer(layer, on=False)
         explorer.settle()
-    assert notes.inner_text() == ""
+    explorer.page.wait_for_function("() => !document.querySelector('.nm-notes').textContent")
 
 
 def test_collapse_is_said_in_words(explorer):

@@ -33,12 +33,12 @@ def test_the_ladder_counts_only_what_both_compute():
 
 def test_slower_than_the_peer_has_another_mark():
     display = SpeedDisplay.from_measured()
-    left, _ = display.plot().axes
+    left, _ = display.plot().ax_
     marks = {float(line.get_xdata()[0]): line.get_marker() for line in left.lines}
     for ratio in display.ratios:
         assert marks[ratio.times] == ("s" if ratio.times < 1 else "o")
     for provenance in ("toy_speed.json", "training_speed.json"):
-        assert read_measured(provenance)["provenance"]["commit"] in display.conditions
+        assert read_measured(provenance)["provenance"]["commit"] in display.small_print
 
 
 def test_a_missing_measurement_is_named():

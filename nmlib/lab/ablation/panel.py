@@ -16,7 +16,6 @@ from nmlib.lab.ablation.displays.placed import AblationLabDisplay
 from nmlib.lab.ablation.lab import LEVELS, SEEDS, AblationLab, LabSettings
 from nmlib.lab.ablation.lab_table import LabTable, lab_table
 from nmlib.lab.ablation.view import LETTERS, loss_svg, row_key, status_words, table_html
-from nmlib.lab.display.base import png
 from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel
 from nmlib.training import Budget
 
@@ -132,12 +131,11 @@ class AblationPanel(Panel):
     def caption(self) -> str:
         """Text of the still."""
         live = "Live in a notebook: switches, sliders and Train; a picture here."
-        return f"{self!r}.\n{AblationLabDisplay(self.table()).summary} {live}"
+        return f"{self!r}.\n{self.displays()[0].summary} {live}"
 
-    def picture(self) -> bytes:
-        """Draw the table as a PNG."""
-        shown = AblationLabDisplay(self.table()).plot()
-        return png(shown.figure_)  # type: ignore[attr-defined]
+    def displays(self) -> tuple[AblationLabDisplay]:
+        """Return the table as it is now, as a display."""
+        return (AblationLabDisplay(self.table()),)
 
     def __repr__(self) -> str:
         s = self.settings

@@ -10,9 +10,9 @@ import numpy as np
 
 from nmlib.data import ImageData
 from nmlib.lab.blocks.bench import BENCH_CONTROLS, STABILITY, Bench, Reading, summary
-from nmlib.lab.blocks.displays.mixing import beta_density
+from nmlib.lab.blocks.displays.mixing import MixingDisplay, beta_density
 from nmlib.lab.blocks.displays.pixels import map_levels
-from nmlib.lab.blocks.picture import paint_panel
+from nmlib.lab.blocks.displays.views import ViewsDisplay
 from nmlib.lab.panel import Message, Panel, Reply, open_panel
 from nmlib.models import StagedModel
 
@@ -89,9 +89,10 @@ class BuildingBlocks(Panel):
         """Say in words what the panel shows, with its numbers."""
         return summary(self.reading)
 
-    def picture(self) -> bytes:
-        """Draw the panel as a PNG."""
-        return paint_panel(self.reading)
+    def displays(self) -> tuple[MixingDisplay, ViewsDisplay]:
+        """Return the mixing and the views as they are now, as displays."""
+        reading = self.reading
+        return reading.mixing, reading.views
 
     def __repr__(self) -> str:
         return self.bench.words(self.settings)

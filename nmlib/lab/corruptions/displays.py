@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib.corruptions import CORRUPTIONS, FAMILIES, Benchmark, corrupt, perturbation_sequence
-from nmlib.lab.display.base import Shown
-from nmlib.lab.display.looks import new_figure
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.looks import looks_of, new_figure, plotly_heading
+from nmlib.lab.display.words import spaced
 
 __all__ = [
     "ContactSheetDisplay",
@@ -22,19 +22,10 @@ __all__ = [
     "FrequencyDisplay",
     "SequenceDisplay",
     "compare_strip",
-    "encode_jpeg",
+    "enlarged",
 ]
 
 Bytes = NDArray[np.uint8]
-
-
-def encode_jpeg(picture: Bytes, quality: int = 82) -> bytes:
-    """Encode an (H, W, 3) picture for showing."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=quality, optimize=True)
-    return file.getvalue()
 
 
 def enlarged(picture: Bytes, side: int) -> Bytes:
@@ -49,38 +40,37 @@ def enlarged(picture: Bytes, side: int) -> Bytes:
     return blocks.mean((1, 3)).round().astype(np.uint8)
 
 
-def compare_strip(clean: Bytes, corrupted: Bytes, side: int = 224) -> Bytes:
-    """Return clean image, corrupted image and their difference side by side.
+def difference(clean: Bytes, corrupted: Bytes) -> Bytes:
+    """Return the change as a picture.
 
     Grey stands for no difference; the largest of all differences is brought to black or white.
     """
     change = corrupted.astype(np.float64) - clean
     top = max(float(np.abs(change).max()), 1.0)
-    difference = np.clip(127.5 + change * (127.5 / top), 0, 255).astype(np.uint8)
-    parts = [enlarged(p, side) for p in (clean, corrupted, difference)]
+    return np.clip(127.5 + change * (127.5 / top), 0, 255).astype(np.uint8)
+
+
+def compare_strip(clean: Bytes, corrupted: Bytes, side: int = 224) -> Bytes:
+    """Return clean image, corrupted image and their difference side by side."""
+    parts = [enlarged(p, side) for p in (clean, corrupted, difference(clean, corrupted))]
     gap = np.full((parts[0].shape[0], 6, 3), 255, np.uint8)
     return np.concatenate([parts[0], gap, parts[1], gap, parts[2]], 1)
 
 
-class _Photographic(Shown):
-    """Shown as JPEG: photographs do not fit a palette."""
+class _Photographic(Display):
+    """Photographs, which are stored as JPEG and have no axes."""
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        figure = self.plot()
-        figure.canvas.draw()
-        picture = np.asarray(figure.canvas.buffer_rgba())[..., :3]
-        data = {
-            "text/plain": self.summary,
-            "image/jpeg": encode_jpeg(np.ascontiguousarray(picture)),
-        }
-        return data, {"image/jpeg": {"alt": self.summary}}
+    image = "photographs"
+    grid = "none"
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
+def _show(ax: Any, pixels: Bytes, side: int, title: str) -> None:
+    ax.imshow(enlarged(pixels, side), interpolation="nearest")
+    ax.set_title(title, fontsize=9)
+    ax.axis("off")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ContactSheetDisplay(_Photographic):
     """One image under every corruption at every severity.
 
@@ -128,37 +118,43 @@ class ContactSheetDisplay(_Photographic):
     def summary(self) -> str:
         return (
             f"Contact sheet of {self.title}: {len(self.names)} corruptions from left to right "
-            f"({', '.join(map(_words, self.names))}), severity 1 to 5 from top to bottom."
+            f"({', '.join(map(spaced, self.names))}), severity 1 to 5 from top to bottom."
         )
 
-    def plot(self) -> Any:
-        # One picture of all tiles; whole factors keep small images sharp.
-        side, gap = 64, 2
-        tiles = [[enlarged(t, side) for t in column] for column in self.tiles]
-        side = tiles[0][0].shape[1]
-        rows, columns = tiles[0][0].shape[0] + gap, side + gap
-        sheet = np.full((5 * rows, len(tiles) * columns, 3), 255, np.uint8)
-        for j, column in enumerate(tiles):
-            for s, tile in enumerate(column):
-                sheet[s * rows : (s + 1) * rows - gap, j * columns : (j + 1) * columns - gap] = tile
-        height, width = sheet.shape[:2]
-        left, right, top = 24, 70, 76
-        figure = new_figure((width + left + right) / 80, (height + top) / 80, dpi=80, layout=None)
-        whole = (width + left + right, height + top)
-        axes = figure.add_axes((left / whole[0], 0, width / whole[0], height / whole[1]))
-        axes.imshow(sheet, interpolation="nearest", aspect="auto")
-        axes.axis("off")
+    def _sheet(self) -> Bytes:
+        """Return one picture of all tiles; whole factors keep small images sharp."""
+        gap = ((0, 2), (0, 2), (0, 0))
+        return np.concatenate(
+            [
+                np.concatenate([np.pad(enlarged(t, 64), gap, constant_values=255) for t in column])
+                for column in self.tiles
+            ],
+            axis=1,
+        )
+
+    def _axes(self) -> Any:
+        height, width = self._sheet().shape[:2]
+        whole = (24 + width + 70, 76 + height + 20 * bool(self.corner))
+        figure = new_figure(whole[0] / 80, whole[1] / 80, dpi=80, layout=None)
+        # Names of the corruptions above, severities to the left, the small print below.
+        low = (whole[1] - 76 - height) / whole[1]
+        return figure.add_axes((24 / whole[0], low, width / whole[0], height / whole[1]))
+
+    def _draw(self, ax: Any) -> None:
+        sheet = self._sheet()
+        ax.imshow(sheet, interpolation="nearest", aspect="auto")
+        ax.axis("off")
+        high, wide = sheet.shape[0] / 5, sheet.shape[1] / len(self.names)
         for j, name in enumerate(self.names):
-            axes.text(
-                (j + 0.3) * columns, -6, _words(name), rotation=35, fontsize=9, va="bottom",
+            ax.text(
+                (j + 0.3) * wide, -6, spaced(name), rotation=35, fontsize=9, va="bottom",
                 rotation_mode="anchor",
             )  # fmt: skip
         for s in range(5):
-            axes.text(-6, (s + 0.5) * rows, str(s + 1), ha="right", va="center")
-        return figure
+            ax.text(-6, (s + 0.5) * high, str(s + 1), ha="right", va="center")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DifferenceDisplay(_Photographic):
     """An image, its corrupted version, and what was changed.
 
@@ -199,26 +195,26 @@ class DifferenceDisplay(_Photographic):
     @property
     def summary(self) -> str:
         return (
-            f"{self.title}, {_words(self.name)} at severity {self.severity}: clean, corrupted, "
+            f"{self.title}, {spaced(self.name)} at severity {self.severity}: clean, corrupted, "
             f"and difference (grey: none). Mean change {self.mean_change:.3g} of 255 grey levels."
         )
 
-    def plot(self) -> Any:
-        strip = compare_strip(self.clean, self.corrupted)
-        figure = new_figure(9, 9 * strip.shape[0] / strip.shape[1] + 0.3, dpi=80, layout=None)
-        axes = figure.add_axes(
-            (0, 0, 1, strip.shape[0] / strip.shape[1] * 9 / figure.get_figheight())
-        )
-        axes.imshow(strip, interpolation="nearest")
-        axes.axis("off")
-        words = ("clean", f"{_words(self.name)}, severity {self.severity}", "difference")
-        for k, word in enumerate(words):
-            figure.text((k + 0.5) / 3, 0.995, word, ha="center", va="top")
-        return figure
+    def _axes(self) -> Any:
+        height, width = self.clean.shape[:2]
+        return new_figure(9, 3 * height / width + 0.3, dpi=80).subplots(1, 3)
+
+    def _draw(self, ax: Any) -> None:
+        pictures = {
+            "clean": self.clean,
+            f"{spaced(self.name)}, severity {self.severity}": self.corrupted,
+            "difference": difference(self.clean, self.corrupted),
+        }
+        for one, (title, pixels) in zip(ax, pictures.items(), strict=True):
+            _show(one, pixels, 224, title)
 
 
-@dataclass(frozen=True)
-class FrequencyDisplay(Shown):
+@dataclass(frozen=True, eq=False)
+class FrequencyDisplay(Display):
     r"""Which spatial frequencies each corruption changes.
 
     The mean power $E|F(c(x) - x)|^2$ of the change, summed over rings of equal frequency and
@@ -239,6 +235,8 @@ class FrequencyDisplay(Shown):
     power: NDArray[np.float64]
     clean: NDArray[np.float64]
     title: str
+
+    grid = "x"
 
     @classmethod
     def from_images(
@@ -286,44 +284,56 @@ class FrequencyDisplay(Shown):
     @property
     def summary(self) -> str:
         order = sorted(self.high_share().items(), key=lambda item: -item[1])
-        high = ", ".join(f"{_words(n)} {100 * v:.0f} %" for n, v in order[:3])
-        low = ", ".join(f"{_words(n)} {100 * v:.0f} %" for n, v in order[-3:])
+        high = ", ".join(f"{spaced(n)} {100 * v:.0f} %" for n, v in order[:3])
+        low = ", ".join(f"{spaced(n)} {100 * v:.0f} %" for n, v in order[-3:])
         return (
             f"Share of the change above half the Nyquist frequency ({self.title}). "
             f"Highest: {high}. Lowest: {low}."
         )
 
-    def plot(self) -> Any:
-        figure = new_figure(9, 0.27 * len(self.names) + 1.2, dpi=80, layout=None)
-        heat, bars = figure.subplots(
-            1, 2, width_ratios=(3, 1), sharey=True,
-            gridspec_kw={"left": 0.17, "right": 0.98, "top": 0.90, "bottom": 0.13, "wspace": 0.12},
-        )  # fmt: skip
+    def _axes(self) -> Any:
+        figure = new_figure(9, 0.27 * len(self.names) + 1.2, dpi=80)
+        return figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
+
+    def _draw(self, ax: Any) -> None:
+        heat, bars = ax
         rows = len(self.names)
-        extent = (0, 0.5, rows - 0.5, -0.5)
         image = heat.imshow(
-            self.share, aspect="auto", cmap="cividis", extent=extent, vmin=0, vmax=0.6
-        )
-        heat.set_yticks(range(rows), [_words(n) for n in self.names], fontsize=9)
+            self.share, aspect="auto", cmap="cividis", extent=(0, 0.5, rows - 0.5, -0.5),
+            vmin=0, vmax=0.6,
+        )  # fmt: skip
+        heat.grid(False)
+        heat.set_yticks(range(rows), map(spaced, self.names), fontsize=9)
         heat.set_xlabel("spatial frequency, cycles a pixel")
         heat.set_title("where the change's power lies", fontsize=10)
-        figure.colorbar(image, ax=heat, pad=0.02, label="share of the power", extend="max")
+        heat.figure.colorbar(image, ax=heat, pad=0.02, label="share of the power", extend="max")
         family = {n: f for f, names in FAMILIES.items() for n in names}
-        colours = dict(
-            zip(FAMILIES, ("#E69F00", "#56B4E9", "#009E73", "#0072B2", "#999999"), strict=True)
-        )
-        hatches = dict(zip(FAMILIES, ("", "//", "..", "xx", "--"), strict=True))
-        for k, name in enumerate(self.names):
-            bars.barh(
-                k, 100 * self.high_share()[name], color=colours[family[name]],
-                hatch=hatches[family[name]], edgecolor="white", linewidth=0,
-            )  # fmt: skip
+        looks = looks_of([*FAMILIES])
+        shown = [looks[family[n]] for n in self.names]
+        bars.barh(
+            range(rows), [100 * v for v in self.high_share().values()], lw=0, edgecolor="white",
+            color=[look.bar for look in shown], hatch=[look.hatch for look in shown],
+        )  # fmt: skip
         bars.set_xlabel("% above 0.25")
         bars.set_title("high frequencies", fontsize=10)
-        return figure
+
+    def _plotly(self) -> Any:
+        import plotly.graph_objects as go
+
+        middle = (self.edges[1:] + self.edges[:-1]) / 2
+        figure = go.Figure(
+            go.Heatmap(
+                x=middle, y=[*map(spaced, self.names)], z=100 * self.share, zmin=0, zmax=60,
+                colorscale="Cividis", colorbar={"title": "% of the power"},
+                hovertemplate="%{y}, %{x:.2f} cycles a pixel: %{z:.1f} %<extra></extra>",
+            )
+        )  # fmt: skip
+        figure.update_xaxes(title="spatial frequency, cycles a pixel")
+        figure.update_yaxes(autorange="reversed")
+        return plotly_heading(figure, "where the change's power lies")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SequenceDisplay(_Photographic):
     """Frames of a perturbation sequence, as a strip.
 
@@ -355,18 +365,14 @@ class SequenceDisplay(_Photographic):
     def summary(self) -> str:
         change = np.abs(np.diff(self.frames.astype(int), axis=0)).mean()
         return (
-            f"{self.title}, {_words(self.name)}: {len(self.frames)} frames; from one to the next "
+            f"{self.title}, {spaced(self.name)}: {len(self.frames)} frames; from one to the next "
             f"a pixel changes by {change:.3g} of 255 grey levels on average."
         )
 
-    def plot(self) -> Any:
-        shown = np.linspace(0, len(self.frames) - 1, 7).round().astype(int)
-        figure = new_figure(9, 1.6, dpi=80, layout=None)
-        grid = figure.subplots(
-            1, 7, gridspec_kw={"wspace": 0.04, "left": 0, "right": 1, "top": 0.86, "bottom": 0}
-        )
-        for axes, k in zip(grid, shown, strict=True):
-            axes.imshow(enlarged(self.frames[k], 112), interpolation="nearest")
-            axes.set_title(f"frame {k}", fontsize=9)
-            axes.axis("off")
-        return figure
+    def _axes(self) -> Any:
+        return new_figure(9, 1.6, dpi=80).subplots(1, 7)
+
+    def _draw(self, ax: Any) -> None:
+        shown = np.linspace(0, len(self.frames) - 1, len(ax)).round().astype(int)
+        for one, k in zip(ax, shown, strict=True):
+            _show(one, self.frames[k], 112, f"frame {k}")

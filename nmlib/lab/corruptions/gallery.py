@@ -14,13 +14,14 @@ from nmlib.lab.corruptions.displays import (
     DifferenceDisplay,
     SequenceDisplay,
     compare_strip,
-    encode_jpeg,
     enlarged,
 )
+from nmlib.lab.display.base import jpeg
 from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel
 
 __all__ = ["CorruptionGallery", "SequencePlayer", "corruption_gallery", "sequence_player"]
 
+_NAMES = (*CORRUPTIONS, *EXTRA_CORRUPTIONS)
 _LONGEST = max(frame_count(name, "imagenet") for name in PERTURBATIONS)
 _SCRIPT = Path(__file__).parent / "static" / "gallery.js"
 
@@ -28,10 +29,6 @@ _SCRIPT = Path(__file__).parent / "static" / "gallery.js"
 def _benchmark(image: Tensor) -> Literal["cifar", "imagenet"]:
     """Small images take CIFAR's parameters, larger ones ImageNet's."""
     return "cifar" if image.shape[0] <= 64 else "imagenet"
-
-
-def _strip(shown: DifferenceDisplay) -> bytes:
-    return encode_jpeg(compare_strip(shown.clean, shown.corrupted))
 
 
 class CorruptionGallery(Panel):
@@ -42,12 +39,12 @@ class CorruptionGallery(Panel):
         **settings: Where to start.
     """
 
-    SCRIPT, MIME = _SCRIPT, "image/jpeg"
+    SCRIPT = _SCRIPT
     CONTROLS = (
         Control("image", "image", kind="list"),
         Control(
-            "name", "corruption", "glass_blur", kind="list",
-            choices=(*CORRUPTIONS, *EXTRA_CORRUPTIONS),
+            "name", "corruption", "glass_blur", kind="list", choices=_NAMES,
+            words=tuple(name.replace("_", " ") for name in _NAMES),
         ),
         Control("severity", "severity", 3, 1, 5, 1, 0),
         Control("seed", "seed", 0, 0, 999_999, 1, 0, kind="field"),
@@ -73,15 +70,15 @@ class CorruptionGallery(Panel):
     def answer(self, settings: dict[str, Any], message: Message) -> Reply:
         """Return the picture and its description."""
         shown = self.display(settings)
-        return {"words": shown.summary}, [_strip(shown)]
+        return {"words": shown.summary}, [jpeg(compare_strip(shown.clean, shown.corrupted))]
 
     def summary(self) -> str:
         """Describe the current choice."""
         return self.display().summary
 
-    def picture(self) -> bytes:
-        """Draw the current choice as a JPEG."""
-        return _strip(self.display())
+    def displays(self) -> tuple[DifferenceDisplay]:
+        """Return the gallery as it is now, as a display."""
+        return (self.display(),)
 
     caption = property(summary)
 
@@ -96,9 +93,16 @@ class SequencePlayer(Panel):
         **settings: Where to start.
     """
 
-    SCRIPT, MIME = _SCRIPT, "image/jpeg"
+    SCRIPT = _SCRIPT
     CONTROLS = (
-        Control("name", "sequence", "rotate", kind="list", choices=PERTURBATIONS),
+        Control(
+            "name",
+            "sequence",
+            "rotate",
+            kind="list",
+            choices=PERTURBATIONS,
+            words=tuple(name.replace("_", " ") for name in PERTURBATIONS),
+        ),
         Control("frame", "frame", 0, 0, _LONGEST - 1, 1, 0),
     )
 
@@ -123,17 +127,16 @@ class SequencePlayer(Panel):
         last = len(frames) - 1
         frame = min(settings["frame"], last)
         words = f"{settings['name'].replace('_', ' ')}, frame {frame} of {last}"
-        picture = encode_jpeg(enlarged(frames[frame], 448))
+        picture = jpeg(enlarged(frames[frame], 448))
         return {"words": words, "plays": "frame", "last": last}, [picture]
 
     def summary(self) -> str:
         """Describe the sequence."""
         return self.sequence().summary
 
-    def picture(self) -> bytes:
-        """Draw frames of the sequence side by side as a JPEG."""
-        data, _ = self.sequence()._repr_mimebundle_()
-        return bytes(data["image/jpeg"])
+    def displays(self) -> tuple[SequenceDisplay]:
+        """Return frames of the sequence side by side, as a display."""
+        return (self.sequence(),)
 
     caption = property(summary)
 

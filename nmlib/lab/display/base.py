@@ -45,7 +45,7 @@ import numpy as np
 from nmlib.lab.display.conditions import Conditions, small_print, wrapped
 from nmlib.lab.display.looks import PLOTLY_TEMPLATE, dress, new_figure, plotly_small_print
 
-__all__ = ["IMAGES", "Display", "Live", "Shown", "compact_json", "jpeg", "png"]
+__all__ = ["IMAGES", "Display", "Live", "compact_json", "jpeg", "png"]
 
 IMAGES: dict[str, dict[str, Any]] = {
     # Few colours keep notebooks small; the octree keeps those of thin lines.
@@ -81,12 +81,12 @@ def png(figure: Any, *, dpi: float = 80, colours: int = 160, octree: bool = Fals
     return packed.getvalue()
 
 
-def jpeg(pixels: np.ndarray, quality: int = 80) -> bytes:
+def jpeg(pixels: np.ndarray, quality: int = 82) -> bytes:
     """Return (H, W, 3) uint8 pixels as a JPEG."""
     from PIL import Image
 
     packed = io.BytesIO()
-    Image.fromarray(pixels).save(packed, "jpeg", quality=quality)
+    Image.fromarray(pixels).save(packed, "jpeg", quality=quality, optimize=True)
     return packed.getvalue()
 
 
@@ -131,11 +131,16 @@ class Display(ABC):
 
     Attributes:
         conditions: What the numbers were measured on; a text is the name of the data.
+        origin: Where the numbers come from, a line below the small print of a picture that is
+            published alone.
         ax_: The axes, or an array of them, after `plot()`.
         figure_: The figure, after `plot()`.
     """
 
     conditions: Conditions = field(default=Conditions(), kw_only=True)
+    origin: str = field(default="", kw_only=True)
+    ax_: Any = field(init=False, repr=False)
+    figure_: Any = field(init=False, repr=False)
 
     image: ClassVar[str] = "fields"
     grid: ClassVar[str] = "both"
@@ -153,6 +158,11 @@ class Display(ABC):
         """What stands in the lower right corner of both forms."""
         return self.conditions.full
 
+    @property
+    def corner(self) -> str:
+        """The small print with the origin."""
+        return "\n".join(filter(None, (self.small_print, self.origin)))
+
     def plot(self, ax: Any = None, **kwargs: Any) -> Self:
         """Draw with matplotlib.
 
@@ -169,14 +179,14 @@ class Display(ABC):
         """
         axes = self._axes()
         if ax is None:
-            small_print(_figure(axes), self.small_print)
+            small_print(_figure(axes), self.corner)
         else:
             _same_kind(type(self).__name__, given=ax, wanted=axes)
             axes = ax
         for one in np.ravel(axes):
             dress(one, self.grid)
         self._draw(axes, **kwargs)
-        # The dataclass is frozen; what was drawn is no field of it.
+        # Past the frozen dataclass's __setattr__.
         vars(self).update(ax_=axes, figure_=_figure(axes))
         return self
 
@@ -199,8 +209,8 @@ class Display(ABC):
         if figure.layout.height is None:
             # JupyterLab shows the picture until the pointer is on it; then nothing must jump.
             figure.layout.height = max(300, round(80 * _figure(self._axes()).get_figheight()))
-        if self.small_print:
-            plotly_small_print(figure, wrapped(self.small_print, 4).split("\n"))
+        if self.corner:
+            plotly_small_print(figure, wrapped(self.corner, 4).split("\n"))
         return figure
 
     @property
@@ -219,7 +229,7 @@ class Display(ABC):
         if getattr(getattr(figure, "canvas", None), "manager", None) is not None:
             return data, {}  # pyplot shows its figures itself
         if figure is None:
-            figure = copy.copy(self).plot().figure_  # type: ignore[attr-defined]
+            figure = copy.copy(self).plot().figure_
             data |= self._interactive()
         mime, picture = self._picture(figure)
         return data | {mime: picture}, {mime: {"alt": self.summary}}
@@ -286,21 +296,3 @@ class Live:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         data, metadata = self.display._repr_mimebundle_(include, exclude)
         return data | {"text/plain": repr(self)}, metadata
-
-
-class Shown:
-    """The former base, whose `plot()` returns a figure; goes when all displays use `Display`."""
-
-    flat: ClassVar[bool] = False
-
-    @property
-    @abstractmethod
-    def summary(self) -> str: ...
-
-    @abstractmethod
-    def plot(self) -> Any: ...
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        palette = IMAGES["lines" if self.flat else "fields"]
-        data = {"text/plain": self.summary, "image/png": png(self.plot(), **palette)}
-        return data, {"image/png": {"alt": self.summary}}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 __all__ = [
-    "CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "OURS", "PAPER", "PAPER_STYLE",
+    "CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "OURS", "PAPER",
     "PLOTLY_PAPER", "PLOTLY_TEMPLATE", "Look", "bare", "diamond",
     "differing", "dress", "ink", "looks_of", "new_figure", "plotly_heading", "plotly_small_print",
     "scheme_label",
@@ -27,11 +27,6 @@ OKABE_ITO: dict[str, str] = {
 
 CLASS_COLOURS: tuple[str, str] = (OKABE_ITO["orange"], OKABE_ITO["blue"])
 CLASS_MARKERS: tuple[str, str] = ("o", "^")
-
-PAPER_STYLE: dict[str, object] = {
-    "color": "0.35", "marker": "D", "markerfacecolor": "none", "linestyle": "none"
-}  # fmt: skip
-"""Numbers printed in the paper: hollow grey diamonds, never a colour of ours."""
 
 LANE_LABELS: dict[str, str] = {
     "baseline": "Baseline",
@@ -63,24 +58,6 @@ PLOTLY_TEMPLATE: dict[str, Any] = {
 }  # fmt: skip
 """White, pale grid, safe colours: plotly's own templates would add 7 kB to every output."""
 
-# Colour, marker, line and hatch go together: each alone tells the schemes apart. Yellow and sky
-# blue are too pale for lines on white, so they come last.
-_COLOURS = (
-    OKABE_ITO["black"], OKABE_ITO["blue"], OKABE_ITO["orange"], OKABE_ITO["bluish green"],
-    OKABE_ITO["reddish purple"], OKABE_ITO["sky blue"], "#999999", OKABE_ITO["yellow"],
-)  # fmt: skip
-_OURS = OKABE_ITO["vermilion"]
-_MARKERS = ("o", "^", "v", "D", "P", "X", "<", ">")
-_DASHES: tuple[Any, ...] = (
-    "-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)),
-)  # fmt: skip
-_HATCHES = ("", "///", "...", "\\\\\\", "xx", "--", "oo", "++")
-_PLOTLY_MARKERS = (
-    "circle", "triangle-up", "triangle-down", "diamond", "cross", "x", "triangle-left",
-    "triangle-right",
-)  # fmt: skip
-_PLOTLY_DASHES = ("solid", "dash", "dashdot", "dot", "longdash", "longdashdot", "solid", "dash")
-_PLOTLY_HATCHES = ("", "/", ".", "\\", "x", "-", "|", "+")
 _SCHEMES = {
     "stability_training": "Stability training",
     "cutmix": "CutMix",
@@ -107,7 +84,7 @@ def scheme_label(name: str) -> str:
 
 @dataclass(frozen=True)
 class Look:
-    """How a scheme is drawn, in matplotlib and in plotly."""
+    """How a scheme is drawn, in matplotlib and in plotly; each part alone tells schemes apart."""
 
     colour: str
     marker: str
@@ -119,23 +96,37 @@ class Look:
 
     @property
     def bar(self) -> str:
-        # Whole bars of black outshine all others.
+        """The colour of bars, where whole areas of black would outshine all others."""
         return "#4d4d4d" if self.colour == OKABE_ITO["black"] else self.colour
 
 
-def looks_of(schemes: Sequence[str]) -> dict[str, Look]:
-    """Give every scheme a look; NoisyMix has the same one in all figures."""
+_NOISYMIX = Look(OKABE_ITO["vermilion"], "s", "-", "", "square", "solid", "")
+# Yellow and sky blue are too pale for lines on white, so they come late.
+_LOOKS = tuple(
+    Look(OKABE_ITO.get(colour, colour), *rest)
+    for colour, *rest in (
+        ("black", "o", "-", "", "circle", "solid", ""),
+        ("blue", "^", "--", "///", "triangle-up", "dash", "/"),
+        ("orange", "v", "-.", "...", "triangle-down", "dashdot", "."),
+        ("bluish green", "D", ":", "\\\\\\", "diamond", "dot", "\\"),
+        ("reddish purple", "P", (0, (5, 1)), "xx", "cross", "longdash", "x"),
+        ("sky blue", "X", (0, (3, 1, 1, 1)), "--", "x", "longdashdot", "-"),
+        ("#999999", "<", (0, (1, 1)), "oo", "triangle-left", "solid", "|"),
+        ("yellow", ">", (0, (7, 2, 1, 2)), "++", "triangle-right", "dash", "+"),
+    )
+)
+
+
+def looks_of(names: Sequence[str]) -> dict[str, Look]:
+    """Give every scheme, or whatever has these names, a look; NoisyMix's is always the same."""
     looks, number = {}, 0
-    for scheme in schemes:
-        if scheme == "noisymix":
-            looks[scheme] = Look(_OURS, "s", "-", "", "square", "solid", "")
+    for name in names:
+        if name == "noisymix":
+            looks[name] = _NOISYMIX
             continue
-        # The ninth scheme has the first one's colour, so it gets another marker and line.
-        k, other = number % 8, (number + 3 * (number // 8)) % 8
-        looks[scheme] = Look(
-            _COLOURS[k], _MARKERS[other], _DASHES[other], _HATCHES[other], _PLOTLY_MARKERS[other],
-            _PLOTLY_DASHES[other], _PLOTLY_HATCHES[other],
-        )  # fmt: skip
+        # The ninth has the first one's colour, so it gets another marker and line.
+        other = _LOOKS[(number + 3 * (number // 8)) % 8]
+        looks[name] = replace(other, colour=_LOOKS[number % 8].colour)
         number += 1
     return looks
 
@@ -187,10 +178,11 @@ def ink(value: float, reach: float) -> str:
 
 
 def dress(ax: Any, grid: str = "both") -> None:
-    """Give axes the frame and the grid ("both", "x", "y" or "none") of all figures."""
-    if grid != "none":
-        ax.grid(axis=grid, color="0.92")
-        ax.set_axisbelow(True)
+    """Give axes an open frame and a pale grid: "both", "x", "y"; "none" for pictures."""
+    if grid == "none":
+        return
+    ax.grid(axis=grid, color="0.92")
+    ax.set_axisbelow(True)
     if ax.name == "rectilinear":
         ax.spines[["top", "right"]].set_visible(False)
 

@@ -1,17 +1,25 @@
-"""Tables whose headings sort them; the paper's numbers and ours in two styles."""
+"""Tables with the paper's numbers and ours in two styles.
+
+The HTML sorts itself by a click on a heading, with twenty lines of script beside it: a page without
+a kernel has nothing else to sort with, pandas' Styler cannot, and libraries for it weigh more than
+the notebook or load from elsewhere.
+"""
 
 from __future__ import annotations
 
 import html
 import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from nmlib import _checks
+from nmlib.lab.display.words import signed
 
 __all__ = ["Column", "TableDisplay"]
+
+_STATIC = Path(__file__).parent / "static"
 
 
 @dataclass(frozen=True)
@@ -47,24 +55,14 @@ class Column:
         if isinstance(value, int):
             return f"{value:,}"
         if isinstance(value, float):
-            shown = f"{value:{'+' if self.signed else ''}.{self.digits}f}"
-            return shown.replace("-", "−") if float(shown) else f"{0:.{self.digits}f}"
+            text = signed(value, self.digits)
+            return text if self.signed else text.removeprefix("+")
         return str(value)
-
-
-def _key(value: Any) -> str:
-    """Return what a cell is sorted by: a number, or words; nothing for what is missing."""
-    if isinstance(value, (bool, int, float)):
-        number = float(value)
-        return "" if math.isnan(number) else f"{number:.6g}"
-    # "52.3 (52.4)" is sorted by its first number.
-    first = re.match(r"[+-]?\d+(\.\d+)?", value or "")
-    return first[0] if first else "" if value in (None, "-") else str(value)
 
 
 @dataclass(frozen=True, eq=False)
 class TableDisplay:
-    """A table as HTML with headings that sort it, and as text.
+    """A table as HTML whose headings sort it, and as text.
 
     Attributes:
         columns: The columns, or their names.
@@ -86,7 +84,8 @@ class TableDisplay:
 
     def __post_init__(self) -> None:
         columns = tuple(Column(c) if isinstance(c, str) else c for c in self.columns)
-        rows = tuple(tuple(_plain(v) for v in row) for row in self.rows)
+        # NumPy's scalars become Python's own.
+        rows = tuple(tuple(v.item() if hasattr(v, "item") else v for v in row) for row in self.rows)
         for row in rows:
             if len(row) != len(columns):
                 raise ValueError(f"{len(columns)} columns, but the row {row} has {len(row)} values")
@@ -110,8 +109,7 @@ class TableDisplay:
         chosen = [Column(c) if isinstance(c, str) else c for c in columns or map(str, frame)]
         for column in chosen:
             _checks.choice("column", column.name, [str(c) for c in frame])
-        values = [frame[c.name].tolist() for c in chosen]
-        rows = tuple(zip(*values, strict=True))
+        rows = tuple(zip(*(frame[c.name].tolist() for c in chosen), strict=True))
         return cls(tuple(chosen), rows, caption or frame.attrs.get("caption", ""))
 
     @classmethod
@@ -126,48 +124,44 @@ class TableDisplay:
         from nmlib.paper import printed
 
         frame = printed(n)
-        heads = [" ".join(h) if isinstance(h, tuple) else str(h) for h in frame.columns]
-        named = [] if n == 4 else ["method"]
-        columns = [Column(h) for h in named] + [
-            Column(h, "" if n == 4 and k < 4 else "paper") for k, h in enumerate(heads)
-        ]
-        rows = [
-            ([name] if named else []) + list(row)
-            for name, row in zip(frame.index, frame.itertuples(index=False), strict=True)
-        ]
         caption = f"Table {n} of the paper. {frame.attrs['caption']}"
-        return cls(tuple(columns), tuple(map(tuple, rows)), caption)
+        frame.columns = [" ".join(h) if isinstance(h, tuple) else str(h) for h in frame.columns]
+        plain = frame.columns[:4] if n == 4 else ["method"]  # ticks, or names
+        if n != 4:
+            frame = frame.rename_axis("method").reset_index()
+        columns = [Column(h, "" if h in plain else "paper") for h in frame.columns]
+        return cls(tuple(columns), tuple(frame.itertuples(index=False, name=None)), caption)
 
-    def _marked(self) -> set[tuple[int, int]]:
-        """Return the cells with the best number of their column."""
-        found = set()
-        for j, column in enumerate(self.columns):
-            values = {i: r[j] for i, r in enumerate(self.rows) if _key(r[j])}
-            if column.best and values:
-                top = (max if column.best == "high" else min)(values.values())
-                shown = column.text(top)
-                found |= {(i, j) for i, v in values.items() if column.text(v) == shown}
-        return found
+    def _cells(self) -> list[list[tuple[str, str]]]:
+        """Return the columns, each a heading and its cells, as (text, CSS classes)."""
+        made = []
+        for k, column in enumerate(self.columns):
+            values = [row[k] for row in self.rows]
+            texts = [column.text(v) for v in values]
+            numbers = [v for v in values if isinstance(v, (int, float)) and not math.isnan(v)]
+            find = {"high": max, "low": min}.get(column.best)
+            best = column.text(find(numbers)) if find and numbers else None
+            # Names and sentences stand to the left, printed numbers do not.
+            names = all(v is None or (isinstance(v, str) and v not in "✓✗-") for v in values)
+            left = "left" * (column.words or (names and not column.source))
+            marks = [
+                (column.source, left, "words" * column.words, "best" * (t == best),
+                 "off" * (v is False))
+                for t, v in zip(texts, values, strict=True)
+            ]  # fmt: skip
+            classes = [" ".join(filter(None, m)) for m in marks]
+            made.append([(column.name, left), *zip(texts, classes, strict=True)])
+        return made
 
     def text(self) -> str:
-        """Return the table as aligned text."""
-        marked = self._marked()
-        lines = [[c.name for c in self.columns]] + [
-            [
-                c.text(v) + ("*" if (i, j) in marked else " " if c.best else "")
-                for j, (c, v) in enumerate(zip(self.columns, row, strict=True))
-            ]
-            for i, row in enumerate(self.rows)
-        ]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        left = [_is_left(c, [r[k] for r in self.rows]) for k, c in enumerate(self.columns)]
-        return "\n".join(
-            "  ".join(
-                word.ljust(w) if to_left else word.rjust(w)
-                for word, w, to_left in zip(line, widths, left, strict=True)
-            ).rstrip()
-            for line in lines
-        )
+        """Return the table as aligned text; a star marks the best."""
+        made = []
+        for column, cells in zip(self.columns, self._cells(), strict=True):
+            star = " " if column.best else ""
+            texts = [t + ("*" if "best" in c else star) * (k > 0) for k, (t, c) in enumerate(cells)]
+            side, width = "<" if cells[0][1] else ">", max(map(len, texts))
+            made.append([f"{t:{side}{width}}" for t in texts])
+        return "\n".join("  ".join(line).rstrip() for line in zip(*made, strict=True))
 
     def html(self) -> str:
         """Return the table as HTML; nothing is loaded from elsewhere.
@@ -175,103 +169,25 @@ class TableDisplay:
         The paper's numbers are in italics over a dashed line, ours are bold over a solid one, in
         light and dark pages. Without scripts the table stands as it is.
         """
-        marked = self._marked()
-        left = [_is_left(c, [r[k] for r in self.rows]) for k, c in enumerate(self.columns)]
-        heads = "".join(
-            f'<th scope="col"{_classes("", to_left)}>'
-            f'<button type="button" title="Sort by this column">{html.escape(c.name)}</button></th>'
-            for c, to_left in zip(self.columns, left, strict=True)
-        )
-        lines = []
-        for i, row in enumerate(self.rows):
-            cells = "".join(
-                f"<td{_classes(c.source, to_left, c.words, (i, j) in marked, v is False)} "
-                f'data-v="{html.escape(_key(v))}">{html.escape(c.text(v))}</td>'
-                for j, (c, to_left, v) in enumerate(zip(self.columns, left, row, strict=True))
-            )
-            lines.append(f"<tr>{cells}</tr>")
+        head, *lines = zip(*self._cells(), strict=True)
+        style, script = ((_STATIC / f"table.{kind}").read_text("utf-8") for kind in ("css", "js"))
         words = html.escape(self.caption)
-        # Beside the table, not in it, so that it wraps where the table scrolls.
-        caption = f'<p class="caption">{words}</p>\n' if words else ""
         label = f' aria-label="{words}"' if words else ""
-        return _PAGE.format(caption=caption, label=label, head=heads, body="\n".join(lines))
+        rows = "\n".join(f"<tr>{''.join(_cell('td', *c) for c in line)}</tr>" for line in lines)
+        # The caption stands beside the table, so that it wraps where the table scrolls.
+        return (
+            f'<div class="nm-table">\n<style>\n{style}</style>\n'
+            + (f'<p class="caption">{words}</p>\n' if words else "")
+            + f'<div class="scroll"><table{label}>'
+            + f"<thead><tr>{''.join(_cell('th', *c) for c in head)}</tr></thead>\n"
+            + f"<tbody>\n{rows}\n</tbody></table></div>\n<script>\n{script}</script>\n</div>\n"
+        )
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         text = f"{self.caption}\n{self.text()}" if self.caption else self.text()
         return {"text/plain": text, "text/html": self.html()}
 
 
-def _plain(value: Any) -> Any:
-    """Return NumPy scalars as Python's own."""
-    return value.item() if hasattr(value, "item") else value
-
-
-def _is_left(column: Column, values: Iterable[Any]) -> bool:
-    """Say whether a column is set to the left: names and sentences, but not printed numbers."""
-    if column.words:
-        return True
-    return not column.source and all(
-        isinstance(v, str) and v not in ("✓", "✗", "-") for v in values if v is not None
-    )
-
-
-def _classes(
-    source: str, left: bool, words: bool = False, best: bool = False, off: bool = False
-) -> str:
-    names = [source, "left" * left, "words" * words, "best" * best, "off" * off]
-    kept = " ".join(filter(None, names))
-    return f' class="{kept}"' if kept else ""
-
-
-_PAGE = """<div class="nm-table">
-<style>
-.nm-table .scroll {{overflow-x: auto; max-width: 100%}}
-.nm-table table {{border-collapse: collapse; margin: 0; font-variant-numeric: tabular-nums}}
-.nm-table .caption {{margin: 0; padding: .3em 0; max-width: 60em; opacity: .85}}
-.nm-table td, .nm-table th {{padding: .25em .6em; text-align: center; vertical-align: middle}}
-.nm-table td.left, .nm-table th.left {{text-align: left}}
-.nm-table td.words {{min-width: 20em; white-space: normal}}
-.nm-table td.off {{opacity: .4}}
-.nm-table th button {{font: inherit; font-weight: 600; background: none; border: 0; padding: 0;
-  cursor: pointer; color: inherit; text-align: inherit}}
-.nm-table td.paper {{font-style: italic; border-bottom: 1px dashed #8a8a8a}}
-.nm-table td.ours {{font-weight: 700; border-bottom: 1px solid #2f8fca}}
-.nm-table td.best {{text-decoration: underline; text-decoration-thickness: 2px}}
-.nm-table .sorts th button::after {{content: " ⇅"; font-size: .8em; font-weight: 400; opacity: .6}}
-.nm-table .sorts th button:hover {{text-decoration: underline}}
-.nm-table .sorts th[aria-sort] button::after {{opacity: 1}}
-.nm-table .sorts th[aria-sort=ascending] button::after {{content: " ▲"}}
-.nm-table .sorts th[aria-sort=descending] button::after {{content: " ▼"}}
-@media (max-width: 600px) {{
-  .nm-table table {{font-size: .85em}}
-  .nm-table td, .nm-table th {{padding: .2em .3em}}
-  .nm-table td.words {{min-width: 12em}}
-}}
-</style>
-{caption}<div class="scroll"><table{label}><thead><tr>{head}</tr></thead>
-<tbody>
-{body}
-</tbody></table>
-<script>
-(() => {{
-  const table = document.currentScript.previousElementSibling;
-  table.classList.add("sorts");  // where no script runs, nothing looks as if it could be sorted
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((th, k) => th.firstElementChild.addEventListener("click", () => {{
-    const up = th.getAttribute("aria-sort") !== "ascending";
-    heads.forEach(h => h.removeAttribute("aria-sort"));
-    th.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const value = row => row.cells[k].dataset.v;
-    const order = (a, b) => isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b;
-    const rows = [...table.tBodies[0].rows];
-    rows.sort((a, b) => {{
-      const x = value(a), y = value(b);
-      if (!x || !y) return !x - !y;
-      return up ? order(x, y) : order(y, x);
-    }});
-    table.tBodies[0].append(...rows);
-  }}));
-}})();
-</script>
-</div></div>
-"""
+def _cell(tag: str, text: str, classes: str) -> str:
+    marks = ' scope="col"' * (tag == "th") + (f' class="{classes}"' if classes else "")
+    return f"<{tag}{marks}>{html.escape(text)}</{tag}>"

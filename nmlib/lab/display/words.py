@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from nmlib.lab.display.conditions import small_print, wrapped
-from nmlib.lab.display.looks import PAPER as PAPER_COLOUR
-
-__all__ = [
-    "PAPER_COLOUR",
-    "short_name",
-    "signed",
-    "small_print",
-    "spaced",
-    "wrapped",
-]
+__all__ = ["short_name", "signed", "spaced"]
 
 _SHORT = {
     "gaussian_noise": "gaussian", "shot_noise": "shot", "impulse_noise": "impulse",

@@ -7,7 +7,7 @@ from nmlib.lab.panel.base import Panel
 from nmlib.lab.panel.controls import Control, checked_settings
 from nmlib.lab.panel.forms import choose_mode, open_panel
 from nmlib.lab.panel.messages import Message, Reply, answered, pong
-from nmlib.lab.panel.mime import Bundle, WithStill
+from nmlib.lab.panel.mime import Bundle, WithStill, picture_of
 
 __all__ = [
     "Bundle",
@@ -20,5 +20,6 @@ __all__ = [
     "checked_settings",
     "choose_mode",
     "open_panel",
+    "picture_of",
     "pong",
 ]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from nmlib.lab.display.base import Display
 from nmlib.lab.panel.controls import Control, checked_settings
 from nmlib.lab.panel.messages import Message, Reply
-from nmlib.lab.panel.mime import Bundle, WithStill
+from nmlib.lab.panel.mime import Bundle, WithStill, picture_of
 
 __all__ = ["Panel"]
 
@@ -30,7 +30,6 @@ class Panel(WithStill):
 
     SCRIPT: ClassVar[Path]
     CONTROLS: ClassVar[tuple[Control, ...]]
-    MIME: ClassVar[str] = "image/png"
     controls: tuple[Control, ...] = ()
 
     def __init__(self, **settings: Any) -> None:
@@ -67,8 +66,8 @@ class Panel(WithStill):
         """Say in words what the panel shows, with its numbers."""
 
     @abstractmethod
-    def picture(self) -> bytes:
-        """Draw the panel, in the format that `MIME` names."""
+    def displays(self) -> tuple[Display, ...]:
+        """Return the panel as it is now: one display, or several below one another."""
 
     def __repr__(self) -> str:
         words = ", ".join(f"{name}={value!r}" for name, value in self._current().items())
@@ -81,5 +80,6 @@ class Panel(WithStill):
 
     def still(self) -> Bundle:
         """Return picture and text for pages without a kernel, as MIME data and metadata."""
-        text, picture = self.caption, base64.b64encode(self.picture()).decode("ascii")
-        return {"text/plain": text, self.MIME: picture}, {self.MIME: {"alt": text}}
+        text = self.caption
+        kind, picture = picture_of(*self.displays())
+        return {"text/plain": text, kind: picture}, {kind: {"alt": text}}

@@ -39,7 +39,7 @@ class Control:
     2.0
     >>> Control("alpha", "α", 1.0, 0.1, 4.0).checked(9)
     Traceback (most recent call last):
-    nmlib._checks.WrongNumber: alpha must lie in [0.1, 4.0], got 9
+    ValueError: alpha must lie in [0.1, 4.0], got 9
     """
 
     name: str

@@ -52,7 +52,7 @@ def live_class(panel: type[Panel]) -> Any:
         @traitlets.validate(*names)
         def _check(self, proposal: Any) -> Any:
             name = proposal["trait"].name
-            return next(c for c in self.controls if c.name == name).checked(proposal["value"])
+            return self.checked({name: proposal["value"]})[name]
 
         def _ask(self, message: Message) -> Reply:
             settings = self.checked(message.table("settings", needed=True))

@@ -7,13 +7,15 @@ two. Elsewhere both are one output.
 
 from __future__ import annotations
 
+import io
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from nmlib._host import notebook_host
+from nmlib.lab.display.base import Display
 
-__all__ = ["STATIC", "Bundle", "WithStill"]
+__all__ = ["STATIC", "Bundle", "WithStill", "picture_of"]
 
 STATIC = Path(__file__).parent / "static"
 Bundle = tuple[dict[str, Any], dict[str, Any]]
@@ -67,6 +69,27 @@ class WithStill:
         data, about = self._live()
         still, alt = self.still()
         return data | still, about | alt
+
+
+def picture_of(*displays: Display) -> tuple[str, bytes]:
+    """Return MIME type and bytes of the picture of a display, or of several below one another."""
+    found = []
+    for display in displays:
+        data, _ = display._repr_mimebundle_()
+        found += [(kind, data[kind]) for kind in data if kind.startswith("image/")]
+    if len(found) == 1:
+        return found[0]
+    from PIL import Image
+
+    pictures = [Image.open(io.BytesIO(picture)).convert("RGB") for _, picture in found]
+    size = max(p.width for p in pictures), sum(p.height for p in pictures)
+    sheet, packed, top = Image.new("RGB", size, "white"), io.BytesIO(), 0
+    for picture in pictures:
+        sheet.paste(picture, (0, top))
+        top += picture.height
+    flat = sheet.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    flat.save(packed, "png", optimize=True)
+    return "image/png", packed.getvalue()
 
 
 @cache

@@ -11,9 +11,9 @@ import numpy as np
 from nmlib.lab.display.base import Display
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import LANE_LABELS, OKABE_ITO, looks_of, new_figure, plotly_heading
-from nmlib.theory import Expansion, slope
+from nmlib.theory import Expansion, MeterReading, slope
 
-__all__ = ["RemainderDisplay", "TermsDisplay", "TrainedTermsDisplay"]
+__all__ = ["MeterDisplay", "RemainderDisplay", "TermsDisplay", "TrainedTermsDisplay"]
 
 FLOOR = 2e-15
 
@@ -67,9 +67,6 @@ class RemainderDisplay(Display):
     def _curves(self) -> dict[str, tuple[float, ...]]:
         without = {f"without {name}": values for name, values in self.controls.items()}
         return {"all terms": self.remainder, **without}
-
-    def _axes(self) -> Any:
-        return new_figure(6.4, 4.2).add_subplot()
 
     def _draw(self, ax: Any) -> None:
         curves = self._curves()
@@ -246,30 +243,43 @@ class TrainedTermsDisplay(Display):
         return figure
 
 
-def draw_meter(reply: dict[str, Any]) -> Any:
-    """Draw one reading of the theory meter: measured loss against expansion.
+@dataclass(frozen=True, eq=False)
+class MeterDisplay(Display):
+    r"""The loss of the example and its expansion over $\epsilon$, and both at one $\epsilon$.
 
-    Args:
-        reply: eps, measured, expanded, miss (share of the change), parted, and `curve` with the
-            lists eps, measured and expanded.
-
-    Returns:
-        The matplotlib figure.
+    Attributes:
+        reading: Both at the chosen $\epsilon$.
+        curve: Both at increasing $\epsilon$.
+        words: What the meter shows, in words.
     """
-    amber = reply["parted"]
-    colour = OKABE_ITO["orange"] if amber else OKABE_ITO["blue"]
-    figure = new_figure(6.4, 3.3)
-    ax = figure.add_subplot()
-    curve = reply["curve"]
-    ax.plot(curve["eps"], curve["measured"], color="black", label="measured")
-    ax.plot(curve["eps"], curve["expanded"], color=colour, linestyle="--", label="expansion")
-    ax.plot(reply["eps"], reply["measured"], "o", color="black", markerfacecolor="white")
-    ax.plot(reply["eps"], reply["expanded"], "s", color=colour)
-    ax.axvline(reply["eps"], color="0.7", linestyle=":", zorder=0)
-    mark = "⚠ they part" if amber else "✓ they agree"
-    percent = f"off by {100 * reply['miss']:.2g} % of the change"
-    ax.set_title(f"{mark}: {percent}", fontsize=10, loc="left")
-    ax.set_xlabel(r"$\epsilon$")
-    ax.set_ylabel("loss")
-    ax.legend(frameon=False)
-    return figure
+
+    reading: MeterReading
+    curve: tuple[MeterReading, ...]
+    words: str
+
+    image = "lines"
+
+    @property
+    def summary(self) -> str:
+        """What the figure shows, in words."""
+        return self.words
+
+    def _axes(self) -> Any:
+        return new_figure(6.4, 3.3).add_subplot()
+
+    def _draw(self, ax: Any) -> None:
+        here, eps = self.reading, [r.eps for r in self.curve]
+        colour = OKABE_ITO["orange" if here.parted else "blue"]
+        ax.plot(eps, [r.measured for r in self.curve], color="black", label="measured")
+        ax.plot(
+            eps, [r.expanded for r in self.curve], color=colour, linestyle="--", label="expansion"
+        )
+        ax.plot(here.eps, here.measured, "o", color="black", markerfacecolor="white")
+        ax.plot(here.eps, here.expanded, "s", color=colour)
+        ax.axvline(here.eps, color="0.7", linestyle=":", zorder=0)
+        mark = "⚠ they part" if here.parted else "✓ they agree"
+        percent = f"off by {100 * min(here.miss, 1e6):.2g} % of the change"
+        ax.set_title(f"{mark}: {percent}", fontsize=10, loc="left")
+        ax.set_xlabel(r"$\epsilon$")
+        ax.set_ylabel("loss")
+        ax.legend(frameon=False)

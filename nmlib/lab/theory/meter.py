@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nmlib.lab.display.base import png
 from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel
-from nmlib.lab.theory.displays import draw_meter
+from nmlib.lab.theory.displays import MeterDisplay
 from nmlib.theory import MeterReading, meter_reading
 
 __all__ = ["TheoryMeter", "theory_meter"]
@@ -48,24 +47,9 @@ STABILITY_TERMS = {
 CURVE = tuple(k / 10 for k in range(11))
 
 
-def drawn(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return all that is drawn at complete settings."""
-    reading = meter_reading(**settings)
-    curve = [meter_reading(**settings | {"eps": e}) for e in CURVE]
-    return {
-        "eps": reading.eps,
-        "measured": reading.measured,
-        "expanded": reading.expanded,
-        "miss": min(reading.miss, 1e6),
-        "parted": reading.parted,
-        "terms": reading.terms,
-        "words": TERMS if settings["part"] == "nfm" else STABILITY_TERMS,
-        "curve": {
-            "eps": list(CURVE),
-            "measured": [r.measured for r in curve],
-            "expanded": [r.expanded for r in curve],
-        },
-    }
+def readings(settings: dict[str, Any]) -> tuple[MeterReading, ...]:
+    """Return the readings at every eps of the curve."""
+    return tuple(meter_reading(**settings | {"eps": eps}) for eps in CURVE)
 
 
 class TheoryMeter(Panel):
@@ -85,7 +69,22 @@ class TheoryMeter(Panel):
 
     def answer(self, settings: dict[str, Any], message: Message) -> Reply:
         """Return all that the page draws."""
-        return drawn(settings), []
+        reading, curve = meter_reading(**settings), readings(settings)
+        content = {
+            "eps": reading.eps,
+            "measured": reading.measured,
+            "expanded": reading.expanded,
+            "miss": min(reading.miss, 1e6),
+            "parted": reading.parted,
+            "terms": reading.terms,
+            "words": TERMS if settings["part"] == "nfm" else STABILITY_TERMS,
+            "curve": {
+                "eps": list(CURVE),
+                "measured": [r.measured for r in curve],
+                "expanded": [r.expanded for r in curve],
+            },
+        }
+        return content, []
 
     def summary(self) -> str:
         """Say in words what the meter shows."""
@@ -101,9 +100,9 @@ class TheoryMeter(Panel):
     def __repr__(self) -> str:
         return self.summary()
 
-    def picture(self) -> bytes:
-        """Draw the meter as a PNG."""
-        return png(draw_meter(drawn(self.settings)))
+    def displays(self) -> tuple[MeterDisplay]:
+        """Return the meter as it is now, as a display."""
+        return (MeterDisplay(self.reading, readings(self.settings), self.summary()),)
 
 
 def theory_meter(*, mode: str = "auto", **settings: Any) -> Any:

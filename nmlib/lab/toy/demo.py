@@ -62,7 +62,7 @@ def _run() -> int:
     picture = arguments.out / "decision_boundaries.png"
     page = arguments.out / "decision_boundaries.html"
     with rename_into(picture) as temporary:
-        display.plot().savefig(temporary, dpi=150, format="png")
+        display.plot().figure_.savefig(temporary, dpi=150, format="png")
     with rename_into(page) as temporary:
         display.plotly().write_html(temporary, include_plotlyjs=True, full_html=True)
     print(f"Six schemes, {lab.settings.epochs} epochs each, trained in {seconds:.2f} s.")

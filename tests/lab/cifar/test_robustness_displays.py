@@ -13,7 +13,8 @@ from nmlib.lab.cifar.displays.bars import FamilyBarsDisplay
 from nmlib.lab.cifar.displays.flips import FlipCurvesDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
 from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
-from nmlib.lab.display.looks import PAPER_STYLE, scheme_label
+from nmlib.lab.display.looks import PAPER as GREY
+from nmlib.lab.display.looks import scheme_label
 from nmlib.metrics import CORRUPTION_FAMILIES
 
 SCHEMES = ("baseline", "augmix", "noisymix")
@@ -72,7 +73,7 @@ def test_radar_draws_the_means():
         np.testing.assert_allclose(line.get_ydata(), expected)
     paper = lines["NoisyMix in the paper"]
     assert list(paper.get_ydata()) == [*range(60, 75), 60]
-    assert paper.get_color() == PAPER_STYLE["color"] and paper.get_linestyle() == ":"
+    assert paper.get_color() == GREY and paper.get_linestyle() == ":"
     assert display.small_print.startswith("toy, net, 1,000 images, severity 1 to 5, 3 seeds")
     assert [t.get_text() for t in ax.get_xticklabels()][:2] == ["gaussian", "shot"]
     for trace, scheme in zip(display.plotly().data, SCHEMES, strict=False):

@@ -21,7 +21,7 @@ def records():
 
 def test_legends_and_titles_name_the_data_as_a_whole(records):
     scatter = AccuracyScatterDisplay.from_records(records)
-    labels = [t.get_text() for t in scatter.plot().axes[0].get_legend().get_texts()]
+    labels = [t.get_text() for t in scatter.plot().ax_.get_legend().get_texts()]
     assert f"ours: {LABEL}" in labels
     assert InteractionDisplay.from_records(records).title == f"ours, {LABEL}"
     titles = CorruptionDifferenceDisplay.from_records(records).plotly().layout.annotations
@@ -33,7 +33,7 @@ def test_plain_text_is_the_name_of_the_data(records):
         2, "CIFAR-10", "CIFAR-10-C", ours={"AugMix": (90.0, 80.0)}, conditions="mine, cropped"
     )
     assert "ours: mine, cropped" in [
-        t.get_text() for t in display.plot().axes[0].get_legend().get_texts()
+        t.get_text() for t in display.plot().ax_.get_legend().get_texts()
     ]
 
 

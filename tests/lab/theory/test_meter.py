@@ -1,6 +1,5 @@
 """The theory meter without a browser, the figures."""
 
-import base64
 import io
 
 import pytest
@@ -65,8 +64,10 @@ def test_both_forms_of_the_meter(mode):
     assert "amber: they part" in repr(meter)
     data, metadata = meter._repr_mimebundle_()
     assert data["text/plain"] == repr(meter) == metadata["image/png"]["alt"]
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert data["image/png"].startswith(b"\x89PNG")
     assert ("application/vnd.jupyter.widget-view+json" in data) is (mode == "live")
+    (shown,) = meter.displays()
+    assert shown.summary == repr(meter) and "they part" in shown.plot().ax_.get_title(loc="left")
 
 
 def test_the_live_meter_answers_one_message_with_one_reading():

@@ -14,14 +14,15 @@ from torch import Tensor
 from nmlib.lab.blocks.displays.noise import noise_words
 from nmlib.lab.blocks.displays.pixels import (
     Bytes,
-    Compact,
     Floats,
+    Pictured,
     as_floats,
     as_pixels,
     colour_maps,
     picture,
     shares_words,
 )
+from nmlib.lab.display.base import Display
 from nmlib.lab.display.looks import OKABE_ITO, new_figure
 from nmlib.mixing import Mixup, Pair, mix, mix_labels
 from nmlib.models import StagedModel
@@ -37,8 +38,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class LawDisplay(Compact):
+@dataclass(frozen=True, eq=False)
+class LawDisplay(Display):
     r"""The law of the mixing weight: draws of `Mixup` beside the density of Beta(alpha, alpha).
 
     Attributes:
@@ -50,6 +51,9 @@ class LawDisplay(Compact):
     alphas: tuple[float, ...]
     lam: Floats
     title: str
+
+    image = "lines"
+    grid = "y"
 
     @classmethod
     def from_alphas(
@@ -75,24 +79,24 @@ class LawDisplay(Compact):
         ]
         return f"Mixing weights lambda ({self.title}). {'; '.join(parts)}."
 
-    def plot(self) -> Any:
-        figure = new_figure(2.7 * len(self.alphas), 2.5, layout=None)
-        grid = figure.subplots(1, len(self.alphas), sharey=True, squeeze=False)[0]
+    def _axes(self) -> Any:
+        count = len(self.alphas)
+        return new_figure(2.7 * count, 2.5).subplots(1, count, sharey=True, squeeze=False)[0]
+
+    def _draw(self, ax: Any) -> None:
+        axes = np.ravel(ax)
         where = np.linspace(0.005, 0.995, 199)
-        for axes, alpha, lam in zip(grid, self.alphas, self.lam, strict=True):
-            axes.hist(
+        for one, alpha, lam in zip(axes, self.alphas, self.lam, strict=True):
+            one.hist(
                 lam, bins=20, range=(0, 1), density=True, color=OKABE_ITO["sky blue"],
                 edgecolor="white", label="draws",
             )  # fmt: skip
-            axes.plot(where, beta_density(where, alpha), color="black", label="density")
-            axes.set_title(rf"$\alpha = {alpha:g}$", fontsize=10)
-            axes.set_xlabel(r"$\lambda$")
-            axes.set_ylim(0, 4.2)
-            axes.spines[["top", "right"]].set_visible(False)
-        grid[0].set_ylabel("density")
-        grid[0].legend(frameon=False, fontsize=8, loc="upper center")
-        figure.subplots_adjust(left=0.07, right=0.99, top=0.88, bottom=0.19, wspace=0.08)
-        return figure
+            one.plot(where, beta_density(where, alpha), color="black", label="density")
+            one.set_title(rf"$\alpha = {alpha:g}$", fontsize=10)
+            one.set_xlabel(r"$\lambda$")
+            one.set_ylim(0, 4.2)
+        axes[0].set_ylabel("density")
+        axes[0].legend(frameon=False, fontsize=8, loc="upper center")
 
 
 def beta_density(where: Floats, alpha: float) -> Floats:
@@ -107,8 +111,8 @@ def beta_density(where: Floats, alpha: float) -> Floats:
     return np.exp(log_norm + (alpha - 1) * np.log(where * (1 - where)))
 
 
-@dataclass(frozen=True)
-class MixingDisplay(Compact):
+@dataclass(frozen=True, eq=False)
+class MixingDisplay(Pictured):
     r"""A pair of images on its way through mixing and noise at one mix point.
 
     $$h = g_k(x),\qquad \tilde h = \lambda h + (1-\lambda)\,h_{partner},\qquad
@@ -236,36 +240,33 @@ class MixingDisplay(Compact):
         """Whether noise has changed anything; if not, three states are drawn."""
         return bool((self.maps[2] != self.maps[3]).any())
 
-    def plot(self) -> Any:
+    def _axes(self) -> Any:
         columns = 4 if self.noisy else 3
-        low = self.point == 0
-        figure = new_figure(2.25 * columns, 2.75 if low else 4.6, layout=None)
-        tops = figure.subplots(
-            1 if low else 2, columns, squeeze=False, height_ratios=None if low else (1, 2.1)
-        )
+        if self.point == 0:
+            return new_figure(2.25 * columns, 2.75).subplots(1, columns)
+        figure = new_figure(2.25 * columns, 4.6)
+        grid = figure.add_gridspec(2, columns, height_ratios=(1, 2.1))
+        places = [grid[0, 0], grid[0, 1], grid[0, 2:], *(grid[1, k] for k in range(columns))]
+        return [figure.add_subplot(place) for place in places]
+
+    def _draw(self, ax: Any) -> None:
         mixture = f"mixture, $\\lambda$ = {self.lam:.2f}"
-        titles = ("sample", "partner", mixture, "mixture with noise")
-        if not low:
-            for axes, pixels, name in zip(tops[0], self.images, self.names, strict=False):
-                picture(axes, pixels, below=name)
-            bar = figure.add_subplot(tops[0, 2].get_gridspec()[0, 2:])
-            for axes in tops[0, 2:]:
-                axes.remove()
-        for axes, grid, title in zip(tops[-1], self.grids(), titles, strict=False):
-            picture(axes, grid, title)
-        if low:
-            for axes, name in zip(tops[0], self.names, strict=False):
-                axes.set_xlabel(name, fontsize=9)
-            tops[0, 2].set_xlabel(self.label_words.replace(" + ", "\n+ "), fontsize=8)
-            if self.noisy:
-                tops[0, 3].set_xlabel(self.noise.replace(", mult", ",\nmult"), fontsize=8)
+        titles = ["sample", "partner", mixture, "mixture with noise"]
+        below = ["", "", "", ""]
+        states = ax
+        if self.point == 0:
+            label = self.label_words.replace(" + ", "\n+ ")
+            below = [*self.names, label, self.noise.replace(", mult", ",\nmult")]
         else:
-            self._bar(bar)
-            word = f"{len(self.channels)} of {self.maps.shape[1]} feature maps at mix point"
-            tops[-1, 0].set_ylabel(f"{word} {self.point}", fontsize=8)
-        left, right = 0.14 / columns, 1 - 0.02 / columns
-        figure.subplots_adjust(left, 0.15 if low else 0.03, right, 0.93, 0.05, 0.28)
-        return figure
+            states = ax[3:]
+            for one, pixels, name in zip(ax[:2], self.images, self.names, strict=True):
+                picture(one, pixels, below=name)
+            self._bar(ax[2])
+            words = f"{len(self.channels)} of {self.maps.shape[1]} feature maps at mix point"
+            states[0].set_ylabel(f"{words} {self.point}", fontsize=8)
+        # Without noise the fourth state is the third.
+        for one, grid, title, words in zip(states, self.grids(), titles, below, strict=False):
+            picture(one, grid, title, words)
 
     def _bar(self, axes: Any) -> None:
         """Draw the mixed label as a bar, and the noise in words."""
@@ -290,8 +291,8 @@ class MixingDisplay(Compact):
         axes.axis("off")
 
 
-@dataclass(frozen=True)
-class MixersDisplay(Compact):
+@dataclass(frozen=True, eq=False)
+class MixersDisplay(Pictured):
     """The same pairs mixed in several ways.
 
     Attributes:
@@ -369,16 +370,18 @@ class MixersDisplay(Compact):
         ]
         return f"The same pairs mixed by {', '.join(self.names)}. Labels: {'; '.join(rows)}."
 
-    def plot(self) -> Any:
+    def _axes(self) -> Any:
         rows, columns = len(self.samples), 2 + len(self.names)
-        figure = new_figure(1.75 * columns, 2.12 * rows + 0.25, layout=None)
-        grid = figure.subplots(rows, columns, squeeze=False)
-        for i, (a, b) in enumerate(self.labels):
+        figure = new_figure(1.75 * columns, 2.12 * rows + 0.25)
+        return figure.subplots(rows, columns, squeeze=False)
+
+    def _draw(self, ax: Any) -> None:
+        heads = ("sample", "partner", *self.names)
+        for i, (row, (a, b)) in enumerate(
+            zip(np.reshape(ax, (-1, len(heads))), self.labels, strict=True)
+        ):
             pictures = [self.samples[i], self.partners[i], *self.mixed[:, i]]
             words = [self.classes[a], self.classes[b]]
             words += [shares_words(s[i], self.classes).replace(" + ", "\n+ ") for s in self.shares]
-            heads = ("sample", "partner", *self.names)
-            for axes, pixels, head, below in zip(grid[i], pictures, heads, words, strict=True):
-                picture(axes, pixels, head if i == 0 else "", below, 8)
-        figure.subplots_adjust(0.01, 0.25 / (rows + 1.0), 0.99, 1 - 0.12 / rows, 0.05, 0.32)
-        return figure
+            for one, pixels, head, below in zip(row, pictures, heads, words, strict=True):
+                picture(one, pixels, head if i == 0 else "", below, 8)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmlib.lab.blocks.displays.pixels import Bytes, Compact, Floats, as_floats, as_pixels, picture
+from nmlib.lab.blocks.displays.pixels import Bytes, Floats, Pictured, as_floats, as_pixels, picture
 from nmlib.lab.display.looks import new_figure
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.rng import Rng
@@ -39,8 +39,8 @@ def noise_words(noise: Noise | NoiseDraw | None) -> str:
     )
 
 
-@dataclass(frozen=True)
-class NoiseDisplay(Compact):
+@dataclass(frozen=True, eq=False)
+class NoiseDisplay(Pictured):
     r"""An image under additive and multiplicative noise, by several laws.
 
     Attributes:
@@ -106,20 +106,19 @@ class NoiseDisplay(Compact):
             f"over {self.draws} fields."
         )
 
-    def plot(self) -> Any:
+    def _axes(self) -> Any:
         rows = len(self.laws)
-        figure = new_figure(8.6, 2.2 * rows + 0.35, layout=None)
-        grid = figure.subplots(rows, 4, squeeze=False)
+        return new_figure(8.6, 2.2 * rows + 0.35).subplots(rows, 4, squeeze=False)
+
+    def _draw(self, ax: Any) -> None:
         heads = ("clean", "additive", "multiplicative", "both")
-        for r, name in enumerate(self.laws):
-            below = ["", *(f"given {g:g}, acts like {e:.2f}" for g, e in
-                           zip(self.nominal[r], self.effective[r], strict=True)), ""]  # fmt: skip
+        for r, (row, name) in enumerate(zip(np.reshape(ax, (-1, 4)), self.laws, strict=True)):
+            levels = zip(self.nominal[r], self.effective[r], strict=True)
+            below = ["", *(f"given {g:g}, acts like {e:.2f}" for g, e in levels), ""]
             pictures = (self.clean, *self.pixels[r])
-            for axes, pixels, head, words in zip(grid[r], pictures, heads, below, strict=True):
-                picture(axes, pixels, head if r == 0 else "", words)
-            grid[r, 0].set_ylabel(name, fontsize=10)
-        figure.subplots_adjust(0.04, 0.07, 0.995, 0.93, 0.04, 0.2)
-        return figure
+            for one, pixels, head, words in zip(row, pictures, heads, below, strict=True):
+                picture(one, pixels, head if r == 0 else "", words)
+            row[0].set_ylabel(name, fontsize=10)
 
 
 def _root_mean_squares(law: Noise, like: Tensor, rng: Rng, draws: int) -> tuple[float, float]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,22 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib.lab.display.base import Shown, png
-from nmlib.lab.display.looks import OKABE_ITO
+from nmlib.lab.display.base import Display
 
 __all__ = [
     "MAP_COLOURS",
-    "NET_LOOKS",
-    "OURS",
     "Bytes",
-    "Compact",
     "Floats",
+    "Pictured",
     "as_floats",
     "as_pixels",
     "colour_maps",
     "map_levels",
     "picture",
-    "pillow_font",
     "shares_words",
     "tile_maps",
 ]
@@ -43,20 +37,13 @@ MAP_COLOURS: Bytes = np.stack(
     axis=1,
 ).astype(np.uint8)
 """Blue below zero, white at zero, vermilion above (Okabe-Ito): 256 colours of feature maps."""
-NET_LOOKS = (
-    (OKABE_ITO["blue"], "o", "--"), (OKABE_ITO["bluish green"], "^", ":"),
-    (OKABE_ITO["reddish purple"], "D", "-."), (OKABE_ITO["orange"], "v", (0, (5, 1))),
-)  # fmt: skip
-# NoisyMix looks the same in all figures.
-OURS = (OKABE_ITO["vermilion"], "s", "-")
 
 
-class Compact(Shown):
-    """Shown with a palette that keeps vermilion and orange apart."""
+class Pictured(Display):
+    """Images and feature maps without axes, in a palette that keeps vermilion and orange apart."""
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        data = {"text/plain": self.summary, "image/png": png(self.plot(), colours=128, octree=True)}
-        return data, {"image/png": {"alt": self.summary}}
+    image = "maps"
+    grid = "none"
 
 
 def as_floats(images: Tensor) -> Tensor:
@@ -126,24 +113,6 @@ def shares_words(shares: NDArray, classes: Sequence[str], least: float = 0.005) 
     """
     order = sorted(np.flatnonzero(shares >= least).tolist(), key=lambda k: -shares[k])
     return " + ".join(f"{shares[k]:.2f} {classes[k]}" for k in order)
-
-
-@functools.cache
-def pillow_font(size: int) -> Any:
-    """Return matplotlib's sans-serif font for pictures painted by Pillow.
-
-    Args:
-        size: Pixels.
-
-    >>> pillow_font(12).getname()[0]
-    'DejaVu Sans'
-    """
-    import matplotlib
-    from PIL import ImageFont
-
-    # Pillow's own font has no Greek letters.
-    path = Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf")
-    return ImageFont.truetype(str(path), size)
 
 
 def picture(axes: Any, pixels: NDArray, title: str = "", below: str = "", size: int = 9) -> None:

@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib.lab.blocks.displays.pixels import (
-    NET_LOOKS,
-    OURS,
     Bytes,
-    Compact,
     Floats,
+    Pictured,
     as_floats,
     as_pixels,
     picture,
 )
-from nmlib.lab.display.looks import OKABE_ITO, new_figure, scheme_label
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.looks import dress, looks_of, new_figure, scheme_label
 from nmlib.losses import jensen_shannon_divergence
 from nmlib.models import StagedModel
 from nmlib.models.modes import evaluating
@@ -35,12 +34,6 @@ __all__ = [
     "augmix_of",
     "operation_words",
 ]
-
-# Colour and hatch of the clean view, the two augmented ones and further ones.
-_VIEW_LOOKS = (
-    (OKABE_ITO["blue"], ""), (OKABE_ITO["orange"], "////"), (OKABE_ITO["bluish green"], "...."),
-    (OKABE_ITO["reddish purple"], "xx"), (OKABE_ITO["sky blue"], "\\\\"),
-)  # fmt: skip
 
 
 def operation_words(operation: str, parameter: float) -> str:
@@ -69,8 +62,8 @@ def operation_words(operation: str, parameter: float) -> str:
     return plain
 
 
-@dataclass(frozen=True)
-class AugMixDisplay(Compact):
+@dataclass(frozen=True, eq=False)
+class AugMixDisplay(Pictured):
     r"""AugMix of one image, step by step.
 
     $$A(x) = (1-m)\,x + m \sum_j w_j\,C_j(x)$$
@@ -154,20 +147,23 @@ class AugMixDisplay(Compact):
             f"{1 - self.mix:.2f} of the image and {self.mix:.2f} of the weighted chains."
         )
 
-    def plot(self) -> Any:
-        deepest = max((len(s) for s in self.steps), default=1)
+    def _axes(self) -> Any:
         rows = max(len(self.steps), 1)
-        columns = deepest + 2
-        figure = new_figure(1.75 * columns, 1.98 * rows + 0.3, layout=None)
-        grid = figure.subplots(rows, columns, squeeze=False)
-        for axes in grid.ravel():
-            axes.axis("off")
+        columns = max((len(s) for s in self.steps), default=1) + 2
+        figure = new_figure(1.75 * columns, 2.1 * rows + 0.2)
+        figure.get_layout_engine().set(h_pad=0.1)
+        return figure.subplots(rows, columns, squeeze=False)
 
-        def show(axes: Any, pixels: Bytes, title: str, below: str) -> None:
-            axes.axis("on")
-            picture(axes, pixels, title, below, 8)
+    def _draw(self, ax: Any) -> None:
+        grid = np.reshape(ax, (max(len(self.steps), 1), -1))
+        for one in grid.ravel():
+            one.axis("off")
 
-        middle = (rows - 1) // 2
+        def show(one: Any, pixels: Bytes, title: str, below: str) -> None:
+            one.axis("on")
+            picture(one, pixels, title, below, 8)
+
+        middle = (len(grid) - 1) // 2
         show(grid[middle, 0], self.clean, "image", self.title)
         for j, (pictures, words) in enumerate(zip(self.steps, self.words, strict=True)):
             for t, (pixels, word) in enumerate(zip(pictures, words, strict=True)):
@@ -175,12 +171,10 @@ class AugMixDisplay(Compact):
                 show(grid[j, 1 + t], pixels, title, word)
         below = f"{1 - self.mix:.2f} image +\n{self.mix:.2f} chains"
         show(grid[middle, -1], self.result, "result", below)
-        figure.subplots_adjust(0.01, 0.12 / rows, 0.99, 1 - 0.13 / rows, 0.06, 0.34)
-        return figure
 
 
-@dataclass(frozen=True)
-class ViewsDisplay(Compact):
+@dataclass(frozen=True, eq=False)
+class ViewsDisplay(Pictured):
     r"""What a network says to the views of some images, and how much that differs.
 
     $$JSD = \frac1V \sum_v KL(p_v \,\|\, m),\qquad m = \frac1V \sum_v p_v .$$
@@ -249,54 +243,43 @@ class ViewsDisplay(Compact):
             f"{'; '.join(parts)}."
         )
 
-    def plot(self) -> Any:
-        count, rows = len(self.probs), len(self.labels)
-        figure = new_figure(9.2, 1.62 * rows + 1.1, layout=None)
-        whole = figure.subplots(
-            rows, count + 2, squeeze=False, width_ratios=(*[1] * count, 0.12, 3.6)
-        )
-        for spacer in whole[:, count]:
-            spacer.remove()
-        grid = np.delete(whole, count, axis=1)
+    @property
+    def small_print(self) -> str:
+        return f"network: {scheme_label(self.title)}"
+
+    def _axes(self) -> Any:
+        rows, count = len(self.labels), len(self.probs)
+        figure = new_figure(9.2, 1.62 * rows + 1.1)
+        return figure.subplots(rows, count + 1, squeeze=False, width_ratios=(*[1] * count, 3.6))
+
+    def _draw(self, ax: Any) -> None:
+        count = len(self.probs)
         names = ["clean", *(f"view {v}" for v in range(1, count))]
-        at = np.arange(len(self.classes))
-        width = 0.8 / count
-        for b, label in enumerate(self.labels):
-            for v in range(count):
-                picture(grid[b, v], self.views[v, b], names[v] if b == 0 else "", size=9)
-            grid[b, 0].set_ylabel(self.classes[label], fontsize=9)
-            axes = grid[b, -1]
-            for v in range(count):
-                colour, hatch = _VIEW_LOOKS[v % len(_VIEW_LOOKS)]
-                axes.bar(
-                    at + (v - (count - 1) / 2) * width, self.probs[v, b], width, color=colour,
-                    hatch=hatch, edgecolor="white", linewidth=0, label=names[v],
+        at, width = np.arange(len(self.classes)), 0.8 / count
+        grid = np.reshape(ax, (-1, count + 1))
+        for b, (row, label) in enumerate(zip(grid, self.labels, strict=True)):
+            bars = row[-1]
+            dress(bars, "y")
+            for v, look in enumerate(looks_of(names).values()):
+                picture(row[v], self.views[v, b], names[v] if b == 0 else "")
+                bars.bar(
+                    at + (v - (count - 1) / 2) * width, self.probs[v, b], width, color=look.bar,
+                    hatch=look.hatch, edgecolor="white", linewidth=0, label=names[v],
                 )  # fmt: skip
-            edges = np.stack([at - 0.4, at + 0.4], 1)
-            for k, (left, right) in enumerate(edges):
-                m = self.mixture[b, k]
-                line = axes.plot((left, right), (m, m), color="black", linewidth=1.4)[0]
-            line.set_label("mean m")
-            axes.set(ylim=(0, 1.04), xlim=(-0.6, len(at) - 0.4))
-            axes.set_yticks((0, 0.5, 1))
-            axes.tick_params(labelsize=8)
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.text(
-                0.995, 0.97, f"JSD {self.jsd[b]:.3f}", transform=axes.transAxes, ha="right",
+            bars.hlines(self.mixture[b], at - 0.4, at + 0.4, color="black", lw=1.4, label="mean m")
+            row[0].set_ylabel(self.classes[label], fontsize=9)
+            bars.set(ylim=(0, 1.04), xlim=(-0.6, len(at) - 0.4), yticks=(0, 0.5, 1))
+            bars.set_xticks(at, [] if b < len(grid) - 1 else self.classes, rotation=40, ha="right")
+            bars.tick_params(labelsize=8)
+            bars.text(
+                0.995, 0.97, f"JSD {self.jsd[b]:.3f}", transform=bars.transAxes, ha="right",
                 va="top", fontsize=10, weight="bold",
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
             )  # fmt: skip
-            last = b == rows - 1
-            axes.set_xticks(at, self.classes if last else [], rotation=40, ha="right")
-        handles, words = grid[0, -1].get_legend_handles_labels()
-        figure.legend(
-            handles, words, loc="upper right", ncols=count + 1, frameon=False, fontsize=8,
-            bbox_to_anchor=(0.995, 1.0),
+        grid[0, -1].figure.legend(
+            *grid[0, -1].get_legend_handles_labels(), loc="outside upper right", ncols=count + 1,
+            frameon=False, fontsize=8,
         )  # fmt: skip
-        low, high = 0.78 / figure.get_figheight(), 1 - 0.3 / figure.get_figheight()
-        figure.subplots_adjust(0.03, low, 0.995, high, 0.12, 0.16)
-        figure.text(0.02, 0.02, f"network: {scheme_label(self.title)}", fontsize=9, color="0.3")
-        return figure
 
 
 def _view_probabilities(model: StagedModel, views: Tensor) -> Tensor:
@@ -305,8 +288,8 @@ def _view_probabilities(model: StagedModel, views: Tensor) -> Tensor:
     return logits.double().softmax(-1)
 
 
-@dataclass(frozen=True)
-class SeverityDisplay(Compact):
+@dataclass(frozen=True, eq=False)
+class SeverityDisplay(Display):
     """How the divergence of three views grows with AugMix's severity, for several networks.
 
     Attributes:
@@ -320,6 +303,8 @@ class SeverityDisplay(Compact):
     severities: tuple[float, ...]
     jsd: Floats
     title: str
+
+    image = "lines"
 
     @classmethod
     def from_models(
@@ -367,31 +352,43 @@ class SeverityDisplay(Compact):
             f"{', '.join(f'{s:g}' for s in self.severities)}. {'; '.join(parts)}."
         )
 
-    def plot(self) -> Any:
-        figure = new_figure(9, 3.1, layout=None)
-        left, right = figure.subplots(1, 2)
+    @property
+    def small_print(self) -> str:
+        return self.title
+
+    def _axes(self) -> Any:
+        return new_figure(9, 3.1).subplots(1, 2)
+
+    def _draw(self, ax: Any) -> None:
+        left, right = ax
         middle = len(self.severities) // 2
-        for k, (name, jsd) in enumerate(zip(self.names, self.jsd, strict=True)):
-            colour, marker, dash = OURS if name == "noisymix" else NET_LOOKS[k % len(NET_LOOKS)]
+        share = (np.arange(self.jsd.shape[-1]) + 0.5) / self.jsd.shape[-1]
+        for jsd, (name, look) in zip(self.jsd, looks_of(self.names).items(), strict=True):
+            style = {"color": look.colour, "ls": look.dash}
             left.plot(
-                self.severities, jsd.mean(-1), linestyle=dash, color=colour, marker=marker,
-                label=scheme_label(name),
-            )  # fmt: skip
-            ranked = np.sort(jsd[middle])
-            share = (np.arange(len(ranked)) + 0.5) / len(ranked)
-            right.plot(ranked.clip(1e-6), 100 * share, linestyle=dash, color=colour)
-        left.set_xlabel("operation severity")
-        left.set_ylabel("mean JSD, nats")
+                self.severities, jsd.mean(-1), marker=look.marker, label=scheme_label(name), **style
+            )
+            right.plot(np.sort(jsd[middle]).clip(1e-6), 100 * share, **style)
+        left.set(xlabel="operation severity", ylabel="mean JSD, nats")
         left.set_ylim(bottom=0)
         left.legend(frameon=False, fontsize=8)
-        right.set_xscale("log")
-        right.set_xlabel(f"JSD of one image at severity {self.severities[middle]:g}, nats")
-        right.set_ylabel("% of the images below")
-        for axes in (left, right):
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.grid(True, color="0.93")
-        figure.text(0.01, 0.015, self.title, fontsize=9, color="0.3")
-        figure.subplots_adjust(0.085, 0.23, 0.985, 0.95, 0.22)
+        right.set(
+            xscale="log", ylabel="% of the images below",
+            xlabel=f"JSD of one image at severity {self.severities[middle]:g}, nats",
+        )  # fmt: skip
+
+    def _plotly(self) -> Any:
+        import plotly.graph_objects as go
+
+        figure = go.Figure()
+        for jsd, (name, look) in zip(self.jsd, looks_of(self.names).items(), strict=True):
+            figure.add_scatter(
+                x=self.severities, y=jsd.mean(-1), name=scheme_label(name), mode="lines+markers",
+                line={"color": look.colour, "dash": look.plotly_dash},
+                marker={"symbol": look.symbol, "size": 8}, hovertemplate="%{x}: %{y:.3g} nats",
+            )  # fmt: skip
+        figure.update_xaxes(title="operation severity")
+        figure.update_yaxes(title="mean JSD, nats", rangemode="tozero")
         return figure
 
 

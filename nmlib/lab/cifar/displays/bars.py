@@ -12,7 +12,7 @@ from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.displays.base import RowsDisplay
 from nmlib.lab.cifar.records import flips_note
 from nmlib.lab.display.conditions import Conditions
-from nmlib.lab.display.looks import PAPER_STYLE, PLOTLY_PAPER, new_figure, scheme_label
+from nmlib.lab.display.looks import PLOTLY_PAPER, diamond, new_figure, scheme_label
 from nmlib.lab.display.words import short_name, spaced
 from nmlib.metrics import CORRUPTION_FAMILIES
 
@@ -87,8 +87,8 @@ class _BarsDisplay(RowsDisplay):
         for number, (x, values) in enumerate(diamonds):
             # A white rim, since the diamond may lie on a black bar.
             ax.plot(x, values, "D", ms=6.6, mfc="none", mec="white", mew=2.6)
-            style = PAPER_STYLE | {"color": "0.2"}
-            ax.plot(x, values, ms=6, label=None if number else "in the paper", **style)
+            label = None if number else "in the paper"
+            ax.plot(x, values, **diamond(mec="0.2", label=label))
             self._write_beyond(ax, x, values)
         ax.set_xticks(at, [short_name(g) for g in self.groups])
         ax.set_ylim(0, self._highest())

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from nmlib.corruptions import PERTURBATIONS
 from nmlib.lab.cifar.displays.base import MeasuredDisplay, Paper
-from nmlib.lab.display.looks import PAPER_STYLE, new_figure, scheme_label
-from nmlib.lab.display.words import PAPER_COLOUR, spaced
+from nmlib.lab.display.looks import PAPER, diamond, new_figure, scheme_label
+from nmlib.lab.display.words import spaced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,9 +124,9 @@ class FlipCurvesDisplay(MeasuredDisplay):
                 look = looks[scheme]
                 one.plot([1.08 * last], [mean], look.marker, color=look.colour, ms=5.5)
             for scheme, value in self.paper[name].items():
-                style = PAPER_STYLE | {"marker": looks[scheme].marker}
+                style = diamond(marker=looks[scheme].marker)
                 label = f"{scheme_label(scheme)} in the paper"
-                one.plot([1.16 * last], [value], ms=6, label=label, **style)
+                one.plot([1.16 * last], [value], label=label, **style)
             one.set_title(spaced(name), fontsize=10)
             one.set_ylim(bottom=0)
             one.set_xlim(0, last * 1.21)
@@ -169,7 +169,7 @@ class FlipCurvesDisplay(MeasuredDisplay):
                 for scheme, value in means[name].dropna().items()
             ] + [
                 (1.18, f"{scheme_label(scheme)} in the paper", f"paper {scheme}", value,
-                 number == 0, {"symbol": f"{looks[scheme].symbol}-open", "color": PAPER_COLOUR})
+                 number == 0, {"symbol": f"{looks[scheme].symbol}-open", "color": PAPER})
                 for scheme, value in self.paper[name].items()
             ]  # fmt: skip
             for x, label, group, value, named, marker in marks:

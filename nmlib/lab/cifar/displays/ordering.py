@@ -11,7 +11,7 @@ import numpy as np
 from nmlib.lab.cifar.ordering import VERDICTS, Ordering, paper_ordering
 from nmlib.lab.cifar.records import Records
 from nmlib.lab.display.base import Display
-from nmlib.lab.display.looks import OKABE_ITO, PAPER_STYLE, dress, new_figure, scheme_label
+from nmlib.lab.display.looks import OKABE_ITO, diamond, dress, new_figure, scheme_label
 from nmlib.lab.display.words import signed
 from nmlib.paper.numbers import SPECS
 
@@ -104,11 +104,9 @@ class OrderingDisplay(Display):
                 lw=1.3, label=None if k else "ours, with interval" if known else "ours", zorder=4,
             )  # fmt: skip
             if {"baseline", scheme} <= set(o.schemes):
-                style = PAPER_STYLE | {"markerfacecolor": "white"}
-                label = None if k else "paper"
                 ax.plot(
-                    printed[scheme] - printed["baseline"], y + 0.14, ms=6, label=label, zorder=3,
-                    **style,
+                    printed[scheme] - printed["baseline"], y + 0.14, zorder=3,
+                    **diamond(mfc="white", label=None if k else "paper"),
                 )  # fmt: skip
         ax.axvline(0, color="0.4", lw=0.9)
         shared = sum(s in o.schemes for s in rows)

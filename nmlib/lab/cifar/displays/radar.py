@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from nmlib.corruptions import CORRUPTIONS
 from nmlib.lab.cifar.displays.base import RowsDisplay
-from nmlib.lab.display.looks import PAPER_STYLE, new_figure, scheme_label
-from nmlib.lab.display.words import PAPER_COLOUR, short_name
+from nmlib.lab.display.looks import PAPER, diamond, new_figure, scheme_label
+from nmlib.lab.display.words import short_name
 from nmlib.metrics import CORRUPTION_FAMILIES
 
 if TYPE_CHECKING:
@@ -77,12 +77,10 @@ class CorruptionRadarDisplay(RowsDisplay):
             )  # fmt: skip
         for scheme, values in self.paper.iterrows():
             # White inside, or the line would show through the marker.
-            style = PAPER_STYLE | {
-                "marker": looks[scheme].marker, "linestyle": ":", "markerfacecolor": "white",
-            }  # fmt: skip
             ax.plot(
-                closed, np.append(values, values.iloc[0]), ms=6, lw=1, zorder=2,
-                label=f"{scheme_label(scheme)} in the paper", **style,
+                closed, np.append(values, values.iloc[0]), lw=1, zorder=2,
+                label=f"{scheme_label(scheme)} in the paper",
+                **diamond(marker=looks[scheme].marker, ls=":", mfc="white"),
             )  # fmt: skip
         ax.set_ylim(0, 100)
         ax.set_yticks([20, 40, 60, 80, 100], [])
@@ -132,7 +130,7 @@ class CorruptionRadarDisplay(RowsDisplay):
             line = {"color": look.colour, "dash": look.plotly_dash, "width": width}
             add(means, scheme_label(scheme), line, {"symbol": look.symbol, "size": 7})
         for scheme, values in self.paper.iterrows():
-            line = {"color": PAPER_COLOUR, "dash": "dot", "width": 1}
+            line = {"color": PAPER, "dash": "dot", "width": 1}
             marker = {"symbol": f"{self.looks[scheme].symbol}-open", "size": 8}
             add(values, f"{scheme_label(scheme)} in the paper", line, marker)
         figure.update_polars(

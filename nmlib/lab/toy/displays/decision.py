@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmlib.data import POLYGON_VERTICES
-from nmlib.lab.display.base import Shown
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import CLASS_COLOURS, CLASS_MARKERS, LANE_LABELS, new_figure
 from nmlib.lab.toy.lab import ToyLab, one_class_words
 
@@ -34,8 +36,8 @@ class Panel:
     caption: str = ""
 
 
-@dataclass(frozen=True)
-class DecisionBoundaryDisplay(Shown):
+@dataclass(frozen=True, eq=False)
+class DecisionBoundaryDisplay(Display):
     """Probability fields, boundaries and points of one or more classifiers.
 
     Attributes:
@@ -44,7 +46,7 @@ class DecisionBoundaryDisplay(Shown):
         X: (n, 2) points, or None.
         y: (n,) classes.
         is_test: (n,) hollow markers.
-        conditions: Small print in the corner: data, budget, seed.
+        conditions: Data, budget, seed.
 
     >>> from nmlib.lab.toy.lab import ToyLab
     >>> display = DecisionBoundaryDisplay.from_lab(ToyLab(), size=20)
@@ -57,7 +59,8 @@ class DecisionBoundaryDisplay(Shown):
     X: NDArray[np.float64] | None = None
     y: NDArray[np.int64] | None = None
     is_test: NDArray[np.bool_] | None = None
-    conditions: str = ""
+
+    grid = "none"
 
     @classmethod
     def from_lab(
@@ -85,152 +88,115 @@ class DecisionBoundaryDisplay(Shown):
             np.concatenate([lab.X_train, lab.X_test]),
             np.concatenate([lab.y_train, lab.y_test]),
             np.arange(len(lab.X_train) + len(lab.X_test)) >= len(lab.X_train),
-            f"polygon band data (seed {s.data_seed}), "
-            f"{lab.steps_done // lab.steps_per_epoch} epochs, seed {s.seed}, α {s.alpha:g}, "
-            f"σ_add {s.sigma_add:g}, σ_mult {s.sigma_mult:g}, JSD weight {s.stability:g}",
-        )
+            conditions=Conditions(
+                f"polygon band data (seed {s.data_seed})",
+                epochs=lab.steps_done // lab.steps_per_epoch,
+                details=(
+                    f"seed {s.seed}", f"α {s.alpha:g}", f"σ_add {s.sigma_add:g}",
+                    f"σ_mult {s.sigma_mult:g}", f"JSD weight {s.stability:g}",
+                ),
+            ),
+        )  # fmt: skip
 
     @property
     def summary(self) -> str:
         """A sentence for those who cannot see the figure."""
         return "Decision boundaries. " + "; ".join(f"{p.title}: {p.caption}" for p in self.panels)
 
-    def plot(self, axes: Any = None, *, columns: int = 3) -> Any:
-        """Draw with matplotlib.
+    @property
+    def _shape(self) -> tuple[int, int]:
+        """Rows and columns of panels."""
+        columns = min(3, len(self.panels))
+        return -(-len(self.panels) // columns), columns
 
-        Args:
-            axes: As many axes as panels; default a new figure.
-            columns: Panels a row of a new figure.
+    def _axes(self) -> Any:
+        rows, columns = self._shape
+        grid = new_figure(3.3 * columns, 3.65 * rows + 0.35).subplots(rows, columns, squeeze=False)
+        for unused in grid.ravel()[len(self.panels) :]:
+            unused.remove()
+        return grid.ravel()[: len(self.panels)]
 
-        Returns:
-            The matplotlib figure.
-        """
+    def _draw(self, ax: Any) -> None:
         from matplotlib.colors import LinearSegmentedColormap
+        from matplotlib.patches import Polygon
 
-        if axes is None:
-            columns = min(columns, len(self.panels))
-            rows = -(-len(self.panels) // columns)
-            # Not pyplot: no global state, and safe in a callback.
-            figure = new_figure(3.3 * columns, 3.65 * rows + 0.35)
-            axes = figure.subplots(rows, columns, squeeze=False)
-        axes = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
-        if len(axes) < len(self.panels):
-            raise ValueError(f"{len(self.panels)} panels need as many axes, got {len(axes)}")
         low, high = CLASS_COLOURS
         colours = LinearSegmentedColormap.from_list("classes", [low, "#ffffff", high])
         e = self.extent
-        for ax, panel in zip(axes, self.panels, strict=False):
+        for one, panel in zip(np.ravel(ax), self.panels, strict=True):
             field = np.flipud(np.asarray(panel.probability, dtype=float))
-            centre = (np.arange(len(field)) + 0.5) / len(field) * 2 * e - e
-            ax.contourf(centre, centre, field, levels=_LEVELS, cmap=colours, alpha=0.6)
-            ax.contour(centre, centre, field, levels=_LEVELS[1:-1:2], colors="0.45", linewidths=0.4)
+            at = _centres(len(field), e)
+            one.contourf(at, at, field, levels=_LEVELS, cmap=colours, alpha=0.6)
+            one.contour(at, at, field, levels=_LEVELS[1:-1:2], colors="0.45", linewidths=0.4)
             if field.min() < 0.5 < field.max():
-                ax.contour(centre, centre, field, levels=[0.5], colors="black", linewidths=1.8)
-            self._points(ax)
-            ax.set(xlim=(-e, e), ylim=(-e, e), xticks=[], yticks=[], aspect="equal")
-            ax.set_title(panel.title, fontsize=11)
-            ax.set_xlabel(panel.caption, fontsize=9)
-        for ax in axes[len(self.panels) :]:
-            ax.set_visible(False)
-        figure = axes[0].figure
-        if self.conditions:
-            figure.supxlabel(self.conditions, fontsize=7.5, color="0.35", x=0.99, ha="right")
-        return figure
-
-    def _points(self, ax: Any) -> None:
-        from matplotlib.patches import Polygon
-
-        ax.add_patch(Polygon(POLYGON_VERTICES, fill=False, ls=":", lw=0.9, ec="0.25"))
-        if self.X is None or self.y is None:
-            return
-        test = np.zeros(len(self.X), bool) if self.is_test is None else self.is_test
-        for k in (0, 1):
-            for hollow in (False, True):
-                chosen = (self.y == k) & (test == hollow)
-                ax.scatter(
-                    *self.X[chosen].T, s=9, marker=CLASS_MARKERS[k], linewidths=0.6,
+                one.contour(at, at, field, levels=[0.5], colors="black", linewidths=1.8)
+            one.add_patch(Polygon(POLYGON_VERTICES, fill=False, ls=":", lw=0.9, ec="0.25"))
+            for k, hollow, points in self._points():
+                one.scatter(
+                    *points.T, s=9, marker=CLASS_MARKERS[k], linewidths=0.6,
                     facecolors="none" if hollow else CLASS_COLOURS[k],
                     edgecolors=CLASS_COLOURS[k] if hollow else "white",
                 )  # fmt: skip
+            one.set(xlim=(-e, e), ylim=(-e, e), xticks=[], yticks=[], aspect="equal")
+            one.set_title(panel.title, fontsize=11)
+            one.set_xlabel(panel.caption, fontsize=9)
 
-    def plotly(self, *, columns: int = 3) -> Any:
-        """Return an interactive plotly figure with the same panels."""
-        import plotly.graph_objects as go
+    def _points(self) -> Iterator[tuple[int, bool, NDArray[np.float64]]]:
+        """Yield class, whether these are test points, and the points."""
+        if self.X is None or self.y is None:
+            return
+        test = np.zeros(len(self.X), bool) if self.is_test is None else self.is_test
+        for k, hollow in itertools.product((0, 1), (False, True)):
+            yield k, hollow, self.X[(self.y == k) & (test == hollow)]
+
+    def _plotly(self) -> Any:
         from plotly.subplots import make_subplots
 
-        columns = min(columns, len(self.panels))
-        rows = -(-len(self.panels) // columns)
+        rows, columns = self._shape
         figure = make_subplots(
             rows, columns, horizontal_spacing=0.03, vertical_spacing=0.12,
             subplot_titles=[f"<b>{p.title}</b><br><sup>{p.caption}</sup>" for p in self.panels],
         )  # fmt: skip
         e = self.extent
-        scale = [[0, CLASS_COLOURS[0]], [0.5, "#ffffff"], [1, CLASS_COLOURS[1]]]
+        low, high = CLASS_COLOURS
         outline = np.array([*POLYGON_VERTICES, POLYGON_VERTICES[0]])
         for i, panel in enumerate(self.panels):
             place = {"row": i // columns + 1, "col": i % columns + 1}
-            # Two decimals are all the eye needs and keep the file small.
-            field = np.flipud(np.round(np.asarray(panel.probability, dtype=float), 2))
-            centre = np.round((np.arange(len(field)) + 0.5) / len(field) * 2 * e - e, 3)
-            figure.add_trace(
-                go.Heatmap(
-                    x=centre.tolist(), y=centre.tolist(), z=field.tolist(), zmin=0, zmax=1,
-                    colorscale=scale, opacity=0.6, showscale=i == 0,
-                    colorbar={"title": "P(class 1)", "len": 0.5},
-                    hovertemplate="x %{x:.2f}, y %{y:.2f}<br>P(class 1) %{z:.2f}<extra></extra>",
-                ), **place,
+            named = place | {"showlegend": i == 0}
+            # Percent of a coarse field: all that the eye needs, and bytes keep the file small.
+            step = max(1, len(panel.probability) // 40)
+            field = np.flipud(panel.probability)[step // 2 :: step, step // 2 :: step]
+            at = _centres(len(panel.probability), e)[step // 2 :: step]
+            figure.add_contour(
+                x0=at[0], y0=at[0], dx=at[1] - at[0], dy=at[1] - at[0],
+                z=np.round(100 * field).astype(np.uint8), zmin=0, zmax=100, opacity=0.7,
+                colorscale=[[0, low], [0.5, "#ffffff"], [1, high]], showscale=False,
+                contours={"start": 50, "end": 50, "size": 1, "coloring": "heatmap"},
+                line={"width": 2.5, "color": "black"},
+                hovertemplate="x %{x:.2f}, y %{y:.2f}<br>P(class 1) %{z} %<extra></extra>",
+                showlegend=False, **place,
             )  # fmt: skip
-            figure.add_trace(
-                go.Contour(
-                    x=centre.tolist(), y=centre.tolist(), z=field.tolist(), showscale=False,
-                    contours={"start": 0.5, "end": 0.5, "size": 1, "coloring": "none"},
-                    line={"width": 2.5, "color": "black"}, hoverinfo="skip",
-                ), **place,
+            figure.add_scatter(
+                x=outline[:, 0], y=outline[:, 1], mode="lines", hoverinfo="skip",
+                line={"dash": "dot", "color": "#444", "width": 1}, name="true polygon",
+                legendgroup="outline", **named,
             )  # fmt: skip
-            figure.add_trace(
-                go.Scatter(
-                    x=outline[:, 0].tolist(), y=outline[:, 1].tolist(), mode="lines",
-                    line={"dash": "dot", "color": "#444", "width": 1}, hoverinfo="skip",
-                    showlegend=i == 0, name="true polygon", legendgroup="outline",
-                ), **place,
-            )  # fmt: skip
-            self._plotly_points(figure, place, show=i == 0)
-        figure.update_xaxes(range=[-e, e], showticklabels=False, constrain="domain")
-        figure.update_yaxes(range=[-e, e], showticklabels=False, constrain="domain")
-        for i in range(len(self.panels)):
-            name = "" if i == 0 else str(i + 1)
-            figure.layout[f"yaxis{name}"].scaleanchor = f"x{name}"
-        figure.update_layout(
-            height=380 * rows + 90, width=370 * columns + 110, template="plotly_white",
-            margin={"l": 20, "r": 20, "t": 70, "b": 60}, legend={"orientation": "h", "y": -0.02},
-        )  # fmt: skip
-        figure.add_annotation(
-            text=self.conditions, xref="paper", yref="paper", x=1, y=-0.09, showarrow=False,
-            font={"size": 10, "color": "#555"}, xanchor="right",
-        )  # fmt: skip
-        return figure
-
-    def _plotly_points(self, figure: Any, place: dict[str, int], *, show: bool) -> None:
-        import plotly.graph_objects as go
-
-        if self.X is None or self.y is None:
-            return
-        test = np.zeros(len(self.X), bool) if self.is_test is None else self.is_test
-        for k, symbol in enumerate(("circle", "triangle-up")):
-            for hollow in (False, True):
-                chosen = (self.y == k) & (test == hollow)
-                x, y = np.round(self.X[chosen], 3).T.tolist()
-                figure.add_trace(
-                    go.Scatter(
-                        x=x, y=y, mode="markers", showlegend=show,
-                        name=f"class {k}, {'test' if hollow else 'training'}",
-                        legendgroup=f"{k}{hollow}",
-                        marker={
-                            "symbol": f"{symbol}-open" if hollow else symbol, "size": 5,
-                            "color": CLASS_COLOURS[k],
-                            "line": {"width": 1 if hollow else 0.5,
-                                     "color": CLASS_COLOURS[k] if hollow else "white"},
-                        },
-                        hovertemplate="%{x:.2f}, %{y:.2f}",
-                    ), **place,
+            for k, hollow, points in self._points():
+                symbol = ("circle", "triangle-up")[k] + "-open" * hollow
+                figure.add_scatter(
+                    x=points[:, 0], y=points[:, 1], mode="markers", legendgroup=f"{k}{hollow}",
+                    name=f"class {k}, {'test' if hollow else 'training'}",
+                    marker={"symbol": symbol, "size": 5, "color": CLASS_COLOURS[k]},
+                    hovertemplate="%{x:.2f}, %{y:.2f}", **named,
                 )  # fmt: skip
+        square = {"range": [-e, e], "constrain": "domain", "visible": False}
+        figure.update_xaxes(**square)
+        figure.update_yaxes(**square)
+        for i in range(len(self.panels)):
+            figure.layout[f"yaxis{i + 1 if i else ''}"].scaleanchor = f"x{i + 1 if i else ''}"
+        return figure.update_layout(height=350 * rows + 160, legend_y=1 + 0.12 / rows)
+
+
+def _centres(pixels: int, extent: float) -> NDArray[np.float64]:
+    """Return the middles of the pixels of a field."""
+    return (np.arange(pixels) + 0.5) / pixels * 2 * extent - extent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nmlib import _checks
-from nmlib.lab.display.base import Shown
-from nmlib.lab.display.looks import LANE_LABELS, OKABE_ITO, PAPER_STYLE, new_figure
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.looks import LANE_LABELS, OKABE_ITO, PAPER, diamond, looks_of, new_figure
 from nmlib.lab.measurements import read_measured
 
 __all__ = ["PAPER_FIG4", "ToyScreenDisplay", "ToyStudyDisplay"]
@@ -45,11 +47,9 @@ def _one_or_range(records: Sequence[dict[str, Any]], *path: str) -> str:
     ...               "setting", "epochs")
     '30 to 100'
     """
-    found: list[Any] = []
-    for value in records:
-        for key in path:
-            value = value[key]
-        found += [value] if value not in found else []
+    found: list[Any] = list(
+        dict.fromkeys(functools.reduce(operator.getitem, path, r) for r in records)
+    )
     if len(found) > 1 and all(isinstance(v, (int, float)) for v in found):
         return f"{min(found)} to {max(found)}"
     return ", ".join(map(str, found))
@@ -61,8 +61,8 @@ def _commits(records: Sequence[dict[str, Any]]) -> str:
     return f"commit {found.pop()}" if len(found) == 1 else f"measured at {len(found)} commits"
 
 
-@dataclass(frozen=True)
-class ToyStudyDisplay(Shown):
+@dataclass(frozen=True, eq=False)
+class ToyStudyDisplay(Display):
     """Forest plot of the six schemes, one row of panels a setting.
 
     Attributes:
@@ -72,6 +72,9 @@ class ToyStudyDisplay(Shown):
     """
 
     records: tuple[dict[str, Any], ...]
+
+    image = "lines"
+    grid = "x"
 
     @classmethod
     def from_measured(
@@ -130,54 +133,56 @@ class ToyStudyDisplay(Shown):
             lines.append(row)
         return "\n".join(lines)
 
-    def plot(self) -> Any:
-        """Draw with matplotlib; bars are 95 % intervals of the mean, diamonds the paper."""
+    @property
+    def small_print(self) -> str:
+        return (
+            f"{_one_or_range(self.records, 'data')}, {_one_or_range(self.records, 'seeds')} seeds "
+            f"a scheme (own data each), {_one_or_range(self.records, 'setting', 'epochs')} epochs; "
+            "bars: 95 % interval of the mean; hollow: more than half of the networks collapsed to "
+            f"one class; {_commits(self.records)}"
+        )
+
+    def _axes(self) -> Any:
         rows, columns = len(self.records), len(_COLUMNS)
         figure = new_figure(2.7 * columns + 1.4, 2.0 * rows + 1.1)
-        axes = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex="col")
+        return figure.subplots(rows, columns, squeeze=False, sharey=True, sharex="col")
+
+    def _draw(self, ax: Any) -> None:
+        axes = np.reshape(ax, (len(self.records), len(_COLUMNS)))
         lanes = list(LANE_LABELS)
         y = np.arange(len(lanes))[::-1]
         for number, (row, record) in enumerate(zip(axes, self.records, strict=True)):
-            for ax, (key, heading, factor, relative) in zip(row, _COLUMNS, strict=True):
+            found = record["summary"]
+            for one, (key, heading, factor, relative) in zip(row, _COLUMNS, strict=True):
                 which = "minus_baseline" if relative else "mean"
-                values = [record["summary"][key][lane][which] for lane in lanes]
-                mean = np.array([np.nan if v[0] is None else v[0] * factor for v in values])
-                error = np.array([0 if v[1] is None else 1.96 * v[1] * factor for v in values])
-                collapsed = [record["summary"]["collapsed"][lane]["mean"][0] for lane in lanes]
-                ax.axvline(0 if relative else mean[0], color="0.6", lw=0.9, ls=":")
-                for i, lane in enumerate(lanes):
-                    colour = OKABE_ITO["vermilion"] if lane == "noisymix" else OKABE_ITO["blue"]
-                    face = "white" if collapsed[i] > 0.5 else colour
-                    ax.errorbar(
-                        mean[i], y[i], xerr=error[i], fmt="s" if lane == "noisymix" else "o",
-                        color=colour, ms=5, capsize=2.5, mfc=face,
+                # Collapsed networks have no boundary: None becomes nan, which is not drawn.
+                values = np.array([found[key][lane][which] for lane in lanes], float) * factor
+                one.axvline(0 if relative else values[0, 0], color="0.6", lw=0.9, ls=":")
+                for at, lane, (mean, error) in zip(y, lanes, values, strict=True):
+                    ours = lane == "noisymix"
+                    hollow = {"mfc": "white"} if found["collapsed"][lane]["mean"][0] > 0.5 else {}
+                    one.errorbar(
+                        mean, at, xerr=1.96 * np.nan_to_num(error), fmt="s" if ours else "o", ms=5,
+                        color=OKABE_ITO["vermilion" if ours else "blue"], capsize=2.5, **hollow,
                     )  # fmt: skip
                 if key == "test_accuracy":
                     paper = [PAPER_FIG4[lane] - PAPER_FIG4["baseline"] for lane in lanes]
-                    ax.plot(paper, y + 0.28, ms=4.5, label="paper, one seed", **PAPER_STYLE)
-                ax.grid(axis="x", color="0.9")
-                ax.set_axisbelow(True)
+                    one.plot(paper, y + 0.28, label="paper, one seed", **diamond(ms=4.5))
                 if number == 0:
-                    ax.set_title(heading, fontsize=9.5)
+                    one.set_title(heading, fontsize=9.5)
             row[0].set_yticks(y, [LANE_LABELS[lane] for lane in lanes], fontsize=9)
             row[0].set_ylim(-0.6, len(lanes) - 0.3)
             row[-1].annotate(
                 record["label"].replace(", ", ",\n"), (1.04, 0.5), xycoords="axes fraction",
                 va="center", fontsize=9,
             )  # fmt: skip
-        figure.legend(*axes[0][0].get_legend_handles_labels(), fontsize=8, loc="outside lower left")
-        figure.supxlabel(
-            f"{_one_or_range(self.records, 'data')}, {_one_or_range(self.records, 'seeds')} seeds "
-            f"a scheme (own data each), {_one_or_range(self.records, 'setting', 'epochs')} epochs; "
-            "bars: 95 % interval of the mean; hollow: more than half of the networks collapsed to "
-            f"one class; {_commits(self.records)}",
-            fontsize=7.5, color="0.35", x=0.99, ha="right",
-        )  # fmt: skip
-        return figure
+        axes[0, 0].figure.legend(
+            *axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside lower left"
+        )
 
 
-@dataclass(frozen=True)
-class ToyScreenDisplay(Shown):
+@dataclass(frozen=True, eq=False)
+class ToyScreenDisplay(Display):
     """Every setting of the screen as a point: what smoothing costs, and whether it ever pays.
 
     Attributes:
@@ -187,6 +192,8 @@ class ToyScreenDisplay(Shown):
 
     records: tuple[dict[str, Any], ...]
     lanes: tuple[str, ...] = ("noise_injection", "manifold_mixup", "noisymix")
+
+    image = "lines"
 
     @classmethod
     def from_measured(cls, name: str = "toy_screen.jsonl") -> ToyScreenDisplay:
@@ -207,43 +214,36 @@ class ToyScreenDisplay(Shown):
             "the boundary, the lower the accuracy."
         )
 
-    def plot(self) -> Any:
-        """Draw accuracy, and accuracy under noise, against the length of the boundary."""
-        figure = new_figure(10, 4.3)
-        axes = figure.subplots(1, 2, sharex=True)
-        marks = {"noise_injection": "v", "manifold_mixup": "o", "noisymix": "s"}
-        colours = {
-            "noise_injection": OKABE_ITO["bluish green"], "manifold_mixup": OKABE_ITO["blue"],
-            "noisymix": OKABE_ITO["vermilion"],
-        }  # fmt: skip
-        for ax, key, heading in zip(
-            axes, ("test_accuracy", "noisy_accuracy"),
-            ("test accuracy", "accuracy on test points with noise 0.2"), strict=True,
-        ):  # fmt: skip
-            for lane in self.lanes:
+    @property
+    def small_print(self) -> str:
+        return (
+            f"{_one_or_range(self.records, 'data')}, {len(self.records)} settings x "
+            f"{_one_or_range(self.records, 'seeds')} seeds; bars: one standard error; "
+            f"{_commits(self.records)}"
+        )
+
+    def _axes(self) -> Any:
+        return new_figure(10, 4.3).subplots(1, 2, sharex=True)
+
+    def _draw(self, ax: Any) -> None:
+        headings = ("test accuracy", "accuracy on test points with noise 0.2")
+        for one, key, heading in zip(
+            ax, ("test_accuracy", "noisy_accuracy"), headings, strict=True
+        ):
+            for lane, look in looks_of(self.lanes).items():
                 length = [r["summary"]["boundary_length"] for r in self.records]
                 x = [v[lane]["mean"][0] / v["baseline"]["mean"][0] for v in length]
                 gain = np.array([r["summary"][key][lane]["minus_baseline"] for r in self.records])
-                ax.errorbar(
-                    x, 100 * gain[:, 0], yerr=100 * gain[:, 1], fmt=marks[lane], ms=4.5, lw=0.7,
-                    color=colours[lane], alpha=0.8, label=LANE_LABELS[lane],
+                one.errorbar(
+                    x, 100 * gain[:, 0], yerr=100 * gain[:, 1], fmt=look.marker, ms=4.5, lw=0.7,
+                    color=look.colour, alpha=0.8, label=LANE_LABELS[lane],
                 )  # fmt: skip
-            ax.axhline(0, color="0.3", lw=0.9, ls=":")
-            ax.set_xlabel("length of the boundary, relative to the baseline's")
-            ax.set_ylabel(f"{heading}\nminus baseline (points)")
-            ax.grid(color="0.92")
-            ax.set_axisbelow(True)
-        paper = PAPER_FIG4["noisymix"] - PAPER_FIG4["baseline"]
+            one.axhline(0, color="0.3", lw=0.9, ls=":")
+            one.set_xlabel("length of the boundary, relative to the baseline's")
+            one.set_ylabel(f"{heading}\nminus baseline (points)")
         # A line: the paper does not say how long its boundary is.
-        axes[0].axhline(
-            paper, color=str(PAPER_STYLE["color"]), ls="-.", lw=1.1,
+        ax[0].axhline(
+            PAPER_FIG4["noisymix"] - PAPER_FIG4["baseline"], color=PAPER, ls="-.", lw=1.1,
             label="NoisyMix in the paper (one seed)",
         )  # fmt: skip
-        axes[0].legend(fontsize=8, loc="lower right")
-        figure.supxlabel(
-            f"{_one_or_range(self.records, 'data')}, {len(self.records)} settings x "
-            f"{_one_or_range(self.records, 'seeds')} seeds; bars: one standard error; "
-            f"{_commits(self.records)}",
-            fontsize=7.5, color="0.35", x=0.99, ha="right",
-        )  # fmt: skip
-        return figure
+        ax[0].legend(fontsize=8, loc="lower right")

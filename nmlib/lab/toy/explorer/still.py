@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
-from nmlib.lab.display.base import png
 from nmlib.lab.display.looks import LANE_LABELS
-from nmlib.lab.panel import Bundle, WithStill
+from nmlib.lab.panel import Bundle, WithStill, picture_of
 from nmlib.lab.toy.displays.decision import DecisionBoundaryDisplay
 from nmlib.lab.toy.explorer.controls import TOY_CONTROLS
 from nmlib.lab.toy.lab import Settings, ToyLab
@@ -80,9 +78,8 @@ class Explorer(WithStill):
             f"{self!r}\nDecision boundaries of six training schemes on the polygon band; live in "
             "JupyterLab, a picture here. explorer.summary() gives the numbers."
         )
-        drawn = png(DecisionBoundaryDisplay.from_lab(self.trained()).plot(), dpi=72, colours=96)
-        picture = base64.b64encode(drawn).decode("ascii")
-        return {"text/plain": text, "image/png": picture}, {"image/png": {"alt": text}}
+        kind, picture = picture_of(DecisionBoundaryDisplay.from_lab(self.trained()))
+        return {"text/plain": text, kind: picture}, {kind: {"alt": text}}
 
 
 class StillSliders(WithStill):
