@@ -21,7 +21,7 @@ def draw_normal(x: Tensor, stream: Stream, level: float) -> FieldDraw:
 
 
 def gaussian_noise(x: Tensor, level: float, draw: FieldDraw) -> Tensor:
-    r"""$x + \sigma\,\xi$, $\xi$ standard normal, one an element. Source: CIFAR-C, ImageNet-C."""
+    r"""$x + \sigma\,\xi$, $\xi$ standard normal per element. Source: CIFAR-C, ImageNet-C."""
     return to_bytes(draw.values.mul(255 * level).add_(x))
 
 
@@ -45,10 +45,10 @@ def impulse_noise(x: Tensor, amount: float, draw: FieldDraw) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _poisson_alias(scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Alias tables of Poisson(scale * v / 255) for the 256 byte values v.
+    """Build alias tables of Poisson(scale * v / 255) for the 256 byte values v.
 
-    Row v covers the 256 counts from start[v] on, which leaves out less than 1e-7 of the mass. An
-    entry packs a 24-bit threshold above an 8-bit alias.
+    Row v covers the 256 counts from start[v] on and misses less than 1e-7 of the mass. An entry
+    packs a 24-bit threshold above an 8-bit alias.
     """
     rate = scale * np.arange(256) / 255
     start = np.maximum(np.floor(rate) - _WINDOW // 2, 0).astype(np.int64)
@@ -64,7 +64,7 @@ def _poisson_alias(scale: float) -> tuple[np.ndarray, np.ndarray]:
     row = np.arange(256)
     open_ = np.ones_like(share, dtype=bool)
     for _ in range(_WINDOW - 1):
-        # The fullest column tops up the emptiest one, which is then settled.
+        # The fullest column tops up the emptiest one, which is then finished.
         low = np.where(open_, share, np.inf).argmin(1)
         high = np.where(open_, share, -np.inf).argmax(1)
         threshold[row, low] = np.minimum(share[row, low], 1.0)
@@ -87,7 +87,7 @@ def _poisson_starts(scale: float) -> np.ndarray:
 
 
 def draw_poisson(x: Tensor, stream: Stream, scale: float) -> FieldDraw:
-    r"""Draw Poisson counts of mean $x\,c$ by the alias method: one word, one look-up an element."""
+    r"""Draw Poisson counts of mean $x\,c$ by the alias method: one word and look-up per element."""
     words = stream.words("noise", x[0].numel())
     row = x.reshape(len(x), -1).to(torch.int32)
     column = words & 0xFF
