@@ -80,7 +80,8 @@ def test_the_page_trains_and_python_knows_the_settings(hand):
     assert (hand.data["trainer"], hand.data["step"]) == ("worker", "200")
     hand.set("alpha", 0.85)
     hand.settle()
-    assert kernel(hand, "import time; time.sleep(.3); print(explorer.alpha)") == "0.85"
+    hand.page.wait_for_timeout(300)
+    assert kernel(hand, "print(explorer.alpha)") == "0.85"
     assert "alpha=0.85" in kernel(hand, "print(explorer.as_code())")
 
 
@@ -185,7 +186,8 @@ def test_a_restarted_or_busy_kernel_changes_nothing_on_the_page(hand):
     assert hand.settle()["alpha"] == "0.55"
     before = hand.picture()
     hand.page.evaluate(
-        "() => window.jupyterapp.shell.currentWidget.context.sessionContext.session.kernel.restart()"
+        """() => window.jupyterapp.shell.currentWidget.context.sessionContext
+          .session.kernel.restart()"""
     )
     hand.page.wait_for_timeout(1500)
     assert hand.picture() == before
