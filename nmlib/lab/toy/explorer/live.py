@@ -166,9 +166,14 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
             description=control.symbol, readout_format="d" if whole else f".{control.digits}f",
         )  # fmt: skip
 
-        def widen(change: Any) -> None:  # else the slider would clip the trait
+        def follow(change: Any) -> None:
             slider.max, slider.min = max(slider.max, change["new"]), min(slider.min, change["new"])
+            slider.value = change["new"]
 
-        self.observe(widen, control.name)
-        ipywidgets.link((self, control.name), (slider, "value"))
+        def lead(change: Any) -> None:
+            # The browser's slider counts in floats: 0.85 comes back as 0.8500000000000001.
+            setattr(self, control.name, change["new"] if whole else round(change["new"], 6))
+
+        self.observe(follow, control.name)
+        slider.observe(lead, "value")
         return slider

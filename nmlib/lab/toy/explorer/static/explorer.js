@@ -1188,21 +1188,24 @@ function render({ model, el }) {
     const value = model.get(name);
     state[name] = name === "layers" ? { ...state.layers, ...value } : structuredClone(value);
   }
-  let saving = 0;
+  let saving = 0, telling = false;
   const sync = {
     changed(changes) {
+      telling = true; // each set() speaks at once, before the next one
       const { state: now } = explorer;
       const all = changes.includes("*"), points = all || changes.includes("points");
       const settings = all || names.some((name) => changes.includes(name));
       if (settings) for (const name of names) model.set(name, now.settings[name]);
       if (points || settings) for (const name of ["own", "added", "removed"]) model.set(name, structuredClone(now[name]));
       for (const name of STATE_TRAITS) if (all || changes.includes(name)) model.set(name, structuredClone(now[name]));
+      telling = false;
       clearTimeout(saving);
       saving = setTimeout(() => { try { model.save_changes(); } catch { /* no kernel: the page goes on alone */ } }, 40);
     },
   };
   const explorer = new Explorer(el, about, state, { sync, address: about.page });
   const follow = () => {
+    if (telling) return;
     const news = {};
     for (const name of names) {
       const value = model.get(name);
