@@ -3,29 +3,29 @@
     python benchmarks/augmix.py [--out FILE] [--device cuda] [--rounds 9]
 
 A view is one augmented picture of 32 x 32 pixels: three chains of one to three operations and the
-mixture (severity 3). Ours makes two of each image. The peers make one after the other:
+mixture (severity 3). nmlib makes two views of each image in a batch. The peers loop over images:
 
-- pillow: the published way, written here from its description: operations of Pillow, every chain
-  turned into a normalised float tensor, mixed there. One core.
-- timm: its AugMix transform with its default operations, which include four of colour, and which
-  returns a Pillow image (no tensor, no normalisation). One core. Only if timm is installed; the
-  one file that is needed is loaded by itself, as the whole package wants torchvision. Hence
-  `pip install --no-deps timm`: with its dependencies it may bring another torch.
+- pillow: the published way, written here from its description. Pillow applies the operations; each
+  chain becomes a normalised float tensor, and the tensors are mixed. One core.
+- timm: its AugMix transform with default operations, which include four of colour. It returns a
+  Pillow image (no tensor, no normalisation). One core. We load only the one file of timm that we
+  need, because the whole package wants torchvision; `pip install --no-deps timm` is enough, and
+  with its dependencies it may bring another torch.
 
-The parts of a round take turns. CPU time compares the work core for core and depends less on what
-else the machine does; wall time is what a user waits for. Medians over rounds are kept, of the
-ratios the median of the rounds' own.
+The parts of a round take turns. CPU time compares the work core for core and depends less on other
+load; wall time is what a user waits for. We report medians over rounds; for ratios, the median of
+each round's ratio.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import importlib.util
 import os
 import random
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from clock import timed
 from PIL import Image, ImageOps
 
 from nmlib import AugMix, Rng, load
@@ -43,7 +44,7 @@ from nmlib.views import OPERATIONS
 SIDE = 32
 
 
-# -- the published way ----------------------------------------------------------------------------
+# -- the peers ------------------------------------------------------------------------------------
 
 
 def with_pillow(image: Image.Image, name: str, value: float) -> Image.Image:
@@ -75,7 +76,7 @@ def normalised(image: Image.Image) -> torch.Tensor:
 
 
 def parameter(name: str, level: float, sign: int) -> float:
-    """Return what Pillow takes, from a level."""
+    """Convert a level to Pillow's parameter."""
     if name == "posterize":
         return 4 - int(level * 4 / 10)
     if name == "solarize":
@@ -124,15 +125,8 @@ def timm_file() -> ModuleType | None:
 # -- measuring ------------------------------------------------------------------------------------
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Return wall and CPU seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
 def compare(images: torch.Tensor, batch: int, rounds: int) -> dict[str, Any]:
-    """Return views a second of ours and of the peers, and the ratios of each round."""
+    """Return views per second of nmlib and its peers, and the median ratios."""
     x = images[:batch].permute(0, 3, 1, 2).contiguous().float() / 255
     pictures = [Image.fromarray(i) for i in images[:256].numpy()]
     maker, draws = AugMix(), np.random.RandomState(0)
@@ -153,7 +147,7 @@ def compare(images: torch.Tensor, batch: int, rounds: int) -> dict[str, Any]:
     }
     peer = timm_file()
     if peer is not None:
-        # It draws from the global sources.
+        # timm draws from the global random sources.
         random.seed(0)
         np.random.seed(0)  # noqa: NPY002
         transform = peer.augment_and_mix_transform("augmix-m3-w3", {"translate_const": SIDE // 3})
@@ -190,25 +184,26 @@ def compare(images: torch.Tensor, batch: int, rounds: int) -> dict[str, Any]:
     return result
 
 
+def make_views(x: torch.Tensor, repeats: int, round: int) -> None:
+    """Make the views of a batch several times, with new draws each time."""
+    for i in range(repeats):
+        AugMix().make(x, None, None, Rng(0).fold(round, i))
+
+
 def on_device(images: torch.Tensor, device: str, rounds: int) -> list[dict[str, float]]:
-    """Return views a second on an accelerator at several batch sizes."""
+    """Return views per second on an accelerator at several batch sizes."""
     rows = []
     for batch in (128, 512, 2048, 8192):
         whole = images.repeat(-(-batch // len(images)), 1, 1, 1)[:batch]
         x = (whole.permute(0, 3, 1, 2).contiguous().float() / 255).to(device)
-        maker, seconds = AugMix(), []
         repeats = max(2, 16384 // batch)
-        for k in range(rounds + 1):
-            torch.accelerator.synchronize()
-            start = time.perf_counter()
-            for i in range(repeats):
-                maker.make(x, None, None, Rng(0).fold(k, i))
-            torch.accelerator.synchronize()
-            seconds.append((time.perf_counter() - start) / repeats)
+        works = [functools.partial(make_views, x, repeats, k) for k in range(rounds + 1)]
+        walls = [timed(work, device)[0] for work in works]
+        seconds = statistics.median(walls[1:]) / repeats
         row = {
             "batch": batch,
-            "views_per_second": round(2 * batch / statistics.median(seconds[1:])),
-            "milliseconds_a_batch": round(1000 * statistics.median(seconds[1:]), 3),
+            "views_per_second": round(2 * batch / seconds),
+            "milliseconds_a_batch": round(1000 * seconds, 3),
         }
         print(row, flush=True)
         rows.append(row)

@@ -2,25 +2,25 @@
 
     python benchmarks/corruptions.py [--out FILE] [--set] [--device cuda]
 
-Both sides corrupt the same images at severity 3. Wall time is what a user waits for: ours uses all
-CPUs of one process, the package one, as it is used. CPU time compares the work itself, core for
-core, and depends less on what else the machine does. `--set` also times the 75 sets of CIFAR-10-C
-from 10,000 images, written nowhere. Parts of a row take turns, and medians are kept.
+Both sides corrupt the same images at severity 3. Wall time is what a user waits for: nmlib uses all
+CPUs from one process, the package uses one. CPU time compares the work core for core and depends
+less on other load. `--set` also times the 75 sets of CIFAR-10-C from 10,000 images, without writing
+them. The two sides take turns; we report medians.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import resource
 import statistics
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from clock import timed
 
 from nmlib import CORRUPTIONS, EXTRA_CORRUPTIONS, corrupt, load
 from nmlib._files import write_json
@@ -30,17 +30,10 @@ from nmlib.provenance import provenance
 SEVERITY = 3
 
 
-def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Return wall and CPU seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
 def row(
     name: str, images: np.ndarray, benchmark: Any, theirs: int, rounds: int
 ) -> dict[str, float]:
-    """Return microseconds an image for both sides."""
+    """Return microseconds per image for both sides."""
     import imagecorruptions
 
     batch = torch.from_numpy(images)
@@ -81,7 +74,7 @@ def total(rows: dict[str, dict[str, float]]) -> dict[str, float]:
 
 
 def compare(rounds: int) -> dict[str, Any]:
-    """Return the two tables, 32 and 224 pixels."""
+    """Return the tables for 32 and 224 pixels."""
     small = load("fashion-mini", "train").images[:1024].numpy()
     large = torch.stack([p for p in sample_photographs().values() for _ in range(4)]).numpy()
     tables: dict[str, Any] = {}
@@ -122,18 +115,19 @@ def whole_set() -> dict[str, float]:
 
 
 def on_device(device: str) -> dict[str, Any]:
-    """Return images a second of every corruption on an accelerator, at severity 3."""
+    """Return images per second for every corruption on an accelerator, at severity 3."""
     images = load("fashion-mini", "train").images
     images = torch.cat([images] * 4).to(device)
+
+    def three_times(name: str) -> None:
+        for _ in range(3):
+            corrupt(images, name, SEVERITY)
+
     rates = {}
     for name in (*CORRUPTIONS, *EXTRA_CORRUPTIONS):
         corrupt(images, name, SEVERITY)
-        torch.accelerator.synchronize()
-        start = time.perf_counter()
-        for _ in range(3):
-            corrupt(images, name, SEVERITY)
-        torch.accelerator.synchronize()
-        rates[name] = round(3 * len(images) / (time.perf_counter() - start))
+        wall, _ = timed(functools.partial(three_times, name), device)
+        rates[name] = round(3 * len(images) / wall)
     mean = statistics.harmonic_mean([rates[n] for n in CORRUPTIONS])
     return {"device": device, "images_per_second": rates, "over the 15": round(mean)}
 
@@ -158,7 +152,7 @@ def main() -> None:
         result["accelerator"] = on_device(options.device)
         print(result["accelerator"])
     else:
-        # First, while the process is small: the peak is that of this work.
+        # First, so that the memory peak is that of this work.
         if options.set:
             result["cifar10c"] = whole_set()
             print(result["cifar10c"], flush=True)

@@ -3,10 +3,10 @@
     python benchmarks/evaluation.py [--out FILE] [--model preact_resnet18] [--images 10000]
                                     [--device cuda] [--precision bf16] [--rounds 3]
 
-The images are those of fashion-mini, repeated: the time does not depend on what they show. A round
-times three things, which take turns: `evaluate_corruptions`, the 75 corruptions alone in the same
-chunks, and the forward passes alone over as many batches. Medians are kept. What the sum of the
-parts leaves of the whole is the measures, the checks and the calls.
+The images are those of fashion-mini, repeated: their content does not affect the time. Each round
+times `evaluate_corruptions`, then the 75 corruptions alone in the same chunks, then the forward
+passes alone over the same number of batches. We report medians. The whole exceeds the sum of the
+two parts by the measures, the checks and the overhead of calls.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from __future__ import annotations
 import argparse
 import resource
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from clock import timed
 
 from nmlib import CORRUPTIONS, build_model, corrupt, evaluate_corruptions, load, predict
 from nmlib._files import write_json
@@ -31,7 +31,7 @@ CHUNK = 5000
 
 
 def repeated(count: int, device: torch.device) -> ImageData:
-    """Return `count` images of fashion-mini, as often as needed."""
+    """Return `count` images of fashion-mini, repeated as often as needed."""
     data = load("fashion-mini", "train")
     index = torch.arange(count) % len(data)
     return ImageData(
@@ -39,17 +39,8 @@ def repeated(count: int, device: torch.device) -> ImageData:
     ).to(device)
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> tuple[float, float]:
-    """Return wall seconds, everything on the device included, and the process's CPU seconds."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    work()
-    if device.type != "cpu":
-        torch.accelerator.synchronize()
-    return time.perf_counter() - wall, time.process_time() - cpu
-
-
 def corruption_alone(data: ImageData) -> None:
-    """Make the 75 sets and forget them."""
+    """Make the 75 sets and discard them."""
     for name in CORRUPTIONS:
         for severity in range(1, 6):
             for first in range(0, len(data), CHUNK):
@@ -57,7 +48,7 @@ def corruption_alone(data: ImageData) -> None:
 
 
 def forward_alone(model: torch.nn.Module, data: ImageData, **options: Any) -> None:
-    """Predict the clean images as often as there are sets, and once more: the clean set."""
+    """Predict the clean images once for each of the 75 sets and once for the clean set."""
     for _ in range(SETS + 1):
         predict(model, data, **options)
 
@@ -83,13 +74,13 @@ def main() -> None:
         "corruption": lambda: corruption_alone(data),
         "forward": lambda: forward_alone(model, data, **how),
     }
-    # Choice of kernels, frost textures, the allocator.
+    # Warm up: choice of kernels, frost textures, the allocator.
     few = data.first(min(len(data), options.batch_size))
     evaluate_corruptions(model, few, severities=[3], **how)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in parts}
     for number in range(options.rounds):
         for name, work in parts.items():
-            times[name].append(seconds(work, device))
+            times[name].append(timed(work, device))
             print(f"round {number}, {name}: {times[name][-1][0]:.2f} s", flush=True)
     wall, cpu = (
         {name: round(statistics.median(t[k] for t in taken), 2) for name, taken in times.items()}

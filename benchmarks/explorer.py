@@ -1,11 +1,11 @@
 """Latency of the live explorer in a real JupyterLab: `python benchmarks/explorer.py [--out FILE]`.
 
 A Chromium drags each of three sliders over 60 positions, and moves them one step at a time from
-rest. Latency of a move: from its input event to the end of the animation frame that draws the first
-picture of that setting or a later one. A drag moves on every 16 ms, faster than pictures come: of
-its moves, those that got a picture of their own are counted, and all of them, with the waiting of
-those that were overtaken. Retraining: from a move to the picture of all six schemes trained to the
-end. Server, kernel and browser share the machine.
+rest. The latency of a move is the time from its input event to the end of the animation frame that
+draws the first picture of that setting or a later one. A drag moves every 16 ms, faster than
+pictures arrive. We report its latencies twice: for the moves that got their own picture, and for
+all moves, including those that a later one overtook. Retraining is the time from a move to the
+picture of all six schemes trained to the end. Server, kernel and browser share the machine.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ RETRAIN = """(name) => new Promise((resolve) => {
 
 
 def latencies(page: Any) -> list[tuple[float, bool]]:
-    """Return and forget what the explorer has measured: ms, and whether the picture was its own."""
+    """Take the explorer's measurements: ms, and whether the move got its own picture."""
     return page.evaluate("() => document.querySelector('.nm-root').nmLatencies.splice(0)")
 
 
@@ -63,7 +63,7 @@ def settle(page: Any) -> None:
 
 
 def drag(page: Any, name: str) -> list[tuple[float, bool]]:
-    """Drag a slider over 60 positions; returns the latency of each move."""
+    """Drag a slider over 60 positions and return the latency of each move."""
     slider = page.locator(f"input[type=range][data-name={name}]")
     slider.scroll_into_view_if_needed()
     box = slider.bounding_box()

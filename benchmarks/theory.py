@@ -32,7 +32,7 @@ FIGURES = ROOT / "figures" / "data"
 
 
 def plain_ladder(name: str) -> list[float]:
-    """The exact losses of one case by the plain NumPy program of the tests."""
+    """Return the exact losses of one case by the plain NumPy program of the tests."""
     from oracles import theory_plain
     from oracles.theory_nets import NUMPY
     from theory.reference import CASES, REFERENCE
@@ -66,9 +66,9 @@ def plain_ladder(name: str) -> list[float]:
 
 
 def ladder(repeats: int) -> dict[str, Any]:
-    """Time every case: nmlib with the same rules, nmlib settling by itself, and plain NumPy.
+    """Time every case: nmlib with the same rules, nmlib with its own choice, and plain NumPy.
 
-    One thread and CPU seconds, so that other work on the machine hardly counts.
+    CPU seconds of one thread hardly depend on other load.
     """
     from theory.reference import CASES, exact, expansion
 
@@ -84,7 +84,7 @@ def ladder(repeats: int) -> dict[str, Any]:
             expansion(name)
             values = [exact(name, eps, order) for eps in case["eps"]]
             timings["same_rule"].append(time.process_time() - start)
-            if name != "nfm_released":  # the plain program does not know this law
+            if name != "nfm_released":  # the plain program lacks this law
                 start = time.process_time()
                 want = plain_ladder(name)
                 timings["plain"].append(time.process_time() - start)
@@ -109,7 +109,7 @@ def ladder(repeats: int) -> dict[str, Any]:
 
 
 def on_two_cores() -> float:
-    """Wall time of all expansions and exact losses, with two single-threaded workers."""
+    """Return the wall time of all expansions and exact losses with two single-threaded workers."""
     from theory.reference import CASES, exact, expansion
 
     jobs = [(name, eps) for name, case in CASES.items() for eps in case["eps"]]
@@ -133,7 +133,7 @@ TURN = math.radians(10)
 
 
 def measured_terms(model: nm.StagedModel, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """All terms of both expansions at the input, on some training samples."""
+    """Return all terms of both expansions at the input, on some training samples."""
     turn = np.array([[math.cos(TURN), -math.sin(TURN)], [math.sin(TURN), math.cos(TURN)]])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NonSmoothWarning)
@@ -147,7 +147,7 @@ def measured_terms(model: nm.StagedModel, x: np.ndarray, y: np.ndarray) -> dict[
 
 
 def terms(seeds: int, epochs: int, activation: str) -> dict[str, Any]:
-    """Train all six schemes on many seeds; mean and standard error of every term."""
+    """Train all six schemes on many seeds; return mean and standard error of every term."""
     schemes = nm.fig4_schemes()
     sets = [nm.make_polygon_band(500, random_state=s) for s in range(seeds)]
     x = np.stack([s[0][:250] for s in sets])

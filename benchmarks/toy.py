@@ -1,8 +1,8 @@
 """Speed of the toy lab against the plain way, in one run: `python benchmarks/toy.py [--out FILE]`.
 
-The plain way is what one would write first: an `nn.Sequential`, `torch.optim.Adam`, one scheme
-after another, only the work that scheme needs. Both ways train the same network on the same data
-with the same law of draws.
+The plain way is what one would write first: an `nn.Sequential` and `torch.optim.Adam`, one scheme
+after another, with only the work that a scheme needs. Both train the same network on the same data
+with draws from the same distributions.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import argparse
 import platform
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from clock import timed
 from torch import Tensor, nn
 
 from nmlib import Scheme, fig4_schemes, make_polygon_band
@@ -68,18 +67,8 @@ def train_plain(scheme: Scheme, x: Tensor, y: Tensor, *, epochs: int, seed: int)
     return model
 
 
-def seconds(work: Callable[[], object], repeats: int) -> list[float]:
-    """Return wall times of repeated calls."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return times
-
-
 def measure(repeats: int) -> dict[str, float | int | str]:
-    """Measure both ways alternately and return medians and ratios."""
+    """Time both ways in turn and return medians and ratios."""
     X, y = make_polygon_band(500, random_state=0)
     x, labels = torch.tensor(X[:250], dtype=torch.float32), torch.tensor(y[:250])
     schemes = fig4_schemes()
@@ -92,26 +81,23 @@ def measure(repeats: int) -> dict[str, float | int | str]:
         for scheme in schemes.values():
             train_plain(scheme, x, labels, epochs=EPOCHS, seed=0)
 
-    train_ours(["noisymix"], range(1))  # fills the noise pool, once a process
-    six_ours_times, six_plain_times, many_times, one_times = [], [], [], []
-    for _ in range(repeats):
-        six_ours_times += seconds(lambda: train_ours(list(schemes), range(1)), 1)
-        six_plain_times += seconds(six_plain, 1)
-        many_times += seconds(lambda: train_ours(["noisymix"], range(256)), 1)
-        one_times += seconds(
-            lambda: train_plain(schemes["noisymix"], x, labels, epochs=EPOCHS, seed=0), 1
-        )
-    median = statistics.median
+    parts = {
+        "six_ours": lambda: train_ours(list(schemes), range(1)),
+        "six_plain": six_plain,
+        "many_ours": lambda: train_ours(["noisymix"], range(256)),
+        "one_plain": lambda: train_plain(schemes["noisymix"], x, labels, epochs=EPOCHS, seed=0),
+    }
+    train_ours(["noisymix"], range(1))  # fills the noise pool, once per process
+    rounds = [{name: timed(work)[0] for name, work in parts.items()} for _ in range(repeats)]
+    median = {name: statistics.median(r[name] for r in rounds) for name in parts}
     return {
-        "six_schemes_ours_s": median(six_ours_times),
-        "six_schemes_plain_s": median(six_plain_times),
-        "six_schemes_ratio": median(
-            [p / o for p, o in zip(six_plain_times, six_ours_times, strict=True)]
-        ),
-        "noisymix_256_seeds_ours_s": median(many_times),
-        "noisymix_one_net_plain_s": median(one_times),
-        "noisymix_ratio_per_net": median(
-            [256 * p / o for p, o in zip(one_times, many_times, strict=True)]
+        "six_schemes_ours_s": median["six_ours"],
+        "six_schemes_plain_s": median["six_plain"],
+        "six_schemes_ratio": statistics.median(r["six_plain"] / r["six_ours"] for r in rounds),
+        "noisymix_256_seeds_ours_s": median["many_ours"],
+        "noisymix_one_net_plain_s": median["one_plain"],
+        "noisymix_ratio_per_net": statistics.median(
+            256 * r["one_plain"] / r["many_ours"] for r in rounds
         ),
         "repeats": repeats,
         "epochs": EPOCHS,

@@ -5,25 +5,26 @@
 
 A full step is the loop's own: batch from the loader (flip, crop), AugMix views, mixing, noise,
 forward, loss, backward, optimiser. The bare step is forward, cross-entropy, backward and optimiser
-of a ready batch of 3 x B images, with the same precision, layout and compilation. Both take turns
-step by step, so that slow moments of the machine hit both. A mix point is drawn uniformly for each
-step, and noise on wide activations costs more: so each point is measured by itself (median over
-rounds of both sides), and the cost is the ratio of the means over points. CPU seconds (of all
-threads) depend less than wall time on what else the machine does. Both sides use freed memory
-again, as `fit` does. `--variants` adds bf16, channels_last off and torch.compile.
+on a ready batch of 3 x B images, with the same precision, layout and compilation. Both take turns,
+so slow moments of the machine hit both.
+
+Training draws the mix point uniformly for each step, and noise costs more on wide activations. So
+we measure each point by itself (median over rounds of both sides); the cost is the ratio of the
+means over points. CPU seconds (of all threads) depend less than wall time on other load. Both sides
+reuse freed memory, as `fit` does. `--variants` adds bf16, channels_last off and torch.compile.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from clock import timed
 from torch.nn import functional as F
 
 import nmlib as nm
@@ -45,11 +46,6 @@ VARIANTS = {
     "compiled": {"compile": True},
     "bf16, compiled": {"precision": "bf16", "compile": True},
 }
-
-
-def synchronise(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize()
 
 
 class Pair:
@@ -83,7 +79,7 @@ class Pair:
         run = Run(full, scheme, recipe, 0, {"label": data.label}, steps=1000 * len(batches))
         self.loop = Loop(
             run, objective, recipe.optimiser(full), batches, Workers(device), images=len(data),
-            held_out=None, log_every=10, checkpoint_seconds=1e9,
+            held_out=None, execution=nm.Execution(checkpoint_seconds=1e9),
         )  # fmt: skip
         x, self.y = batches.at(0, 0)
         views = scheme.views.make(x, self.y, full, nm.Rng(0, device))
@@ -103,15 +99,15 @@ class Pair:
         self.optimiser.step()
 
     def timed(self, step: Callable[[], None], steps: int) -> tuple[float, float]:
-        """Return wall and CPU seconds of so many steps."""
-        synchronise(self.device)
-        wall, cpu = time.perf_counter(), time.process_time()
-        for _ in range(steps):
-            step()
-        if self.loop.pending:
-            self.loop.flush(False)
-        synchronise(self.device)
-        return time.perf_counter() - wall, time.process_time() - cpu
+        """Return wall and CPU seconds of `steps` steps."""
+
+        def work() -> None:
+            for _ in range(steps):
+                step()
+            if self.loop.pending:
+                self.loop.flush(False)
+
+        return timed(work, self.device)
 
     def at_point(self, point: int) -> None:
         """Mix at this point from now on."""
@@ -119,7 +115,7 @@ class Pair:
         objective.scheme = replace(objective.scheme, points=(point,))
 
     def measure(self, points: tuple[int, ...], rounds: int, steps: int) -> dict[str, Any]:
-        """Return costs and speeds; each point has a round that warms up."""
+        """Return costs and speeds; the first round of each point is a warm-up."""
         seconds: dict[str, list[tuple[float, float]]] = {"full": [], "bare": []}
         costs = {}
         for point in points:
@@ -139,7 +135,7 @@ class Pair:
         return {
             "batch": self.batch,
             "cost_wall": round(full_wall / bare_wall, 3),
-            # On a GPU the CPU only waits.
+            # With a GPU, the CPU only waits.
             "cost_cpu": round(full_cpu / bare_cpu, 3) if self.device.type == "cpu" else None,
             "cost_at_point_wall_cpu": costs,
             "images_per_second": round(rate, 1),
@@ -154,7 +150,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["preact_resnet_small:128"])
     parser.add_argument("--scheme", default="noisymix")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, help="of a round; default 1 on a CPU, else 20")
+    parser.add_argument("--steps", type=int, help="steps per round; default 1 on a CPU, else 20")
     parser.add_argument("--device", default=None)
     parser.add_argument("--variants", action="store_true")
     parser.add_argument("--note", default="")

@@ -1,4 +1,7 @@
-"""NoisyMix, live: the loss, the toy lab, the checks (arXiv 2202.01263)."""
+"""NoisyMix (arXiv 2202.01263): schemes, training, corruptions, evaluation, theory.
+
+The notebooks' displays and panels are in `nmlib.lab`.
+"""
 
 import importlib
 from typing import Any
@@ -54,7 +57,7 @@ from nmlib.schemes import (
     get_scheme,
     suited,
 )
-from nmlib.training import BUDGETS, Budget, Recipe, Run, fit, load_model, load_weights
+from nmlib.training import BUDGETS, Budget, Execution, Recipe, Run, fit, load_model, load_weights
 from nmlib.views import AugMax, Augmented, AugMix, AugMixPlan, Plain
 
 __version__ = "0.1.0"
@@ -76,6 +79,7 @@ __all__ = [
     "Budget",
     "CorruptionReport",
     "CutMix",
+    "Execution",
     "ImageData",
     "LossParts",
     "Mixup",
@@ -132,7 +136,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # The theory checks load torch.func, which most users do not need; nor do they the tables.
+    # Imported on first use: training and evaluation need none of them.
     if name in ("paper", "statistics", "theory"):
         return importlib.import_module(f"nmlib.{name}")
     raise AttributeError(f"module 'nmlib' has no attribute {name!r}")

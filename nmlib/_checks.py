@@ -1,7 +1,7 @@
-"""What people give, turned into what the code expects; each error names the bad value and a remedy.
+"""Validate arguments and convert them; each error names the bad value and a remedy.
 
-Numbers, classes, arrays and images come in many kinds: of Python, NumPy, PyTorch, pandas, Pillow.
-Every public function takes them through here, and keeps plain numbers and ordinary tensors.
+Numbers, classes, arrays and images may come from Python, NumPy, PyTorch, pandas or Pillow. Every
+public function converts them here to plain numbers and ordinary tensors.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from torch import Tensor
 
 
 class WrongNumber(TypeError, ValueError):
-    """A value of the wrong kind where a number is meant; it answers to both names."""
+    """A value of the wrong type for a number: both a TypeError and a ValueError."""
 
 
 def plain(value: Any) -> Any:
-    """Return a scalar of NumPy or PyTorch as a Python value, and everything else as it is.
+    """Convert a scalar of NumPy or PyTorch to a Python value; return everything else unchanged.
 
-    A float32 becomes the shortest decimal that rounds to it: 0.1 was meant, not 0.100000001490116,
-    and NumPy calls the two equal. So settings written either way are the same settings.
+    A float32 becomes the shortest decimal that rounds to it: 0.1, not 0.100000001490116. So the
+    same setting compares equal whether it was a float or a float32.
 
     >>> plain(np.float32(0.1)), plain(torch.tensor(3)), plain(np.bool_(True)), plain("fog")
     (0.1, 3, True, 'fog')
@@ -60,7 +60,7 @@ _IN_NUMPY = (torch.float16, torch.float32, torch.float64)
 
 
 def _shortest(value: Tensor) -> float:
-    """Return the shortest decimal that rounds to a scalar of a type that NumPy lacks."""
+    """Return the shortest decimal that rounds to a scalar of a type NumPy lacks (bfloat16)."""
     exact = value.double()
     texts = (f"{exact.item():.{digits}g}" for digits in range(1, 18))
     return next(
@@ -72,9 +72,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def remembered(size: int) -> Callable[[_Function], _Function]:
-    """Let a function of numbers and texts keep its last results, without deceiving its checks.
+    """Cache the last `size` results of a function of numbers and strings.
 
-    A bare cache takes True for the 1 that it has kept, and cannot look up an array.
+    Unlike a bare `lru_cache`, it distinguishes True from 1 and accepts NumPy scalars; unhashable
+    arguments reach the function, which reports them.
     """
 
     def decorate(function: _Function) -> _Function:
@@ -94,7 +95,7 @@ def remembered(size: int) -> Callable[[_Function], _Function]:
 
 
 def shown(value: Any) -> str:
-    """Return what a message says of a value: one short line."""
+    """Return a short one-line repr of a value, for messages."""
     text = " ".join(repr(plain(value)).split())
     return text if len(text) <= 80 else f"{text[:76]} ..."
 
@@ -102,7 +103,7 @@ def shown(value: Any) -> str:
 def integer(name: str, value: Any, least: int | None = None, most: int | None = None) -> int:
     """Return a whole number as an int, or raise.
 
-    3.0 counts: a column of a table with a gap in it and a slider make such. True does not.
+    3.0 passes, as pandas columns with gaps and sliders give such floats. True does not.
 
     >>> integer("epochs", np.int64(10), 1), integer("seed", 3.0)
     (10, 3)
@@ -161,11 +162,11 @@ def number(
     """Return a finite number between two limits as a Python number, or raise.
 
     Args:
-        name: For the message.
-        value: What was given.
+        name: Name of the argument, for the message.
+        value: The argument.
         low: Lower limit.
         high: Upper limit.
-        ends: "(" and ")" leave a limit itself out.
+        ends: "(" and ")" exclude a limit itself.
         remedy: For the message.
 
     >>> number("prob", np.float32(0.5), 0, 1), number("gamma", 12)
@@ -179,7 +180,7 @@ def number(
         raise WrongNumber(f"{name} must be a number, got {shown(value)}")
     above = found > low if ends[0] == "(" else found >= low
     below = found < high if ends[1] == ")" else found <= high
-    # Written so that NaN fails; an int may be too large for a float.
+    # NaN fails every comparison; an int may be too large for a float.
     if above and below and abs(found) <= sys.float_info.max:
         return found
     if high == math.inf:
@@ -193,7 +194,7 @@ def number(
 
 
 def numbers(name: str, values: Any, *limits: float, **more: Any) -> tuple[float, ...]:
-    """Return one number or several as a tuple, or raise; the rest as for `number`."""
+    """Return one number or several as a tuple, or raise; other arguments as for `number`."""
     return _each(name, values, lambda value: number(name, value, *limits, **more))
 
 
@@ -214,7 +215,7 @@ def truth(name: str, value: Any) -> bool:
 
 
 def keep(record: Any, check: Callable[..., Any], *names: str, **limits: Any) -> None:
-    """Put fields of a frozen record through a check and keep what it returns."""
+    """Replace fields of a frozen dataclass by what a check returns for them."""
     for name in names:
         object.__setattr__(record, name, check(name, getattr(record, name), **limits))
 
@@ -231,7 +232,7 @@ def choice(name: str, value: str, allowed: Iterable[str]) -> str:
 
 
 def as_tuple(values: Any) -> tuple[Any, ...]:
-    """Return several values without repeats as a tuple, and a single one as a tuple of one.
+    """Return distinct values as a tuple; a single value becomes a tuple of one.
 
     >>> as_tuple("fog"), as_tuple(3), as_tuple(["fog", "snow", "fog"]), as_tuple(np.arange(2))
     (('fog',), (3,), ('fog', 'snow'), (0, 1))
@@ -243,7 +244,7 @@ def as_tuple(values: Any) -> tuple[Any, ...]:
 
 
 def storable(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as JSON gives them back: plain numbers, lists for tuples and arrays."""
+    """Return values as JSON restores them: plain numbers, lists for tuples and arrays."""
 
     def convert(value: Any) -> Any:
         found = plain(value)
@@ -259,8 +260,8 @@ def storable(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
             kept[str(key)] = json.loads(json.dumps(value, default=convert, allow_nan=False))
         except (TypeError, ValueError):
             raise TypeError(
-                f"{name}[{key!r}] = {shown(value)} cannot be stored; give text, a finite number or "
-                "a list of them"
+                f"{name}[{key!r}] = {shown(value)} cannot be stored; use text, finite numbers or "
+                "lists of them"
             ) from None
     return kept
 
@@ -272,24 +273,24 @@ _UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 
 
 def tensor(name: str, values: Any) -> Tensor:
-    """Return numbers as a tensor: tensors as they are, arrays without a copy where PyTorch can.
+    """Return numbers as a tensor, without a copy where possible.
 
-    Lists, ranges, arrays in any order and byte order, series of pandas, images of Pillow and lists
-    of any of these will do.
+    Accepts tensors, lists, ranges, arrays of any memory and byte order, pandas series, Pillow
+    images, and lists of these.
 
     Raises:
-        TypeError: If they are no numbers.
-        ValueError: If lists in a list differ in length.
+        TypeError: For values that are not numbers.
+        ValueError: For nested lists of different lengths.
     """
     if isinstance(values, Tensor):
         if values.is_complex():
             raise TypeError(f"{name} must be real numbers, got {values.dtype}")
-        if values.dtype in _UNSIGNED:  # PyTorch computes little with them
+        if values.dtype in _UNSIGNED:  # PyTorch supports few operations on them
             wide, values = values, values.long()
             if wide.dtype == torch.uint64 and bool((values < 0).any()):
                 worst = values[values < 0].max().item() + 2**64
                 raise ValueError(f"{name} must lie below 2**63, got {worst}")
-        # Nor with floats of eight bits.
+        # The same holds for 8-bit floats.
         narrow = values.is_floating_point() and values.dtype.itemsize == 1
         return values.float() if narrow else values
     if np.ma.is_masked(values):
@@ -301,7 +302,7 @@ def tensor(name: str, values: Any) -> Tensor:
         values = [v.detach().cpu().numpy() if isinstance(v, Tensor) else v for v in values]
     try:
         array = np.asarray(values)
-        if array.dtype == object:  # as pandas holds integers with gaps, and Python fractions
+        if array.dtype == object:  # pandas integers with gaps, Python fractions
             array = np.array([plain(v) for v in array.flat]).reshape(array.shape)
     except (ValueError, TypeError, RuntimeError, OverflowError):
         raise ValueError(
@@ -311,34 +312,34 @@ def tensor(name: str, values: Any) -> Tensor:
         raise TypeError(f"{name} must be numbers, got {shown(values)}")
     if array.dtype.itemsize > 8:
         array = array.astype(np.float64)
-    # PyTorch takes neither swapped bytes nor negative strides, and warns about read-only memory.
+    # PyTorch rejects swapped bytes and negative strides, and warns about read-only memory.
     usable = array.dtype.isnative and array.flags.writeable and min(array.strides, default=0) >= 0
     array = array if usable else array.astype(array.dtype.newbyteorder("="))
     return tensor(name, torch.from_numpy(array))
 
 
 def table(name: str, values: Any) -> dict[str, Any]:
-    """Return a mapping from names, or a series of pandas, as a dict, or raise TypeError."""
+    """Return a mapping or a pandas series as a dict, or raise TypeError."""
     if not hasattr(values, "items"):
         raise TypeError(f"{name} must be a dict of names and numbers, got {shown(values)}")
     return dict(values.items())
 
 
 def array(name: str, values: Any) -> NDArray[np.float64]:
-    """Return numbers as a new float64 array on the host; see `tensor`."""
+    """Return numbers as a new float64 array; accepts what `tensor` does."""
     return tensor(name, values).detach().cpu().to(torch.float64, copy=True).numpy()
 
 
 def class_labels(
     y: Any, num_classes: int | None = None, *, name: str = "labels", validate: bool = True
 ) -> Tensor:
-    """Return integer labels of any kind as int64, or raise unless they lie in [0, num_classes).
+    """Return integer labels as int64, or raise unless they lie in [0, num_classes).
 
     Args:
         y: Labels of any shape.
-        num_classes: K; None leaves the upper end open.
+        num_classes: K; None for no upper limit.
         name: For the message.
-        validate: Look at the values (costs a synchronisation on a GPU).
+        validate: Check the values (costs a synchronisation on a GPU).
     """
     labels = tensor(name, y)
     if not labels.numel():
@@ -361,17 +362,29 @@ def class_labels(
     return labels
 
 
+def labels_of_samples(y: Any, x: Tensor) -> Tensor:
+    """Return y as a tensor of classes (B,) or distributions (B, K) for the B samples of x."""
+    y, count = tensor("y", y), len(x) if x.ndim else 0
+    if not (y.ndim == 1 or (y.ndim == 2 and y.shape[1] > 1)) or len(y) != count:
+        raise ValueError(
+            f"y must have shape ({count},), one class for each sample of x, or ({count}, K), a "
+            f"distribution for each, got {tuple(y.shape)}"
+            + ("; use y[:, 0]" if y.shape == (count, 1) else "")
+        )
+    return y
+
+
 def column(labels: Any, name: str = "labels") -> Tensor:
-    """Return integers (N, 1), as Keras keeps classes, as (N,), and all else as it is."""
+    """Squeeze integers (N, 1), the form of Keras' labels, to (N,); leave the rest unchanged."""
     found = tensor(name, labels)
     one = found.ndim == 2 and found.shape[1] == 1 and not found.is_floating_point()
     return found.squeeze(1) if one else found
 
 
 def on_host_within(name: str, values: Tensor, low: float, high: float) -> None:
-    """Raise ValueError unless the values of a tensor lie in [low, high].
+    """Raise ValueError unless the values of a CPU tensor lie in [low, high].
 
-    On the CPU only: elsewhere a look at the values would wait for the device.
+    Values on an accelerator are not checked: that would wait for the device.
     """
     if values.device.type == "cpu" and values.numel():
         for end in values.detach().aminmax():
@@ -393,7 +406,7 @@ def probabilities(name: str, value: Tensor, remedy: str) -> None:
     if not value.numel():
         return
     value = value.detach()
-    # A probability rounded to float16 is off by up to 5e-4, to bfloat16 by 4e-3.
+    # Rounding a probability costs up to 5e-4 in float16 and 4e-3 in bfloat16.
     tolerance = max(1e-6, 8 * torch.finfo(value.dtype).eps)
     low = float(value.min())
     off = float((value.sum(-1, dtype=torch.float64) - 1).abs().max())
@@ -405,7 +418,7 @@ def probabilities(name: str, value: Tensor, remedy: str) -> None:
 
 # -- images -------------------------------------------------------------------------------------
 
-# Values this close to [0, 1] were rounded on the way; so much does not change a byte.
+# Rounding error allowed outside [0, 1]; it is too small to change a byte.
 ROUNDING = 1e-4
 
 
@@ -414,11 +427,11 @@ def byte_images(given: Any, *, grey: bool = False) -> tuple[Tensor, bool]:
 
     Args:
         given: uint8 (N, H, W, 3) or (N, 3, H, W): a tensor, an array or a list of images.
-        grey: Also take (N, H, W), (N, H, W, 1) and (N, 1, H, W); the channel is repeated.
+        grey: Also accept (N, H, W), (N, H, W, 1) and (N, 1, H, W), and repeat the channel.
 
     Raises:
-        TypeError: For another dtype; says how to come to bytes from these values.
-        ValueError: For another shape; says how to come to three channels.
+        TypeError: For another dtype; the message converts these values to bytes.
+        ValueError: For another shape; the message makes three channels of it.
     """
     images = tensor("images", given)
     if isinstance(given, (list, tuple)) and images.ndim < 3:
@@ -457,12 +470,12 @@ def byte_images(given: Any, *, grey: bool = False) -> tuple[Tensor, bool]:
 
 
 def _word(given: Any) -> str:
-    """Return code for what was given as something that can be computed with."""
+    """Return the code that names the given images as an array, for messages."""
     return "images" if isinstance(given, (Tensor, np.ndarray)) else "np.asarray(images)"
 
 
 def _to_bytes(given: Any, images: Tensor) -> str:
-    """Return how to make bytes of these values, or what keeps them from it."""
+    """Return the code that converts these values to bytes, or the reason why none can."""
     word = _word(given)
     cast = "to(torch.uint8)" if isinstance(given, Tensor) else "astype(np.uint8)"
     if images.dtype == torch.bool:
@@ -476,7 +489,7 @@ def _to_bytes(given: Any, images: Tensor) -> str:
         return f"for floats in [0, 1] use ({word} * 255).round().{cast}"
     if low >= 0 and high <= 255:
         return f"use {word}.round().{cast}" if images.is_floating_point() else f"use {word}.{cast}"
-    return f"the values go from {low:.6g} to {high:.6g}; bring them to 0 ... 255 first"
+    return f"the values go from {low:.6g} to {high:.6g}; scale them to 0 ... 255 first"
 
 
 def image_axes(name: str, x: Any) -> Tensor:
@@ -485,7 +498,7 @@ def image_axes(name: str, x: Any) -> Tensor:
     if x.ndim != 4 or not x.is_floating_point():
         raise ValueError(
             f"{name} must be images in [0, 1] of shape (B, C, H, W), got {x.dtype} of shape "
-            f"{tuple(x.shape)}; bytes are divided by 255 first"
+            f"{tuple(x.shape)}; divide bytes by 255 first"
         )
     if x.shape[3] in (1, 3, 4) and x.shape[1] not in (1, 3, 4):
         raise ValueError(
@@ -497,10 +510,7 @@ def image_axes(name: str, x: Any) -> Tensor:
 
 
 def unit_range(name: str, x: Tensor) -> None:
-    """Raise ValueError unless all values lie in [0, 1], up to rounding; tells causes apart.
-
-    Costs a synchronisation on a GPU.
-    """
+    """Raise ValueError unless all values lie in [0, 1], up to rounding (synchronises a GPU)."""
     if not x.numel():
         return
     low, high = (float(v) for v in torch.aminmax(x.detach()))
@@ -509,15 +519,15 @@ def unit_range(name: str, x: Tensor) -> None:
 
 
 def range_fault(name: str, x: Tensor, low: float, high: float) -> str:
-    """Return in words what is wrong with images that leave [0, 1], and the remedy."""
+    """Name the likely cause why images leave [0, 1], and the remedy."""
     bad = int((~torch.isfinite(x)).sum())
     if bad:
-        return f"got {bad} NaN or infinite value(s) of {x.numel()}; look for them where it is made"
+        return f"got {bad} NaN or infinite value(s) of {x.numel()}; check how {name} is made"
     got = f"got {low:.8g} ... {high:.8g}"
     if low >= 0 and 2 < high <= 255:
         return f"{got}; divide grey levels by 255"
     if low >= 0 and high > 255:
-        return f"{got}; divide by the largest grey level there can be (65535 for 16 bits)"
+        return f"{got}; divide by the largest possible grey level (65535 for 16 bits)"
     if low >= -0.25 and high <= (1.25 if low < 0 else 2):  # resizing and adding noise overshoot
         return f"{got}; use {name}.clamp(0, 1) if values may overshoot"
-    return f"{got}; leave the normalisation to the model: images come before the normalisation"
+    return f"{got}; pass images before the normalisation, which the model does itself"

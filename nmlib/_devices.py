@@ -1,4 +1,4 @@
-"""Small decisions on their way from the CPU to where the images are."""
+"""Copies from the CPU to a device."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["sent"]
+__all__ = ["to_device"]
 
 
-def sent(values: Tensor | NDArray[Any], device: torch.device | str) -> Tensor:
-    """Return what is on the CPU as a tensor on a device, without waiting for the device.
+def to_device(values: Tensor | NDArray[Any], device: torch.device | str) -> Tensor:
+    """Copy CPU values to `device` asynchronously, through pinned memory.
 
-    From ordinary memory PyTorch copies only when a GPU has finished all it was given, which then
-    stands still until it is given more; from pinned memory the copy takes its turn.
+    A copy from ordinary memory waits until the GPU has finished all queued work, and the GPU is
+    then idle until Python queues more. A copy from pinned memory is queued itself.
 
-    >>> sent(np.arange(3), "cpu")
+    >>> to_device(np.arange(3), "cpu")
     tensor([0, 1, 2])
     """
     if not isinstance(values, Tensor):

@@ -1,4 +1,4 @@
-"""Files: paths as people write them, never half written, read with a reason when they are odd."""
+"""Files: user paths, atomic writes, locks, and readers whose errors say what is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import errno
 import hashlib
 import json
-import math
 import os
 import platform
 import re
@@ -16,8 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.lib import format as npy
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 __all__ = [
@@ -41,11 +39,11 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def user_path(path: str | os.PathLike[str]) -> Path:
-    """Return a path that a person wrote: `~` and `~name` are home folders.
+    """Return a path with `~` and `~name` replaced by home folders.
 
     Raises:
-        TypeError: If it is no path.
-        ValueError: If it is empty, or names the home of nobody.
+        TypeError: If it is not a path.
+        ValueError: If it is empty, or names an unknown home folder.
 
     >>> user_path("~").is_absolute(), user_path("runs/a")
     (True, PosixPath('runs/a'))
@@ -53,11 +51,11 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     try:
         text = os.fspath(path)
     except TypeError:
-        raise TypeError(f"a path is a text or a pathlib.Path, got {path!r}") from None
+        raise TypeError(f"a path must be a string or a pathlib.Path, got {path!r}") from None
     if isinstance(text, bytes):
         text = os.fsdecode(text)
     if not text or "\0" in text:
-        raise ValueError(f"{text!r} is no path; give the name of a file or folder")
+        raise ValueError(f"{text!r} is not a path; give the name of a file or folder")
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -68,7 +66,7 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 
 def path_option(text: str) -> Path:
-    """Return `user_path` of a word of the command line; argparse shows the reason if it is none."""
+    """Return `user_path(text)`, with the error that argparse reports to the user."""
     try:
         return user_path(text)
     except ValueError as error:
@@ -76,7 +74,7 @@ def path_option(text: str) -> Path:
 
 
 def file_name(what: str, value: str) -> str:
-    """Return a text as the name of a file or folder, which leads nowhere else.
+    """Turn a text into a file name: path separators and special characters become "-".
 
     Raises:
         ValueError: If it has no letter and no digit, or is longer than 100 bytes.
@@ -86,9 +84,9 @@ def file_name(what: str, value: str) -> str:
     """
     name = re.sub(r"[^\w .()+-]", "-", str(value)).strip(". ")
     if not re.search(r"[^\W_]", name):
-        raise ValueError(f"{what} {value!r} is to name a folder; give it a letter or a digit")
+        raise ValueError(f"{what} {value!r} cannot name a folder; give it a letter or a digit")
     if len(os.fsencode(name)) > 100:
-        raise ValueError(f"{what} {name[:20]!r}... is to name a folder; 100 bytes at most")
+        raise ValueError(f"{what} {name[:20]!r}... is too long for a folder; use at most 100 bytes")
     return name
 
 
@@ -96,11 +94,11 @@ def file_name(what: str, value: str) -> str:
 def rename_into(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` if the block succeeds.
 
-    Whatever interrupts the block, no half-written file stands under the final name. The file gets
-    the permissions that the umask leaves to a new file.
+    An interrupted block never leaves a half-written file under the final name. The file gets the
+    permissions that the umask allows.
 
     Raises:
-        OSError: If it cannot be written; of a full disk the message names the file.
+        OSError: If it cannot be written; on a full disk the message names the file.
     """
     path = user_path(path)
     with explained(path):
@@ -113,17 +111,17 @@ def rename_into(path: str | os.PathLike[str]) -> Iterator[Path]:
         except OSError as error:
             if error.filename is None or Path(error.filename) != temporary:
                 raise
-            # People asked for the file, not for its temporary name.
+            # Users know the file, not its temporary name.
             raise OSError(error.errno, error.strerror, str(path)) from error
         finally:
-            with suppress(OSError):  # another reason than that of the block is no help
+            with suppress(OSError):  # it would hide the error of the block
                 temporary.unlink(missing_ok=True)
 
 
 def sweep(folder: Path, names: str) -> None:
-    """Remove what killed processes left half-written of files like `names`, a pattern.
+    """Remove half-written files that killed processes left; `names` is a glob pattern.
 
-    Call it while `alone_in` the folder.
+    Call it inside `alone_in(folder, ...)`.
     """
     for left in folder.glob(f".{names}.*.tmp"):
         left.unlink(missing_ok=True)
@@ -131,18 +129,18 @@ def sweep(folder: Path, names: str) -> None:
 
 @contextmanager
 def explained(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say of a full disk which file did not fit and what to do about it."""
+    """Add the file and a remedy to the error of a full disk."""
     try:
         yield
     except OSError as error:
-        # NumPy says of a full disk only how much it wrote.
+        # On a full disk NumPy reports only the number of items it wrote.
         short = error.errno is None and re.search(r"requested and \d+ written", str(error))
         if error.errno not in NO_SPACE and not short:
             raise
         raise OSError(
             error.errno or errno.ENOSPC,
-            "no space is left to write it. Free some and run the same again; what was written "
-            "before stays",
+            "no space is left to write it. Free some and run the same again; files written before "
+            "are kept",
             str(path),
         ) from error
 
@@ -151,7 +149,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Write a text file under a temporary name, then rename it; return its path.
 
     Raises:
-        OSError: If it cannot be written; one that was there before stays.
+        OSError: If it cannot be written; an existing file stays unchanged.
     """
     path = user_path(path)
     with rename_into(path) as temporary:
@@ -165,7 +163,7 @@ def write_json(path: str | os.PathLike[str], record: Any) -> Path:
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"it holds {text}, which is no number")
+    raise ValueError(f"it holds {text}, which is not a JSON number")
 
 
 def read_json(
@@ -174,14 +172,15 @@ def read_json(
     """Return the JSON object in a file.
 
     Args:
-        path: Of the file.
+        path: The file.
         what: The file's role, for the message: "a run", "an evaluation".
-        needs: Names that it must hold.
-        remedy: What to do about a damaged one.
+        needs: Names that the object must have.
+        remedy: For the message.
 
     Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is empty, damaged, no object, or lacks a name; one line that names it.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is empty, damaged, not an object, or lacks a name. The message is one
+            line.
     """
     path = user_path(path)
     remedy = remedy or "remove it"
@@ -192,7 +191,7 @@ def read_json(
         raise ValueError(f"{path} is not {what} or is damaged ({reason}); {remedy}") from error
     if not isinstance(record, dict):
         kind = type(record).__name__
-        raise ValueError(f"{path} is not {what}: it holds a JSON {kind}, no object; {remedy}")
+        raise ValueError(f"{path} is not {what}: it holds a JSON {kind}, not an object; {remedy}")
     missing = [name for name in needs if name not in record]
     if missing:
         raise ValueError(f"{path} is not {what}: it lacks {', '.join(missing)}; {remedy}")
@@ -203,19 +202,19 @@ def read_json(
 def alone_in(
     folder: Path, doing: str, lock: str = ".lock", *, wait: bool = False
 ) -> Iterator[None]:
-    """Hold a folder while writing to it: two writers would spoil each other's files.
+    """Lock a folder while writing to it, so that no second process writes there.
 
-    The lock file stays. Were it removed, a third process could lock a new one while a second still
-    waits for the old.
+    The lock file is never removed: otherwise a third process could lock a new file while a second
+    one waits for the old.
 
     Args:
-        folder: Must exist.
-        doing: What the message says of the other process: "training", "writing corrupted sets".
-        lock: Name of the lock file; writers of different files do not exclude each other.
+        folder: An existing folder.
+        doing: The activity, for the other process's message: "training", "writing corrupted sets".
+        lock: Name of the lock file; writers of different files use different locks.
         wait: Wait for the other process instead of raising.
 
     Raises:
-        ValueError: If another process holds it; names the process.
+        ValueError: If another process has locked the folder; the message names the process.
     """
     try:
         import fcntl
@@ -229,14 +228,14 @@ def alone_in(
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-        # Somebody else's file can be locked, too, and a folder where nothing can be written.
+        # A read-only file can be locked too, and so can a read-only folder.
         handle = os.open(path if path.exists() else folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             holder = ""
-            with suppress(OSError):  # a folder
+            with suppress(OSError):  # a folder has no content to read
                 holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
             raise ValueError(
                 f"another process is {doing} in {folder}{f' ({holder})' if holder else ''}; wait "
@@ -244,7 +243,7 @@ def alone_in(
             ) from None
         except OSError:
             pass  # a file system without locks
-        with suppress(OSError):  # opened for reading only, or a full disk
+        with suppress(OSError):  # opened read-only, or a full disk
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
         yield
@@ -253,36 +252,33 @@ def alone_in(
 
 
 def file_digest(path: Path, kind: str) -> str:
-    """Return the checksum of a file, "md5" or "sha256", as hexadecimal digits."""
-    # Machines that forbid MD5 for secrets allow it for this.
+    """Return the hexadecimal checksum of a file; `kind` is "md5" or "sha256"."""
+    # Systems that forbid MD5 for security allow it for checksums.
     digest = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: digest).hexdigest()
 
 
-# How files begin that people take for .npy files.
+# First bytes of files that are often mistaken for .npy files.
 _BEGINNINGS = {
     b"PK": "a .npz or zip archive: save one array of it with np.save and give that",
     b"\x1f\x8b": "compressed: unpack it first",
-    b"\x00\x05\x16\x07": "a record that macOS keeps of another file: remove it, and give the file "
-    "whose name has no '._' in front",
+    b"\x00\x05\x16\x07": "macOS metadata: remove it, and give the file without '._' in its name",
     b"version https://git-lfs": "a pointer of Git LFS: fetch the file with `git lfs pull`",
 }
 
 
 def open_array(path: str | os.PathLike[str], remedy: str = "remove it") -> NDArray:
-    """Return the array of a .npy file as a read-only memory map.
-
-    The file's length must be what its header says. Nothing is allocated, nothing unpickled.
+    """Open the array of a .npy file as a read-only memory map; nothing is unpickled.
 
     Args:
-        path: Of the file.
-        remedy: What to do about a damaged one.
+        path: The file.
+        remedy: For the message.
 
     Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is no .npy file, is truncated or too long, or holds Python objects; one
-            line that names the file.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a .npy file, its length does not fit its header, or it holds
+            Python objects. The message is one line.
     """
     path = user_path(path)
     if path.is_dir():
@@ -292,32 +288,21 @@ def open_array(path: str | os.PathLike[str], remedy: str = "remove it") -> NDArr
         for mark, kind in _BEGINNINGS.items():
             if begin.startswith(mark):
                 raise ValueError(f"{path} is {kind}")
-        if not begin:
-            raise ValueError(f"{path} is empty; {remedy}")
-        file.seek(0)
-        try:
-            read = {
-                (1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0,
-            }[npy.read_magic(file)]  # fmt: skip
-            shape, fortran, dtype = read(file)
-        except Exception as error:  # whatever NumPy and Python's parser say of damaged headers
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise ValueError(f"{path} is truncated or not an array ({reason}); {remedy}") from error
-        start = file.tell()
-    if dtype.hasobject or dtype.names:
+    if not begin:
+        raise ValueError(f"{path} is empty; {remedy}")
+    try:
+        array = open_memmap(path, mode="r")
+    except Exception as error:  # NumPy raises many types on damaged headers
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"{path} holds Python objects or records, which nmlib does not read; save an array of "
-            "numbers"
-        )
-    if any(side < 0 for side in shape) or math.prod(side or 1 for side in shape) >= 2**60:
-        raise ValueError(f"{path} has the impossible shape {shape}; {remedy}")
-    found, expected = path.stat().st_size, start + math.prod(shape) * dtype.itemsize
+            f"{path} is truncated or not an array of numbers ({reason}); {remedy}"
+        ) from error
+    if array.dtype.names:
+        raise ValueError(f"{path} holds records; save an array of numbers")
+    found, expected = path.stat().st_size, array.offset + array.nbytes
     if found != expected:
         raise ValueError(
-            f"{path} is {'truncated' if found < expected else 'too long'}: it has {found:,} bytes, "
-            f"an array of shape {shape} takes {expected:,}; {remedy}"
+            f"{path} is too long: it has {found:,} bytes, an array of shape {array.shape} needs "
+            f"{expected:,}; {remedy}"
         )
-    if not math.prod(shape):
-        return np.zeros(shape, dtype)  # nothing to map
-    order = "F" if fortran else "C"
-    return np.memmap(path, dtype=dtype, mode="r", offset=start, shape=shape, order=order)  # type: ignore[call-overload]
+    return array

@@ -1,4 +1,4 @@
-"""The console: bars for work that is counted in images, and output that never ends the work."""
+"""The console: progress bars, one-line errors, and output that survives a closed terminal."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ Progress = bool | None | Callable[[str, int, int], None]
 def reporter(
     progress: Progress, total: int
 ) -> tuple[Callable[[str, int, int], None], Callable[[], None]]:
-    """Return what takes (set, images done, images in all), and what ends it.
+    """Return a callback `(set, done, total)` and a function that closes the bar.
 
     Args:
-        progress: True for a bar, or, without tqdm, for a line a set; or what is told instead.
-        total: Images of all sets.
+        progress: True for a bar (without tqdm, one line per set), False or None for nothing, or
+            your own callback.
+        total: Number of images in all sets.
     """
     if callable(progress):
         return progress, (lambda: None)
@@ -55,7 +56,7 @@ _PLAIN = str.maketrans(
 
 
 class _Lasting:
-    """A text stream that replaces what its encoding lacks, and goes on when nobody reads it."""
+    """A text stream that replaces characters its encoding lacks, and survives a closed reader."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -80,7 +81,7 @@ class _Lasting:
     def _to_nobody(self) -> Iterator[None]:
         try:
             yield
-        except OSError:  # a pipe or a terminal that is gone, a full disk
+        except OSError:  # a closed pipe or terminal, a full disk
             with contextlib.suppress(OSError, ValueError):
                 nobody = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nobody, self.stream.fileno())
@@ -89,10 +90,10 @@ class _Lasting:
 
 @contextlib.contextmanager
 def lasting_output() -> Iterator[None]:
-    """Keep the standard output and error output from ending the work that they report on.
+    """Let a long run survive a failing standard output or error output.
 
-    A console may lack characters, a terminal may be closed, a pipe's reader may be gone, and a
-    process may be started without either.
+    A console may lack characters, a terminal or a pipe's reader may close, and a process may start
+    without either stream.
     """
     with (
         open(os.devnull, "w", encoding="utf-8") as nobody,
@@ -107,7 +108,7 @@ def lasting_output() -> Iterator[None]:
 
 
 def error_line(error: Exception) -> str:
-    """Return what an error says on one line, without the number of the operating system.
+    """Return the message of an error on one line, without the system's error number.
 
     >>> error_line(ValueError("it is another run:\\n  seed: 0\\n   now: 1.\\nUse another folder"))
     'it is another run: seed: 0, now: 1. Use another folder'
@@ -120,7 +121,7 @@ def error_line(error: Exception) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """A parser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; {self.prog} --help lists the options\n")

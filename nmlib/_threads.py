@@ -1,7 +1,7 @@
-"""Independent pieces of work on a pool of threads.
+"""Run independent pieces of work on a pool of threads.
 
-Each thread runs its tensor operations alone. That wastes no time on starting and joining threads
-at every small operation, and is not slowed when the machine is shared.
+PyTorch uses a single thread inside each of them. This avoids starting and joining threads for
+every small operation, and is not slowed down on a shared machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def cpu_count() -> int:
-    """Return how many CPUs this process may use."""
+    """Return the number of CPUs that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -29,12 +29,12 @@ def cpu_count() -> int:
 
 
 def thread_count() -> int:
-    """Return how many threads PyTorch may use here, at most the CPUs this process may use."""
+    """Return PyTorch's number of threads, at most the CPUs that this process may use."""
     return max(1, min(torch.get_num_threads(), cpu_count()))
 
 
 def single_threads(size: int) -> ThreadPoolExecutor:
-    """Return a pool of threads that each run their tensor operations alone."""
+    """Return a pool of `size` threads in which PyTorch uses a single thread."""
     setting = torch.get_num_threads()
     ready = threading.Barrier(size + 1)
 
@@ -46,7 +46,7 @@ def single_threads(size: int) -> ThreadPoolExecutor:
     for _ in range(size):
         pool.submit(int)
     ready.wait()
-    # The calls above, all made by now, also changed the number that later threads inherit.
+    # `start` also changed the number that later threads inherit.
     torch.set_num_threads(setting)
     return pool
 
@@ -57,7 +57,7 @@ def _pool(size: int, process: int) -> ThreadPoolExecutor:
 
 
 def run_all(work: Callable[[T], object], pieces: Iterable[T]) -> None:
-    """Run `work` on every piece; the first exception is raised when all have ended.
+    """Run `work` on every piece; after all have ended, raise the first exception.
 
     >>> seen = []
     >>> run_all(seen.append, [1, 2, 3])
@@ -70,7 +70,7 @@ def run_all(work: Callable[[T], object], pieces: Iterable[T]) -> None:
         for piece in pieces:
             work(piece)
         return
-    # A forked child must not wait for its parent's threads, hence the process number.
+    # A forked child has none of its parent's threads, hence one pool per process.
     futures = [_pool(size, os.getpid()).submit(work, piece) for piece in pieces]
     error: BaseException | None = None
     try:

@@ -1,4 +1,4 @@
-"""What is installed here, what works with it, and one line of remedy for each thing that is off."""
+"""Check the installation: versions, device, data cache, and a remedy for each fault."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["TESTED", "TESTED_PYTHON", "Diagnosis", "Finding", "Range", "doctor"]
 
 @dataclass(frozen=True)
 class Range:
-    """The range of versions of one package that the tests have seen.
+    """The tested versions of one package.
 
     Attributes:
         oldest: Lower bound in pyproject.toml.
         newest: Version in constraints.txt.
-        extra: The optional part of nmlib that needs it; "" for the core.
+        extra: The extra of nmlib that needs the package; "" for the core.
     """
 
     oldest: str
@@ -28,7 +28,7 @@ class Range:
     extra: str = ""
 
 
-# The one table of versions; tests hold pyproject.toml, constraints.txt and environment.yml to it.
+# The table of versions; tests compare pyproject.toml, constraints.txt and environment.yml with it.
 TESTED: dict[str, Range] = {
     "torch": Range("2.6", "2.13.0"),
     "numpy": Range("1.26", "2.4.6"),
@@ -47,8 +47,8 @@ TESTED: dict[str, Range] = {
 }
 TESTED_PYTHON = Range("3.11", "3.13")
 
-# GiB that the CIFAR archives need, and those of one of their corrupted versions, unpacked beside
-# the archive. Nothing but `nmlib.data.fetch.fetch_cifar_c` needs the second.
+# GiB for the CIFAR archives, and for one corrupted version unpacked beside its archive. Only
+# `nmlib.data.fetch.fetch_cifar_c` needs the second.
 _ROOM, _ROOM_CORRUPTED = 1, 6
 
 Verdict = Literal["ok", "newer", "too old", "missing", "off"]
@@ -59,10 +59,10 @@ class Finding:
     """One line of a diagnosis.
 
     Attributes:
-        what: What was looked at.
-        found: What is here.
+        what: The package or part checked.
+        found: Its version or state.
         verdict: "ok"; "newer" than tested; "too old"; "missing"; or "off".
-        remedy: What to do about it; empty for "ok".
+        remedy: What to do; empty for "ok".
     """
 
     what: str
@@ -73,13 +73,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `doctor` found; prints as a table, in notebooks as a formatted one."""
+    """The findings of `doctor`, printed as a table (formatted in notebooks)."""
 
     findings: tuple[Finding, ...]
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        """Findings that keep something from working; newer versions than tested do not."""
+        """Findings that break something; versions newer than tested do not count."""
         return tuple(f for f in self.findings if f.verdict not in ("ok", "newer"))
 
     @property
@@ -88,7 +88,7 @@ class Diagnosis:
         return not self.faults
 
     def summary(self) -> str:
-        """Return the faults alone, without versions: the same text wherever all is well.
+        """Return the faults only, without versions: the same text on every healthy machine.
 
         >>> Diagnosis((Finding("torch", "2.13.0"),)).summary()
         'All is well: everything that the notebooks use is here.'
@@ -127,17 +127,18 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(n) for n in release[0].strip(".").split(".")) if release else ()
 
 
-def _judge(name: str, version: str | None, tested: Range) -> Finding:
-    """Compare one package with the tested range."""
+def _judge(name: str, version: str | None, tested: Range, upgrade: str = "") -> Finding:
+    """Compare a version with the tested range; `upgrade` is the remedy for an old one."""
     bound = f"{name}>={tested.oldest}"
     if version is None:
         found = f"not installed (tested: {tested.newest})"
         return Finding(name, found, "missing", f'pip install "{bound}"')
     if _numbers(version) < _numbers(tested.oldest):
         found = f"{version} (tested: {tested.oldest} to {tested.newest})"
-        return Finding(name, found, "too old", f'pip install --upgrade "{bound}"')
-    if _numbers(version) > _numbers(tested.newest):
-        # Never a pin of torch or NumPy: it would break the rest of somebody's environment.
+        return Finding(name, found, "too old", upgrade or f'pip install --upgrade "{bound}"')
+    newest = _numbers(tested.newest)
+    if _numbers(version)[: len(newest)] > newest:
+        # Never recommend a pin: it would break the rest of the user's environment.
         remedy = "probably fine; if something looks off, report it with this table"
         return Finding(name, f"{version} (tested: up to {tested.newest})", "newer", remedy)
     return Finding(name, version)
@@ -153,18 +154,8 @@ def _package(name: str, tested: Range) -> Finding | None:
             again = f"pip install --force-reinstall --no-deps {name}"
             return Finding(name, f"its metadata are damaged: version {version!r}", "off", again)
     if version is None and tested.extra == "lab":
-        return None  # Colab and VS Code have a front end of their own.
+        return None  # Colab and VS Code bring their own front end.
     return _judge(name, version, tested)
-
-
-def _python() -> Finding:
-    version, range_ = platform.python_version(), TESTED_PYTHON
-    if _numbers(version)[:2] < _numbers(range_.oldest):
-        return Finding("Python", version, "too old", f"install Python {range_.oldest} or newer")
-    if _numbers(version)[:2] > _numbers(range_.newest):
-        remedy = "probably fine; if something looks off, report it with this table"
-        return Finding("Python", f"{version} (tested: up to {range_.newest})", "newer", remedy)
-    return Finding("Python", version)
 
 
 def _device() -> Finding:
@@ -223,16 +214,17 @@ def doctor() -> Diagnosis:
     the data cache. Reads only: it imports no optional package and touches no network.
 
     Returns:
-        A Diagnosis; `print` it, or put it last in a notebook cell. Its `summary()` has no
-        versions in it.
+        A Diagnosis; `print` it, or end a notebook cell with it. Its `summary()` contains no
+        versions.
 
     >>> [f.what for f in doctor().findings][:3]
     ['Python', 'torch', 'numpy']
     """
     packages = (_package(name, tested) for name, tested in TESTED.items())
+    upgrade = f"install Python {TESTED_PYTHON.oldest} or newer"
     return Diagnosis(
         (
-            _python(),
+            _judge("Python", platform.python_version(), TESTED_PYTHON, upgrade),
             *(finding for finding in packages if finding is not None),
             _device(),
             _panels(),

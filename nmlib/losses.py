@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 
 __all__ = [
     "DIVERGENCES",
@@ -28,12 +28,12 @@ _DIVERGED = "lower the learning rate or check the inputs (validate=False skips t
 
 @dataclass(frozen=True)
 class LossParts:
-    r"""The loss of one batch and what it is made of.
+    r"""The loss of one batch and its parts.
 
     Attributes:
         ce: Cross-entropy of view 0 (the NFM part), a scalar.
-        jsd: Unweighted divergence between the views, a scalar (0 if unused): the Jensen-Shannon
-            divergence, or what the scheme has in its place (`Scheme.divergence`).
+        jsd: Divergence between the views before weighting, a scalar (0 if unused). It is the
+            Jensen-Shannon divergence unless `Scheme.divergence` names another.
         stability: The weight $\gamma$ of `jsd` in `total`.
         logits: (V, B, K) logits of all views after mixing and noise.
     """
@@ -50,17 +50,17 @@ class LossParts:
 
 
 def _widened(values: Tensor) -> Tensor:
-    """Return half precision as float32: differences between views are often below its steps."""
+    """Widen half precision to float32: it cannot resolve the differences between views."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
-    # Logits further apart than the type can hold would give -inf, and then 0 * -inf or -inf - -inf.
+    # Logits whose difference overflows give -inf, and then NaN from 0 * -inf or -inf - -inf.
     return torch.log_softmax(logits, -1).clamp(min=torch.finfo(logits.dtype).min / 4)
 
 
 def _checked_views(probs: Tensor, from_logits: bool, validate: bool, least: int) -> Tensor:
-    """Return distributions or logits in the precision they are compared in, or raise."""
+    """Validate distributions or logits, and widen half precision."""
     probs = _checks.tensor("probs", probs)
     if probs.ndim < 2 or probs.shape[0] < least or not probs.shape[-1]:
         raise ValueError(
@@ -77,9 +77,9 @@ def _checked_views(probs: Tensor, from_logits: bool, validate: bool, least: int)
 
 
 def _view_weights(weights: Weights, like: Tensor, validate: bool, first: int = 0) -> Tensor:
-    """Return the weights of the views from `first` on, or raise if all are no distribution.
+    """Return the weights of the views from `first` on, or raise unless all V sum to 1.
 
-    Those that are given on an accelerator are looked at with `validate` only.
+    Values on an accelerator are checked only with `validate`.
     """
     views = like.shape[0]
     if weights is None:
@@ -91,21 +91,21 @@ def _view_weights(weights: Weights, like: Tensor, validate: bool, first: int = 0
             f"weights must be {views} numbers, one for each view, got shape {tuple(w.shape)}"
         )
     if validate or w.device.type == "cpu":
-        # float32 sums of thirds are off by 1e-7: the tolerance follows the type.
+        # Three float32 thirds sum to 1 up to 1e-7 only: the tolerance follows the type.
         own = torch.finfo(given.dtype).eps if given.is_floating_point() else 0.0
         tolerance = 1e-6 + 8 * max(torch.finfo(like.dtype).eps, own)
         total = float(w.detach().sum())
-        # Written so that NaN fails too.
+        # `not >=` rather than `<`: NaN fails too.
         if not (float(w.detach().min()) >= 0 and abs(total - 1) <= tolerance):
             raise ValueError(
                 f"weights must be >= 0 and sum to 1, got {w.tolist()} with sum {total:.6g}; divide "
                 "them by their sum"
             )
         if not float(w.detach()[first:].sum()) > 0:
-            raise ValueError("weights leave nothing to the views after the first; use weights=None")
-    if given.dtype in (torch.float16, torch.bfloat16):  # thirds that sum to 0.9998
+            raise ValueError("all weights after the first are 0; use weights=None")
+    if given.dtype in (torch.float16, torch.bfloat16):  # three thirds sum to 0.9998
         w = w / w.sum()
-    return (w if isinstance(weights, Tensor) else sent(w, like.device))[first:].to(like.device)
+    return (w if isinstance(weights, Tensor) else to_device(w, like.device))[first:].to(like.device)
 
 
 def jensen_shannon_divergence(
@@ -115,24 +115,23 @@ def jensen_shannon_divergence(
 
     $$JSD_\pi(P_1,\dots,P_V) = \sum_v \pi_v\, KL(P_v \,\|\, M), \qquad M = \sum_v \pi_v P_v,$$
 
-    in nats. It lies in $[0, H(\pi)]$, is 0 only if all distributions with weight are equal, and is
-    differentiable there (gradient 0).
+    in nats. It lies in $[0, H(\pi)]$. It is 0 only if all distributions of positive weight are
+    equal; its gradient is 0 there.
 
     Args:
         probs: (V, ..., K) probabilities that sum to 1 over the last axis; with `from_logits`,
-            logits of any size (saturated ones included).
+            logits of any size, also saturated ones.
         weights: V non-negative numbers with sum 1; default 1/V each.
         from_logits: Treat `probs` as logits. Prefer this in training: it never divides by a
-            vanishing probability.
+            probability near 0.
         validate: Check values (costs a synchronisation on a GPU). Shapes are always checked.
 
     Returns:
-        (...) divergences, one for each set of V distributions; float32 for half precision, which
-        is widened first.
+        (...) divergences, one for each set of V distributions; float32 for half precision.
 
     Raises:
-        ValueError: If the weights are no distribution, or, with `validate`, if a value is NaN or
-            infinite or the probabilities are negative or do not sum to 1.
+        ValueError: For weights that are negative or do not sum to 1. With `validate`, also for NaN
+            or infinite values, and for probabilities that are negative or do not sum to 1.
 
     Source: paper sec. 3.1 and eq. 19.
     Differs: the released code clamps the mixture to [1e-7, 1]; here nothing is clamped.
@@ -158,7 +157,7 @@ def jensen_shannon_divergence(
         safe_m = torch.where(m > 0, m, torch.ones_like(m))
         kl = (p * (safe_p.log() - torch.where(p > 0, safe_m.log(), torch.zeros_like(m)))).sum(-1)
     jsd = (w.squeeze(-1) * kl).sum(0)
-    # Rounding can leave -1e-17: lift the value to 0 but keep the derivatives of every order.
+    # Rounding can leave -1e-17: lift the value to 0, but keep its derivatives of every order.
     return jsd - jsd.clamp(max=0).detach()
 
 
@@ -173,17 +172,16 @@ def kullback_leibler_divergence(
 
     Args:
         probs: (V, ..., K) probabilities, V >= 2; with `from_logits`, logits.
-        weights: V numbers $\pi$ with sum 1; default 1/V each. That of view 0 is not used.
-        from_logits: Treat `probs` as logits. Where a probability is 0 and that of P_0 is not, the
-            divergence is infinite.
+        weights: V numbers $\pi$ with sum 1; default 1/V each. $\pi_0$ is not used.
+        from_logits: Treat `probs` as logits. With probabilities, the divergence is infinite where
+            some $P_v$ is 0 and $P_0$ is not.
         validate: Check values (costs a synchronisation on a GPU).
 
     Returns:
         (...) divergences; float32 for half precision.
 
     Raises:
-        ValueError: For fewer than two views, weights that are no distribution, or, with
-            `validate`, NaN, infinite or negative values.
+        ValueError: As for `jensen_shannon_divergence`, and for fewer than two views.
 
     Source: stability training (Zheng et al. 2016), the paper's reference for its stability loss.
 
@@ -201,18 +199,18 @@ def kullback_leibler_divergence(
         first = torch.where(probs[0] > 0, probs[0], torch.ones_like(probs[0]))
         others = torch.where(probs[0] > 0, probs[1:], torch.ones_like(probs[1:]))
         kl = (probs[0] * (first.log() - others.log())).sum(-1)
-    # A view without weight does not count, be it infinitely far away.
+    # A view of weight 0 does not count, even at infinite divergence.
     kl = torch.where(w > 0, w * kl, 0).sum(0)
-    # As above: rounding must not make it negative.
+    # Rounding must not make it negative, as above.
     return kl - kl.clamp(max=0).detach()
 
 
 DIVERGENCES = {"jsd": jensen_shannon_divergence, "kl": kullback_leibler_divergence}
-"""What may stand in the stability term, by name."""
+"""The divergences that the stability term can use, by name."""
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor, *, validate: bool = True) -> Tensor:
-    r"""Cross-entropy against class labels or label distributions, one value a sample.
+    r"""Cross-entropy against class labels or label distributions, one value per sample.
 
     $$\ell(z, y) = -\sum_k y_k \log \mathrm{softmax}(z)_k.$$
 
@@ -227,8 +225,8 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, *, validate: bool = True)
         (...) losses in nats; float32 for half precision.
 
     Raises:
-        ValueError: For a label out of range, a target that is no distribution, shapes that do not
-            fit, or NaN logits.
+        ValueError: For a label out of range, a target that does not sum to 1, shapes that do not
+            fit, or logits that are not finite.
 
     Source: paper sec. 3.1, NFM loss.
 
@@ -267,19 +265,19 @@ def noisymix_loss(
     divergence: Literal["jsd", "kl"] = "jsd",
     validate: bool = True,
 ) -> LossParts:
-    r"""The NoisyMix loss of a batch of views that are already mixed and noised.
+    r"""The NoisyMix loss of views that are already mixed and noisy.
 
     $$\hat L = \frac1b\sum_i \Big\{ \ell(z^{(1)}_i, \tilde y_i)
       + \gamma\, JSD_\pi\big(p^{(1)}_i,\dots,p^{(V)}_i\big) \Big\}.$$
 
-    Cross-entropy is taken on view 0 alone, as in the released code.
+    The cross-entropy uses view 0 only, as in the released code.
 
     Args:
         logits: (V, B, K) logits, view 0 first.
         target: (B,) classes or (B, K) mixed labels of view 0.
-        stability: $\gamma \ge 0$; with 0 the divergence is not computed.
+        stability: $\gamma \ge 0$; at 0 the divergence is not computed.
         weights: $\pi$; default 1/V each.
-        divergence: "jsd", or another of `DIVERGENCES`: "kl" is stability training's.
+        divergence: "jsd", or "kl" as in stability training.
         validate: Check values (costs a synchronisation on a GPU).
 
     Returns:
@@ -304,8 +302,8 @@ def noisymix_loss(
         raise ValueError(f"logits are empty, (V, B, K) = {tuple(logits.shape)}; give a sample")
     if logits.ndim != 3:
         raise ValueError(
-            f"logits must have shape (V, B, K), got {tuple(logits.shape)}; for views one after the "
-            "other in the batch use logits.unflatten(0, (V, -1))"
+            f"logits must have shape (V, B, K), got {tuple(logits.shape)}; if the views follow "
+            "each other in the batch, use logits.unflatten(0, (V, -1))"
         )
     stability = _checks.non_negative("stability", stability)
     if stability and logits.shape[0] < 2:

@@ -1,4 +1,4 @@
-"""Convex combinations of samples: draw a `Pair`, then `mix` inputs, features and labels with it."""
+"""Convex combinations of samples: draw a `Pair`, then `mix` inputs, features or labels with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.rng import Rng, checked_rng
 
 __all__ = ["CutMix", "Mixup", "Pair", "mix", "mix_labels"]
@@ -18,20 +18,20 @@ __all__ = ["CutMix", "Mixup", "Pair", "mix", "mix_labels"]
 
 @dataclass(frozen=True)
 class Pair:
-    r"""Who is mixed with whom, and how much.
+    r"""The partner of each sample, and the weights of the mixture.
 
     $h \mapsto w\,h + (1-w)\,h_{partner}$ and $y \mapsto \lambda\,y + (1-\lambda)\,y_{partner}$.
-    PuzzleMix also rearranges both images first: $h \mapsto w\,T(h) + (1-w)\,T'(h_{partner})$.
-    Tensors are kept, not copied; on a CPU their values are checked.
+    PuzzleMix first rearranges both images: $h \mapsto w\,T(h) + (1-w)\,T'(h_{partner})$.
+    Tensors are kept, not copied; their values are checked on the CPU only.
 
     Attributes:
         partner: (B,) index of each sample's partner.
         weight: $w$ in [0, 1]: a number, or a tensor that broadcasts against one sample batch
             (a CutMix mask has shape (1, 1, H, W)).
-        lam: $\lambda$ in [0, 1], the label weight: a number or a (B,) tensor. Equal to the mean
+        lam: $\lambda$ in [0, 1], the label weight: a number or a (B,) tensor. It equals the mean
             of `weight`.
-        source: (B, H, W) flat index, row * W + column: the pixel of the sample's own image that
-            comes to stand at each place; None leaves the image as it is.
+        source: (B, H, W) flat index, row * W + column, of the pixel of the sample's own image that
+            moves to each position; None leaves the image as it is.
         partner_source: The same for the partner's image.
     """
 
@@ -75,40 +75,40 @@ class Pair:
 
     @classmethod
     def identity(cls, batch: int, device: torch.device | str = "cpu") -> Pair:
-        """Return the pair that mixes nothing (lam = 1)."""
+        """Return the pair that leaves every sample as it is (lam = 1)."""
         batch = _checks.integer("batch", batch, 0)
         return cls(torch.arange(batch, device=device), 1.0, 1.0)
 
 
 def _rearranged(h: Tensor, source: Tensor | None) -> Tensor:
-    """Return (..., B, C, H, W) activations with their pixels taken from `source` (B, H, W)."""
+    """Take the pixels of (..., B, C, H, W) activations from the indices `source` (B, H, W)."""
     if source is None:
         return h
     if h.ndim < 4 or h.shape[-2:] != source.shape[-2:]:
         raise ValueError(
             f"the pair moves pixels of {source.shape[-2]}x{source.shape[-1]} images but the "
-            f"activations have shape {tuple(h.shape)}; mix at point 0"
+            f"activations have shape {tuple(h.shape)}; mix at point 0, the input"
         )
     index = source.flatten(1).unsqueeze(1).expand(*h.shape[:-2], -1)
     return h.flatten(-2).gather(-1, index).unflatten(-1, tuple(h.shape[-2:]))
 
 
 def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
-    r"""Return $w\,h + (1-w)\,h_{partner}$; `h` is left as it was.
+    r"""Return $w\,h + (1-w)\,h_{partner}$; `h` itself is unchanged.
 
-    Where the pair moves pixels (`source`, `partner_source`), they are moved first.
+    If the pair moves pixels (`source`, `partner_source`), they move first.
 
     Args:
-        h: Samples along `dim`; with views, (V, B, ...) and `dim=1`: each view mixes within itself.
-        pair: The draw.
+        h: Samples along `dim`. For views (V, B, ...) use `dim=1`: each view mixes within itself.
+        pair: Partners and weights.
         dim: The batch axis.
 
     Returns:
         A tensor like `h`; with weight 1 it is `h` itself.
 
     Raises:
-        ValueError: If `pair` was drawn for another batch size, or its weight tensor does not line
-            up with a sample batch.
+        ValueError: If `pair` belongs to another batch size, or its weight tensor does not
+            broadcast against a sample batch.
 
     Source: paper sec. 3.1, $M_\lambda$.
 
@@ -118,7 +118,7 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
     """
     h = _checks.tensor("h", h)
     if not h.is_floating_point():
-        raise TypeError(f"only floating-point numbers are mixed, got {h.dtype}; use h.float()")
+        raise TypeError(f"mix needs floating-point numbers, got {h.dtype}; use h.float()")
     dim = _checks.integer("dim", dim)
     if not 0 <= dim < h.ndim:
         raise ValueError(f"dim must be an axis of h, got {dim} for shape {tuple(h.shape)}")
@@ -127,7 +127,7 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
             f"partner has {pair.partner.shape[0]} entries but the batch has {h.shape[dim]}; draw "
             "the pair for this batch"
         )
-    # A (B,) weight would line up with the last axis of h, silently if that has B entries.
+    # A (B,) weight would broadcast along the last axis of h, silently if that has B entries.
     shape = pair.weight.shape if isinstance(pair.weight, Tensor) else ()
     if len(shape) not in (0, h.ndim - dim) or any(
         w not in (1, n) for w, n in zip(shape, h.shape[dim:], strict=False)
@@ -135,7 +135,7 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
         raise ValueError(
             f"weight has shape {tuple(shape)} but a sample batch has "
             f"{tuple(h.shape[dim:])}; give it {h.ndim - dim} axes, e.g. "
-            f"weight.reshape({', '.join(['-1'] + ['1'] * (h.ndim - dim - 1))}) for one number a "
+            f"weight.reshape({', '.join(['-1'] + ['1'] * (h.ndim - dim - 1))}) for one number per "
             "sample"
         )
     own = _rearranged(h, pair.source)
@@ -149,9 +149,9 @@ def mix(h: Tensor, pair: Pair, *, dim: int = 0) -> Tensor:
 
 
 def _mixed(h: Tensor, partner: Tensor, weight: float, dim: int) -> Tensor:
-    """Return w h + (1 - w) h[partner] in few passes over memory, in the layout of h."""
+    """Return w h + (1 - w) h[partner] in few passes over memory, keeping the memory layout."""
     if h.ndim == dim + 4 and not h.is_contiguous():
-        # Channels-last images are gathered far faster with the channels as the last axis.
+        # For channels-last images, indexing is far faster with the channels as the last axis.
         return _mixed(h.movedim(-3, -1).contiguous(), partner, weight, dim).movedim(-1, -3)
     return torch.lerp(h.index_select(dim, partner), h, weight)
 
@@ -168,13 +168,13 @@ def mix_labels(
 
     Args:
         y: (B,) classes or (B, K) distributions.
-        pair: The draw.
+        pair: Partners and weights.
         num_classes: K.
-        dtype: Of the mixed labels, for classes y.
+        dtype: Type of the mixed labels if y holds classes.
         validate: Check the classes (costs a synchronisation on a GPU).
 
     Raises:
-        ValueError: For a class out of range, or if `pair` was drawn for another batch size.
+        ValueError: For a class out of range, or if `pair` belongs to another batch size.
 
     Source: paper sec. 3.1.
 
@@ -210,14 +210,14 @@ def _draw_lam(rng: Rng, alpha: float, beta: float) -> float:
 
 
 def _draw_partner(rng: Rng, x: Tensor) -> Tensor:
-    return sent(rng.fold("partner").numpy().permutation(x.shape[0]), x.device)
+    return to_device(rng.fold("partner").numpy().permutation(x.shape[0]), x.device)
 
 
 @dataclass(frozen=True)
 class Mixup:
-    r"""Mixup with one $\lambda \sim Beta(\alpha, \beta)$ and one permutation a batch.
+    r"""Mixup with one $\lambda \sim Beta(\alpha, \beta)$ and one permutation per batch.
 
-    At a random layer (Scheme.points) it is manifold mixup.
+    At a random layer (`Scheme.points`) this is manifold mixup.
 
     Args:
         alpha: First Beta parameter, > 0. Larger mixes more.
@@ -251,10 +251,11 @@ class Mixup:
 
 @dataclass(frozen=True)
 class CutMix:
-    r"""CutMix: a box of the partner is pasted in; the label weight is the area that remains.
+    r"""CutMix: paste a box of the partner's image; the label weight is the remaining area.
 
-    The box has side $\sqrt{1-\lambda}$ of the image, $\lambda \sim Beta(\alpha,\alpha)$, a uniform
-    centre, and is cut off at the border; `lam` is then recomputed from the true area.
+    Each side of the box is $\sqrt{1-\lambda}$ of the image's, with $\lambda \sim
+    Beta(\alpha,\alpha)$. Its centre is uniform and the border clips it; `lam` is then the exact
+    remaining area.
 
     Args:
         alpha: Beta parameter, > 0.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib._threads import run_all
 from nmlib.rng import Rng, checked_rng
 
@@ -23,11 +23,11 @@ _SCALE_SECOND_MOMENT = 2 * 3 / (7 * 8)
 
 @dataclass(frozen=True)
 class NoiseDraw:
-    """Noise fields, levels included; None stands for zero. Tensors are kept, not copied.
+    """Noise fields, already scaled by their levels; None means zero. Tensors are not copied.
 
     Attributes:
-        additive: (V, B, ...) tensor added to the activations.
-        multiplicative: (V, B, ...) tensor; activations are multiplied by 1 + it.
+        additive: (V, B, ...) tensor that `inject` adds to the activations.
+        multiplicative: (V, B, ...) tensor; `inject` multiplies the activations by 1 plus it.
     """
 
     additive: Tensor | None = None
@@ -41,7 +41,7 @@ class NoiseDraw:
 
 @dataclass(frozen=True)
 class Noise:
-    r"""The law of the injected noise.
+    r"""The distribution of the injected noise.
 
     $h \mapsto (1 + \sigma_{mult}\,\xi^{mult}) \odot h + \sigma_{add}\,\xi^{add}$.
 
@@ -49,16 +49,15 @@ class Noise:
         additive: Level $\sigma_{add} \ge 0$, in units of the activations (for images, of the
             normalised pixels).
         multiplicative: Level $\sigma_{mult} \ge 0$, relative.
-        sparsity: Each entry of a field is set to zero with this probability, in [0, 1).
-        view_gain: Additive level of view v = 0, 1, ... is `additive * (1 + view_gain * v)`.
-        clean_views: So many leading views get no noise at all.
-        law: "paper": independent standard normal entries. "released": the authors' code, in
-            which a fresh scalar Beta(2, 5) scales each view's field and the multiplicative entries
-            are uniform on (-1, 1). Its effective levels are a good deal smaller, see
-            `effective_levels`.
+        sparsity: Probability in [0, 1) that an entry of a field is set to zero.
+        view_gain: The additive level of view v = 0, 1, ... is `additive * (1 + view_gain * v)`.
+        clean_views: Number of leading views left noise-free.
+        law: "paper": independent standard normal entries. "released": as in the authors' code, a
+            fresh Beta(2, 5) scalar scales each view's field, and the multiplicative entries are
+            uniform on (-1, 1). Its effective levels are much smaller, see `effective_levels`.
 
     Source: paper sec. 3.1, $M_{\lambda,\xi}$.
-    Differs: sparsity, view_gain and the "released" law are in the authors' code and not in the
+    Differs: sparsity, view_gain and the "released" law come from the authors' code, not from the
         paper; clean_views is ours, for one reading of the toy experiment.
 
     >>> Noise.released().effective_levels()          # nominal levels 0.5 and 0.5
@@ -83,11 +82,11 @@ class Noise:
 
     @classmethod
     def released(cls, additive: float = 0.5, multiplicative: float = 0.5) -> Noise:
-        """Return the law and settings of the authors' CIFAR commands."""
+        """Return the noise of the authors' CIFAR commands."""
         return cls(additive, multiplicative, sparsity=0.65, view_gain=1.0, law="released")
 
     def effective_levels(self, view: int = 0) -> tuple[float, float]:
-        r"""Return the root mean square $(\sigma_{add}, \sigma_{mult})$ that Theorems 1 and 2 see.
+        r"""Return the root mean squares $(\sigma_{add}, \sigma_{mult})$ for Theorems 1 and 2.
 
         Released law: $\sigma_{add,v}^2 = (1+gv)^2 \ell_a^2 \frac{3}{28}(1-s)$ and
         $\sigma_{mult}^2 = \ell_m^2 \frac{3}{28}\,\frac13 (1-s)$.
@@ -103,7 +102,7 @@ class Noise:
         return add * scale, self.multiplicative * scale / math.sqrt(3)
 
     def draw(self, like: Tensor, rng: Rng) -> NoiseDraw:
-        """Draw fields for activations `like` of shape (V, B, ...), independent in every entry."""
+        """Draw fields for activations `like` of shape (V, B, ...)."""
         like, rng = _checks.tensor("like", like), checked_rng(rng)
         if like.ndim < 2:
             raise ValueError(f"noise needs activations (V, B, ...), got shape {tuple(like.shape)}")
@@ -140,7 +139,7 @@ class Noise:
             if uniform
             else field.normal_(generator=generator)
         )
-        scale = sent(torch.tensor(factors, dtype=like.dtype), like.device)
+        scale = to_device(torch.tensor(factors, dtype=like.dtype), like.device)
         field *= scale.reshape(-1, *[1] * (like.ndim - 1))
         if self.sparsity:
             keep = torch.empty_like(field).bernoulli_(1 - self.sparsity, generator=generator)
@@ -148,18 +147,17 @@ class Noise:
         return field
 
 
-# Entries that one stream draws: few enough to stay in a core's own cache.
+# Entries per stream: few enough to stay in the cache of one core.
 _BLOCK = 1 << 18
 
 
 def _image_field(
     like: Tensor, rng: Rng, factors: list[float], sparsity: float, *, uniform: bool
 ) -> Tensor:
-    """Draw a field for image activations (V, B, C, H, W) on the CPU.
+    """Draw a field for image activations (V, B, C, H, W) on the CPU, in parallel.
 
-    PyTorch draws one entry after the other there, and ten times slower if they are channels-last.
-    Here blocks of memory are drawn from streams of their own, by as many threads as PyTorch has,
-    whose number does not change the result.
+    PyTorch draws on one thread, and ten times slower for channels-last tensors. Here each block of
+    memory has its own stream, so the number of threads does not change the result.
     """
     flat = torch.empty(like.numel())
     each = like.numel() // like.shape[0]
@@ -175,7 +173,7 @@ def _image_field(
             start = end
 
     run_all(fill, range(0, flat.numel(), _BLOCK))
-    # In the layout of the activations, if their views follow each other in memory.
+    # Use the memory layout of the activations if their views are contiguous.
     first = like[0]
     dense = first.is_contiguous() or first.is_contiguous(memory_format=torch.channels_last)
     if dense and like.stride(0) == each:
@@ -191,12 +189,12 @@ def _draw_part(
     sparsity: float,
     uniform: bool,
 ) -> None:
-    """Fill a piece of a field: `factor` times a sparse normal or uniform variable."""
+    """Fill part of a field with `factor` times a sparse normal or uniform variable."""
     if uniform:
         uniforms.random(out=part.numpy(), dtype=np.float32)
         part.sub_(0.5)
-        # For u uniform on (-1, 1), |u| lies below s with probability s, and (|u| - s) / (1 - s) is
-        # uniform again above; here all are halves of that.
+        # For u uniform on (-1, 1), |u| < s has probability s, and given |u| >= s the number
+        # (|u| - s) / (1 - s) is uniform again. `part` holds u / 2.
         if sparsity:
             part.copy_(torch.nn.functional.softshrink(part, sparsity / 2))
         part.mul_(2 * factor / (1 - sparsity))
@@ -206,20 +204,20 @@ def _draw_part(
     if sparsity:
         keep = torch.empty_like(part)
         uniforms.random(out=keep.numpy(), dtype=np.float32)
-        # A product of floats is several times faster than a choice by booleans.
+        # Multiplying floats is several times faster than masking with booleans.
         part.mul_(keep.ge_(sparsity))
 
 
 def inject(h: Tensor, noise: NoiseDraw | Noise | None, rng: Rng | None = None) -> Tensor:
-    r"""Return $(1+\text{multiplicative}) \odot h + \text{additive}$; `h` is left as it was.
+    r"""Return $(1+\text{multiplicative}) \odot h + \text{additive}$; `h` itself is unchanged.
 
     Args:
         h: (V, B, ...) activations; a batch without views needs a first axis of 1, `h[None]`.
-        noise: A draw, applied as it is, or a law to draw from (then `rng` is needed).
+        noise: Drawn fields, or a law to draw them from (then `rng` is needed).
         rng: The stream to draw from.
 
     Raises:
-        ValueError: If a law comes without `rng`, or a field does not fit `h`.
+        ValueError: If a law comes without `rng`, or a field has not the shape of `h`.
 
     Source: paper eq. 6.
 
@@ -245,6 +243,6 @@ def inject(h: Tensor, noise: NoiseDraw | Noise | None, rng: Rng | None = None) -
             )
     if noise.multiplicative is None:
         return h if noise.additive is None else h + noise.additive
-    # Fields drawn here are nobody else's, so 1 is added in place.
+    # A field drawn here has no other user, so 1 is added in place.
     gain = noise.multiplicative.add_(1) if fresh else noise.multiplicative + 1
     return h * gain if noise.additive is None else torch.addcmul(noise.additive, h, gain)

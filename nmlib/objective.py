@@ -1,9 +1,9 @@
-r"""The paper on one page: one path for every scheme.
+r"""The paper on one page: every scheme takes the same path.
 
 views -> run to the mix point -> mix -> inject noise -> run on -> loss.
 
-`draw_batch` makes all small random decisions of a step, `apply_draws` is deterministic but for the
-noise fields (which it draws from the stream, or takes as given), `batch_loss` is both.
+`draw_batch` makes the small random decisions of a step. `apply_draws` computes the loss for them;
+only the noise fields are still random there, unless they are given. `batch_loss` does both.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Draws:
     Attributes:
         views: (V, B, ...) views of the batch.
         point: The mix point.
-        pairs: None for no mixing, one Pair for all views, or one for each.
+        pairs: () for no mixing, one Pair for all views, or one for each view.
         noise: The law to draw fields from, the fields themselves, or None.
         routes: For each view, whether it takes the adversarial half of dual normalisation layers;
-            () for none.
+            () if no view does.
     """
 
     views: Tensor
@@ -58,14 +58,14 @@ def draw_batch(
     *,
     validate: bool = True,
 ) -> Draws:
-    """Make the random decisions of one step; each has its own stream.
+    """Make the random decisions of one step, each from its own stream.
 
     Args:
-        model: As for `batch_loss`; also the next three.
+        model: See `batch_loss`, also for the next three.
         batch: x and y.
-        scheme: What to do.
+        scheme: The training scheme.
         rng: The stream of this step.
-        validate: Look at the values of images on a GPU too (costs a synchronisation).
+        validate: Check the range of images on a GPU too (costs a synchronisation).
     """
     x, y = batch
     with nullcontext() if validate else trusted_images():
@@ -89,23 +89,23 @@ def apply_draws(
     rng: Rng | None = None,
     validate: bool = True,
 ) -> LossParts:
-    """Run the model once around the mix point and return the loss.
+    """Run the model to the mix point, mix and add noise, run on, and return the loss.
 
     Args:
         model: A staged model.
-        y: (B,) classes.
+        y: (B,) classes, or (B, K) distributions over them.
         draws: The decisions of this step.
         stability: Weight of the divergence.
-        divergence: Which one, see `Scheme`.
-        rng: Stream of the noise fields and of dropout; needed if `draws.noise` is a law or the
-            model drops out.
+        divergence: "jsd" or "kl", see `Scheme`.
+        rng: Stream of the noise fields and of dropout. Needed if `draws.noise` is a law; without
+            it, dropout layers draw from their own streams.
         validate: Check values (costs a synchronisation on a GPU).
     """
     shape = draws.views.shape[:2]
     dropout = dropout_stream(model, rng) if rng is not None else nullcontext()
     dual = adversarial_norm(model, draws.routes) if draws.routes else nullcontext()
     with dropout, dual:
-        # One pass over all views, so that batch statistics are taken over all of them.
+        # One pass over all views: they share their batch statistics.
         h = model(draws.views.flatten(0, 1), stop=draws.point).unflatten(0, shape)
         if len(draws.pairs) == 1:
             h = mix(h, draws.pairs[0], dim=1)
@@ -115,7 +115,7 @@ def apply_draws(
         logits = model(h.flatten(0, 1), start=draws.point).unflatten(0, shape)
     target = y
     if draws.pairs:
-        # Half-precision logits keep float32 labels.
+        # Labels stay float32 when logits are in half precision.
         dtype = torch.promote_types(logits.dtype, torch.float32)
         target = mix_labels(y, draws.pairs[0], logits.shape[-1], dtype=dtype, validate=validate)
     return noisymix_loss(
@@ -124,7 +124,7 @@ def apply_draws(
 
 
 def check_scheme(model: nn.Module, scheme: Any) -> None:
-    """Raise unless the model is staged, or wraps one that is, and has all points of the scheme."""
+    """Raise unless the model is a StagedModel, or wraps one, with all mix points of the scheme."""
     if not isinstance(scheme, Scheme):
         raise TypeError(
             f"scheme must be a Scheme such as nmlib.get_scheme('noisymix'), got {scheme!r}"
@@ -133,15 +133,15 @@ def check_scheme(model: nn.Module, scheme: Any) -> None:
     staged = next((part for part in parts if isinstance(part, StagedModel)), None)
     if staged is None:
         raise TypeError(
-            f"model must be a StagedModel, got {type(model).__name__}; nmlib.build_model(name) "
-            "makes one, StagedModel([part, part, ...]) puts one together, and "
-            "StagedModel([module]) wraps any module for schemes that mix inputs only"
+            f"model must be a StagedModel, got {type(model).__name__}; use "
+            "nmlib.build_model(name), StagedModel([part, part, ...]), or, for schemes that mix "
+            "inputs only, StagedModel([module]), which wraps any module"
         )
     if model is not staged:
         taken = inspect.signature(model.forward).parameters.values()
         if not any(p.kind is p.VAR_KEYWORD or p.name == "stop" for p in taken):
             raise TypeError(
-                f"{type(model).__name__} holds a StagedModel but cannot be left at a mix point: "
+                f"{type(model).__name__} holds a StagedModel but cannot stop at a mix point: "
                 "its forward takes no `start` and `stop`; pass the StagedModel itself"
             )
     lacking = sorted({point for point in scheme.points if not 0 <= point < staged.num_points})
@@ -161,23 +161,22 @@ def batch_loss(
     *,
     validate: bool = True,
 ) -> LossParts:
-    r"""Draw one training step of any scheme and return its loss.
+    r"""Make the random decisions of one training step of a scheme and return its loss.
 
     $$\hat L = \frac1b\sum_i \Big\{ \ell\big(f_k(M_{\lambda,\xi}(g_k(x_i), g_k(x_{\mathcal P(i)}))),
       M_\lambda(y_i, y_{\mathcal P(i)})\big) + \gamma\,JSD_\pi(p_i^{(1)},\dots,p_i^{(V)}) \Big\}$$
 
-    with one mix point k, one $\lambda$ and one permutation $\mathcal P$ a batch. Cross-entropy is
-    taken on view 0. Nothing is changed in place but the model's own batch statistics.
+    with one mix point k, one $\lambda$ and one permutation $\mathcal P$ per batch. The
+    cross-entropy uses view 0 only. Inputs stay unchanged; the model updates its batch statistics.
 
-    A stream gives the same draws however often it is used, so every step, and every part of a step,
-    needs one of its own. Dropout of PyTorch's modules draws from PyTorch's global state as ever;
-    `nmlib.models.StreamDropout` draws from `rng`.
+    The same stream always gives the same draws, so fold the step into it. PyTorch's own dropout
+    modules draw from PyTorch's global state; `nmlib.models.StreamDropout` draws from `rng`.
 
     Args:
         model: A staged model $f = f_k \circ g_k$.
-        batch: x of shape (B, ...) and y: classes (B,), or distributions over them (B, K), one-hot
-            integers among them.
-        scheme: What to do.
+        batch: x of shape (B, ...), and y: classes (B,) or distributions over them (B, K), which
+            may be one-hot integers.
+        scheme: The training scheme, e.g. `get_scheme("noisymix")`.
         rng: The stream of this step, e.g. `Rng(seed).fold(epoch, step)`.
         validate: Check values (costs a synchronisation on a GPU).
 
@@ -185,9 +184,9 @@ def batch_loss(
         LossParts with `ce`, `jsd`, `total` and the logits of all views.
 
     Raises:
-        TypeError: For a model that is not staged, images of bytes, or an `rng` that is no Rng.
-        ValueError: If batch sizes differ, a label is out of range, logits are not finite or the
-            scheme names a mix point that the model does not have.
+        TypeError: For a model that is not staged, uint8 images, or an `rng` that is no Rng.
+        ValueError: If batch sizes differ, a label is out of range, logits are not finite, or the
+            model lacks a mix point of the scheme.
 
     Source: paper sec. 3.2.
 
@@ -200,24 +199,15 @@ def batch_loss(
     """
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise TypeError(f"batch must be a pair (x, y), got {_checks.shown(batch)}")
-    x, y = _checks.tensor("x", batch[0]), _checks.tensor("y", batch[1])
+    x = in_type_of(model, _checks.tensor("x", batch[0]))
+    y = _checks.labels_of_samples(batch[1], x)
     check_scheme(model, scheme)
-    x = in_type_of(model, x)
     checked_rng(rng)
     if x.dtype == torch.uint8:
         raise TypeError("x holds bytes (uint8); models take images in [0, 1]: x.float() / 255")
-    mixed = y.ndim == 2 and y.shape[1] > 1
-    samples = len(x) if x.ndim else 0
-    if not (y.ndim == 1 or mixed) or samples != len(y):
-        raise ValueError(
-            f"y must have shape ({samples},), one class for each sample of x, or "
-            f"({samples}, K), a distribution for each, got {tuple(y.shape)}"
-            + ("; use y[:, 0]" if y.shape == (samples, 1) else "")
-        )
     if not y.is_floating_point():
-        # One-hot integers are distributions.
-        y = y.float() if mixed else _checks.class_labels(y, validate=False)
-    if not samples:
+        y = y.float() if y.ndim == 2 else _checks.class_labels(y, validate=False)
+    if not len(y):
         raise ValueError("the batch is empty; batch_loss needs at least one sample")
     draws = draw_batch(model, (x, y), scheme, rng, validate=validate)
     return apply_draws(

@@ -1,4 +1,4 @@
-"""Where a measured number comes from."""
+"""The provenance of measured numbers: commit, versions, machine."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ import torch
 __all__ = ["combined", "provenance"]
 
 
-# git sets these for its hooks; they would name another repository, or parts of one.
+# git sets these in its hooks, where they may point to another repository.
 _GITS_OWN = {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DIR", "GIT_INDEX_FILE",
     "GIT_NAMESPACE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
 }  # fmt: skip
 
 
-@functools.cache  # the code that runs is that of the import, whatever is checked out meanwhile
+@functools.cache  # a later checkout does not change the imported code
 def _commit() -> str:
-    """Return the commit of the checkout that nmlib is imported from, with + if it was changed.
+    """Return the commit of the checkout that nmlib is imported from, with + for local changes.
 
-    A repository that does not track nmlib says nothing of it: an installed package lies in
-    somebody's project, a project in somebody's home folder.
+    A repository that does not track this file does not count, e.g. the user's own project around a
+    virtual environment.
     """
     env = {k: v for k, v in os.environ.items() if k not in _GITS_OWN}
 
@@ -41,14 +41,14 @@ def _commit() -> str:
 
     try:
         git("ls-files", "--error-unmatch", Path(__file__).name)
-        # A tag can be moved, so it is passed over.
+        # Tags can move, so exclude them.
         return git("describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+") or "unknown"
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 
 
 def provenance(**more: Any) -> dict[str, Any]:
-    """Return commit, versions and device as a JSON-ready record, with `more` added.
+    """Return commit, versions and machine as a JSON-ready record, with `more` added.
 
     >>> sorted(provenance(seeds=3)["provenance"])
     ['commit', 'cpus', 'machine', 'nmlib', 'numpy', 'python', 'seeds', 'threads', 'torch']
@@ -71,7 +71,7 @@ def provenance(**more: Any) -> dict[str, Any]:
 
 
 def combined(made: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the provenance of a result whose parts were made at different times.
+    """Merge the provenance of a result's parts; differing values are joined by commas.
 
     >>> combined([{"commit": "1a", "cpus": 2}, {"commit": "2b", "cpus": 2}])
     {'commit': '1a, 2b', 'cpus': 2}

@@ -1,20 +1,22 @@
-r"""PuzzleMix: mix where the labels' evidence is, with a minimum cut, then move patches.
+r"""PuzzleMix: keep the salient blocks of both images, by a minimum cut, then move patches.
 
-The image is a grid of n x n blocks; label l = 0 ... L-1 of a block gives the sample the weight
-$z = 1 - l/(L-1)$ there and its partner $1 - z$. The mask minimises
+The image is a grid of n x n blocks. Label l = 0 ... L-1 of a block gives the sample the weight
+$z = 1 - l/(L-1)$ there, and its partner $1 - z$. The mask minimises
 
 $$E(l) = \sum_i U_i(l_i) + \sum_{(i,j)} w_{ij} \Big(\frac{l_i - l_j}{L-1}\Big)^2,
   \qquad w_{ij} \ge 0,$$
 
-over all labellings. The pairwise term is convex in $l_i - l_j$, so that a minimum cut finds the
-minimum itself, not a local one (Ishikawa 2003). Then each image's salient patches are moved, by
-an optimal assignment, to where the mask shows that image.
+over all labellings. The pairwise term is convex in $l_i - l_j$, so a minimum cut finds the global
+minimum (Ishikawa 2003). An optimal assignment then moves each image's salient patches to where the
+mask shows that image.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model, Pair
 from nmlib.models.modes import evaluating
@@ -32,37 +34,38 @@ __all__ = ["PuzzleMix", "block_energy", "cut_grid", "grid_energy", "saliency", "
 
 Array = NDArray[np.float64]
 
-# Costs become 32-bit integers for the solver: this fine where the sum of them allows it.
+# The solver needs 32-bit integers: costs are multiplied by _SCALE, or by less if their sum would
+# exceed _LARGEST.
 _SCALE = 2.0**22
 _LARGEST = 2.0**30
-# Images solved together: a graph of many disconnected grids costs less than many calls.
+# Images per call: one graph of many disconnected grids is faster than many calls.
 _TOGETHER = 16
 
 
 def saliency(x: Tensor, y: Tensor, model: Model) -> Tensor:
-    r"""Return where the loss is sensitive to the image.
+    r"""Return the saliency map: how sensitive the loss is to each pixel.
 
     $$s_p = \sqrt{\tfrac1C \sum_c \big(\partial\, \ell(f(x), y) / \partial x_{c,p}\big)^2}.$$
 
-    The model is in evaluation mode meanwhile; its weights collect no gradient.
+    The model runs in evaluation mode; its weights collect no gradient.
 
     Args:
         x: (B, C, H, W) images in [0, 1].
         y: (B,) classes, or (B, K) distributions over them.
-        model: Images -> logits.
+        model: Maps images to logits.
 
     Returns:
         (B, H, W), >= 0, of the type of x.
 
     Source: PuzzleMix (arXiv 2009.06962), sec. 4.
     """
-    # A fresh leaf, ordinary even if x was made in inference mode.
+    # Autograd needs a fresh leaf, as x may be an inference tensor.
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         leaf = x.detach().clone().requires_grad_()
         logits = model(leaf)
         if y.ndim == 1:
             y = _checks.class_labels(y, logits.shape[-1])
-        # A network that has diverged is the trainer's to report, with step and checkpoint.
+        # The training loop reports a diverged network, with step and checkpoint.
         loss = soft_cross_entropy(logits, y, validate=False).sum()
         (gradient,) = torch.autograd.grad(loss, leaf)
     return gradient.square().mean(1).sqrt()
@@ -72,10 +75,14 @@ def _pool(values: Tensor, size: int) -> Tensor:
     return torch.nn.functional.avg_pool2d(values, size) if size > 1 else values
 
 
-def _share(values: Tensor, blocks: int) -> Array:
-    """Return the share of each of (B, n, n) blocks in the sum of an image.
+def _enlarged(array: Array, factor: int) -> Array:
+    return array.repeat(factor, 1).repeat(factor, 2)
 
-    All are equal if the sum is 0 or not finite.
+
+def _share(values: Tensor, blocks: int) -> Array:
+    """Return the share of each block in the sum of its image, (B, n, n).
+
+    Blocks have equal shares if the sum is 0 or not finite.
     """
     values = values.to(torch.float64)
     pooled = _pool(values.unsqueeze(1), values.shape[-1] // blocks).squeeze(1)
@@ -86,14 +93,10 @@ def _share(values: Tensor, blocks: int) -> Array:
 
 
 def _border_differences(a: Tensor, b: Tensor, cells: int) -> Array:
-    """Return (B, n-1, n) mean absolute differences of a above and b below each block border."""
+    """Return (B, n-1, n) mean absolute differences between a above and b below block borders."""
     above, below = a[:, :, cells - 1 : -1 : cells], b[:, :, cells::cells]
     difference = (above - below).abs().mean(1)
     return difference.unflatten(-1, (-1, cells)).mean(-1).to(torch.float64).numpy()
-
-
-def _transposed(array: Array) -> Array:
-    return np.swapaxes(array, 1, 2)
 
 
 def block_energy(
@@ -111,29 +114,29 @@ def block_energy(
 ) -> tuple[Array, Array, Array]:
     r"""Return the costs of `cut_grid` for pairs of images.
 
-    With masks $z_i = 1 - l_i/(L-1)$ and $\beta' = \beta/16n$, up to a constant (exactly so for
-    masks of 0 and 1; between them the terms linear in z are interpolated):
+    With masks $z_i = 1 - l_i/(L-1)$ and $\beta' = \beta/16n$, up to a constant (exact for masks of
+    0 and 1, and interpolated between them):
 
     $$E = \sum_i \Big[z_i s'_i + (1-z_i) s_i - \frac{\eta}{n^2}\log P(z_i)\Big]
       + \beta' \sum_{(i,j)} \big[(z_i-z_j)^2 + \gamma\, d_{ij}(z_i,z_j)\big],$$
 
-    s and s' the saliency shares of the sample and of its partner, P the binomial law of
-    $(L-1)z$ with probability $\lambda$, and $d_{ij}$ the step across the border of two blocks:
-    between the images that the masks show on its two sides,
+    where s and s' are the saliency shares of the sample and its partner, P is the binomial law of
+    $(L-1)z$ with probability $\lambda$, and $d_{ij}$ is the step across the border between two
+    blocks, given the images that the masks show on its two sides:
     $z_iz_j d^{xx} + z_i(1-z_j)d^{xx'} + (1-z_i)z_j d^{x'x} + (1-z_i)(1-z_j)d^{x'x'}$.
 
     Args:
         x: (B, C, H, H) images in [0, 1].
         partner: The partners' images, same shape.
         share: (B, n, n) saliency shares, summing to one.
-        partner_share: The partners'.
+        partner_share: The same for the partners.
         lam: $\lambda$.
         n_labels: L >= 2.
         beta: Weight of the smoothness of the mask, >= 0.
         gamma: Weight of the smoothness of the image, in [0, 1].
         eta: Weight of the prior, >= 0.
-        neigh_size: Images are averaged over so many pixels (at most a block) before steps are
-            taken.
+        neigh_size: Side in pixels of the cells that images are averaged over before the steps
+            are measured; at most a block.
 
     Returns:
         (B, n, n, L) costs of the labels, (B, n-1, n) and (B, n, n-1) edge weights >= 0.
@@ -144,14 +147,14 @@ def block_energy(
     steps = n_labels - 1
     cell = min(neigh_size, x.shape[-1] // n)
     cells = x.shape[-1] // n // cell
-    # The cut is the host's work, so from here on all is.
+    # The cut runs on the CPU, and so does everything from here on.
     own, other = _pool(x.detach(), cell).cpu(), _pool(partner.detach(), cell).cpu()
     smooth = beta / (16 * n)
     cost_of_own = partner_share.copy()
     weights = []
     for a, b, turn in (
         (own, other, lambda v: v),
-        (own.transpose(2, 3), other.transpose(2, 3), _transposed),
+        (own.transpose(2, 3), other.transpose(2, 3), lambda v: np.swapaxes(v, 1, 2)),
     ):
         xx, xy = _border_differences(a, a, cells), _border_differences(a, b, cells)
         yx, yy = _border_differences(b, a, cells), _border_differences(b, b, cells)
@@ -174,7 +177,7 @@ def block_energy(
 def grid_energy(
     labels: NDArray[np.int64], unary: Array, vertical: Array, horizontal: Array
 ) -> Array:
-    """Return the (B,) energies of (B, h, w) labellings; arguments as `cut_grid`."""
+    """Return the (B,) energies of (B, h, w) labellings; other arguments as for `cut_grid`."""
     steps = unary.shape[-1] - 1
     own = np.take_along_axis(unary, labels[..., None], -1).sum((1, 2, 3))
     down = vertical * (np.diff(labels, axis=1) / steps) ** 2
@@ -183,13 +186,13 @@ def grid_energy(
 
 
 def cut_grid(unary: Array, vertical: Array, horizontal: Array) -> NDArray[np.int64]:
-    r"""Return the labellings of least energy, exactly, by a minimum cut.
+    r"""Return the labellings of minimum energy, by a minimum cut.
 
     $$E(l) = \sum_i U_i(l_i) + \sum_{(i,j)} w_{ij}\Big(\frac{l_i-l_j}{L-1}\Big)^2.$$
 
-    With $x_{it} = [l_i \ge t]$ the energy is quadratic in binary variables without a positive
-    mixed term, so that a cut represents it. Costs are rounded to 2^-22 (coarser where their sum is
-    large): the energy found exceeds the least by at most 2^-22 for each cost and edge.
+    In the binary variables $x_{it} = [l_i \ge t]$ the energy is quadratic without positive mixed
+    terms, so a cut can represent it. Costs are rounded to multiples of 2^-22 (coarser if their sum
+    is large): the energy found exceeds the minimum by at most 2^-22 for each cost and edge.
 
     Args:
         unary: (B, h, w, L) costs of the labels, any sign.
@@ -204,7 +207,7 @@ def cut_grid(unary: Array, vertical: Array, horizontal: Array) -> NDArray[np.int
         ModuleNotFoundError: Without SciPy.
 
     Source: Ishikawa 2003 (exact minimum for convex priors); PuzzleMix (arXiv 2009.06962), sec. 4.
-    Differs: the released code minimises by alpha-beta swaps, which end in a local minimum.
+    Differs: the released code uses alpha-beta swaps, which can end in a local minimum.
 
     >>> unary = np.array([[[[0.0, 1.0], [0.6, 0.5]]]])
     >>> cut_grid(unary, np.zeros((1, 0, 2)), np.full((1, 1, 1), 0.2)).tolist()
@@ -229,18 +232,18 @@ def cut_grid(unary: Array, vertical: Array, horizontal: Array) -> NDArray[np.int
     return np.concatenate(found) if found else np.zeros(unary.shape[:3], np.int64)
 
 
-def _scipy_graph():
+def _scipy(module: str) -> Any:
+    """Import a module of SciPy, which the core does not require."""
     try:
-        from scipy.sparse import csgraph, csr_matrix
+        return importlib.import_module(f"scipy.{module}")
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "PuzzleMix needs SciPy for its minimum cut: pip install scipy"
+            f"PuzzleMix needs SciPy (scipy.{module}): pip install scipy"
         ) from error
-    return csgraph, csr_matrix
 
 
 def _cut(unary: Array, vertical: Array, horizontal: Array) -> NDArray[np.int64]:
-    csgraph, csr_matrix = _scipy_graph()
+    sparse, csgraph = _scipy("sparse"), _scipy("sparse.csgraph")
     batch, height, width, labels = unary.shape
     steps = labels - 1
     total = np.abs(np.diff(unary, axis=-1)).sum() + 2 * steps * (vertical.sum() + horizontal.sum())
@@ -253,12 +256,12 @@ def _cut(unary: Array, vertical: Array, horizontal: Array) -> NDArray[np.int64]:
     degree[:, 1:] += down
     degree[:, :, :-1] += right
     degree[:, :, 1:] += right
-    # (l - m)^2 = [pairs (t, s) with t <= l, s > m, or t > l, s <= m] + l^2 - Ll' + m^2 - Lm',
-    # L' = L - 1: edges between all layers of neighbours, and the rest on the blocks.
+    # (l - m)^2 = #{(t, s): t <= l, s > m, or t > l, s <= m} + l^2 - (L-1) l + m^2 - (L-1) m,
+    # with t, s = 1 ... L-1: edges between all layers of neighbours, and the rest on the blocks.
     level = np.arange(labels)
     cost = np.rint(scale * unary).astype(np.int64)
     cost += degree[..., None] * (level * level - steps * level)
-    step = np.diff(cost, axis=-1)  # the price of x_t = 1
+    step = np.diff(cost, axis=-1)  # cost of x_t = 1
 
     node = np.arange(step.size).reshape(step.shape)
     source, sink = step.size, step.size + 1
@@ -267,9 +270,9 @@ def _cut(unary: Array, vertical: Array, horizontal: Array) -> NDArray[np.int64]:
         (node[dear], np.full(dear.sum(), sink), step[dear]),
         (np.full((~dear).sum(), source), node[~dear], -step[~dear]),
     ]
-    # l >= t + 1 implies l >= t.
-    forever = np.abs(step).sum(-1) + 2 * steps * degree + 1
-    edges += [(node[..., t + 1], node[..., t], forever) for t in range(steps - 1)]
+    # l >= t + 1 implies l >= t: edges too dear to cut.
+    uncut = np.abs(step).sum(-1) + 2 * steps * degree + 1
+    edges += [(node[..., t + 1], node[..., t], uncut) for t in range(steps - 1)]
     for first, second, weight in (
         (node[:, :-1], node[:, 1:], down),
         (node[:, :, :-1], node[:, :, 1:], right),
@@ -280,7 +283,7 @@ def _cut(unary: Array, vertical: Array, horizontal: Array) -> NDArray[np.int64]:
                 edges.append((second[..., s], first[..., t], weight))
     rows, columns, capacity = (np.concatenate([e[k].ravel() for e in edges]) for k in range(3))
     shape = (sink + 1, sink + 1)
-    graph = csr_matrix((capacity.astype(np.int32), (rows, columns)), shape=shape)
+    graph = sparse.csr_matrix((capacity.astype(np.int32), (rows, columns)), shape=shape)
     residual = graph - csgraph.maximum_flow(graph, source, sink, method="dinic").flow
     residual.eliminate_zeros()
     reached = csgraph.breadth_first_order(residual, source, return_predecessors=False)
@@ -290,7 +293,7 @@ def _cut(unary: Array, vertical: Array, horizontal: Array) -> NDArray[np.int64]:
 
 
 def transport_plan(share: Array, shown: NDArray[np.bool_], t_eps: float = 0.8) -> NDArray[np.int64]:
-    r"""Return which patch comes to stand where, for each image an optimal permutation.
+    r"""Return the optimal permutation of the patches of each image.
 
     It minimises $\sum_t \big( t_\epsilon\, |r_{\pi(t)} - r_t|^2/(p-1)^2 - s_{\pi(t)}\,[t\text{ is
     shown}]\big)$ over permutations $\pi$ of the p x p patches at positions r.
@@ -301,25 +304,20 @@ def transport_plan(share: Array, shown: NDArray[np.bool_], t_eps: float = 0.8) -
         t_eps: Price of distance, >= 0.
 
     Returns:
-        (B, p * p): at t the number, row * p + column, of the patch that moves there.
+        (B, p * p): entry t is the number, row * p + column, of the patch that moves to t.
 
     Raises:
         ModuleNotFoundError: Without SciPy.
 
     Source: PuzzleMix (arXiv 2009.06962), eq. 8.
-    Differs: the released code stops after p rounds of conflict resolution, and may leave a patch
-        twice or not at all; here the assignment is the best one.
+    Differs: the released code stops after p rounds of conflict resolution, so a patch may appear
+        twice or not at all; here the assignment is optimal.
 
     >>> share = np.array([[[0.7, 0.1], [0.1, 0.1]]])
     >>> transport_plan(share, np.array([[[False, True], [False, False]]]), 0.1).tolist()
     [[1, 0, 2, 3]]
     """
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "PuzzleMix needs SciPy for its transport: pip install scipy"
-        ) from error
+    optimize = _scipy("optimize")
     batch, side = shown.shape[:2]
     place = np.stack(np.divmod(np.arange(side * side), side), -1)
     distance = ((place[:, None] - place[None]) ** 2).sum(-1) / max(side - 1, 1) ** 2
@@ -327,15 +325,15 @@ def transport_plan(share: Array, shown: NDArray[np.bool_], t_eps: float = 0.8) -
     for plan, s, seen in zip(
         plans, share.reshape(batch, -1), shown.reshape(batch, -1), strict=True
     ):
-        # All or nothing shown: any permutation gains the same, so nothing moves.
+        # All or nothing shown: every permutation shows the same saliency, so nothing moves.
         if seen.any() and not seen.all():
-            patch, to = linear_sum_assignment(t_eps * distance - s[:, None] * seen[None])
+            patch, to = optimize.linear_sum_assignment(t_eps * distance - s[:, None] * seen[None])
             plan[to] = patch
     return plans
 
 
 def _pixel_sources(plans: NDArray[np.int64], patches: int, size: int) -> NDArray[np.int64]:
-    """Return (B, H, H) flat pixel indices for plans of patches x patches patches."""
+    """Turn plans for patches x patches patches into (B, H, H) flat pixel indices."""
     edge = size // patches
     row, column = np.divmod(np.arange(size * size), size)
     patch = (row // edge) * patches + column // edge
@@ -347,12 +345,11 @@ def _pixel_sources(plans: NDArray[np.int64], patches: int, size: int) -> NDArray
 
 @dataclass(frozen=True)
 class PuzzleMix:
-    r"""PuzzleMix: masks that keep the salient blocks of both images, and moved patches.
+    r"""PuzzleMix: masks that keep the salient blocks of both images, and transported patches.
 
-    One $\lambda \sim Beta(\alpha, \alpha)$, one permutation and one number n of blocks a side for
-    each batch; mask and transport for each pair. The label weight is the mean of the mask.
-
-    The defaults are those of the authors' CIFAR runs; names are theirs.
+    A batch has one $\lambda \sim Beta(\alpha, \alpha)$, one permutation and one number n of blocks
+    per side; each pair has its own mask and transport. The label weight is the mean of the mask.
+    The defaults, and the names of the arguments, are those of the authors' CIFAR runs.
 
     Args:
         alpha: Beta parameter, > 0.
@@ -360,19 +357,19 @@ class PuzzleMix:
         beta: Weight of the smoothness of the mask, >= 0.
         gamma: Weight of the smoothness of the mixed image, in [0, 1].
         eta: Weight of the binomial prior on the mask values, >= 0.
-        neigh_size: Pixels over which the image is averaged for its smoothness.
-        blocks: Numbers of blocks a side, one is drawn for a batch; those that divide the image's
-            side are used.
-        transport: Whether patches are moved.
-        t_size: Side of the patches in pixels; at most a block, and a block's side where this does
-            not divide it.
+        neigh_size: Side in pixels of the cells over which the image is averaged before its
+            smoothness is measured.
+        blocks: Numbers of blocks per side, of which each batch draws one that divides the image's
+            side.
+        transport: Whether patches move.
+        t_size: Side of the patches in pixels. If it does not divide the block, a patch is a block.
         t_eps: Price of moving, >= 0.
         prob: Probability that a batch is mixed at all.
 
     Source: arXiv 2009.06962; the paper's comparison row.
-    Differs: minima are exact where the released code's are local (`cut_grid`,
-        `transport_plan`); its loss is a binary cross-entropy averaged over the classes, here it is
-        the cross-entropy of all schemes; its crops are padded by 2 pixels, here by 4 as for all.
+    Differs: minima are exact where the released code's are local (`cut_grid`, `transport_plan`);
+        it trains with a binary cross-entropy averaged over the classes, we with the cross-entropy,
+        as for all schemes; it pads crops by 2 pixels, we by 4, as for all schemes.
 
     >>> from nmlib.models import build_model
     >>> x = torch.rand(4, 3, 32, 32, generator=Rng(0).torch())
@@ -405,22 +402,29 @@ class PuzzleMix:
         _checks.keep(self, _checks.truth, "transport")
 
     def draw(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Pair:
-        """Draw the pairing of a batch, with masks and moves.
+        """Draw the pairing of a batch, its masks and its transports.
 
         Args:
             x: (B, C, H, H) images in [0, 1].
             y: (B,) classes, or (B, K) distributions over them.
-            model: Images -> logits; its gradient says what is salient.
+            model: Maps images to logits; the gradient of its loss gives the saliency.
             rng: The stream.
 
         Raises:
             ValueError: Without labels or model, for images that are not square or not in [0, 1],
                 or if no number of blocks divides their side.
         """
-        x, rng = _checks.tensor("x", x), checked_rng(rng)
-        y = None if y is None else _checks.tensor("y", y)
-        size = self._check(x, y, model)
-        assert y is not None and model is not None
+        x, rng = _checks.image_axes("x", x), checked_rng(rng)
+        size = x.shape[-1]
+        if size != x.shape[-2]:
+            raise ValueError(
+                f"PuzzleMix needs square images (B, C, H, H), got shape {tuple(x.shape)}"
+            )
+        if y is None or model is None:
+            missing = "labels" if y is None else "a model"
+            raise ValueError(f"PuzzleMix needs {missing} for its saliency; pass both y and model")
+        y = _checks.labels_of_samples(y, x)
+        _checks.unit_range("x", x)
         choose = rng.fold("blocks").numpy()
         if choose.random() >= self.prob or not len(x):
             return Pair.identity(len(x), x.device)
@@ -428,43 +432,30 @@ class PuzzleMix:
         n = int(choose.choice(fitting))
         lam = float(rng.fold("lam").numpy().beta(self.alpha, self.alpha))
         order = rng.fold("partner").numpy().permutation(len(x))
-        partner = sent(order, x.device)
+        partner = to_device(order, x.device)
         salient = saliency(x, y, model).cpu()
         share = _share(salient, n)
         costs = block_energy(
-            x,
-            x[partner],
-            share,
-            share[order],
-            lam,
-            n_labels=self.n_labels,
-            beta=self.beta,
-            gamma=self.gamma,
-            eta=self.eta,
-            neigh_size=self.neigh_size,
-        )
+            x, x[partner], share, share[order], lam, n_labels=self.n_labels, beta=self.beta,
+            gamma=self.gamma, eta=self.eta, neigh_size=self.neigh_size,
+        )  # fmt: skip
         mask = 1 - cut_grid(*costs) / (self.n_labels - 1)
-        source, partner_source = self._moves(salient, order, mask, size)
-
-        def enlarged(array: NDArray) -> NDArray:
-            return array.repeat(size // n, 1).repeat(size // n, 2)
-
+        moves = self._moves(salient, order, mask, size) if self.transport else ()
         kind = torch.promote_types(x.dtype, torch.float32)
         return Pair(
             partner,
-            sent(enlarged(mask)[:, None], x.device).to(kind),
-            sent(mask.mean((1, 2)), x.device).to(kind),
-            None if source is None else sent(source, x.device),
-            None if partner_source is None else sent(partner_source, x.device),
+            to_device(_enlarged(mask, size // n)[:, None], x.device).to(kind),
+            to_device(mask.mean((1, 2)), x.device).to(kind),
+            *(to_device(move, x.device) for move in moves),
         )
 
     def _fitting_blocks(self, size: int) -> list[int]:
-        """Return the numbers of blocks that images of `size` pixels a side can be cut into."""
+        """Return the numbers of blocks per side that fit images of `size` pixels."""
         dividing = [n for n in self.blocks if size % n == 0]
         if not dividing:
             raise ValueError(
-                f"none of blocks={self.blocks} divides an image of {size} pixels a side; choose "
-                "others"
+                f"none of blocks={self.blocks} divides the side of the images, {size} pixels; use "
+                "divisors"
             )
         fitting = [n for n in dividing if not (size // n) % min(self.neigh_size, size // n)]
         if not fitting:
@@ -477,33 +468,12 @@ class PuzzleMix:
 
     def _moves(
         self, salient: Tensor, order: NDArray[np.int64], mask: Array, size: int
-    ) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:
-        if not self.transport:
-            return None, None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the sources of the sample's and of the partner's pixels, (B, H, H) each."""
         block = size // mask.shape[-1]
         edge = self.t_size if block % self.t_size == 0 else block
         patches = size // edge
-        share = _share(salient, patches)
-        finer = mask.repeat(block // edge, 1).repeat(block // edge, 2)
+        share, finer = _share(salient, patches), _enlarged(mask, block // edge)
         own = transport_plan(share, finer > 0, self.t_eps)
         other = transport_plan(share[order], finer < 1, self.t_eps)
         return _pixel_sources(own, patches, size), _pixel_sources(other, patches, size)
-
-    def _check(self, x: Tensor, y: Tensor | None, model: Model | None) -> int:
-        _checks.image_axes("x", x)
-        if x.shape[-1] != x.shape[-2]:
-            raise ValueError(
-                f"PuzzleMix needs square images (B, C, H, H), got shape {tuple(x.shape)}"
-            )
-        if y is None or model is None:
-            missing = "labels" if y is None else "a model"
-            raise ValueError(
-                f"PuzzleMix needs {missing}: the gradient of the loss says what is salient"
-            )
-        if y.ndim not in (1, 2) or len(y) != len(x):
-            raise ValueError(
-                f"y must have shape ({len(x)},), classes, or ({len(x)}, K), distributions, got "
-                f"{tuple(y.shape)}"
-            )
-        _checks.unit_range("x", x)
-        return x.shape[-1]

@@ -1,4 +1,4 @@
-"""Explicit randomness: one seed, any number of independent, stateless streams."""
+"""Explicit randomness: one seed gives any number of independent streams without state."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Rng", "checked_rng", "default_device", "named_device", "usable_devic
 
 
 def default_device() -> torch.device:
-    """Return the accelerator PyTorch sees (CUDA, XPU, ...), or the CPU.
+    """Return PyTorch's accelerator (CUDA, XPU, ...), or the CPU if there is none.
 
-    One without double precision (Apple's MPS) is passed over: AugMix and the corruptions compute
-    positions in it.
+    An accelerator without double precision (Apple's MPS) does not count: AugMix and the
+    corruptions compute positions in double precision.
 
     >>> default_device().type in {"cpu", "cuda", "xpu"}
     True
@@ -31,7 +31,7 @@ def default_device() -> torch.device:
 
 
 def named_device(name: torch.device | str) -> torch.device:
-    """Return the device of a name, or raise ValueError for one that PyTorch does not know."""
+    """Return the device with a name, or raise ValueError if PyTorch has no such device."""
     try:
         return torch.device(name)
     except (RuntimeError, TypeError) as error:
@@ -41,10 +41,10 @@ def named_device(name: torch.device | str) -> torch.device:
 
 
 def usable_device(name: torch.device | str) -> torch.device:
-    """Return a device on which this machine can compute.
+    """Return the device with a name if this machine can compute on it.
 
     Raises:
-        ValueError: For a name that PyTorch does not know, or hardware that is not here.
+        ValueError: For a device that PyTorch or this machine lacks.
         RuntimeError: If its memory is full.
 
     >>> usable_device("cpu")
@@ -52,7 +52,7 @@ def usable_device(name: torch.device | str) -> torch.device:
     """
     device = named_device(name)
     try:
-        torch.empty(1, device=device).cpu()  # the way back fails on "meta"
+        torch.empty(1, device=device).cpu()  # .cpu() fails on "meta"
     except (RuntimeError, AssertionError, ImportError) as error:
         if isinstance(error, RuntimeError) and lacks_memory(error):
             raise
@@ -77,21 +77,21 @@ def _plain(purpose: str | int) -> str | int:
         found = int(found)
     if type(found) in (str, int):
         return found
-    raise TypeError(f"a stream is named by strings and integers, got {_checks.shown(purpose)}")
+    raise TypeError(f"name a stream by strings and integers, got {_checks.shown(purpose)}")
 
 
 @dataclass(frozen=True)
 class Rng:
     """A named random stream; folding a purpose into it gives an independent one.
 
-    A stream is its key, not a position: the same key gives the same numbers however often and in
-    whatever order streams are used. So switching the noise off leaves the mixup draws as they
-    were, and a resumed run needs no saved random state.
+    A stream is a key without a position: the same key always gives the same numbers, in whatever
+    order streams are used. So switching the noise off leaves the mixup draws unchanged, and a
+    resumed run needs no saved random state.
 
     Args:
         seed: Any non-negative integer.
-        device: Where `torch()` draws. Small decisions come from `numpy()`, which ignores it, so
-            that all devices decide alike.
+        device: Where `torch()` draws. Small decisions come from `numpy()`, which ignores it: every
+            device makes the same decisions.
         path: The purposes folded in so far.
 
     >>> rng = Rng(0)
@@ -107,8 +107,8 @@ class Rng:
     path: tuple[str | int, ...] = ()
 
     def __post_init__(self) -> None:
-        # NumPy integers print differently from one NumPy version to the next: fold plain ones.
-        # Every fold comes by here, so an int is not looked at twice.
+        # The key is a repr, and NumPy versions print NumPy integers differently: keep plain ones.
+        # Every fold passes here, so plain integers skip the slower check.
         if type(self.seed) is not int or self.seed < 0:
             _checks.keep(self, _checks.integer, "seed", least=0)
         object.__setattr__(self, "path", tuple(_plain(p) for p in self.path))
@@ -122,21 +122,21 @@ class Rng:
         return Rng(self.seed, device, self.path)
 
     def _key(self) -> int:
-        # repr keeps 1 and "1" apart; blake2b spreads neighbouring keys over all 64 bits.
+        # repr distinguishes 1 from "1"; blake2b spreads neighbouring keys over all 64 bits.
         text = repr((self.seed, self.path)).encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
     def numpy(self) -> np.random.Generator:
-        """Return a fresh NumPy generator for this stream (device-independent decisions)."""
+        """Return a fresh NumPy generator, for decisions that are the same on every device."""
         return np.random.Generator(np.random.PCG64(self._key()))
 
     def torch(self) -> torch.Generator:
-        """Return a fresh torch generator for this stream on `device` (whole fields).
+        """Return a fresh torch generator on `device`, for whole fields.
 
-        PyTorch's CPU generator uses 32 bits of its seed: among 10,000 streams, two begin alike
-        with a probability of about 1 %. `numpy()` uses all 64.
+        PyTorch's CPU generator uses only 32 bits of its seed: among 10,000 streams, two start
+        identically with a probability of about 1 %. `numpy()` uses all 64 bits.
         """
-        # torch seeds are signed 64-bit; one bit less keeps every backend happy.
+        # torch seeds are signed 64-bit integers; 63 bits suit every backend.
         return torch.Generator(device=self.device).manual_seed(self._key() >> 1)
 
 

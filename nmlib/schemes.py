@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -93,8 +94,8 @@ class Scheme:
             equal and the divergence 0 (see `READINGS`).
         divergence: "jsd", or "kl": the Kullback-Leibler divergence of view 0 from the others, as
             in stability training.
-        origin: The scheme of `SCHEMES` that this one began as, "" for one of your own; `suited`
-            goes by it. It survives `dataclasses.replace` and is no part of equality.
+        origin: Name of the scheme of `SCHEMES` that this one began as, "" for one of your own.
+            `suited` goes by it; `dataclasses.replace` keeps it, and equality leaves it out.
 
     Raises:
         ValueError: For a combination without meaning; the message says what to change.
@@ -318,40 +319,24 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("noisymix", AugMix(), Mixup(1.0), Noise.released(0.5, 0.5), (0, 1, 2, 3), 12.0),
     )
 }
-r"""Every scheme of the paper's CIFAR tables, with the settings that its authors published.
+"""Every scheme of the paper's CIFAR tables, with the settings that its authors published.
 
 These are for images. The toy schemes of Fig. 4 (`fig4_schemes`) have some of the same names and
 other settings.
 
-- noise_injection: NFM's noise-only run: additive level 0.2 at the input, released law.
-- stability_training: $CE + \alpha\,KL(f(x)\,\|\,f(x + \xi))$ with $\alpha = 0.01$ and Gaussian
-  noise $\xi$ of 0.04 in units of pixels in [0, 1], hence 0.08 of the normalised ones (Zheng et al.
-  2016; the two numbers are recalled, not checked against that paper).
-- mixup: $\alpha = 1$. manifold_mixup: $\alpha = 2$, input or one of the first two layers; its
-  authors average a binary cross-entropy over the classes, here it is the cross-entropy of all.
-- cutmix: on half of the batches. puzzlemix: see `PuzzleMix`.
-- nfm: the authors' PreActResNet-18 levels 0.4 and 0.2, released law; for Wide-ResNets they take
-  1.0 and 0.5 and mix at points 0 to 2, see `suited`.
-- augmix: three views, divergence times 12. augmix_no_jsd: one augmented view, cross-entropy.
-- augmax: ten steps of the adversary, divergence times 10; for CIFAR-100 its author takes 1, see
-  `suited`. Its networks have dual normalisation (`build_model(..., norm="dubin")`); others train
-  too, with one normalisation for all views.
-- noisymix: the released command: three views, $\alpha = 1$, a random layer, levels 0.5 and 0.5 by
-  the released law (`Noise.released`: sparsity 0.65, additive level times the number of the view).
-  With the law of the paper's text: `replace(SCHEMES["noisymix"], noise=Noise(0.5, 0.5))`.
-
-Mix points are those of the image networks: 0 the normalised image, k the output of layer k.
+`nmlib.methods.CARDS` says of each where its settings come from, what differs, and what to expect.
+AugMax's networks have dual normalisation (`build_model(..., norm="dubin")`); others train too, with
+one normalisation for all views. Mix points are those of the image networks: 0 the normalised image,
+k the output of layer k.
 
 Source: the comparison rows of the paper's Tables 2, 3, 13 and 14.
 Differs: all are trained by the paper's recipe ("the same basic tuning parameters"), not by their
-    authors' schedules: manifold mixup's and PuzzleMix's loss is the cross-entropy, not a binary one
-    averaged over classes; AugMax has batches of 128, Nesterov momentum and a cosine per step, where
-    its authors have 256, none and a cosine per epoch.
+    authors' schedules and losses; the cards name them (`methods.CARDS`).
 """
 
 
 ABLATION: dict[str, Scheme] = {
-    scheme.name: scheme
+    scheme.name: replace(scheme, origin="noisymix")
     for scheme in (
         Scheme("baseline"),
         Scheme("noise", Plain(1), None, Noise.released(), (0, 1, 2, 3)),
@@ -416,8 +401,9 @@ def suited(scheme: Scheme, dataset: str, model: str) -> Scheme:
     """Return a scheme with what its authors change for a data set and a network.
 
     In Wide-ResNets NFM's noise is 1.0 and 0.5, and it mixes at points 0 to 2; AugMax's divergence
-    is weighted 1 on CIFAR-100 in other networks than those. That holds for copies under another
-    name or with other settings, too: what you set yourself stays, as do all other schemes.
+    is weighted 1 on CIFAR-100 in other networks than those. `Scheme.origin` says whose settings
+    apply, so copies under another name or with other settings are suited, too; what you set
+    yourself stays. Other schemes are returned as they are, with a warning if they have no origin.
 
     Args:
         scheme: E.g. `SCHEMES["nfm"]`, or `dataclasses.replace` of it.
@@ -440,8 +426,13 @@ def suited(scheme: Scheme, dataset: str, model: str) -> Scheme:
     for what, name in (("dataset", dataset), ("model", model)):
         if not isinstance(name, str):
             raise TypeError(f"{what} must be a name, got {_checks.shown(name)}")
-    alike = (name for name in _CHANGES if replace(scheme, name=name) == SCHEMES[name])
-    origin = scheme.origin or next(alike, "")
+    origin = scheme.origin
+    if origin not in SCHEMES:
+        warnings.warn(
+            f"nothing is known of scheme {scheme.name!r}, so it is used as it is; if it began as a "
+            "scheme of SCHEMES, say which: replace(scheme, origin='nfm')",
+            stacklevel=2,
+        )
     if origin not in _CHANGES:
         return scheme
     applies, changes = _CHANGES[origin]

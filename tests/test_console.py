@@ -107,7 +107,7 @@ def test_a_terminal_that_is_closed_saves_the_training(tmp_path):
         (["reproduce", "table4", "--seeds", "0"], "--seeds: must be an integer >= 1"),
         (["reproduce", "table4", "--epochs", "x"], "--epochs: must be an integer >= 1, got x"),
         (["reproduce", "table4", "--cluster", "--gpus", "nan"], "--gpus: must be a number > 0"),
-        (["reproduce", "table4", "--label", ".."], "label '..' is to name a folder"),
+        (["reproduce", "table4", "--label", ".."], "label '..' cannot name a folder"),
         (["train", "--scheme", "baseline", "--subset", "-3"], "--subset: must be an integer >= 1"),
         (["train", "--scheme", "baseline", "--device", "x"], "unknown device 'x'"),
         (["train", "--scheme", "baseline", "--device", "meta"], "device 'meta' cannot be used"),

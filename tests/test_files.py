@@ -93,7 +93,7 @@ def test_a_tilde_on_the_command_line(home, capsys):
 
 @pytest.mark.parametrize("bad", ["", "a\0b", "~nobody-of-this-name/x"])
 def test_what_is_no_path(bad):
-    with pytest.raises(ValueError, match=r"no path|home folder"):
+    with pytest.raises(ValueError, match=r"not a path|home folder"):
         user_path(bad)
     with pytest.raises(argparse.ArgumentTypeError):
         path_option(bad)
@@ -221,17 +221,17 @@ def test_arrays_are_mapped_as_they_are(tmp_path):
         (b"", "is empty"),
         (b"PK\3\4 and so on", r"zip archive: save one array"),
         (b"\x1f\x8b and so on", "is compressed"),
-        (b"\x00\x05\x16\x07\x00", r"macOS.*no '\._' in front"),
+        (b"\x00\x05\x16\x07\x00", r"macOS.*without '\._'"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"<html>", "truncated or not an array"),
         (b"\x93NUMPY", "truncated or not an array"),
         (header((2, 3))[:40], "truncated or not an array"),
-        (header((2, 3)), r"is truncated: it has 128 bytes, an array of shape \(2, 3\) takes 134"),
+        (header((2, 3)), "truncated or not an array.*greater than file size"),
         (header((2, 3)) + b"0" * 7, "is too long: it has 135 bytes"),
-        (header((-1, 3)), "impossible shape"),
-        (header((0, 10**30)), "impossible shape"),
-        (header((10**12, 32, 32, 3)), "is truncated: it has 128 bytes"),
-        (header((10**40,)), "impossible shape"),
+        (header((-1, 3)), "truncated or not an array"),
+        (header((0, 10**30)), "truncated or not an array"),
+        (header((10**12, 32, 32, 3)), "truncated or not an array"),
+        (header((10**40,)), "truncated or not an array"),
         (header((1,), "|O") + b"0" * 8, "Python objects"),
         (header((1,), [("a", "<i4")]) + b"0" * 4, "records"),
     ],

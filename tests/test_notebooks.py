@@ -187,11 +187,14 @@ BROKEN = [
     (source("%%bash\nls"), "uses %%bash"),
     (source("%pip install torch==2.0"), "installs torch or NumPy"),
     (source("%pip install -q nmlib 'numpy<2'"), "installs torch or NumPy"),
-    (source("%pip install -q nmlib"), "a name that nobody registered"),
-    (source("%pip install 'nmlib[plots]>=0.1'"), "a name that nobody registered"),
+    (source("%pip install -q nmlib"), "nobody has registered it"),
+    (source("%pip install 'nmlib[plots]>=0.1'"), "nobody has registered it"),
     (source("%pip install -q ./nmlib-0.1.0-py3-none-any.whl"), None),
-    (source("%pip install -q git+https://github.com/their/nmlib@v0.1.0"), "is no release of this"),
-    (source(f"%pip install -q git+{REPOSITORY}"), "is no release of this"),
+    (
+        source("%pip install -q git+https://github.com/their/nmlib@v0.1.0"),
+        "is not a release of this",
+    ),
+    (source(f"%pip install -q git+{REPOSITORY}"), "is not a release of this"),
     (source(f"%pip install -q 'git+{REPOSITORY}@v{nblint.PROJECT['version']}'"), None),
     (source("class A:\n    pass"), "defines class A"),
     (source(LONG), "defines f of 13 lines"),
@@ -252,7 +255,7 @@ def test_without_a_public_address_nothing_leads_to_one(lint):
     assert lint(notebook, repository="") == []
     source(f"%pip install git+{REPOSITORY}@v{nblint.PROJECT['version']}")(notebook)
     (problem,) = lint(notebook, repository="")
-    assert "is no release of this project" in problem
+    assert "is not a release of this project" in problem
 
 
 def test_alt_text_may_be_metadata(lint):

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from nmlib import Rng, mlp
-from nmlib._devices import sent
+from nmlib._devices import to_device
 
 OTHER = torch.device("cuda", 1)
 
@@ -145,8 +145,8 @@ ALLOWED = {
     "stream": lambda t: torch.empty_like(t.gx).bernoulli_(0.5, generator=Rng(0, t.place).torch()),
     "made there": lambda t: torch.arange(3, device=t.gx.device) + t.gx,
     "made like it": lambda t: torch.zeros_like(t.gx) + t.gx.new_ones(3) + t.gx.new_full((3,), 2),
-    "pinned": lambda t: sent(t.x, t.place) + t.gx,
-    "sent": lambda t: sent(np.ones(3, np.float32), t.place) + t.gx,
+    "pinned": lambda t: to_device(t.x, t.place) + t.gx,
+    "to_device": lambda t: to_device(np.ones(3, np.float32), t.place) + t.gx,
     "one type to another": lambda t: t.gx.double().half().to(torch.uint8).to(t.place),
     "classes known": lambda t: F.one_hot(t.gy, 3).float() @ t.gx.T,
     "loss": lambda t: F.cross_entropy(t.gx, t.gy),

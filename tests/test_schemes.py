@@ -1,6 +1,7 @@
 """Schemes as values: of Fig. 4, by name, of the ablation; nonsense; every one against an oracle."""
 
 import pickle
+import warnings
 from dataclasses import FrozenInstanceError, fields, replace
 
 import numpy as np
@@ -231,10 +232,7 @@ def test_every_scheme_equals_its_oracle(table, name):
 
 
 def test_every_scheme_has_a_name_of_its_own():
-    assert tuple(SCHEMES) == (
-        "baseline", "noise_injection", "stability_training", "mixup", "manifold_mixup", "cutmix",
-        "puzzlemix", "nfm", "augmix", "augmix_no_jsd", "augmax", "noisymix",
-    )  # fmt: skip
+    assert [*SCHEMES] == [*oracle.SCHEMES] and [*ABLATION] == [*oracle.ABLATION]
     assert all(scheme.name == name for name, scheme in {**SCHEMES, **ABLATION}.items())
     # One name means one scheme in both tables.
     for name in set(SCHEMES) & set(ABLATION):
@@ -263,13 +261,14 @@ def test_published_settings():
 def test_what_the_authors_change_for_a_network_reaches_copies():
     nfm, augmax = SCHEMES["nfm"], SCHEMES["augmax"]
     wide = replace(nfm, noise=Noise(1.0, 0.5, law="released"), points=(0, 1, 2))
-    by_hand = Scheme("nfm", Plain(1), Mixup(1.0), Noise(0.4, 0.2, law="released"), (0, 1, 2, 3))
+    by_hand = Scheme(
+        "nfm", Plain(1), Mixup(1.0), Noise(0.4, 0.2, law="released"), (0, 1, 2, 3), origin="nfm"
+    )
     assert suited(nfm, "cifar10", "wrn28_4") == suited(by_hand, "cifar10", "wrn28_2") == wide
     assert suited(nfm, "cifar10", "preact_resnet18") is nfm
     # Under another name, with other settings, and again; what was set otherwise stays.
     mine = replace(nfm, name="mine")
     assert suited(mine, "cifar10", "wrn28_4") == replace(wide, name="mine")
-    assert suited(replace(by_hand, name="h"), "cifar10", "wrn28_4") == replace(wide, name="h")
     sharper = replace(mine, mix=Mixup(2.0))
     assert suited(sharper, "cifar10", "wrn28_4") == replace(
         sharper, noise=wide.noise, points=(0, 1, 2)
@@ -284,12 +283,19 @@ def test_what_the_authors_change_for_a_network_reaches_copies():
     assert suited(augmax, "cifar10", "preact_resnet18") is augmax
     assert suited(augmax, "cifar100", "wrn28_4") is augmax
     # A scheme of one's own is nobody's, whatever it is called.
-    own = Scheme("nfm", mix=Mixup(0.3), noise=Noise(0.4, 0.2, law="released"), points=(0, 1, 2, 3))
-    assert suited(own, "cifar10", "wrn28_4") is own
+    own = Scheme("nfm", mix=Mixup(1.0), noise=Noise(0.4, 0.2, law="released"), points=(0, 1, 2, 3))
+    with pytest.warns(UserWarning, match=r"nothing is known of scheme 'nfm'.*origin='nfm'"):
+        assert suited(own, "cifar10", "wrn28_4") is own
+    assert suited(replace(own, origin="nfm", name="h"), "cifar10", "wrn28_4") == replace(
+        wide, name="h"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for row in (*SCHEMES.values(), *ABLATION.values()):
+            suited(row, "cifar10", "wrn28_4")
 
 
 def test_where_a_scheme_began_is_no_part_of_it():
-    """Stored runs go by `repr`, comparisons by value."""
     nfm = SCHEMES["nfm"]
     bare = Scheme("nfm", nfm.views, nfm.mix, nfm.noise, nfm.points)
     assert bare == nfm and hash(bare) == hash(nfm) and repr(bare) == repr(nfm)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -378,6 +379,12 @@ def test_spearman_of_a_constant_or_a_nan_is_nan():
     assert np.isnan(spearman([1, 1, 1], [1, 2, 3]))
     with pytest.raises(ValueError, match="equally long"):
         spearman([1, 2], [1, 2, 3])
+
+
+def test_without_scipy_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install scipy"):
+        spearman([1, 2], [1, 2])
 
 
 def test_agreement_with_the_paper():

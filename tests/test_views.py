@@ -277,7 +277,7 @@ def test_bad_arguments_are_named():
     x = batch(photographs(4))
     with pytest.raises(ValueError, match=r"x must lie in \[0, 1\], got -0.* before the norm"):
         AugMix().make(2 * x - 1, None, None, nm.Rng(0))
-    with pytest.raises(ValueError, match=r"torch.uint8 .*divided by 255"):
+    with pytest.raises(ValueError, match=r"torch.uint8 .*divide bytes by 255"):
         AugMix().make((x * 255).byte(), None, None, nm.Rng(0))
     with pytest.raises(ValueError, match="the plan is for 3 samples but x has 4"):
         AugMix().apply(x, AugMix().draw(3, nm.Rng(0)))

@@ -1,9 +1,9 @@
 """Write the pages of docs/ that come from the code and the paper's tables.
 
 `python tools/equation_index.py` writes docs/equations.md (equation -> function -> notebook),
-docs/deviations.md (where the released code or nmlib departs from the paper) and docs/audit.md (the
-paper's tables against each other); with `--check` it writes nothing and fails if they are out of
-date.
+docs/deviations.md (where the released code or nmlib departs from the paper), docs/methods.md
+(`nmlib.methods.CARDS`) and docs/audit.md (the paper's tables against each other); with `--check` it
+writes nothing and fails if they are out of date.
 """
 
 from __future__ import annotations
@@ -213,6 +213,44 @@ def audit_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def methods_page() -> str:
+    """Return docs/methods.md."""
+    from nmlib.methods import CARDS, Card
+
+    def results(card: Card) -> list[str]:
+        if not card.expected:
+            return ["", "The paper's CIFAR tables have no row of it."]
+        sets = ("CIFAR-10", "CIFAR-10-C", "CIFAR-100", "CIFAR-100-C")
+        found = card.expected
+        rows = [
+            f"| {table} | {' | '.join(found.get((table, name), '') for name in sets)} |"
+            for table in dict.fromkeys(table for table, _ in found)
+        ]
+        return ["", f"| table | {' | '.join(sets)} |", "|---" * 5 + "|", *rows]
+
+    names = ("views", "mixing", "noise", "noise in effect", "mix points", "views compared by")
+    lines = [
+        "# The methods, one card each", "",
+        NOTICE.replace("the docstrings", "`nmlib.methods.CARDS`"), "",
+        "All are trained by the paper's recipe (`Recipe()`). Noise is given as additive and",
+        "multiplicative level; in effect are the root mean squares from the first noisy view to",
+        "the last. Mix point 0 is the normalised image, k the output of layer k. The tables hold",
+        "the accuracy that the paper prints, in percent of test images (Table 2:",
+        "PreActResNet-18, Table 3: WRN-28-4).",
+    ]  # fmt: skip
+    for key, card in CARDS.items():
+        lines += ["", f"## {card.name}", "", f'`nm.SCHEMES["{key}"]`', ""]
+        lines += [f"- {n}: {w}" for n, w in zip(names, card.settings, strict=True) if w]
+        for place, settings in card.exceptions.items():
+            changed = zip(names, settings, card.settings, strict=True)
+            words = "; ".join(f"{name} {now}" for name, now, usual in changed if now != usual)
+            lines.append(f"- on {place}: {words}")
+        lines.append(f"- source: {card.source}")
+        lines += [f"- differs: {card.differs}"] if card.differs else []
+        lines += results(card)
+    return "\n".join([*lines, ""])
+
+
 def pages() -> dict[Path, str]:
     """Return the pages by path."""
     entries = all_entries()
@@ -220,6 +258,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs/equations.md": equations_page(entries),
         ROOT / "docs/deviations.md": deviations_page(entries),
         ROOT / "docs/audit.md": audit_page(),
+        ROOT / "docs/methods.md": methods_page(),
     }
 
 

@@ -1,7 +1,7 @@
-"""Pictures of the live explorer in a real JupyterLab: `python tools/explorer_pictures.py [FOLDER]`.
+"""Take pictures of the live explorer in JupyterLab: `python tools/explorer_pictures.py [FOLDER]`.
 
-One scheme, all six, the dark theme, and the page without a kernel, each about 1200 pixels wide;
-needs Chromium and playwright.
+There are four, each about 1200 pixels wide: one scheme, all six, the dark theme, and the page
+without a kernel. Needs Chromium and playwright.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ TRAINED = """(wanted) => {
 
 
 def settle(page: Any, **wanted: str) -> None:
-    """Wait until the explorer shows a trained picture with these facts."""
+    """Wait until the explorer shows a trained picture with these data attributes."""
     page.wait_for_function(TRAINED, arg=wanted, timeout=120_000)
-    page.wait_for_timeout(2000)  # the sentence below the picture comes a moment later
+    page.wait_for_timeout(2000)  # the sentence below the picture follows a moment later
 
 
 def flatten(image: Any) -> Any:
-    """Give an image a palette of 256 colours that keeps rare ones (thin lines, keys of charts)."""
+    """Reduce an image to 256 colours, keeping rare ones (thin lines, chart legends)."""
     rgb = np.asarray(image.convert("RGB"))
     colours, counts = np.unique(rgb.reshape(-1, 3), axis=0, return_counts=True)
-    # The cube root of the count: a large plain area must not use up the palette.
+    # Weight by the cube root of the count: a large plain area must not use up the palette.
     sample = np.repeat(colours, np.ceil(np.cbrt(counts)).astype(int), axis=0)
     palette = Image.fromarray(sample[None]).quantize(256, kmeans=4)
     return Image.fromarray(rgb).quantize(palette=palette, dither=Image.Dither.NONE)

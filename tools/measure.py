@@ -1,14 +1,14 @@
-"""Measure figures/data again: `python tools/measure.py [NAME ...]`; hours, if all.
+"""Measure figures/data again: `python tools/measure.py [NAME ...]`; all of it takes hours.
 
-One line for each file: its name, the command that makes it, and its minutes on two cores. Those
-that end in `_gpu` are run when named. `--speed` means all speeds, and `--into FOLDER` writes there
-and leaves figures/data alone: `make bench` is both.
+One line for each file: its name, the command that makes it, and its minutes on two cores. Files
+whose names end in `_gpu` are measured only if named. `--speed` selects all speeds, and
+`--into FOLDER` writes there instead of figures/data; `make bench` does both.
 `tools/make_figures.py` draws the pictures.
 
-Not here, as their data do not come with the project: the grids,
+Two measurements are missing here, because their data do not come with the project. The grids are
 `nmlib reproduce schemes --budget long --seeds 3 --root FOLDER --label NAME --records FILE` (a day;
-FILE is figures/data/grid_NAME_long.jsonl) and the same with `--budget laptop`, then with `table4`
-(a night; grid_NAME_laptop.jsonl), and the public ResNet-20 under the corruptions.
+FILE is figures/data/grid_NAME_long.jsonl), and the same with `--budget laptop`, then with `table4`
+(a night; grid_NAME_laptop.jsonl). The other is the public ResNet-20 under the corruptions.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SPEED = (
     "training_speed",
 )  # fmt: skip
 
-# The same on a GPU, and only if asked for by name.
+# The same on a GPU; run only if named.
 ON_GPU = {
     "augmix_speed_gpu": (
         "benchmarks/augmix.py --device cuda --out figures/data/augmix_speed_gpu.json",
@@ -74,8 +74,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     every = FILES | ON_GPU
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(every))
-    parser.add_argument("--speed", action="store_true", help="all speeds")
-    parser.add_argument("--into", default="figures/data", metavar="FOLDER", help="for the files")
+    parser.add_argument("--speed", action="store_true", help="measure all speeds")
+    parser.add_argument("--into", default="figures/data", metavar="FOLDER", help="output folder")
     options = parser.parse_args()
     names = options.names or list(SPEED if options.speed else FILES)
     unknown = set(names) - set(every)

@@ -1,7 +1,7 @@
-"""What a committed notebook must look like: `python tools/nblint.py [NOTEBOOK ...]`.
+"""Check committed notebooks: `python tools/nblint.py [NOTEBOOK ...]`.
 
-Strict comparison of outputs only works on notebooks that were run from top to bottom, hold no
-widget state and avoid what nbval cannot follow; readers need headings, alt text and short cells.
+Outputs can be compared strictly only if a notebook was run from top to bottom, holds no widget
+state and avoids what nbval cannot follow. Readers need headings, alt text and short cells.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# The public address; while there is none, notebooks neither link to one nor install from one.
+# The public address. Without one, notebooks neither link to it nor install from it.
 REPOSITORY = PROJECT["urls"].get("Repository", "")
 
 # Pictures and their interactive forms.
@@ -48,14 +48,14 @@ def text_of(value: str | list[str]) -> str:
 
 
 def is_ignored(cell: Cell) -> bool:
-    """Say whether nbval does not compare this cell."""
+    """Return whether nbval skips the comparison of this cell."""
     tags = set(cell["metadata"].get("tags", ()))
     marks = re.search(r"^#\s*NBVAL_(IGNORE_OUTPUT|SKIP)\b", text_of(cell["source"]), re.MULTILINE)
     return bool(tags & IGNORING_TAGS) or bool(marks)
 
 
 def without_magics(source: str) -> str:
-    """Replace lines of IPython syntax by `pass`, so that the rest parses."""
+    """Replace lines of IPython syntax by `pass` so that Python can parse the rest."""
     return re.sub(r"^(\s*)[%!].*$", r"\1pass", source, flags=re.MULTILINE)
 
 
@@ -75,11 +75,11 @@ def lint_code(cell: Cell) -> Iterator[str]:
         if re.search(r"\b(torch|numpy|pandas)\b", line):
             yield f"installs torch or NumPy: {line.strip()!r}"
         if re.search(r"""[\s'"]nmlib(?=[\s'"\[<>=~]|$)""", line):
-            yield f"installs nmlib by a name that nobody registered: {line.strip()!r}"
+            yield f"installs nmlib by name, but nobody has registered it: {line.strip()!r}"
         pinned = f"git+{REPOSITORY}@v{PROJECT['version']}"
         for address in re.findall(r"[\w+]+://[^\s'\"]+", line):
             if not REPOSITORY or address != pinned:
-                yield f"installs from {address}, which is no release of this project"
+                yield f"installs from {address}, which is not a release of this project"
     for pattern, name in TRAINING.items():
         if re.search(pattern, source):
             yield f"uses {name}: a training loop belongs into nmlib"
@@ -100,7 +100,7 @@ def lint_code(cell: Cell) -> Iterator[str]:
 
 
 def has_alt_text(output: dict[str, Any], mime: str) -> bool:
-    """Say whether an image output comes with words: `alt` metadata or a sentence of plain text."""
+    """Return whether an image has alt text: `alt` metadata or a sentence of plain text."""
     metadata = output.get("metadata", {})
     alt = metadata.get(mime, {}).get("alt") or metadata.get("alt") or ""
     plain = text_of(output["data"].get("text/plain", ""))
@@ -161,7 +161,7 @@ def lint_whole(path: Path, notebook: dict[str, Any]) -> Iterator[str]:
         yield "has no outputs, so nothing is compared"
     ignored = sum(is_ignored(c) for c in code)
     if ignored > MAX_IGNORED * len(code):
-        yield f"has {ignored} of {len(code)} cells that are not compared; at most 20 %"
+        yield f"has {ignored} of {len(code)} cells that are not compared; at most {MAX_IGNORED:.0%}"
     levels = headings(markdown)
     if levels.count(1) != 1 or levels[:1] != [1]:
         yield f"needs exactly one H1, as the first heading; it has {levels.count(1)}"
@@ -191,7 +191,7 @@ def lint_links(path: Path, markdown: str) -> Iterator[str]:
 
 
 def lint(path: Path) -> list[str]:
-    """Return everything that is wrong with a notebook; an empty list if nothing is."""
+    """Return a list of all that is wrong with a notebook."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     problems = list(lint_whole(path, notebook))
     for number, cell in enumerate(notebook["cells"]):

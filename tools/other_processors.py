@@ -1,8 +1,8 @@
-"""Run the numeric tests as other processors round: `make test-rounding`.
+"""Run the numeric tests with the rounding of other processors: `make test-rounding`.
 
-Sums, products and exponentials have other last bits on another processor, on another number of
-threads and in another library. Each set-up below changes them on this machine; a test that fails
-under one compares floats bit for bit where only one processor does, or decides by the last bit.
+Another processor, number of threads or library changes the last bits of sums, products and
+exponentials. Each set-up below changes them on this machine. A test that fails under one of them
+compares floats bit for bit that agree on one processor only, or decides by a last bit.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ NUMERIC = (
     "tests/test_noise.py", "tests/test_objective.py", "tests/test_ops.py", "tests/test_views.py",
     "tests/lab/toy/test_session.py",
 )  # fmt: skip
-"""Where floats of every kind are computed and compared.
+"""Doctests and tests that compute and compare floats.
 
-All set-ups take minutes on two cores; `make test-rounding` can be given other tests as TESTS.
+All set-ups take minutes on two cores; `make test-rounding TESTS=...` runs other tests.
 """
 
 
 class Setup(NamedTuple):
-    """One way to round otherwise: environment variables, and more arguments for pytest."""
+    """One way to change the rounding: environment variables, and arguments for pytest."""
 
     name: str
     environment: dict[str, str]
@@ -71,13 +71,13 @@ SETUPS = (
         "OPENBLAS_CORETYPE": "Haswell",
     }),
     Setup("two threads", {"OMP_NUM_THREADS": "2"}),
-    # Harder than any processor: each operation rounds otherwise for each shape (tests/rounding.py).
+    # Harsher than any processor: each operation and shape rounds differently (tests/rounding.py).
     Setup("other last bits", {"PYTHONPATH": str(ROOT / "tests")}, ("-p", "rounding")),
 )  # fmt: skip
 
 
 def last_bits() -> dict[str, int]:
-    """Return a checksum of each of some operations, to the last bit."""
+    """Return a checksum of the results of several operations, to the last bit."""
     draws = torch.Generator().manual_seed(0)
     image = torch.rand(8, 16, 32, 32, generator=draws)
     kernel = torch.rand(32, 16, 3, 3, generator=draws) - 0.5
@@ -100,13 +100,13 @@ def last_bits() -> dict[str, int]:
 
 
 def environment(setup: Setup | None) -> dict[str, str]:
-    """Return the variables of a set-up on top of those of the normal run: one thread."""
+    """Return the environment of a set-up, or of the normal run: one thread."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("ATEN_", "MKL_", "ONEDNN_"))}
     return kept | {"OMP_NUM_THREADS": "1"} | (setup.environment if setup else {})
 
 
 def bits_of(setup: Setup | None) -> dict[str, int]:
-    """Return `last_bits` as a process of that set-up finds them."""
+    """Return `last_bits` of a process with that set-up."""
     more = ["--shifted"] if setup and "rounding" in setup.arguments else []
     command = [sys.executable, __file__, "--bits", *more]
     done = subprocess.run(command, env=environment(setup), capture_output=True, check=True)
@@ -115,7 +115,7 @@ def bits_of(setup: Setup | None) -> dict[str, int]:
 
 
 def run(setup: Setup, paths: list[str]) -> tuple[bool, str]:
-    """Run the tests under a set-up; return whether all passed, and what pytest said."""
+    """Run the tests under a set-up; return whether all passed, and the output of pytest."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header"]
     done = subprocess.run(
         [*command, *setup.arguments, *paths], cwd=ROOT, env=environment(setup),
@@ -125,10 +125,10 @@ def run(setup: Setup, paths: list[str]) -> tuple[bool, str]:
 
 
 def main() -> int:
-    """Run all set-ups, as many at a time as asked for."""
+    """Run all set-ups, several at a time."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", help="tests, instead of the numeric ones")
-    parser.add_argument("--workers", type=int, default=2, help="set-ups at a time")
+    parser.add_argument("--workers", type=int, default=2, help="number of set-ups run at a time")
     parser.add_argument("--bits", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--shifted", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -152,7 +152,7 @@ def main() -> int:
         jobs = [pool.submit(run, setup, arguments.paths or list(NUMERIC)) for setup in chosen]
         for setup, job in zip(chosen, jobs, strict=True):
             good, said = job.result()
-            lines = said.strip().splitlines() or ["nothing was said"]
+            lines = said.strip().splitlines() or ["no output"]
             print(*([] if good else lines[:-1]), f"== {setup.name}: {lines[-1]} ==", sep="\n")
             passed &= good
     return 0 if passed else 1

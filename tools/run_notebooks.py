@@ -1,6 +1,6 @@
-"""Execute notebooks in place, as the tests will: `python tools/run_notebooks.py [FILE ...]`.
+"""Execute notebooks in place, as the tests do: `python tools/run_notebooks.py [FILE ...]`.
 
-Outputs are stored, widget state is stripped, and a notebook that fails is left as it was.
+Outputs are stored, widget state is stripped, and a notebook that fails stays unchanged.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     files = parser.parse_args().files or sorted((ROOT / "notebooks").glob("*.ipynb"))
     os.environ.update(KERNEL_ENVIRONMENT)
     for path in files:
-        # As under nbval, which compares what is stored: panels leave their still alone.
+        # As under nbval: panels then show their still picture alone.
         os.environ["PYTEST_CURRENT_TEST"] = f"{path.name}::Cell 0"
         print(f"{path.name}: {execute(path.resolve()):.1f} s")
 

@@ -41,7 +41,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--precision", default="fp32", help="fp32 or bf16 (by autocast)")
     parser.add_argument("--compile", action="store_true", help="train with torch.compile")
     parser.add_argument(
-        "--workers", type=at_least(1), help="processes; default: one a GPU or a core"
+        "--workers", type=at_least(1), help="processes; default: one per GPU or core"
     )
     add_device(parser, None, "every GPU, or the CPU")
     parser.add_argument(
@@ -55,7 +55,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--records", type=path_option, metavar="FILE",
-        help="write every result of OUT at this budget too, a line each, as notebooks read them",
+        help="also write all results of OUT at this budget, one line each, as notebooks read them",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="show what is left, and do nothing")
     parser.set_defaults(run=_run)
@@ -136,13 +136,13 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _conditions(grid: Sequence[Cell]) -> set[str]:
-    """Return what decides the results of a grid besides scheme and seed, as words."""
+    """Return the conditions that a grid shares, besides scheme and seed, as words."""
     words = ((file_name("label", c.label or c.dataset), c.model, c.precision) for c in grid)
     return {word for cell in words for word in cell} | {f"{c.size.epochs} epochs" for c in grid}
 
 
 def _row(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what tells the records of one table apart."""
+    """Return the key of a record within its table."""
     return tuple(record.get(k) for k in ("dataset", "model", "scheme", "seed"))
 
 
@@ -166,6 +166,6 @@ def _sound(record: Any) -> bool:
 
 
 def _condition(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what the records of one file have in common."""
+    """Return the conditions that the records of one file share."""
     keys = ("dataset", "budget", "model")
     return *(record.get(k) for k in keys), record.get("precision", "fp32")

@@ -38,12 +38,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=at_least(0), default=0, help="of weights and draws")
     parser.add_argument("--epochs", type=at_least(1), help="default: the budget's")
     parser.add_argument(
-        "--batch-size", type=at_least(1), help="images a step; default: the budget's"
+        "--batch-size", type=at_least(1), help="images per step; default: the budget's"
     )
-    parser.add_argument("--subset", type=at_least(1), help="only so many first training images")
+    parser.add_argument("--subset", type=at_least(1), help="use the first training images only")
     parser.add_argument("--lr", type=float, help="first learning rate; default: the paper's 0.1")
-    parser.add_argument("--parts", type=at_least(1), help="compute each step in so many parts")
-    parser.add_argument("--validation", type=at_least(0), help="keep so many training images out")
+    parser.add_argument("--parts", type=at_least(1), help="parts that a step is computed in")
+    parser.add_argument("--validation", type=at_least(0), help="training images to hold out")
     parser.add_argument("--precision", help="fp32 or bf16 (by autocast)")
     add_data(parser)
     add_label(parser)
@@ -62,7 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     from nmlib.data.images import DATASETS, load
     from nmlib.models import build_model
     from nmlib.schemes import get_scheme, suited
-    from nmlib.training import BUDGETS, OutOfMemory, TrainingDiverged, fit
+    from nmlib.training import BUDGETS, Execution, OutOfMemory, TrainingDiverged, fit
     from nmlib.training.workers import launched
 
     _checks.choice("data set", options.dataset, DATASETS)
@@ -93,9 +93,11 @@ def _run(options: argparse.Namespace) -> int:
     first = processes == 1 or os.environ.get("RANK", "0") == "0"
     if first:
         if scheme != named:
-            print(f"{_changes(named, scheme)}, as its authors for {options.dataset} and this model")
+            print(
+                f"{_changes(named, scheme)}, as its authors do for {options.dataset} and this model"
+            )
         if options.parts is None and processes > 1:
-            print(f"each step in {processes} parts, one a process (--parts)")
+            print(f"each step in {processes} parts, one per process (--parts)")
         print(
             f"{scheme.name} on {train.label} ({len(train):,} images), {budget.model}, "
             f"{recipe.epochs} epochs, seed {options.seed}; to {options.out}",
@@ -111,9 +113,11 @@ def _run(options: argparse.Namespace) -> int:
             out=options.out,
             device=options.device,
             progress=not options.quiet,
-            tensorboard=options.tensorboard,
-            compile=options.compile,
-            deterministic=options.deterministic,
+            execution=Execution(
+                compile=options.compile,
+                deterministic=options.deterministic,
+                tensorboard=options.tensorboard,
+            ),
             details=details,
         )
     except (TrainingDiverged, OutOfMemory) as error:
@@ -123,14 +127,14 @@ def _run(options: argparse.Namespace) -> int:
         last = run.epochs[-1]
         words = f"training loss {last['loss']:.4f}"
         if "val_accuracy" in last:
-            words += f", {100 * last['val_accuracy']:.2f} % of the images kept out are right"
+            words += f", {100 * last['val_accuracy']:.2f} % accuracy on the held-out images"
         print(f"finished: {run.steps} steps, {words}")
         print(f"{options.out}: {run.checkpoint}, metrics.jsonl, run.json")
     return 0
 
 
 def _changes(named: Scheme, scheme: Scheme) -> str:
-    """Return what differs between two schemes in words."""
+    """Return the differences between two schemes in words."""
     changed = [
         f"{f.name} {getattr(named, f.name)} -> {getattr(scheme, f.name)}"
         for f in fields(scheme)

@@ -7,6 +7,7 @@ from nmlib.corruptions._api import (
     apply_corruption,
     corrupt,
     draw_corruption,
+    find_corruption,
 )
 from nmlib.corruptions._draws import (
     AngleDraw,
@@ -27,9 +28,11 @@ from nmlib.corruptions._perturbations import (
     PERTURBATIONS,
     SEQUENCES,
     frame_count,
+    frames_are_independent,
     outdated,
     perturbation_sequence,
 )
+from nmlib.corruptions._registry import Corruption
 from nmlib.corruptions._severities import FAMILIES, SEVERITIES, Benchmark
 
 __all__ = [
@@ -43,6 +46,7 @@ __all__ = [
     "SMALLEST_SIDE",
     "AngleDraw",
     "Benchmark",
+    "Corruption",
     "ElasticDraw",
     "FieldDraw",
     "FogDraw",
@@ -53,7 +57,9 @@ __all__ = [
     "corrupt",
     "draw_corruption",
     "draw_frost_textures",
+    "find_corruption",
     "frame_count",
+    "frames_are_independent",
     "frost_name",
     "outdated",
     "perturbation_sequence",

@@ -1,4 +1,4 @@
-"""`corrupt`: any of the 19 corruptions on a batch of images."""
+"""`corrupt`: any corruption on a batch of images."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ __all__ = [
     "apply_corruption",
     "corrupt",
     "draw_corruption",
+    "find_corruption",
 ]
 
 CORRUPTIONS: tuple[str, ...] = tuple(
@@ -53,35 +54,50 @@ def check_images(images: Any) -> tuple[Tensor, bool]:
     return view, channels_first
 
 
-def check_request(name: str, severity: int, benchmark: str) -> tuple[Corruption, int]:
-    """Return corruption and severity, or raise for a name, level or benchmark there is not."""
-    _checks.choice("corruption", name, REGISTRY)
+def find_corruption(which: str | Corruption) -> Corruption:
+    """Return nmlib's corruption of a name, or your own one unchanged.
+
+    Raises:
+        ValueError: For an unknown name, or if your own has the name of one of nmlib's.
+    """
+    if not isinstance(which, Corruption):
+        _checks.choice("corruption", which, REGISTRY)
+        return REGISTRY[which]
+    if REGISTRY.get(which.name, which) is not which:
+        raise ValueError(
+            f"a corruption of your own needs a name of its own; {which.name!r} is one of nmlib's"
+        )
+    return which
+
+
+def check_request(which: str | Corruption, severity: int, benchmark: str) -> tuple[Corruption, int]:
+    """Look up a corruption and check severity and benchmark, or raise."""
     _checks.choice("benchmark", benchmark, BENCHMARKS)
-    return REGISTRY[name], _checks.integer("severity", severity, 1, 5)
+    return find_corruption(which), _checks.integer("severity", severity, 1, 5)
 
 
 def _textures(
     corruption: Corruption, benchmark: str, view: Tensor, frost: Sequence[NDArray] | None
 ) -> list[Tensor]:
-    if corruption.name != "frost":
+    if not corruption.textures:
         return []
     return frost_textures(benchmark, view.shape[1], view.shape[2], view.device, frost)
 
 
 def chunk_size(corruption: Corruption, view: Tensor) -> int:
-    """Return how many images are taken at a time: enough to be quick, few enough for the cache."""
+    """Return the number of images in a chunk: enough to be fast, few enough for the cache."""
     _, h, w, _ = view.shape
     if view.device.type != "cpu":
         return max(1, (1 << 22) // (h * w))
     load = max(1, corruption.load * 1024 // (h * w))
     if h * w >= 128 * 128:
-        load = max(load, 1 if corruption.name in ("glass_blur", "pixelate") else 4)
+        load = max(load, corruption.least)
     return max(1, min(load, -(-len(view) // thread_count())))
 
 
 def corrupt(
     images: Images,
-    name: str,
+    name: str | Corruption,
     severity: int,
     *,
     benchmark: Benchmark = "cifar",
@@ -91,27 +107,27 @@ def corrupt(
 ) -> Images:
     """Corrupt images the way CIFAR-C or ImageNet-C does.
 
-    An image's result depends on (seed, name, severity, its index) alone, so neither the batch
-    size nor what else was corrupted matters. On another device the draws are the same, and the
-    result up to rounding: a few values may differ by one grey level.
+    The result for an image depends only on (seed, name, severity, index of the image), not on the
+    batch size or on other calls. Every device makes the same draws; results on two devices agree
+    up to rounding, so a few values may differ by one grey level.
 
     Args:
         images: uint8 tensor, array or list of images, (N, H, W, 3) or (N, 3, H, W), sides of 32
             pixels or more.
-        name: One of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`.
+        name: One of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`, or a `Corruption` of your own.
         severity: 1 to 5.
-        benchmark: "cifar" or "imagenet": whose parameters.
+        benchmark: "cifar" or "imagenet": whose parameters to use.
         seed: Non-negative integer.
         first_index: Index of images[0] in its data set, when a data set is streamed in parts.
-        frost: Photographs for frost, from `read_frost_photographs`; without them drawn textures.
+        frost: Photographs for frost, from `read_frost_photographs`; None for drawn textures.
 
     Returns:
         A new tensor or array of the same shape, dtype, layout and device.
 
     Raises:
         TypeError: For images that are not uint8.
-        ValueError: For an unknown name (the nearest is suggested), a severity outside 1 ... 5,
-            images that do not have three channels or are too small.
+        ValueError: For an unknown name (the message suggests the nearest), a severity outside
+            1 ... 5, or images that are too small or do not have three channels.
 
     Source: Hendrycks & Dietterich (2019), the test sets of the paper's Tables 1 to 4.
     Differs: the published files were made without a seed, so the random ones match in
@@ -134,12 +150,11 @@ def corrupt(
     params = corruption.parameters(benchmark, severity, min(h, w))
     textures = _textures(corruption, benchmark, view, frost)
     step = chunk_size(corruption, view)
+    purpose = ("corrupt", corruption.name, severity)
 
     def piece(start: int) -> None:
         part = view[start : start + step].contiguous()
-        stream = image_stream(
-            seed, ("corrupt", name, severity), first_index + start, len(part), part.device
-        )
+        stream = image_stream(seed, purpose, first_index + start, len(part), part.device)
         draw = draw_for(corruption, part, stream, params, textures)
         out[start : start + step] = apply_to(corruption, part, params, draw, textures)
 
@@ -160,7 +175,7 @@ def corrupt(
 
 def draw_corruption(
     images: Tensor,
-    name: str,
+    name: str | Corruption,
     severity: int,
     *,
     benchmark: Benchmark = "cifar",
@@ -168,10 +183,10 @@ def draw_corruption(
     first_index: int = 0,
     frost: Sequence[NDArray] | None = None,
 ) -> AnyDraw:
-    """Return the random numbers that `corrupt` uses for these images, None if there are none.
+    """Return the random numbers that `corrupt` uses for these images, or None if it uses none.
 
     Args:
-        images: As for `corrupt`; only shot noise looks at the pixels.
+        images: As for `corrupt`; only shot noise depends on the pixels.
         name: As for `corrupt`.
         severity: As for `corrupt`.
         benchmark: As for `corrupt`.
@@ -187,27 +202,28 @@ def draw_corruption(
     view, _ = check_images(images)
     corruption, severity = check_request(name, severity, benchmark)
     params = corruption.parameters(benchmark, severity, min(view.shape[1:3]))
-    stream = image_stream(seed, ("corrupt", name, severity), first_index, len(view), view.device)
+    purpose = ("corrupt", corruption.name, severity)
+    stream = image_stream(seed, purpose, first_index, len(view), view.device)
     textures = _textures(corruption, benchmark, view, frost)
     return draw_for(corruption, view.contiguous(), stream, params, textures)
 
 
 def apply_corruption(
     images: Images,
-    name: str,
+    name: str | Corruption,
     severity: int,
     draw: AnyDraw = None,
     *,
     benchmark: Benchmark = "cifar",
     frost: Sequence[NDArray] | None = None,
 ) -> Images:
-    """Apply a corruption with given random numbers (a record that was drawn or written by hand).
+    """Apply a corruption with given random numbers, drawn or written by hand.
 
     Args:
         images: As for `corrupt`.
         name: As for `corrupt`.
         severity: As for `corrupt`.
-        draw: The record, see `draw_corruption`; None for a corruption without randomness.
+        draw: Record of the numbers, see `draw_corruption`; None for a deterministic corruption.
         benchmark: As for `corrupt`.
         frost: As for `corrupt`.
 
@@ -221,7 +237,9 @@ def apply_corruption(
     view, channels_first = check_images(images)
     corruption, severity = check_request(name, severity, benchmark)
     if corruption.draw is not None and draw is None:
-        raise ValueError(f"{name} is random; pass the record that draw_corruption returns")
+        raise ValueError(
+            f"{corruption.name} is random; pass the record that draw_corruption returns"
+        )
     params = corruption.parameters(benchmark, severity, min(view.shape[1:3]))
     textures = _textures(corruption, benchmark, view, frost)
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.corruptions._draws import AngleDraw, GlassDraw
 from nmlib.corruptions._streams import Stream
 from nmlib.ops import (
@@ -28,13 +28,13 @@ from nmlib.ops import (
 
 
 def _planes(x: Tensor) -> Tensor:
-    """(n, h, w, c) to (n * c, h, w) float64."""
+    """Turn (n, h, w, c) into (n * c, h, w) float64."""
     n, h, w, c = x.shape
     return x.permute(0, 3, 1, 2).contiguous().to(torch.float64).reshape(n * c, h, w)
 
 
 def _images(planes: Tensor, channels: int = 3) -> Tensor:
-    """(n * c, h, w) to (n, h, w, c)."""
+    """Turn (n * c, h, w) into (n, h, w, c)."""
     _, h, w = planes.shape
     return planes.reshape(-1, channels, h, w).permute(0, 2, 3, 1).contiguous()
 
@@ -50,8 +50,8 @@ def _apply_sparse(matrix: Tensor, x: Tensor) -> Tensor:
 def disk_kernel(radius: float, alias_blur: float) -> NDArray[np.float64]:
     """Return the defocus kernel: a disk of ones, normalised, then smoothed against aliasing.
 
-    The grid is 17 x 17 up to radius 8; smoothing is a 3 x 3 Gaussian (5 x 5 above radius 8) with
-    the mirrored border that OpenCV uses, so that a disk touching the rim is not cut off.
+    The grid is 17 x 17 up to radius 8. The smoothing Gaussian is 3 x 3 (5 x 5 above radius 8) with
+    OpenCV's mirrored border, which does not cut off a disk that touches the rim.
     """
     reach = np.arange(-8, 9) if radius <= 8 else np.arange(-radius, radius + 1)
     size = 3 if radius <= 8 else 5
@@ -97,19 +97,19 @@ def defocus_blur(x: Tensor, params: tuple[float, float], draw: None = None) -> T
         return _apply_sparse(_disk_sparse(h, w, *params, x.device), x)
     reach = len(kernel) // 2
     rows, columns = (
-        sent(reflect_index(np.arange(-reach, size + reach), size, "mirror"), x.device)
+        to_device(reflect_index(np.arange(-reach, size + reach), size, "mirror"), x.device)
         for size in (h, w)
     )
     padded = _planes(x).index_select(1, rows).index_select(2, columns)
     size = [_fast_length(h + 2 * reach), _fast_length(w + 2 * reach)]
     spectrum = torch.fft.rfft2(padded, s=size)
-    spectrum *= torch.fft.rfft2(sent(kernel, x.device), s=size)
+    spectrum *= torch.fft.rfft2(to_device(kernel, x.device), s=size)
     blurred = torch.fft.irfft2(spectrum, s=size)[:, 2 * reach :, 2 * reach :][:, :h, :w]
     return _images(to_bytes(blurred.contiguous()))
 
 
 def _fast_length(length: int) -> int:
-    """Smallest even number >= length with prime factors 2, 3 and 5 only."""
+    """Return the smallest even number >= length with prime factors 2, 3 and 5 only."""
     while True:
         rest = length
         for prime in (2, 3, 5):
@@ -121,7 +121,10 @@ def _fast_length(length: int) -> int:
 
 
 def gaussian_blur(x: Tensor, sigma: float, draw: None = None) -> Tensor:
-    """Gaussian filter, cut off at 4 sigma, edge pixels repeated. Source: CIFAR-C, ImageNet-C."""
+    """Gaussian filter, cut off at 4 sigma, edge pixels repeated.
+
+    Source: CIFAR-C, ImageNet-C (extra).
+    """
     _, h, w, c = x.shape
     radius = int(4 * sigma + 0.5)
     if radius == 0:
@@ -142,7 +145,7 @@ def draw_glass(x: Tensor, stream: Stream, params: tuple[float, int, int]) -> Gla
 
 @functools.lru_cache(maxsize=32)
 def _glass_grid(h: int, w: int, delta: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return pixel numbers (h * w) and which of them are visited."""
+    """Return the pixel numbers, (h * w,), and whether each pixel is visited."""
     number = torch.arange(h * w, dtype=torch.int32, device=device)
     row, column = number // w, number % w
     visited = (row > delta) & (row <= h - delta) & (column > delta) & (column <= w - delta)
@@ -150,12 +153,12 @@ def _glass_grid(h: int, w: int, delta: int, device: torch.device) -> tuple[Tenso
 
 
 def glass_sources(shifts: Tensor, delta: int) -> Tensor:
-    """Return, for one pass of glass blur, which pixel each pixel is copied from.
+    """Return the source of each pixel in one pass of glass blur.
 
-    The definition visits the pixels from the last to the first and copies to each the pixel at
-    its displacement (it means to swap the two, but overwrites one first). A source further on has
-    been overwritten by then, so it stands for its own source: follow such links to their end,
-    which pointer doubling does in a few rounds for all pixels at once.
+    The definition visits the pixels from last to first and copies to each the pixel at its
+    displacement (it means to swap the two, but overwrites one first). A source that comes later in
+    the image has already been overwritten, so its own source counts. Pointer doubling follows all
+    such links to their ends in a few rounds.
 
     Args:
         shifts: (n, h, w, 2) integers in [-delta, delta).
@@ -169,10 +172,10 @@ def glass_sources(shifts: Tensor, delta: int) -> Tensor:
     step = shifts[..., 0].to(torch.int32).mul_(w).add_(shifts[..., 1]).reshape(n, h * w)
     source = step.mul_(visited).add_(number).to(torch.int64)
     if delta == 1:
-        return source  # every source lies before its pixel
+        return source  # every source precedes its pixel
     onward = source > number
     while bool(onward.any()):
-        # After round k a link stands for up to 2^k hops; it ends at the first hop backwards.
+        # After round k a link spans up to 2^k hops; it ends at the first hop backwards.
         source, onward = (
             torch.where(onward, source.gather(1, source), source),
             onward & onward.gather(1, source),
@@ -183,9 +186,9 @@ def glass_sources(shifts: Tensor, delta: int) -> Tensor:
 def glass_blur(x: Tensor, params: tuple[float, int, int], draw: GlassDraw) -> Tensor:
     """Blur, copy pixels from random neighbours, blur (`params` = sigma, delta, iterations).
 
-    Source: CIFAR-C, ImageNet-C. The official "swap" of two array views is a one-way copy, and
-    that is kept; so are the asymmetric displacements -delta ... delta - 1, and the rim of
-    delta + 1 pixels at the top and left (delta - 1 at the bottom and right) that is not visited.
+    Source: CIFAR-C, ImageNet-C. Three quirks of the official code stay: its "swap" of two array
+    views is a one-way copy, displacements range from -delta to delta - 1, and a rim of delta + 1
+    pixels at the top and left (delta - 1 at the bottom and right) is not visited.
     """
     sigma, delta, iterations = params
     n, h, w, c = x.shape
@@ -213,20 +216,20 @@ def motion_weights(radius: int, sigma: float) -> tuple[float, ...]:
 
 
 def motion(layer: Tensor, radius: int, sigma: float, degrees: Tensor) -> Tensor:
-    r"""Motion blur of (n, h, w, c) float32 grey levels, a direction an image.
+    r"""Motion blur of (n, h, w, c) float32 grey levels, with one direction per image.
 
     Tap k of a one-sided half Gaussian reads the pixel at the whole-number offset nearest to
     $k(\cos\theta, \sin\theta)$, edge pixels repeated.
 
-    Images are taken in order of their angle: the offset of a tap is then constant over runs of
-    images, and each run is one shifted addition.
+    Images are sorted by angle. The offset of a tap is then constant over runs of images, and each
+    run needs one shifted addition.
     """
     n, h, w, c = layer.shape
     weights = motion_weights(radius, sigma)
-    degrees = degrees.cpu()  # where the runs end decides which slices are taken
+    degrees = degrees.cpu()  # Python needs the ends of the runs as slice bounds
     order = torch.argsort(degrees)
     angle = torch.deg2rad(degrees[order].to(torch.float64)).numpy()
-    order = sent(order, layer.device)
+    order = to_device(order, layer.device)
     taps = np.arange(len(weights))[:, None]
     right = np.ceil(taps * np.cos(angle) - 0.5).astype(np.int64)
     down = np.ceil(taps * np.sin(angle) - 0.5).astype(np.int64)
@@ -251,7 +254,7 @@ def motion(layer: Tensor, radius: int, sigma: float, degrees: Tensor) -> Tensor:
 
 
 def motion_blur(x: Tensor, params: tuple[int, float], draw: AngleDraw) -> Tensor:
-    """Blur along a random direction, -45 to 45 degrees (`params` = radius, sigma).
+    """Blur along a random direction between -45 and 45 degrees (`params` = radius, sigma).
 
     Source: CIFAR-C, ImageNet-C, which call ImageMagick.
     """
@@ -260,7 +263,7 @@ def motion_blur(x: Tensor, params: tuple[int, float], draw: AngleDraw) -> Tensor
 
 
 def zoom_factors(params: tuple[float, float]) -> list[float]:
-    """Return the zoom factors 1, 1 + step, ...; rounding decides whether the end is one of them."""
+    """Return the zoom factors 1, 1 + step, ...; rounding decides whether they include `stop`."""
     stop, step = params
     return [float(f) for f in np.arange(1, stop, step)]
 
@@ -278,7 +281,7 @@ def _zoom_sparse(
 def zoom_blur(x: Tensor, params: tuple[float, float], draw: None = None) -> Tensor:
     """Mean of the image and its magnified centres (`params` = end, step of the factors).
 
-    Source: CIFAR-C, ImageNet-C. Everything is linear and fixed, hence one sparse matrix.
+    Source: CIFAR-C, ImageNet-C. The map is linear and fixed, hence one sparse matrix.
     """
     _, h, w, _ = x.shape
     if h * w <= SPARSE_PIXELS:

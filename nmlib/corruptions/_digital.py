@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.corruptions._draws import ElasticDraw
 from nmlib.corruptions._streams import Stream
 from nmlib.ops import blur_map, box_map, from_columns, separable_columns, to_bytes, to_columns
 
 
 def contrast(x: Tensor, share: float, draw: None = None) -> Tensor:
-    r"""$(x - \mu)\,c + \mu$, $\mu$ the mean of the image's channel. Source: CIFAR-C, ImageNet-C."""
+    r"""$(x - \mu)\,c + \mu$, where $\mu$ is the mean of the channel (`share` = c).
+
+    Source: CIFAR-C, ImageNet-C.
+    """
     n, h, w, c = x.shape
     total = x.reshape(n, h * w, c).sum(1, dtype=torch.int64).to(torch.float64)
     rest = total.mul_((1 - share) / (h * w)).to(torch.float32)
@@ -38,10 +41,10 @@ def _inverse_affine(corners: Tensor, height: int, width: int, jitter: float) -> 
     middle = torch.tensor([height // 2, width // 2], dtype=torch.float32)
     reach = min(height, width) // 3
     offsets = torch.tensor([[1, 1], [1, -1], [-1, -1]], dtype=torch.float32) * reach
-    before = sent(middle + offsets, corners.device)
+    before = to_device(middle + offsets, corners.device)
     after = before + (corners * jitter).to(torch.float32)
     homogeneous = torch.cat([after, torch.ones_like(after[..., :1])], -1).to(torch.float64)
-    # Three points that move by so little stay a triangle, so that no error needs to be asked for.
+    # Points that move so little always stay a triangle; `solve` would make the host wait to check.
     found, _ = torch.linalg.solve_ex(
         homogeneous, before.to(torch.float64).expand(len(corners), 3, 2)
     )
@@ -49,7 +52,7 @@ def _inverse_affine(corners: Tensor, height: int, width: int, jitter: float) -> 
 
 
 def _normalised(position: Tensor, size: int) -> Tensor:
-    """Pixel positions to grid_sample's coordinates, where -1 and 1 are the outer pixels."""
+    """Convert pixel positions to grid_sample's coordinates with -1 and 1 at the outer pixels."""
     return position.mul(2.0 / (size - 1)).sub_(1.0)
 
 
@@ -58,6 +61,7 @@ def elastic_transform(x: Tensor, params: tuple[float, float, float], draw: Elast
 
     `params` = amplitude, smoothing sigma and affine jitter, in pixels. The affine map samples at
     1/32 pixel with mirrored borders, the displacement with reflected ones, both bilinearly.
+
     Source: CIFAR-C, ImageNet-C.
     """
     n, h, w, _ = x.shape
@@ -96,15 +100,17 @@ def elastic_transform(x: Tensor, params: tuple[float, float, float], draw: Elast
 
 
 def _half_normalised(position: Tensor, size: int) -> Tensor:
-    """Pixel positions to coordinates where -1 and 1 are the outer edges of the outer pixels."""
+    """Convert pixel positions to grid_sample's coordinates with -1 and 1 at the outer edges."""
     return position.mul(2.0).add_(1.0).div_(size).sub_(1.0)
 
 
 def pixelate(x: Tensor, share: float, draw: None = None) -> Tensor:
     """Pillow's BOX reduction to `share` of the size, and BOX enlargement back.
 
-    Pillow resamples columns, then rows, in 22-bit fixed point with bytes in between; whole
-    numbers in float64 repeat that exactly. Source: CIFAR-C, ImageNet-C.
+    Pillow resamples columns, then rows, in 22-bit fixed point with bytes in between; float64
+    reproduces its whole numbers exactly.
+
+    Source: CIFAR-C, ImageNet-C, which call Pillow.
     """
     _, h, w, _ = x.shape
     small = (int(h * share), int(w * share))
@@ -123,7 +129,9 @@ def pixelate(x: Tensor, share: float, draw: None = None) -> Tensor:
 def saturate(x: Tensor, params: tuple[float, float], draw: None = None) -> Tensor:
     r"""Change S of HSV to $\min(\max(S\,a + b, 0), 1)$ (`params` = a, b).
 
-    Grey pixels have hue 0, so b > 0 turns them red. Source: CIFAR-C, ImageNet-C (extra).
+    Grey pixels have hue 0, so b > 0 turns them red.
+
+    Source: CIFAR-C, ImageNet-C (extra).
     """
     gain, shift = params
     pixels = x.to(torch.float64)

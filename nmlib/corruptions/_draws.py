@@ -1,4 +1,4 @@
-"""What a random corruption draws: one small frozen record a kind, one row an image."""
+"""Records of the random numbers that corruptions draw, with one row for each image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class FieldDraw:
-    """One number an element.
+    """One number per element.
 
     Attributes:
         values: (n, h, w, 3) or, for spatter, (n, h, w): standard normal numbers; Poisson counts
@@ -32,11 +32,11 @@ class FieldDraw:
 
 @dataclass(frozen=True)
 class GlassDraw:
-    """Displacements of glass blur.
+    """Draws of glass blur.
 
     Attributes:
-        shifts: (n, iterations, h, w, 2) integers (rows, columns) in [-delta, delta). Only the
-            pixels that the definition visits are read.
+        shifts: (n, iterations, h, w, 2) displacements (rows, columns), integers in
+            [-delta, delta). Only pixels that the definition visits use theirs.
     """
 
     shifts: Tensor
@@ -44,7 +44,7 @@ class GlassDraw:
 
 @dataclass(frozen=True)
 class AngleDraw:
-    """The chance in a motion blur.
+    """Draws of motion blur.
 
     Attributes:
         degrees: (n,) direction of the motion.
@@ -55,7 +55,7 @@ class AngleDraw:
 
 @dataclass(frozen=True)
 class SnowDraw:
-    """The chance in snow.
+    """Draws of snow.
 
     Attributes:
         layer: (n, h, w) standard normal numbers.
@@ -68,10 +68,10 @@ class SnowDraw:
 
 @dataclass(frozen=True)
 class FrostDraw:
-    """The chance in frost.
+    """Draws of frost.
 
     Attributes:
-        texture: (n,) which texture.
+        texture: (n,) index of the texture.
         corner: (n, 2) first row and column of the crop.
     """
 
@@ -81,10 +81,10 @@ class FrostDraw:
 
 @dataclass(frozen=True)
 class FogDraw:
-    """The chance in fog.
+    """Draws of fog.
 
     Attributes:
-        fields: for each level of the plasma, finest last, three (n, k, k) fields of uniform numbers
+        fields: For each level of the plasma, finest last, three (n, k, k) fields of uniform numbers
             on (-1, 1): squares, then the two kinds of diamonds.
     """
 
@@ -93,7 +93,7 @@ class FogDraw:
 
 @dataclass(frozen=True)
 class ElasticDraw:
-    """The chance in an elastic transform.
+    """Draws of an elastic transform.
 
     Attributes:
         corners: (n, 3, 2) uniform numbers on (-1, 1): jitter (x, y) of three points.

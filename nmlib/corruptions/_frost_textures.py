@@ -1,8 +1,8 @@
-"""What frost is cropped from: drawn ice crystals, or the benchmark's photographs.
+"""Textures for frost: drawn ice crystals, or the benchmark's photographs.
 
-The six photographs have no known licence and are not shipped. The five textures here are drawn:
-clouds with a power-law spectrum and sprays of needles, brought to the mean colour, contrast and
-spectral slope measured on the five photographs that the benchmark uses.
+The six photographs have no known licence, so we do not ship them. The five textures here are drawn:
+clouds with a power-law spectrum and sprays of needles, with the mean colour, contrast and spectral
+slope that we measured on the five photographs in use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib._files import file_digest, user_path
 from nmlib.rng import Rng
 
@@ -39,8 +39,8 @@ FROST_PHOTOGRAPHS: dict[str, str] = {
 }
 """SHA-256 of the five photographs in use (the official list has a sixth that is never drawn)."""
 
-# Mean colour, standard deviation of the grey value, spectral exponent of the cloud, number of
-# sprays per 10,000 pixels and share of the needles in the contrast.
+# Mean colour, standard deviation of the grey value, spectral exponent of the cloud, sprays per
+# 10,000 pixels, and share of the needles in the contrast.
 _LOOKS = (
     ((78, 149, 166), 18.0, 1.6, 20.0, 0.55),
     ((201, 205, 214), 22.0, 1.4, 60.0, 0.75),
@@ -52,7 +52,7 @@ _HEIGHT, _WIDTH = 360, 600
 
 
 def _cloud(height: int, width: int, slope: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A field of zero mean and unit variance with amplitude spectrum f^-slope."""
+    """Draw a field of zero mean and unit variance with amplitude spectrum f^-slope."""
     spectrum = np.fft.rfft2(rng.standard_normal((height, width)))
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = np.inf
@@ -63,7 +63,7 @@ def _cloud(height: int, width: int, slope: float, rng: np.random.Generator) -> N
 def _needles(
     height: int, width: int, density: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Sprays of straight crystals from random centres, of zero mean and unit variance."""
+    """Draw sprays of straight crystals from random centres, with zero mean and unit variance."""
     sprays = int(density * height * width / 10_000)
     per_spray, steps = 7, 48
     centre = rng.uniform(size=(sprays, 1, 1, 2)) * (height, width)
@@ -76,7 +76,7 @@ def _needles(
     row = np.mod(place[..., 0].astype(np.int64), height)
     column = np.mod(place[..., 1].astype(np.int64), width)
     field = np.zeros((height, width))
-    # A needle is brightest at its root; every step lights a pixel by its share of the length.
+    # A needle is brightest at its root; each step adds light in proportion to its length.
     np.add.at(field, (row, column), light * (1 - along) * length / steps)
     near = field + 0.5 * (np.roll(field, 1, 0) + np.roll(field, 1, 1))
     field = np.tanh(near / (3 * near.mean()))
@@ -108,7 +108,7 @@ def draw_frost_textures(height: int = _HEIGHT, width: int = _WIDTH) -> tuple[NDA
 
 
 def read_frost_photographs(folder: str | Path) -> tuple[NDArray, ...]:
-    """Read the benchmark's five photographs from a folder, after checking their SHA-256.
+    """Read the benchmark's five photographs from a folder and check their SHA-256.
 
     Args:
         folder: Where frost1.png ... frost5.jpg lie.
@@ -118,7 +118,7 @@ def read_frost_photographs(folder: str | Path) -> tuple[NDArray, ...]:
 
     Raises:
         FileNotFoundError: If one is missing.
-        ValueError: If one is not the benchmark's file.
+        ValueError: If one differs from the benchmark's file.
     """
     from PIL import Image
 
@@ -142,7 +142,7 @@ def read_frost_photographs(folder: str | Path) -> tuple[NDArray, ...]:
 
 
 def frost_name(photographs: Sequence[NDArray] | None) -> str:
-    """Return what records call the source of frost: the same photographs, the same name."""
+    """Return a name for the source of frost that depends on the photographs' pixels alone."""
     if photographs is None:
         return "drawn textures"
     digest = hashlib.sha256()
@@ -152,7 +152,7 @@ def frost_name(photographs: Sequence[NDArray] | None) -> str:
 
 
 def _enlarge(texture: NDArray, height: int, width: int) -> NDArray:
-    """Stretch a texture, bilinearly, so that a crop of height x width fits."""
+    """Stretch a texture bilinearly until a crop of height x width fits."""
     scale = max((height + 1) / texture.shape[0], (width + 1) / texture.shape[1])
     size = [int(np.ceil(s * scale)) for s in texture.shape[:2]]
     planes = torch.from_numpy(texture.copy()).permute(2, 0, 1)[None].to(torch.float32)
@@ -167,9 +167,9 @@ def frost_textures(
     device: torch.device,
     photographs: Sequence[NDArray] | None = None,
 ) -> list[Tensor]:
-    """Return the textures that crops of height x width are taken from.
+    """Return textures that a crop of height x width fits into.
 
-    For CIFAR every fifth pixel is kept: the official bilinear reduction to 20 % reads just those.
+    For CIFAR keep every fifth pixel: the official bilinear reduction to 20 % reads only those.
 
     Differs: the official code fails on images larger than a photograph; here the photograph is
         stretched to cover them.
@@ -186,7 +186,7 @@ def frost_textures(
             photograph = photograph[2::5, 2::5][: size[0], : size[1]]
         if photograph.shape[0] <= height or photograph.shape[1] <= width:
             photograph = _enlarge(photograph, height, width)
-        textures.append(sent(photograph.copy(), device))
+        textures.append(to_device(photograph.copy(), device))
     if not textures:
-        raise ValueError("frost holds no photograph; use frost=None for drawn textures")
+        raise ValueError("frost is empty; pass photographs, or use frost=None for drawn textures")
     return textures

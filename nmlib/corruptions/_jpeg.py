@@ -1,10 +1,9 @@
-"""What libjpeg makes of an image, without the file: its integer arithmetic on whole batches.
+"""JPEG compression of whole batches by libjpeg's integer arithmetic, without files.
 
 Entropy coding loses nothing, so encoding and decoding amount to colour conversion, chroma
-averaging, an integer cosine transform, quantisation, and the way back with "fancy" chroma
-interpolation. All of it is integer arithmetic; whole numbers in floats repeat it exactly: below
-2^24 in single precision, and in double precision for the transform.
-The tests compare with Pillow's libjpeg byte for byte.
+averaging, an integer cosine transform, quantisation, and the inverse with "fancy" chroma
+interpolation. Floats reproduce this integer arithmetic exactly: single precision below 2^24, double
+precision for the transform. The tests compare with Pillow's libjpeg byte for byte.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 
 # The example tables of the JPEG standard (annex K), which libjpeg scales by the quality.
 _LUMA = (
@@ -36,7 +35,7 @@ _CHROMA = (
 
 
 def quantisation_table(base: tuple[int, ...], quality: int) -> NDArray[np.int64]:
-    """Return the (8, 8) divisors at a quality of 1 to 100.
+    """Return the (8, 8) divisors for a quality from 1 to 100.
 
     >>> quantisation_table(_LUMA, 50)[0].tolist()
     [16, 11, 10, 16, 24, 40, 51, 61]
@@ -50,7 +49,7 @@ def _transforms() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the forward and inverse 8-point transforms in units of 2^-13.
 
     They are the Loeffler-Ligtenberg-Moschytz flow graph with its constants rounded to 13 bits,
-    multiplied out into matrices; since nothing is rounded inside, sums come out the same.
+    multiplied out into matrices. The graph rounds nothing inside, so the sums are the same.
     """
     f = {k: round(v * 8192) for k, v in {
         "a": 0.298631336, "b": 0.390180644, "c": 0.541196100, "d": 0.765366865,
@@ -103,9 +102,9 @@ def _shift(values: Tensor, bits: int) -> Tensor:
 def _roundtrip(plane: Tensor, table: NDArray[np.int64]) -> Tensor:
     """Transform, quantise and transform back (n, 8a, 8b) whole numbers 0 ... 255."""
     n, h, w = plane.shape
-    forward, inverse = (sent(m, plane.device) for m in _transforms())
-    steps = sent(table.astype(np.float64), plane.device).repeat(1, w // 8)
-    # Rows keep 2 extra bits, columns take them off; the result is 8 times the cosine transform.
+    forward, inverse = (to_device(m, plane.device) for m in _transforms())
+    steps = to_device(table.astype(np.float64), plane.device).repeat(1, w // 8)
+    # Rows keep 2 extra bits, columns remove them; the result is 8 times the cosine transform.
     blocks = _shift(plane.to(torch.float64).sub_(128.0).reshape(-1, 8) @ forward.T, 11).reshape(
         -1, 8, w
     )
@@ -142,20 +141,20 @@ def _fixed(value: float) -> float:
     return float(int(value * 65536 + 0.5))
 
 
-# Pixels from which a call of libjpeg an image is faster than batched arithmetic on a CPU.
+# On a CPU, images of this many pixels or more are faster one by one through libjpeg.
 _LARGE = 64 * 64
 
 
 def jpeg_compression(x: Tensor, quality: int, draw: None = None) -> Tensor:
-    """Return what is left of bytes (n, h, w, 3) after JPEG compression, chroma halved.
+    """Compress bytes (n, h, w, 3) as JPEG with halved chroma, and decode them.
 
-    Large images on a CPU go through Pillow's libjpeg if Pillow is installed; small ones and those
-    on a GPU through its integer arithmetic in batches. The bytes are the same.
+    Large images on a CPU go through Pillow's libjpeg if Pillow is installed, all others through
+    the batched arithmetic. The bytes are the same.
 
     Args:
         x: (n, h, w, 3) uint8.
         quality: 1 to 100.
-        draw: Unused; there is no randomness.
+        draw: Unused: the corruption is deterministic.
 
     Source: CIFAR-C, ImageNet-C, which call Pillow.
     """
@@ -209,7 +208,7 @@ def _by_arithmetic(x: Tensor, quality: int) -> Tensor:
 
 
 def _extend(plane: Tensor, height: int, width: int) -> Tensor:
-    """Repeat the last row and column up to a size."""
+    """Pad to a size by repeating the last row and column."""
     if plane.shape[1:] == (height, width):
         return plane
     extra = (0, width - plane.shape[2], 0, height - plane.shape[1])

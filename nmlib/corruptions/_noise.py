@@ -21,12 +21,18 @@ def draw_normal(x: Tensor, stream: Stream, level: float) -> FieldDraw:
 
 
 def gaussian_noise(x: Tensor, level: float, draw: FieldDraw) -> Tensor:
-    r"""$x + \sigma\,\xi$, $\xi$ standard normal, one an element. Source: CIFAR-C, ImageNet-C."""
+    r"""$x + \sigma\,\xi$ with $\xi$ standard normal for each element (`level` = $\sigma$).
+
+    Source: CIFAR-C, ImageNet-C.
+    """
     return to_bytes(draw.values.mul(255 * level).add_(x))
 
 
 def speckle_noise(x: Tensor, level: float, draw: FieldDraw) -> Tensor:
-    r"""$x + x\,\sigma\,\xi$, $\xi$ standard normal. Source: CIFAR-C, ImageNet-C (extra)."""
+    r"""$x + x\,\sigma\,\xi$ with $\xi$ standard normal for each element (`level` = $\sigma$).
+
+    Source: CIFAR-C, ImageNet-C (extra).
+    """
     return to_bytes(draw.values.mul(level).add_(1.0).mul_(x))
 
 
@@ -38,17 +44,20 @@ def draw_impulse(x: Tensor, stream: Stream, amount: float) -> FieldDraw:
 
 
 def impulse_noise(x: Tensor, amount: float, draw: FieldDraw) -> Tensor:
-    r"""Set each element (not pixel) with probability `amount` to 0 or 255, evenly."""
+    """Set each element (not each pixel) to 0 or 255 with probability `amount`, half to each.
+
+    Source: CIFAR-C, ImageNet-C, which call scikit-image.
+    """
     values = draw.values
     return torch.where(values == 0, x, (values > 0).to(torch.uint8).mul_(255))
 
 
 @lru_cache(maxsize=32)
 def _poisson_alias(scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Alias tables of Poisson(scale * v / 255) for the 256 byte values v.
+    """Build alias tables of Poisson(scale * v / 255) for the 256 byte values v.
 
-    Row v covers the 256 counts from start[v] on, which leaves out less than 1e-7 of the mass. An
-    entry packs a 24-bit threshold above an 8-bit alias.
+    Row v covers the 256 counts from start[v] on and misses less than 1e-7 of the mass. An entry
+    packs a 24-bit threshold above an 8-bit alias.
     """
     rate = scale * np.arange(256) / 255
     start = np.maximum(np.floor(rate) - _WINDOW // 2, 0).astype(np.int64)
@@ -64,7 +73,7 @@ def _poisson_alias(scale: float) -> tuple[np.ndarray, np.ndarray]:
     row = np.arange(256)
     open_ = np.ones_like(share, dtype=bool)
     for _ in range(_WINDOW - 1):
-        # The fullest column tops up the emptiest one, which is then settled.
+        # The fullest column tops up the emptiest one, which is then finished.
         low = np.where(open_, share, np.inf).argmin(1)
         high = np.where(open_, share, -np.inf).argmax(1)
         threshold[row, low] = np.minimum(share[row, low], 1.0)
@@ -87,7 +96,7 @@ def _poisson_starts(scale: float) -> np.ndarray:
 
 
 def draw_poisson(x: Tensor, stream: Stream, scale: float) -> FieldDraw:
-    r"""Draw Poisson counts of mean $x\,c$ by the alias method: one word, one look-up an element."""
+    r"""Draw Poisson counts of mean $x\,c$ by the alias method: one word and look-up per element."""
     words = stream.words("noise", x[0].numel())
     row = x.reshape(len(x), -1).to(torch.int32)
     column = words & 0xFF
@@ -111,7 +120,10 @@ def _shot_levels(scale: float) -> np.ndarray:
 
 
 def shot_noise(x: Tensor, scale: float, draw: FieldDraw) -> Tensor:
-    r"""$\mathrm{Poisson}(x\,c) / c$. Source: CIFAR-C, ImageNet-C."""
+    r"""$\mathrm{Poisson}(x\,c) / c$ (`scale` = c).
+
+    Source: CIFAR-C, ImageNet-C.
+    """
     levels = _shot_levels(scale, device=x.device)
     counts = draw.values.to(torch.int32).clamp(max=len(levels) - 1)
     return levels.index_select(0, counts.flatten()).reshape(x.shape)

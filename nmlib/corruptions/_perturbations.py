@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,64 +14,37 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib._threads import run_all
-from nmlib.corruptions import _blur, _noise, _weather
+from nmlib.corruptions import _blur, _weather
+from nmlib.corruptions import _noise as _noises
 from nmlib.corruptions._api import Images, check_images
 from nmlib.corruptions._draws import FieldDraw
 from nmlib.corruptions._severities import BENCHMARKS, Benchmark
 from nmlib.corruptions._streams import Stream, image_stream
 from nmlib.ops import to_bytes
 
-__all__ = ["PERTURBATIONS", "SEQUENCES", "frame_count", "outdated", "perturbation_sequence"]
+__all__ = [
+    "PERTURBATIONS",
+    "SEQUENCES",
+    "frame_count",
+    "frames_are_independent",
+    "outdated",
+    "perturbation_sequence",
+]
 
 _FRAMES = 31
 
-# These see the whole picture; ImageNet-P makes the others from the middle crop.
-_BEFORE_THE_CROP = ("zoom_blur", "translate", "rotate", "tilt", "scale")
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """What differs between the two benchmarks (CIFAR, ImageNet)."""
-
-    noise: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]]
-    motion: tuple[tuple[int, float, float, int], tuple[int, float, float, int]]
-    snow: tuple[tuple[float, int, float], tuple[float, int, float]]
-    brightness: tuple[float, float] = (0.015, 0.02)
-    translate: tuple[int, int] = (16, 41)
-    tilt: tuple[float, float] = (0.75, 1.0)
-    scale: tuple[tuple[float, float], tuple[float, float]] = ((0.70, 0.02), (0.40, 0.025))
-
-
-_SETTING = _Setting(
-    # Difficulty 1, 2, 3: standard deviation, or photons at full brightness.
-    noise={
-        "gaussian_noise": ((0.02, 0.04, 0.06), (0.03, 0.05, 0.08)),
-        "shot_noise": ((700, 400, 200), (300, 120, 60)),
-    },
-    # Radius, sigma, degrees a frame, frames.
-    motion=((6, 1.8, 9.0, 21), (10, 3.0, 4.0, 31)),
-    # Zoom of the grains, blur radius, blur sigma.
-    snow=((2.0, 10, 2.0), (3.0, 14, 4.0)),
-)
-
-PERTURBATIONS: tuple[str, ...] = (
-    "gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "snow",
-    "brightness", "translate", "rotate", "tilt", "scale",
-)  # fmt: skip
-"""The ten sequences, in official order."""
-
 SEQUENCES = 2
-"""Version of what the sequences are, written beside whatever is measured along them.
+"""Version of the sequences, stored with every measurement along them.
 
-In version 1, which was not written down, `zoom_blur` used the zoom of CIFAR-C and `rotate` turned
-the other way, from the last frame to the first; with `crop`, every frame was cut at the end.
+Records of version 1 carry no version. There `zoom_blur` used the zoom of CIFAR-C, and `rotate` ran
+from the last frame to the first; with `crop`, every frame was cropped at the end.
 """
 
 
 def outdated(version: int) -> tuple[str, ...]:
-    """Return the sequences along which flip probabilities of a version are not today's.
+    """Return the sequences whose flip probabilities have changed since a version.
 
     >>> outdated(1), outdated(SEQUENCES)
     (('zoom_blur',), ())
@@ -88,32 +60,66 @@ def frame_count(name: str, benchmark: Benchmark = "cifar") -> int:
     """
     _checks.choice("perturbation", name, PERTURBATIONS)
     _checks.choice("benchmark", benchmark, BENCHMARKS)
-    which = BENCHMARKS.index(benchmark)
-    if name == "motion_blur":
-        return _SETTING.motion[which][3]
-    if name == "translate":
-        return _SETTING.translate[which]
-    return _FRAMES
+    return _PERTURBATIONS[name].frames[BENCHMARKS.index(benchmark)]
 
 
-def _noise_frames(x: Tensor, name: str, level: float, stream: Stream) -> list[Tensor]:
-    frames = [x]
-    for i in range(1, _FRAMES):
-        # Every frame has its own keys, so that frames are independent.
-        keys = Stream(stream.words(f"frame {i}", 2))
-        if name == "gaussian_noise":
-            draw = FieldDraw(keys.normal("noise", *x.shape[1:]))
-            frames.append(_noise.gaussian_noise(x, level, draw))
-        else:
-            frames.append(_noise.shot_noise(x, level, _noise.draw_poisson(x, keys, level)))
+def frames_are_independent(name: str) -> bool:
+    """Return whether frames are independent draws; flips then count from the first frame.
+
+    Such sequences (noise) have different frames for each difficulty. For the others, a higher
+    difficulty compares frames further apart.
+
+    >>> frames_are_independent("shot_noise"), frames_are_independent("tilt")
+    (True, False)
+    """
+    _checks.choice("perturbation", name, PERTURBATIONS)
+    return _PERTURBATIONS[name].independent
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Input of the functions that make frames.
+
+    Attributes:
+        x: Bytes (n, h, w, 3).
+        which: 0 for CIFAR-P, 1 for ImageNet-P.
+        difficulty: 1 to 3.
+        stream: Source of random numbers.
+    """
+
+    x: Tensor
+    which: int
+    difficulty: int
+    stream: Stream
+
+
+def _noise(
+    levels: Sequence[tuple[float, float, float]], noise: Callable[[Tensor, float, Stream], Tensor]
+) -> Callable[[_Request], list[Tensor]]:
+    """Return a function that makes frames of noise; levels belong to difficulty 1, 2, 3."""
+
+    def frames(request: _Request) -> list[Tensor]:
+        level = levels[request.which][request.difficulty - 1]
+        # Separate keys make each frame independent of the others.
+        keys = (Stream(request.stream.words(f"frame {i}", 2)) for i in range(1, _FRAMES))
+        return [request.x, *(noise(request.x, level, key) for key in keys)]
+
     return frames
 
 
-def _motion_frames(x: Tensor, which: int) -> list[Tensor]:
-    radius, sigma, step, count = _SETTING.motion[which]
-    values = x.to(torch.float32)
+def _gaussian(x: Tensor, level: float, keys: Stream) -> Tensor:
+    return _noises.gaussian_noise(x, level, FieldDraw(keys.normal("noise", *x.shape[1:])))
+
+
+def _shot(x: Tensor, level: float, keys: Stream) -> Tensor:
+    return _noises.shot_noise(x, level, _noises.draw_poisson(x, keys, level))
+
+
+def _motion(request: _Request) -> list[Tensor]:
+    radius, sigma, step, count = ((6, 1.8, 9.0, 21), (10, 3.0, 4.0, 31))[request.which]
+    values, first = request.x.to(torch.float32), (20, 30)[request.which]
     return [
-        to_bytes(_blur.motion(values, radius, sigma, _same(x, step * (i - (20, 30)[which]))))
+        to_bytes(_blur.motion(values, radius, sigma, _same(request.x, step * (i - first))))
         for i in range(count)
     ]
 
@@ -122,8 +128,9 @@ def _same(x: Tensor, degrees: float) -> Tensor:
     return torch.full((len(x),), degrees, dtype=torch.float64)
 
 
-def _zoom_frames(x: Tensor) -> list[Tensor]:
-    # In single precision and truncated without a guard, as the generators average.
+def _zoom(request: _Request) -> list[Tensor]:
+    # Averaged in single precision and truncated, as the official generators do.
+    x = request.x
     total = x.to(torch.float32) / 255
     frames = [x]
     for i in range(1, _FRAMES):
@@ -132,23 +139,26 @@ def _zoom_frames(x: Tensor) -> list[Tensor]:
     return frames
 
 
-def _snow_frames(x: Tensor, which: int, stream: Stream) -> list[Tensor]:
-    zoom, radius, sigma = _SETTING.snow[which]
-    normal = stream.normal("layer", *x.shape[1:3])
-    frames = []
-    for i in range(_FRAMES):
-        params = (0.05, 0.3, zoom, 0.5, radius, sigma)
-        layer = _weather.snow_layer(normal, _same(x, 4.0 * i - 150), params)
-        frames.append(_weather.add_snow(x, layer, 0.85))
-    return frames
+def _snow(request: _Request) -> list[Tensor]:
+    # Zoom of the grains, blur radius, blur sigma.
+    zoom, radius, sigma = ((2.0, 10, 2.0), (3.0, 14, 4.0))[request.which]
+    x, params = request.x, (0.05, 0.3, zoom, 0.5, radius, sigma)
+    normal = request.stream.normal("layer", *x.shape[1:3])
+    layers = (_weather.snow_layer(normal, _same(x, 4.0 * i - 150), params) for i in range(_FRAMES))
+    return [_weather.add_snow(x, layer, 0.85) for layer in layers]
+
+
+def _brightness(request: _Request) -> list[Tensor]:
+    step = (0.015, 0.02)[request.which]
+    return [_weather.brightness(request.x, step * (i - 15)) for i in range(_FRAMES)]
 
 
 def _warp(x: Tensor, matrix: NDArray[np.float64], rim: str) -> Tensor:
     """Sample bytes (n, h, w, 3) bilinearly where a 3 x 3 matrix sends each output pixel.
 
-    Positions are pixel centres from 0. `rim` = "pillow": a position outside the image is black,
-    one inside uses its nearest pixels; "opencv": each of the four pixels outside is black, and
-    positions are rounded to 1/32.
+    Positions count pixel centres from 0. With `rim` = "pillow", positions outside the image are
+    black and those inside use their nearest pixels. With "opencv", pixels outside the image count
+    as black, and positions are rounded to 1/32.
     """
     n, h, w, _ = x.shape
     rows, columns = np.mgrid[:h, :w].astype(np.float64)
@@ -158,12 +168,12 @@ def _warp(x: Tensor, matrix: NDArray[np.float64], rim: str) -> Tensor:
     if rim == "opencv":
         u, v = np.rint(u * 32) / 32, np.rint(v * 32) / 32
     grid = np.stack([u * 2 / (w - 1) - 1, v * 2 / (h - 1) - 1], -1)
-    grid_n = sent(grid, x.device).expand(n, h, w, 2)
+    grid_n = to_device(grid, x.device).expand(n, h, w, 2)
     planes = x.permute(0, 3, 1, 2).to(torch.float64)
     mode = "border" if rim == "pillow" else "zeros"
     warped = F.grid_sample(planes, grid_n, "bilinear", mode, align_corners=True)
     if rim == "pillow":
-        warped *= sent(inside, x.device)
+        warped *= to_device(inside, x.device)
     warped = warped.permute(0, 2, 3, 1).contiguous()
     # Pillow truncates, OpenCV rounds.
     return to_bytes(warped if rim == "pillow" else warped.add_(0.5))
@@ -175,19 +185,19 @@ def _about_centre(matrix: NDArray[np.float64], h: int, w: int) -> NDArray[np.flo
 
 
 def _rotation(degrees: float, h: int, w: int) -> NDArray[np.float64]:
-    """Clockwise rotation about the centre: output to input positions."""
+    """Return the clockwise rotation about the centre, from output to input positions."""
     t = math.radians(degrees)
     turn = np.array([[math.cos(t), math.sin(t), 0], [-math.sin(t), math.cos(t), 0], [0, 0, 1]])
     return _about_centre(turn, h, w)
 
 
 def _scaling(factor: float, h: int, w: int) -> NDArray[np.float64]:
-    """Magnification about the centre: output to input positions."""
+    """Return the magnification about the centre, from output to input positions."""
     return _about_centre(np.diag([1 / factor, 1 / factor, 1.0]), h, w)
 
 
 def _tilt(degrees: float, h: int, w: int) -> NDArray[np.float64]:
-    """Perspective view of the image plane turned about both axes: output to input positions."""
+    """Return the perspective view of the image turned about both axes, output to input."""
     t = math.radians(degrees)
     focal = math.hypot(h, w)
     lift = np.array([[1, 0, -w / 2], [0, 1, -h / 2], [0, 0, 1], [0, 0, 1]])
@@ -207,27 +217,62 @@ def _translated(x: Tensor, shift: int) -> Tensor:
     return out
 
 
-def _geometric(x: Tensor, name: str, which: int) -> list[Tensor]:
-    _, h, w, _ = x.shape
-    if name == "translate":
-        count = _SETTING.translate[which]
-        return [_translated(x, i - count // 2 + 1 - which) for i in range(count)]
-    make: Callable[[int], tuple[Any, str]]
-    if name == "rotate":
+def _translate(request: _Request) -> list[Tensor]:
+    first = (7, 20)[request.which]
+    return [_translated(request.x, i - first) for i in range((16, 41)[request.which])]
 
-        def make(i: int) -> tuple[Any, str]:
-            return _rotation(i - 15, h, w), "pillow"
-    elif name == "scale":
-        start, step = _SETTING.scale[which]
 
-        def make(i: int) -> tuple[Any, str]:
-            return _scaling(start + step * i, h, w), "pillow"
-    else:
+def _rotate(request: _Request) -> list[Tensor]:
+    size = request.x.shape[1:3]
+    return [_warp(request.x, _rotation(i - 15, *size), "pillow") for i in range(_FRAMES)]
 
-        def make(i: int) -> tuple[Any, str]:
-            return _tilt(_SETTING.tilt[which] * (i - 15), h, w), "opencv"
 
-    return [_warp(x, *make(i)) for i in range(_FRAMES)]
+def _tilting(request: _Request) -> list[Tensor]:
+    size, step = request.x.shape[1:3], (0.75, 1.0)[request.which]
+    return [_warp(request.x, _tilt(step * (i - 15), *size), "opencv") for i in range(_FRAMES)]
+
+
+def _scale(request: _Request) -> list[Tensor]:
+    size, (start, step) = request.x.shape[1:3], ((0.70, 0.02), (0.40, 0.025))[request.which]
+    return [_warp(request.x, _scaling(start + step * i, *size), "pillow") for i in range(_FRAMES)]
+
+
+@dataclass(frozen=True)
+class _Perturbation:
+    """One kind of sequence.
+
+    Attributes:
+        make: Function that makes its frames.
+        frames: Number of frames, in CIFAR-P and ImageNet-P.
+        whole: Frames use the whole picture and are then cropped; otherwise the crop is the input.
+        independent: See `frames_are_independent`.
+    """
+
+    make: Callable[[_Request], list[Tensor]]
+    frames: tuple[int, int] = (_FRAMES, _FRAMES)
+    whole: bool = False
+    independent: bool = False
+
+
+# Levels of noise: standard deviations, or photons at full brightness.
+_GAUSSIAN = (0.02, 0.04, 0.06), (0.03, 0.05, 0.08)
+_SHOT = (700, 400, 200), (300, 120, 60)
+
+_PERTURBATIONS: dict[str, _Perturbation] = {
+    "gaussian_noise": _Perturbation(_noise(_GAUSSIAN, _gaussian), independent=True),
+    "shot_noise": _Perturbation(_noise(_SHOT, _shot), independent=True),
+    "motion_blur": _Perturbation(_motion, (21, 31)),
+    "zoom_blur": _Perturbation(_zoom, whole=True),
+    "snow": _Perturbation(_snow),
+    "brightness": _Perturbation(_brightness),
+    "translate": _Perturbation(_translate, (16, 41), whole=True),
+    "rotate": _Perturbation(_rotate, whole=True),
+    "tilt": _Perturbation(_tilting, whole=True),
+    "scale": _Perturbation(_scale, whole=True),
+}
+
+PERTURBATIONS: tuple[str, ...] = tuple(_PERTURBATIONS)
+"""The ten sequences, in official order."""
 
 
 def perturbation_sequence(
@@ -240,18 +285,18 @@ def perturbation_sequence(
     first_index: int = 0,
     crop: int | None = None,
 ) -> Images:
-    """Return the frames that CIFAR-10-P or ImageNet-P shows of each image.
+    """Return the frames of each image in a sequence of CIFAR-10-P or ImageNet-P.
 
     Args:
         images: uint8 tensor or array, (N, H, W, 3) or (N, 3, H, W), sides of 32 pixels or more.
         name: One of `PERTURBATIONS`.
-        benchmark: "cifar" or "imagenet": whose parameters and frame counts.
+        benchmark: "cifar" or "imagenet": whose parameters and frame counts to use.
         seed: Non-negative integer (noise and snow are random).
         difficulty: 1, 2 or 3, for the two kinds of noise; always 1 in published results.
         first_index: Index of images[0] in its data set, when a data set is streamed in parts.
-        crop: Return the middle crop x crop pixels. ImageNet-P does so with 224 on images of 256
-            pixels: frames that move pixels are cut at the end, which hides the black rims; noise,
-            motion blur, snow and brightness are made from the crop.
+        crop: Return the central crop x crop pixels, as ImageNet-P does with 224 on images of 256
+            pixels. Sequences that move pixels are cropped at the end, which hides the black rims;
+            noise, motion blur, snow and brightness are made from the crop.
 
     Returns:
         uint8 (N, frames, H, W, 3) or (N, frames, 3, H, W), on the same device.
@@ -274,10 +319,11 @@ def perturbation_sequence(
     count = frame_count(name, benchmark)
     difficulty = _checks.integer("difficulty", difficulty, 1, 3)
     first_index = _checks.integer("first_index", first_index, 0)
-    if difficulty > 1 and name not in _SETTING.noise:
+    kind = _PERTURBATIONS[name]
+    if difficulty > 1 and not kind.independent:
         raise ValueError(
-            f"difficulty {difficulty} has frames of its own for noise only; for {name} compare "
-            f"frames {difficulty} apart: flip_probability(..., stride={difficulty})"
+            f"difficulty {difficulty} exists for noise only; for {name} compare frames "
+            f"{difficulty} apart: flip_probability(..., stride={difficulty})"
         )
     n, h, w, _ = view.shape
     crop = None if crop is None else _checks.integer("crop", crop, 1, min(h, w))
@@ -291,26 +337,13 @@ def perturbation_sequence(
 
     def piece(start: int) -> None:
         part = view[start : start + step]
-        part = (part if name in _BEFORE_THE_CROP else part[middle]).contiguous()
+        part = (part if kind.whole else part[middle]).contiguous()
         stream = image_stream(
             seed, ("perturb", name, difficulty), first_index + start, len(part), part.device
         )
-        if name in _SETTING.noise:
-            level = _SETTING.noise[name][which][difficulty - 1]
-            frames = _noise_frames(part, name, level, stream)
-        elif name == "motion_blur":
-            frames = _motion_frames(part, which)
-        elif name == "zoom_blur":
-            frames = _zoom_frames(part)
-        elif name == "snow":
-            frames = _snow_frames(part, which, stream)
-        elif name == "brightness":
-            shift = _SETTING.brightness[which]
-            frames = [_weather.brightness(part, shift * (i - 15)) for i in range(_FRAMES)]
-        else:
-            frames = _geometric(part, name, which)
+        frames = kind.make(_Request(part, which, difficulty, stream))
         for i, frame in enumerate(frames):
-            out[start : start + step, i] = frame[middle] if name in _BEFORE_THE_CROP else frame
+            out[start : start + step, i] = frame[middle] if kind.whole else frame
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")

@@ -9,7 +9,7 @@ from nmlib.metrics import CORRUPTION_FAMILIES
 __all__ = ["BENCHMARKS", "FAMILIES", "SEVERITIES", "Benchmark"]
 
 Benchmark = Literal["cifar", "imagenet"]
-"""Whose parameters: those of CIFAR-C and -P, or of ImageNet-C and -P."""
+"""Whose parameters to use: those of CIFAR-C and -P, or of ImageNet-C and -P."""
 BENCHMARKS: tuple[Benchmark, ...] = ("cifar", "imagenet")
 
 FAMILIES: dict[str, tuple[str, ...]] = {
@@ -18,7 +18,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 """Names by family, in official order. "extra" holds the four outside the benchmark's mean."""
 
-# name: (CIFAR 1..5, ImageNet 1..5); what each entry means is told by the function that reads it.
+# name: (CIFAR 1..5, ImageNet 1..5). The function that applies a corruption documents its entries.
 SEVERITIES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "gaussian_noise": ((0.04, 0.06, 0.08, 0.09, 0.10), (0.08, 0.12, 0.18, 0.26, 0.38)),
     "shot_noise": ((500, 250, 100, 75, 50), (60, 25, 12, 5, 3)),
@@ -68,7 +68,7 @@ SEVERITIES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "elastic_transform": (
         # In units of 32 pixels; the first is a pure affine map.
         ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)),
-        # In units of 244 pixels: the official script has 244 where 224 was meant.
+        # In units of 244 pixels: the official script has 244 where it means 224.
         ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02)),
     ),
     "pixelate": ((0.95, 0.9, 0.85, 0.75, 0.65), (0.6, 0.5, 0.4, 0.3, 0.25)),

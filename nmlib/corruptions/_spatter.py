@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.corruptions._draws import FieldDraw
 from nmlib.corruptions._streams import Stream
 from nmlib.ops import blur_map, separable, to_bytes
@@ -96,7 +96,7 @@ def chamfer_distance(edges: Tensor, limit: float) -> Tensor:
         new = distance
         for dy, dx, length in steps:
             new = torch.minimum(new, _shifted(padded, 2, dy, dx) + length)
-        # Elsewhere to ask would cost more than the rounds.
+        # On an accelerator, this check would cost more than the rounds it saves.
         if new.device.type == "cpu" and bool((new == distance).all()):
             break
         distance = new
@@ -125,25 +125,27 @@ def equalise(levels: Tensor) -> Tensor:
 
 
 def spatter(x: Tensor, params: tuple[float, ...], draw: FieldDraw) -> Tensor:
-    """Drops: a smoothed Gaussian field above a threshold.
+    """Add drops: a smoothed Gaussian field above a threshold.
 
     `params` = mean, deviation, smoothing sigma, threshold, strength of the water or second sigma
-    of the mud, and 1 for mud. Water is embossed along the drops' rims and added in pale
-    turquoise, mud is painted over. Source: CIFAR-C, ImageNet-C (extra).
+    of the mud, and 1 for mud. Water is embossed along the rims of the drops and added in pale
+    turquoise; mud covers the image.
+
+    Source: CIFAR-C, ImageNet-C (extra).
     """
     location, deviation, sigma, threshold, strength, mud = params
     field = draw.values.to(torch.float64).mul(deviation).add_(location)
     liquid = separable(field, blur_map, float(sigma))
     pixels = x.to(torch.float32)
     if mud:
-        # Thresholded in single precision, like the definition's array.
+        # The definition thresholds in single precision.
         mask = (liquid > threshold).to(torch.float64)
         mask = separable(mask, blur_map, float(strength))
         mask = torch.where(mask < 0.8, 0.0, mask)[..., None].to(torch.float32)
-        colour = sent(torch.tensor(_MUD), x.device)
+        colour = to_device(torch.tensor(_MUD), x.device)
         return to_bytes(pixels * (1 - mask) + colour * mask)
     liquid = torch.where(liquid < threshold, 0.0, liquid)
-    # Some grains pass 1; like the definition's cast they wrap round.
+    # Grains above 1 wrap round, as in the definition's cast to bytes.
     levels = torch.remainder((liquid * 255).floor_(), 256)
     distance = _mean3(chamfer_distance(canny(levels, 50, 150), 20.0)).add_(2.0**-20)
     rim = equalise(distance.floor_().clamp_(0, 255))
@@ -152,5 +154,5 @@ def spatter(x: Tensor, params: tuple[float, ...], draw: FieldDraw) -> Tensor:
     mask = levels * rim
     brightest = mask.amax((1, 2), keepdim=True)
     mask = torch.where(brightest > 0, mask / brightest, 0.0).mul_(strength)
-    colour = sent(torch.tensor(_WATER), x.device)
+    colour = to_device(torch.tensor(_WATER), x.device)
     return to_bytes(pixels.add_(mask.to(torch.float32)[..., None] * colour))

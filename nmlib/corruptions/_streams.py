@@ -1,9 +1,9 @@
-"""Random numbers that belong to an image: a counter-based generator in tensor operations.
+"""Random numbers keyed by image: a counter-based generator in tensor operations.
 
-A 32-bit word is a hash of (image key, field, element). It does not depend on what else was drawn,
-on the order, or on how the images were split into batches, and integer arithmetic makes it the
-same on every device. The mixing steps are those of a well-tested 32-bit finaliser (two multiply
-and three xor-shift rounds), applied once to the counter and once, keyed twice, to the result.
+A 32-bit word is a hash of (image key, field, element). It does not depend on other draws, on their
+order, or on the split into batches, and integer arithmetic makes it the same on every device. The
+hash is a well-tested 32-bit finaliser (two multiplications and three xor-shifts), applied once to
+the counter and once, keyed twice, to the result.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.rng import Rng
 
 __all__ = ["Stream", "image_stream"]
@@ -41,7 +41,7 @@ def _mix_(x: Tensor, key: Tensor | None = None) -> Tensor:
 
 @functools.lru_cache(maxsize=32)
 def _counters(field: str, count: int, device: torch.device) -> Tensor:
-    """Hashed element numbers of a field, shared by all images."""
+    """Return the hashed element numbers of a field, which all images share."""
     x = torch.arange(count, dtype=torch.int64, device=device)
     x = ((x + zlib.crc32(field.encode())) & 0xFFFFFFFF) - (1 << 31)
     return _mix_(x.to(torch.int32))
@@ -59,7 +59,7 @@ class Stream:
     """The random numbers of a batch of images.
 
     Attributes:
-        keys: (n, 2) int32, one 64-bit key an image.
+        keys: (n, 2) int32, one 64-bit key per image.
 
     >>> one = image_stream(0, ("demo",), 5, 1).words("layer", 4)
     >>> many = image_stream(0, ("demo",), 0, 9).words("layer", 100)
@@ -89,8 +89,8 @@ class Stream:
         r"""Return (n, *shape) float32 standard normal numbers.
 
         $\sqrt{-2\ln u}\,(\cos 2\pi v, \sin 2\pi v)$ for independent uniform u and v. Logarithm and
-        angle are taken in float64, so that a last-digit difference between devices or vector
-        widths vanishes when rounded to float32.
+        angle are computed in float64; rounding to float32 then removes last-digit differences
+        between devices and vector widths.
         """
         count = math.prod(shape)
         half = (count + 1) // 2
@@ -130,4 +130,4 @@ def image_stream(
     with np.errstate(over="ignore"):
         key = _splitmix64(_splitmix64(index) ^ np.uint64(base))
     halves = torch.from_numpy(key.view(np.int32).reshape(count, 2).copy())
-    return Stream(sent(halves, device))
+    return Stream(to_device(halves, device))

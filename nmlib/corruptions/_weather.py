@@ -1,4 +1,4 @@
-"""Snow, frost, fog, brightness and spatter on (n, h, w, 3) bytes."""
+"""Snow, frost, fog and brightness on (n, h, w, 3) bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.corruptions._blur import motion
 from nmlib.corruptions._draws import FogDraw, FrostDraw, SnowDraw
 from nmlib.corruptions._streams import Stream
@@ -39,7 +39,7 @@ def snow_layer(
 
 
 def add_snow(x: Tensor, layer: Tensor, mix: float) -> Tensor:
-    """Whiten (n, h, w, 3) bytes and add the layer and its half turn."""
+    """Whiten (n, h, w, 3) bytes, then add the layer and its copy turned by 180 degrees."""
     pixels = x.to(torch.float32)
     grey = pixels[..., 0] * _GREY[0]
     grey += pixels[..., 1] * _GREY[1]
@@ -50,7 +50,7 @@ def add_snow(x: Tensor, layer: Tensor, mix: float) -> Tensor:
 
 
 def snow(x: Tensor, params: tuple[float, ...], draw: SnowDraw) -> Tensor:
-    """Falling snow: thresholded Gaussian grains, blurred along the fall.
+    """Add falling snow: thresholded Gaussian grains, blurred along the fall.
 
     `params` = mean, deviation, zoom, threshold, blur radius, blur sigma, share of the image.
     Source: CIFAR-C, ImageNet-C.
@@ -62,7 +62,7 @@ def draw_frost(x: Tensor, stream: Stream, params: object, textures: Sequence[Ten
     _, h, w, _ = x.shape
     which = stream.integers("texture", len(textures))
     corner = stream.uniform("corner", 2)
-    room = sent(np.array([[t.shape[0] - h, t.shape[1] - w] for t in textures]), x.device)
+    room = to_device(np.array([[t.shape[0] - h, t.shape[1] - w] for t in textures]), x.device)
     # The definition's upper bound is exclusive, so the last position is never used.
     return FrostDraw(which, (corner * room[which].clamp(min=1)).floor_().to(torch.int64))
 
@@ -76,12 +76,12 @@ def frost(
     """
     _, h, w, _ = x.shape
     out = torch.empty_like(x)
-    which = draw.texture.cpu()  # textures have sizes of their own: each is cropped by itself
+    which = draw.texture.cpu()  # textures differ in size, so each is cropped by itself
     for k, texture in enumerate(textures):
         (rows,) = torch.nonzero(which == k, as_tuple=True)
         if len(rows) == 0:
             continue
-        chosen = sent(rows, x.device)
+        chosen = to_device(rows, x.device)
         crops = texture.unfold(0, h, 1).unfold(1, w, 1)
         corner = draw.corner[chosen]
         crop = crops[corner[:, 0], corner[:, 1]].permute(0, 2, 3, 1).to(torch.float32)
@@ -92,7 +92,7 @@ def frost(
 
 
 def _side(x: Tensor) -> int:
-    """Side of the plasma map: the next power of two, so 32 for CIFAR and 256 for 224 pixels."""
+    """Return the side of the plasma: the next power of two, e.g. 256 for images of 224 pixels."""
     return 1 << (max(x.shape[1], x.shape[2]) - 1).bit_length()
 
 
@@ -129,10 +129,11 @@ def plasma(fields: Sequence[tuple[Tensor, Tensor, Tensor]], decay: float) -> Ten
         total = total + total.roll(-1, 2)
         centre = total.mul_(0.25).add_(square * scale)
         cloud[:, half::step, half::step] = centre
-        # Edges to the left and right of ... : above and below lie centres, beside lie corners.
+        # Middles of horizontal edges have corners beside them and centres above and below.
         along = centre + centre.roll(1, 1)
         across = corner + corner.roll(-1, 2)
         cloud[:, ::step, half::step] = (along + across).mul_(0.25).add_(drop * scale)
+        # Vertical edges the other way round.
         along = centre + centre.roll(1, 2)
         across = corner + corner.roll(-1, 1)
         cloud[:, half::step, ::step] = (along + across).mul_(0.25).add_(left * scale)
@@ -156,7 +157,7 @@ def fog(x: Tensor, params: tuple[float, float], draw: FogDraw) -> Tensor:
 
 @on_device
 def _brightness_levels(shift: float) -> np.ndarray:
-    """Look-up by (largest channel, channel): the HSV round trip with V raised and clipped."""
+    """Tabulate the HSV round trip with V raised and clipped, by (largest channel, channel)."""
     largest = np.arange(256)[:, None] / 255.0
     channel = np.minimum(np.arange(256)[None] / 255.0, largest)
     raised = np.clip(largest + shift, 0, 1)
@@ -169,7 +170,9 @@ def _brightness_levels(shift: float) -> np.ndarray:
 def brightness(x: Tensor, shift: float, draw: None = None) -> Tensor:
     r"""Raise V of HSV by `shift`, clipped.
 
-    Hue and saturation stay, so every channel is multiplied by $V'/V$. Source: CIFAR-C, ImageNet-C.
+    Hue and saturation stay, so every channel is multiplied by $V'/V$.
+
+    Source: CIFAR-C, ImageNet-C.
     """
     largest = torch.maximum(torch.maximum(x[..., 0], x[..., 1]), x[..., 2])
     place = largest.to(torch.int32).mul_(256)[..., None] + x

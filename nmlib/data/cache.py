@@ -1,4 +1,4 @@
-"""Where downloaded data are kept."""
+"""The folder for downloaded data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def data_folder() -> Path:
     """Return NMLIB_DATA if it is set, else the folder nmlib in the user's cache.
 
     Raises:
-        ValueError: If NMLIB_DATA is no path, or is not set and the user has no home folder.
+        ValueError: If NMLIB_DATA is not a path, or is unset and the user has no home folder.
 
     >>> data_folder().is_absolute()
     True

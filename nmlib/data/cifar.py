@@ -73,7 +73,7 @@ _PICKLED = {
         "cifar-100-python.tar.gz", "cifar-100-python", ("train",), ("test",), "meta"
     ),
 }
-"""Of the Python version, which torchvision unpacks."""
+"""The Python version of the archives, which torchvision unpacks."""
 
 _PIXELS = 3072
 # The largest file, train of CIFAR-100, has 155 million bytes; an archive unpacks to 190 million.
@@ -81,7 +81,7 @@ _LARGEST, _UNPACKED = 160_000_000, 400_000_000
 
 
 class _Bounded:
-    """A stream that is not read beyond a limit, however little is packed into however much."""
+    """A stream that refuses to read beyond a limit: a guard against decompression bombs."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -89,7 +89,7 @@ class _Bounded:
 
     def _check(self, end: int) -> None:
         if end > _UNPACKED:
-            raise OSError(f"it unpacks to more than {_UNPACKED:,} bytes, which CIFAR does not")
+            raise OSError(f"it unpacks to more than {_UNPACKED:,} bytes, too many for CIFAR")
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         self._check(offset)
@@ -102,13 +102,13 @@ class _Bounded:
 
 def _check_size(size: int, name: str) -> None:
     if size > _LARGEST:
-        raise OSError(f"{name} has {size:,} bytes, no file of CIFAR has more than {_LARGEST:,}")
+        raise OSError(f"{name} has {size:,} bytes, but no CIFAR file has more than {_LARGEST:,}")
 
 
 def _from_archive(path: Path, names: Sequence[str], known: bool) -> dict[str, bytes]:
-    """Return files of a .tar.gz, or of a .tar that a browser has unpacked half-way.
+    """Read files from a .tar.gz, or from a .tar that a browser has already gunzipped.
 
-    Unless the archive's checksum is known to be right, gzip's own at its end is looked at.
+    Unless the archive's checksum is known, read on to the end: gzip then checks its own.
     """
     found: dict[str, bytes] = {}
     try:
@@ -135,11 +135,11 @@ def _from_archive(path: Path, names: Sequence[str], known: bool) -> dict[str, by
 
 
 def _parse(blob: bytes, source: str, layout: _Layout) -> tuple[NDArray, NDArray]:
-    """Return images (N, 32, 32, 3) and labels (N,) of a binary file."""
+    """Split a binary file into images (N, 32, 32, 3) and labels (N,)."""
     record = layout.label_bytes + _PIXELS
     if len(blob) == 0 or len(blob) % record:
         raise ValueError(
-            f"{source} has {len(blob):,} bytes, which is no whole number of {record}-byte records: "
+            f"{source} has {len(blob):,} bytes, not a multiple of the {record} bytes of a record: "
             "the file is truncated or not a CIFAR file"
         )
     table = np.frombuffer(blob, np.uint8).reshape(-1, record)
@@ -150,8 +150,8 @@ def _as_images(table: NDArray) -> NDArray:
     return table.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
 
 
-class _Kept:
-    """Stands for a NumPy object in a pickle: what it would have been made from."""
+class _Placeholder:
+    """Replaces a NumPy object in a pickle and keeps what the object would have been built from."""
 
     state: Any = None
 
@@ -162,7 +162,7 @@ class _Kept:
         self.state = state
 
     def array(self) -> NDArray[np.uint8]:
-        """Return an array of bytes."""
+        """Build the array, which must hold bytes."""
         # NumPy writes (version, shape, dtype, Fortran order, bytes), or else `_frombuffer`'s
         # arguments.
         if self.state is not None:
@@ -173,38 +173,38 @@ class _Kept:
                 raise ValueError(f"its pixels are stored in the order {order!r}")
             fortran = order == "F"
         if kind.arguments[0] not in ("u1", b"u1"):
-            raise ValueError(f"its pixels are {kind.arguments[0]!r}, no bytes")
+            raise ValueError(f"its pixels are {kind.arguments[0]!r}, not bytes")
         return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if fortran else "C")
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads lists, texts, numbers and arrays. Nothing that a file names is imported or called."""
+    """Reads lists, strings, numbers and arrays; imports and calls nothing that a file names."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module.partition(".")[0] == "numpy" and name in (
             "_reconstruct", "_frombuffer", "ndarray", "dtype",
         ):  # fmt: skip
-            return _Kept
+            return _Placeholder
         if (module, name) == ("_codecs", "encode"):
             return lambda text, _: text.encode("latin1")
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
 
 
 def _unpickle(blob: bytes, source: str, *keys: str) -> list[Any]:
-    """Return the entries of a pickled dictionary that have one of some names, safely."""
+    """Return the values of `keys` in a pickled dictionary, without running its code."""
     try:
         content = _Unpickler(io.BytesIO(blob), encoding="bytes").load()
         named = {k.decode() if isinstance(k, bytes) else k: v for k, v in content.items()}
         return [named[key] for key in keys]
-    except Exception as error:  # whatever pickle says of damaged and of hostile files
+    except Exception as error:  # damaged and hostile pickles raise anything
         raise ValueError(
-            f"{source} is no file of CIFAR or is damaged ({type(error).__name__}: {error}); remove "
+            f"{source} is damaged or not a CIFAR file ({type(error).__name__}: {error}); remove "
             "it, or fetch the binary archive: nmlib.load(..., download=True)"
         ) from error
 
 
 def _parse_pickled(blob: bytes, source: str, labels: str) -> tuple[NDArray, NDArray]:
-    """Return images (N, 32, 32, 3) and labels (N,) of a file of the Python version."""
+    """Read images (N, 32, 32, 3) and labels (N,) from a file of the Python version."""
     data, numbers = _unpickle(blob, source, "data", labels)
     try:
         table = data.array()
@@ -217,22 +217,23 @@ def _parse_pickled(blob: bytes, source: str, labels: str) -> tuple[NDArray, NDAr
             raise ValueError(f"{len(numbers)} labels, pixels of shape {table.shape}")
         return _as_images(table), bytes_of(np.array(numbers), "labels")
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{source} is no file of CIFAR or is damaged ({error})") from error
+        raise ValueError(f"{source} is damaged or not a CIFAR file ({error}); remove it") from error
 
 
 def _find(
     layout: _Layout, folder: Path, split: str, named: bool
 ) -> tuple[dict[str, bytes], Path, bool]:
-    """Return the files of a split as bytes, where they were, and whether they are official.
+    """Read the files of a split.
 
     Args:
         layout: Which files.
         folder: Where to look.
         split: "train" or "test".
-        named: Whether a person named the folder; if not, an archive must be the official one.
+        named: Whether the user named the folder; if not, an archive must be the official one.
 
     Returns:
-        No files where there is nothing.
+        Contents by file name (empty if nothing was found), where they were found, and whether they
+        come from the official archive.
     """
     names = layout.train if split == "train" else layout.test
     wanted = (*names, layout.names)
@@ -242,7 +243,7 @@ def _find(
         blobs = _from_archive(archive, wanted, official)
         missing = [name for name in names if name not in blobs]
         if missing:
-            raise ValueError(f"{archive} holds no {', '.join(missing)}; remove it")
+            raise ValueError(f"{archive} lacks {', '.join(missing)}; remove it")
         return blobs, archive, official
     for place in (folder, folder / layout.folder):
         if all((place / name).is_file() for name in names):
@@ -257,7 +258,7 @@ def _find(
 
 
 def _class_names(blob: bytes | None, pickled: bool, source: str, name: str) -> tuple[str, ...]:
-    """Return the names in a file, or numbers where it has others or is missing."""
+    """Read the class names; return numbers if the file is missing or names too many or too few."""
     count = 10 if name == "cifar10" else 100
     lines: list[Any] = []
     if blob is not None and pickled:
@@ -273,20 +274,20 @@ def _class_names(blob: bytes | None, pickled: bool, source: str, name: str) -> t
 def read_cifar(
     name: str, split: str, root: str | Path | None = None, download: bool = False
 ) -> tuple[Tensor, Tensor, tuple[str, ...], bool]:
-    """Read CIFAR-10 or CIFAR-100 without running anything that a file holds.
+    """Read CIFAR-10 or CIFAR-100 without running code from a pickle.
 
     Args:
         name: "cifar10" or "cifar100".
         split: "train" or "test".
-        root: Folder with an archive, or with its unpacked files (in it or in the archive's own
-            folder name), of the binary version or of the Python version, which torchvision keeps;
-            by default `data_folder()`. A binary archive with another checksum is read only from a
-            folder named here.
+        root: Folder with an archive or with its unpacked files, directly or in the archive's
+            subfolder; by default `data_folder()`. Both the binary version and the Python version,
+            which torchvision keeps, will do. A binary archive with an unofficial checksum is read
+            only from a folder named here.
         download: Fetch the archive if nothing is there.
 
     Returns:
-        Images (N, 32, 32, 3) uint8, labels (N,) int64, class names, and whether the data are the
-        official archive, by SHA-256.
+        Images (N, 32, 32, 3) uint8, labels (N,) int64, class names, and whether the data come from
+        the official archive, by SHA-256.
 
     Raises:
         FileNotFoundError: If the files are missing.
@@ -307,8 +308,7 @@ def read_cifar(
     if not blobs:
         raise FileNotFoundError(
             f"no {name} in {folder}: nmlib.load({name!r}, download=True) fetches the official "
-            f"archive (170 MB), or put {_LAYOUTS[name].archive} there, or pass root= the folder "
-            "that has it"
+            f"archive (170 MB), or put {_LAYOUTS[name].archive} there, or pass its folder as root="
         )
     layout = _PICKLED[name] if pickled else _LAYOUTS[name]
     wanted = layout.train if split == "train" else layout.test
@@ -329,7 +329,7 @@ def read_cifar(
 
 
 def _is_official(archive: Path, named: bool) -> bool:
-    """Tell whether an archive is the official one; raise if not, unless its folder was named."""
+    """Return whether an archive is official; raise if it is not and its folder was not named."""
     from nmlib.data.fetch import REMOTE
 
     if archive.name not in REMOTE:
@@ -337,7 +337,7 @@ def _is_official(archive: Path, named: bool) -> bool:
     found = f"sha256:{file_digest(archive, 'sha256')}"
     if found != REMOTE[archive.name].hash and not named:
         raise ValueError(
-            f"{archive} has {found}, the official archive {REMOTE[archive.name].hash}: "
+            f"{archive} has {found}, the official archive has {REMOTE[archive.name].hash}: "
             f"remove it and load with download=True, or pass root={str(archive.parent)!r} if it "
             "is meant to differ"
         )
@@ -345,14 +345,14 @@ def _is_official(archive: Path, named: bool) -> bool:
 
 
 def _open_integers(path: Path, axes: int) -> NDArray:
-    """Return a file's array of integers, bytes as a view."""
+    """Map a file's array of integers into memory."""
     try:
         array = open_array(path)
     except FileNotFoundError:
         hint = "nmlib.data.fetch.fetch_cifar_c() downloads the official files, `nmlib corrupt` "
         hint += "makes sets of the same layout"
         if path.name == "labels.npy":
-            hint += "; it writes the labels of --dataset FILE.npy if they are given as --labels"
+            hint += "; with --dataset FILE.npy, pass it the labels as --labels"
         raise FileNotFoundError(f"no {path.name} in {path.parent}: {hint}") from None
     if array.dtype.kind not in "iu" or array.ndim != axes or not array.size:
         raise ValueError(
@@ -364,13 +364,13 @@ def _open_integers(path: Path, axes: int) -> NDArray:
 
 @dataclass(frozen=True)
 class CorruptionFile:
-    """A corruption's images on disk.
+    """The images of one corruption on disk.
 
     Attributes:
-        path: Of the file.
-        images: A read-only view of it, uint8 (severities * N, H, W, 3).
-        labels: Integers (severities * N,); they repeat.
-        severities: Which it holds, in its order.
+        path: The file.
+        images: Read-only view of the file, uint8 (severities * N, H, W, 3).
+        labels: Integers (severities * N,), repeated for each severity.
+        severities: Severities in the file, in their order there.
         md5: Checksum, if it was compared with the official one, else empty.
     """
 
@@ -382,14 +382,14 @@ class CorruptionFile:
 
     @property
     def share(self) -> int:
-        """N, images a severity."""
+        """N, the number of images per severity."""
         return len(self.images) // len(self.severities)
 
     def at(self, severity: int) -> NDArray[np.uint8]:
         """Return the images of one severity, (N, H, W, 3).
 
         Raises:
-            ValueError: If the file has others only.
+            ValueError: If the file does not hold it.
         """
         if severity not in self.severities:
             raise ValueError(
@@ -402,7 +402,7 @@ class CorruptionFile:
 def open_cifar_c(
     folder: str | Path, name: str, *, dataset: str | None = None, verify: bool = True
 ) -> CorruptionFile:
-    """Open a set as `read_cifar_c` does, with all severities that the file holds."""
+    """Open a set with every severity in its file; arguments as for `read_cifar_c`."""
     _checks.choice("corruption", name, [n for n in CIFAR_C_MD5 if n != "labels"])
     if dataset is not None:
         _checks.choice("data set", dataset, ("cifar10", "cifar100"))
@@ -417,9 +417,9 @@ def open_cifar_c(
         )
     if (labels.reshape(len(levels), -1) != labels[: len(labels) // len(levels)]).any():
         raise ValueError(
-            f"{folder / 'labels.npy'} does not repeat {len(levels)} times, as it does where the "
-            f"files hold severities {', '.join(map(str, levels))} one after the other; sets of "
-            f"other severities need the {RECORD} that `nmlib corrupt` writes beside them"
+            f"{folder / 'labels.npy'} does not repeat {len(levels)} times, once for each of the "
+            f"severities {', '.join(map(str, levels))}; sets of other severities need the {RECORD} "
+            "that `nmlib corrupt` writes beside them"
         )
     md5 = _official_md5(folder, name, dataset) if verify else ""
     pixels = bytes_of(images, f"{folder / name}.npy")
@@ -427,7 +427,7 @@ def open_cifar_c(
 
 
 def _recorded_severities(folder: Path, name: str, rows: int) -> tuple[int, ...]:
-    """Return the severities in the order that the record beside a file says; () without one."""
+    """Return the severities in file order from the record beside the file; () without a record."""
     path = folder / RECORD
     if not path.exists():
         return ()
@@ -437,15 +437,15 @@ def _recorded_severities(folder: Path, name: str, rows: int) -> tuple[int, ...]:
         return ()
     if rows != len(levels) * shape[0]:
         raise ValueError(
-            f"{name}.npy in {folder} has {rows} images, {RECORD} beside it says {len(levels)} "
+            f"{name}.npy in {folder} has {rows} images, but {RECORD} beside it says {len(levels)} "
             f"severities of {shape[0]}; run the same `nmlib corrupt` again, or remove the record "
-            "if the file is not of its making"
+            "if it does not belong to the file"
         )
     return tuple(levels)
 
 
 def _official_md5(folder: Path, name: str, dataset: str | None) -> str:
-    """Return the MD5 of a file that, with the labels, is official; raise if they are not."""
+    """Return the MD5 of a corruption's file; raise unless file and labels are official."""
     titles = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C"}
     wanted = set(titles) if dataset is None else {dataset}
     for part in ("labels", name):
@@ -453,13 +453,13 @@ def _official_md5(folder: Path, name: str, dataset: str | None) -> str:
         expected = dict(zip(titles, CIFAR_C_MD5[part], strict=True))
         fits = {d for d in titles if expected[d] == found}
         if not fits & wanted:
-            told = " or ".join(f"{expected[d]} ({titles[d]})" for d in titles if d in wanted)
-            reason = "it is truncated, altered or of your own making (then pass verify=False, on "
-            reason += "the command line --unverified)"
+            official = " or ".join(f"{expected[d]} ({titles[d]})" for d in titles if d in wanted)
+            reason = "it is truncated, altered or your own (then pass verify=False; on the "
+            reason += "command line, --unverified)"
             if fits:
-                reason = f"it is of {titles[fits.pop()]}"
+                reason = f"it belongs to {titles[fits.pop()]}"
             raise ValueError(
-                f"{folder / part}.npy has MD5 {found}, the official file has {told}: {reason}"
+                f"{folder / part}.npy has MD5 {found}, the official file has {official}: {reason}"
             )
         wanted &= fits
     return found
@@ -476,15 +476,15 @@ def read_cifar_c(
     """Read a set of CIFAR-10-C or CIFAR-100-C, or one of the same layout.
 
     The files stack the five severities: with 10,000 test images, rows 0 ... 9,999 are severity 1,
-    and the labels repeat five times. Where `nmlib corrupt` has written other severities, or in
-    another order, its record beside the files says so and is obeyed.
+    and the labels repeat five times. `nmlib corrupt` can write other severities, or another order;
+    the record that it leaves beside the files then decides.
 
     Args:
         folder: Where NAME.npy and labels.npy lie.
         name: Corruption.
         severity: 1 to 5, or None for all five.
-        dataset: "cifar10" or "cifar100": whose checksums; None for either.
-        verify: Compare both files with the official MD5; False for sets of one's own.
+        dataset: "cifar10" or "cifar100": whose checksums apply; None accepts either.
+        verify: Compare both files with the official MD5; pass False for your own sets.
 
     Returns:
         Images, uint8 (N, H, W, 3), a read-only view of the file unless it has another dtype or
@@ -492,8 +492,8 @@ def read_cifar_c(
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: For an unknown name, a severity outside 1 ... 5 or that the file does not hold,
-            a wrong checksum or shape, labels that do not repeat once a severity.
+        ValueError: For an unknown name, a severity outside 1 ... 5 or missing from the file, a
+            wrong checksum or shape, or labels that do not repeat for each severity.
     """
     if severity is not None and severity not in (1, 2, 3, 4, 5):
         raise ValueError(f"severity must be an integer from 1 to 5, got {severity!r}")

@@ -30,44 +30,44 @@ from nmlib._files import (
     user_path,
     write_json,
 )
-from nmlib.corruptions import CORRUPTIONS, corrupt, frost_name
+from nmlib.corruptions import CORRUPTIONS, Corruption, corrupt, find_corruption, frost_name
 from nmlib.rng import usable_device
 
 __all__ = ["RECORD", "bytes_of", "write_corrupted_set"]
 
 RECORD = "nmlib-corrupt.json"
-"""Says beside the files what they were made from."""
+"""The file beside the sets that records what they were made from."""
 
 _PART_IMAGES = 1000
 
-# What decides the files. A record has the last two once there are labels, or frost.
+# The settings that determine the files; the last two only where there are labels, or frost.
 _ALWAYS = ("benchmark", "seed", "severities", "images", "fingerprint", "names")
 _SOMETIMES = ("labels", "frost")
 _CONTENT = {"fingerprint": "content of the images", "labels": "content of the labels"}
 
 
 def bytes_of(values: NDArray, what: str) -> NDArray[np.uint8]:
-    """Return whole numbers from 0 to 255 as bytes; uint8 as it is.
+    """Convert integers from 0 to 255 to uint8; return uint8 unchanged.
 
     Raises:
-        TypeError: For other kinds of numbers.
-        ValueError: For a number that does not fit.
+        TypeError: For floats and other types.
+        ValueError: For a number outside 0 ... 255.
 
     >>> bytes_of(np.array([0, 255]), "labels")
     array([  0, 255], dtype=uint8)
     """
     if values.dtype.kind not in "iu":
-        # Floats hold [0, 1] or [0, 255]; which, only their owner can say.
+        # Floats may mean [0, 1] or [0, 255]; only the caller can say which.
         raise TypeError(
-            f"{what} must be uint8 (whole numbers 0 ... 255), got {values.dtype}; of floats in "
+            f"{what} must be uint8 (whole numbers 0 ... 255), got {values.dtype}; for floats in "
             "[0, 1] use (255 * x).round().astype('uint8')"
         )
     if values.dtype != np.uint8 and values.size:
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > 255:
             raise ValueError(
-                f"{what} must lie in 0 ... 255, got {low if low < 0 else high}: the files of this "
-                "layout hold a byte each"
+                f"{what} must lie in 0 ... 255, got {low if low < 0 else high}: the files store "
+                "one byte for each"
             )
     return values.astype(np.uint8, copy=False)
 
@@ -84,7 +84,7 @@ def _rows(images: Tensor | NDArray, first: int, last: int) -> Tensor:
 
 
 def _fingerprint(images: Tensor | NDArray) -> str:
-    """Return 16 hexadecimal digits that change when a pixel does; reads a part at a time."""
+    """Return 16 hexadecimal digits of the images' SHA-256, read in parts."""
     digest = hashlib.sha256()
     for first in range(0, len(images), _PART_IMAGES):
         digest.update(_rows(images, first, first + _PART_IMAGES).cpu().contiguous().numpy().data)
@@ -92,12 +92,10 @@ def _fingerprint(images: Tensor | NDArray) -> str:
 
 
 def _label_bytes(labels: Any, count: int) -> NDArray[np.uint8]:
-    """Return labels as bytes, one an image, or raise."""
+    """Return labels as (count,) uint8, or raise."""
     found = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if found.shape != (count,):
-        raise ValueError(
-            f"{count} images need as many labels in a row, got labels of shape {found.shape}"
-        )
+        raise ValueError(f"{count} images need labels of shape ({count},), got shape {found.shape}")
     if found.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, got {found.dtype}")
     return bytes_of(found, "labels")
@@ -110,7 +108,7 @@ def _header(shape: tuple[int, ...]) -> bytes:
 
 
 def _complete(path: Path, shape: tuple[int, ...]) -> bool:
-    """Tell whether a file is there, of this shape and not a byte longer or shorter."""
+    """Return whether a file exists and holds exactly this shape, not a byte more or less."""
     try:
         found = open_array(path)
     except (OSError, ValueError):
@@ -130,7 +128,7 @@ def _make_folder(out: Path) -> None:
 
 
 def _part(final: Path) -> Path:
-    """Return where a file grows."""
+    """Return the hidden name under which a file grows."""
     return final.with_name(f".{final.name}.part")
 
 
@@ -144,12 +142,12 @@ def read_record(
 
     Args:
         folder: Where the files are.
-        needs: What it must say; records of older versions say less.
-        remedy: What to do about a damaged one.
+        needs: Keys that must be present; older versions wrote fewer.
+        remedy: The remedy that an error names.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is damaged; names the file and the remedy.
+        ValueError: If it is damaged.
     """
     path = folder / RECORD
     record = read_json(path, "the record of corrupted sets", needs=needs, remedy=remedy)
@@ -168,7 +166,7 @@ def read_record(
 
 
 def _begin(out: Path, settings: dict[str, Any]) -> None:
-    """Record what goes into a folder, or refuse to mix two sets."""
+    """Write the record of a folder, or refuse to mix two sets in it."""
     path = out / RECORD
     before: dict[str, Any] = {"names": []}
     if path.exists():
@@ -209,16 +207,16 @@ def _grow(
     shape: tuple[int, ...],
     count: int,
     make: Callable[[int, int], NDArray[np.uint8]],
-    told: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> None:
-    """Write a file a part at a time, going on where an earlier process stopped.
+    """Write a file in parts, starting where an earlier process stopped.
 
     Args:
         final: The file; it grows under a hidden name.
         shape: (severities * count, H, W, 3).
-        count: Images a severity.
-        make: (severity's place, first image) -> the next images, a part of them.
-        told: Called with the number of images done.
+        count: Images per severity.
+        make: (index of the severity, first image) -> the next part of the images.
+        report: Called with the number of images done.
     """
     part, header = _part(final), _header(shape)
     row = int(np.prod(shape[1:]))
@@ -228,7 +226,7 @@ def _grow(
             file.seek(0)
             file.truncate()
             file.write(header)
-        # A part that was cut off in the middle is dropped, whole parts are kept.
+        # Keep complete parts, drop one that was cut off in the middle.
         done = min((file.seek(0, os.SEEK_END) - len(header)) // row, shape[0])
         done -= done % count % _PART_IMAGES
         file.truncate(len(header) + done * row)
@@ -239,7 +237,7 @@ def _grow(
                 file.write(block.data)
                 file.flush()
             done += len(block)
-            told(done)
+            report(done)
         with explained(final):
             os.fsync(file.fileno())
     part.replace(final)
@@ -250,7 +248,7 @@ def write_corrupted_set(
     labels: Tensor | NDArray | Sequence[int] | None,
     out: str | Path,
     *,
-    names: str | Sequence[str] = CORRUPTIONS,
+    names: str | Corruption | Sequence[str | Corruption] = CORRUPTIONS,
     severities: int | Sequence[int] = (1, 2, 3, 4, 5),
     benchmark: str = "cifar",
     seed: int = 0,
@@ -259,39 +257,40 @@ def write_corrupted_set(
     device: torch.device | str = "cpu",
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Path]:
-    """Write NAME.npy for every corruption and labels.npy, like CIFAR-10-C.
+    """Write NAME.npy for every corruption and labels.npy, in the layout of CIFAR-10-C.
 
     Each file stacks the severities, (len(severities) * N, H, W, 3) uint8. It grows under a hidden
-    name and gets its own when complete, so an interrupted run goes on where it stopped and leaves
-    nothing half-written behind. Nothing is kept in memory but 1,000 images. A record beside the
-    files says what they were made from, by content; `read_cifar_c` obeys it.
+    name and is renamed when complete, so an interrupted run resumes where it stopped and leaves no
+    partial file under its final name. Memory holds 1,000 images at a time. A record beside the
+    files keeps the settings and fingerprints of images and labels; `read_cifar_c` follows it.
 
     Args:
         images: (N, H, W, 3) or (N, 3, H, W), uint8 or other integers in 0 ... 255; a memory map is
             fine.
         labels: (N,) integers below 256, or None.
         out: Folder; made if missing.
-        names: Corruptions.
+        names: Corruptions, by name or `Corruption` records of your own.
         severities: Severities, in the order of the file.
         benchmark: "cifar" or "imagenet".
         seed: Seed.
         frost: Photographs for frost.
-        source: What to call the images in the record.
+        source: Name of the images in the record.
         device: Where to compute.
-        progress: Called with (name, images done, images in all) after each part.
+        progress: Called with (name, images done, images in total) after each part.
 
     Returns:
         The paths of the files.
 
     Raises:
-        OSError: If the folder cannot be written or the disk is too small; what is done stays.
+        OSError: If the folder cannot be written or the disk is too small; finished parts stay.
         TypeError: For images or labels that are not integers.
-        ValueError: If the folder holds a set made from other images or labels or with other
-            settings, or files of unknown origin; if another process writes to it; for images,
-            labels, names or severities that do not exist or do not fit. Then nothing is written.
+        ValueError: If the folder holds files of unknown origin, or a set made from other images
+            or labels or with other settings; if another process writes to it; for invalid images,
+            labels, names or severities. Then nothing is written.
     """
     out = user_path(out)
-    kept, levels = _checks.as_tuple(names), _checks.as_tuple(severities)
+    records = {c.name: c for c in map(find_corruption, _checks.as_tuple(names))}
+    kept, levels = tuple(records), _checks.as_tuple(severities)
     if len(np.shape(images)) != 4:
         raise ValueError(
             f"images must have shape (N, H, W, 3) or (N, 3, H, W), got {tuple(np.shape(images))}"
@@ -305,7 +304,7 @@ def write_corrupted_set(
     def make(name: str, severity: int, first: int, last: int) -> Tensor:
         return corrupt(
             _rows(images, first, last).to(where),
-            name,
+            records[name],
             severity,
             benchmark=benchmark,  # type: ignore[arg-type]
             seed=seed,
@@ -313,7 +312,7 @@ def write_corrupted_set(
             frost=frost,
         )
 
-    # Anything that cannot work shows before there is a folder.
+    # Try each corruption and severity on one image: bad arguments fail before the folder is made.
     for name, severity in itertools.chain(
         itertools.product(kept, levels[:1]), itertools.product(kept[:1], levels[1:])
     ):
@@ -333,7 +332,7 @@ def write_corrupted_set(
         table = _label_bytes(labels, count)
         settings["names"] += ["labels"]
         settings["labels"] = hashlib.sha256(table.tobytes()).hexdigest()[:16]
-    if "frost" in kept:
+    if any(c.textures for c in records.values()):
         settings["frost"] = frost_name(frost)
 
     _make_folder(out)
@@ -347,7 +346,7 @@ def write_corrupted_set(
             _write_labels(out / "labels.npy", np.tile(table, len(levels)))
         for name, final in finals.items():
 
-            def told(done: int, name: str = name) -> None:
+            def report(done: int, name: str = name) -> None:
                 if progress is not None:
                     progress(name, done, shape[0])
 
@@ -356,14 +355,14 @@ def write_corrupted_set(
                 return make(name, levels[place], first, last).cpu().contiguous().numpy()
 
             if name in pending:
-                _grow(final, shape, count, piece, told)
+                _grow(final, shape, count, piece, report)
             else:
-                told(shape[0])
+                report(shape[0])
     return list(finals.values())
 
 
 def _check_room(out: Path, pending: Sequence[Path], size: int) -> None:
-    """Raise OSError if the disk has no room for what is missing."""
+    """Raise OSError if the missing files do not fit on the disk."""
     begun = 0
     for final in pending:
         with suppress(FileNotFoundError):
@@ -371,5 +370,7 @@ def _check_room(out: Path, pending: Sequence[Path], size: int) -> None:
     needed, free = len(pending) * size - begun, shutil.disk_usage(out).free
     if needed > free:
         raise OSError(
-            errno.ENOSPC, f"{out} has {free:,} bytes free, the sets still need {needed:,}"
+            errno.ENOSPC,
+            f"{out} has {free:,} bytes free, but the sets need {needed:,} more; make room or "
+            "choose another folder",
         )

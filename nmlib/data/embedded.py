@@ -20,10 +20,9 @@ FASHION_CLASSES = (
 def read_fashion_mini(split: str) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Return images (N, 32, 32, 3) uint8, labels (N,) int64 and class names.
 
-    The originals are 28 x 28 grey: two black pixels are added on each side and the channel is
-    repeated. Images were drawn by class (600 for training, 200 for testing), and every ten
-    consecutive ones hold each class once. Copyright Zalando SE, MIT licence, see
-    nmlib/data/fashion_mini/LICENSE.
+    The originals are 28 x 28 and grey; they get two black pixels on each side and three equal
+    channels. Each class has 600 training and 200 test images, and every ten consecutive images hold
+    one of each class. Copyright Zalando SE, MIT licence, see nmlib/data/fashion_mini/LICENSE.
 
     Args:
         split: "train" or "test".
@@ -36,19 +35,19 @@ def read_fashion_mini(split: str) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         with path.open("rb") as file, np.load(file) as stored:
             images = torch.from_numpy(stored["images"])
             labels = torch.from_numpy(stored["labels"].astype(np.int64))
-    except Exception as error:  # zipfile, NumPy and zlib each have their own
+    except Exception as error:  # zipfile, NumPy and zlib each raise their own
         raise ValueError(f"{path} is missing or damaged ({error}); install nmlib again") from error
     images = F.pad(images, (2, 2, 2, 2))
     return images[..., None].expand(-1, -1, -1, 3).contiguous(), labels, FASHION_CLASSES
 
 
 def sample_photographs(side: int = 224) -> dict[str, Tensor]:
-    """Return scikit-learn's two photographs as squares, cut as ImageNet images are.
+    """Return scikit-learn's two photographs as squares, cropped as ImageNet images are.
 
-    The shorter side is reduced to side * 8/7 pixels, then the middle is cut out.
+    The shorter side is scaled to side * 8/7 pixels, then the centre is cropped.
 
     Args:
-        side: Pixels.
+        side: Height and width in pixels.
 
     Returns:
         "china" and "flower": (side, side, 3) uint8.

@@ -1,4 +1,4 @@
-"""The only place that uses the network: downloads with checksum, resumption and progress."""
+"""Downloads with checksum, resumption and progress: the only module that uses the network."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _agent() -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the innermost reason of a broken connection in a line."""
+    """Return the innermost cause of a connection error, in one line."""
     while cause := error.__cause__ or error.__context__:
         error = cause
     return str(error).partition("\n")[0] or type(error).__name__
@@ -119,7 +119,7 @@ def _fits(path: Path, remote: RemoteFile) -> bool:
 
 @dataclass(frozen=True)
 class _Download:
-    """A transfer that keeps what has arrived when it breaks off, and then asks for the rest."""
+    """A download that keeps the bytes received when the connection breaks, and then resumes."""
 
     path: Path
     remote: RemoteFile
@@ -127,25 +127,26 @@ class _Download:
 
     @property
     def part(self) -> Path:
-        """Where the bytes gather."""
+        """The partial file."""
         return self.path.with_name(f".{self.path.name}.part")
 
     @property
     def have(self) -> int:
-        """Bytes that are there."""
+        """Bytes received so far."""
         return self.part.stat().st_size if self.part.exists() else 0
 
     @property
     def by_hand(self) -> str:
-        """What a person can do where no program gets through."""
-        wrong = ", in place of what is there with another checksum" if self.path.exists() else ""
+        """How to fetch the file without nmlib."""
+        wrong = ", in place of the file there, which has another checksum"
+        wrong = wrong if self.path.exists() else ""
         return (
             f"fetch {self.path.name} by hand, in a browser or from a mirror, and put it at "
             f"{self.path}{wrong}: its address is {self.remote.url}, its checksum {self.remote.hash}"
         )
 
     def check_room(self) -> None:
-        """Raise OSError if the rest has no room; drop what is too long to be a part."""
+        """Raise OSError if the rest does not fit on the disk; drop a part that is too long."""
         if self.remote.size and self.have > self.remote.size:
             self.part.unlink()
         rest = self.remote.size - self.have
@@ -157,16 +158,16 @@ class _Download:
             )
 
     @contextmanager
-    def _answer(self) -> Iterator[Any]:
-        """Yield the server's answer to the question for what is missing.
+    def _request(self) -> Iterator[Any]:
+        """Ask the server for the missing bytes and yield its response.
 
         Raises:
-            OSError: If there is none, or none that is a file.
+            OSError: If the server does not answer, or not with a file.
         """
         import requests
 
         url = self.remote.url
-        # The bytes of the file itself, not a compressed version of them.
+        # Without compression on the way: the checksum and the offset count the file's own bytes.
         headers = {"Accept-Encoding": "identity", "User-Agent": _agent()}
         if self.have:
             headers["Range"] = f"bytes={self.have}-"
@@ -184,33 +185,33 @@ class _Download:
             yield response
 
     def run(self) -> None:
-        """Add what is missing.
+        """Download the rest.
 
         Raises:
-            OSError: If the connection breaks off or the disk is full; what has arrived stays.
+            OSError: If the connection breaks off or the disk is full; the bytes received stay.
         """
-        with self._answer() as response:
+        with self._request() as response:
             if response.status_code == 416:  # nothing is left to send
                 return
-            going_on = response.status_code == 206
+            resumed = response.status_code == 206
             start = f"bytes {self.have}-"
-            if going_on and not response.headers.get("Content-Range", start).startswith(start):
-                raise OSError(f"{self.remote.url} sends another piece than asked; {self.by_hand}")
+            if resumed and not response.headers.get("Content-Range", start).startswith(start):
+                raise OSError(f"{self.remote.url} sends another range than asked; {self.by_hand}")
             length = int(response.headers.get("Content-Length") or 0)
-            whole = length + self.have * going_on if length else 0
-            with self.part.open("ab" if going_on else "wb") as file:
+            whole = length + self.have * resumed if length else 0
+            with self.part.open("ab" if resumed else "wb") as file:
                 self._copy(response.raw, file, whole)
         if self.have < min(whole, self.remote.size or whole):
             raise self._broken("the connection was closed")
 
     def _broken(self, reason: str) -> OSError:
         return OSError(
-            f"{self.remote.url} broke off after {self.have:,} bytes ({reason}); the same call "
-            f"goes on from there. If it always breaks off, {self.by_hand}"
+            f"{self.remote.url} broke off after {self.have:,} bytes ({reason}); call again to "
+            f"resume. If it always breaks off, {self.by_hand}"
         )
 
     def _copy(self, raw: Any, file: Any, whole: int) -> None:
-        """Write the bytes as they come, undecoded."""
+        """Write the bytes as they arrive, undecoded."""
         from urllib3.exceptions import HTTPError
 
         bar = None
@@ -221,7 +222,7 @@ class _Download:
                 total=whole or None, initial=self.have, unit="B", unit_scale=True,
                 desc=self.path.name,
             )  # fmt: skip
-        # Not a full block but what has arrived: a break loses nothing of that.
+        # read1 does not wait for a full block, so a break loses nothing that has arrived.
         read, size = (raw.read1, 1 << 16) if hasattr(raw, "read1") else (raw.read, 1 << 13)
         try:
             while True:
@@ -250,19 +251,18 @@ def fetch(
 ) -> Path:
     """Return the path of an official file, downloading it if it is not there.
 
-    The transfer goes to a hidden .part file, is resumed where it broke off, and gets its final
-    name only when the checksum is right. Of several processes that ask for it (those of
-    `accelerate launch`), one downloads and the others wait.
+    The download goes to a hidden .part file, resumes where it broke off, and gets its final name
+    only when the checksum is right. If several processes ask at once (under `accelerate launch`),
+    one downloads and the others wait.
 
     Args:
         name: A key of `REMOTE`, or any file name if `remote` is given.
-        folder: Where it shall lie; by default `data_folder()`.
+        folder: Destination; by default `data_folder()`.
         remote: Address and checksum of another file.
         progress: Show a progress bar (TQDM_DISABLE=1 also silences it).
 
     Raises:
-        ValueError: For an unknown name, or if the checksum of what the server sends is wrong (it
-            is not kept).
+        ValueError: For an unknown name, or a download with a wrong checksum, which is removed.
         OSError: If there is no connection, no such file, no room or no permission; the message
             says how to get the file by hand.
     """
@@ -286,14 +286,14 @@ def fetch(
         download.check_room()
         begun = download.have > 0
         download.run()
-        if begun and not _fits(download.part, remote):  # the beginning was of something else
+        if begun and not _fits(download.part, remote):  # the old part was of another file
             download.part.unlink()
             download.run()
         if not _fits(download.part, remote):
             download.part.unlink()
             raise ValueError(
-                f"what {remote.url} sends does not have the checksum of {name} and was removed: "
-                "the file there has changed, or something on the way alters it; "
+                f"the download from {remote.url} does not have the checksum of {name} and was "
+                "removed: the file there has changed, or something on the way alters it; "
                 f"{download.by_hand}"
             )
         download.part.replace(path)
@@ -305,7 +305,7 @@ def fetch_cifar_c(dataset: str = "cifar10", folder: str | Path | None = None) ->
 
     Args:
         dataset: "cifar10" or "cifar100".
-        folder: Where archive and folder shall lie; by default `data_folder()`.
+        folder: Destination of the archive and its folder; by default `data_folder()`.
     """
     _checks.choice("data set", dataset, ("cifar10", "cifar100"))
     stem = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C"}[dataset]
@@ -330,12 +330,12 @@ def fetch_cifar_c(dataset: str = "cifar10", folder: str | Path | None = None) ->
         except tarfile.TarError as error:
             raise ValueError(f"{archive} is damaged ({error}); remove it") from error
     if missing := _missing(target, CIFAR_C_MD5):
-        raise ValueError(f"{archive} holds no whole {', '.join(missing)}; remove it")
+        raise ValueError(f"{archive} lacks a complete {', '.join(missing)}; remove it")
     return target
 
 
 def _missing(folder: Path, names: Iterable[str]) -> list[str]:
-    """Return the files of a folder that are not there or not whole; readers check their MD5."""
+    """Return the files that are missing or incomplete; readers check the MD5 of the others."""
     missing = []
     for name in names:
         try:
@@ -348,11 +348,11 @@ def _missing(folder: Path, names: Iterable[str]) -> list[str]:
 def fetch_frost_photographs(folder: str | Path | None = None) -> Path:
     """Download the benchmark's five frost photographs (2 MB); return their folder.
 
-    Their licence is not known, so nmlib does not ship them. Read them with
+    Their licence is unknown, so nmlib does not ship them. Read them with
     `nmlib.corruptions.read_frost_photographs`.
 
     Args:
-        folder: Where they shall lie; by default the folder frost in `data_folder()`.
+        folder: Destination; by default the folder frost in `data_folder()`.
     """
     folder = user_path(folder) if folder is not None else data_folder() / "frost"
     for name in FROST_PHOTOGRAPHS:

@@ -1,4 +1,4 @@
-"""The record that every image data set is served as, and `load`."""
+"""`ImageData`, the record of every image data set, and `load`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class ImageData:
         images: (N, H, W, 3) uint8.
         labels: (N,) int64.
         classes: Class names.
-        label: What figures and tables call it.
+        label: Name in figures and tables.
         fingerprint: First 16 hexadecimal digits of the SHA-256 of images and labels; computed if
-            empty. Results are kept under it.
+            empty. Stored results are keyed by it.
 
-    Pixels and labels are copies: whatever becomes of the arrays it is made from, the data and their
-    fingerprint stay as they are.
+    Pixels and labels are copies, so the data and their fingerprint do not change with the arrays
+    that they were made from.
 
     Raises:
         TypeError: For images that are not uint8, or labels that are not integers.
@@ -54,7 +54,7 @@ class ImageData:
     def __post_init__(self) -> None:
         images = _checks.tensor("images", self.images).detach()
         if images.dtype != torch.uint8:
-            _checks.byte_images(images)  # refuses them, with the remedy
+            _checks.byte_images(images)  # raises, with the remedy
         if images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"images must be (N, H, W, 3), got {tuple(images.shape)}")
         labels = _checks.class_labels(_checks.column(self.labels), validate=False)
@@ -76,14 +76,14 @@ class ImageData:
         label: str = "own images",
         classes: Sequence[str] = (),
     ) -> ImageData:
-        """Return images and labels of one's own as data to train and to evaluate on.
+        """Return your own images and labels as data for training and evaluation.
 
         Args:
             images: uint8 tensor, array or list of images, (N, H, W, 3) or (N, 3, H, W). Grey ones,
                 (N, H, W), (N, H, W, 1) or (N, 1, H, W), get three equal channels.
             labels: (N,) integers, counted from 0.
             split: "train" or "test"; `fit` refuses test images.
-            label: What figures and tables call them.
+            label: Name in figures and tables.
             classes: Class names; default "0", "1", ...
 
         Raises:
@@ -101,7 +101,9 @@ class ImageData:
         highest = int(numbers.max())
         names = tuple(str(name) for name in classes) or tuple(str(k) for k in range(highest + 1))
         if highest >= len(names):
-            raise ValueError(f"label {highest} has no name among {len(names)} classes")
+            raise ValueError(
+                f"label {highest} has no name among {len(names)} classes; give {highest + 1} names"
+            )
         return cls("own", split, pixels, numbers, names, label)
 
     def __len__(self) -> int:
@@ -115,7 +117,7 @@ class ImageData:
         )
 
     def _with(self, images: Tensor, labels: Tensor, mark: str = "") -> ImageData:
-        """Return the same record with pixels and labels of its own, which are not copied again."""
+        """Return this record with other pixels and labels, without another copy of them."""
         other = copy.copy(self)
         values = {"images": images, "labels": labels}
         for name, value in (values | {"fingerprint": mark or fingerprint(**values)}).items():
@@ -123,34 +125,34 @@ class ImageData:
         return other
 
     def to(self, device: torch.device | str) -> ImageData:
-        """Return the same data with images and labels on a device."""
+        """Return the data with images and labels on a device."""
         return self._with(self.images.to(device), self.labels.to(device), self.fingerprint)
 
     def first(self, count: int) -> ImageData:
-        """Return the first `count` images as a data set with a fingerprint of its own."""
+        """Return the first `count` images as a data set with its own fingerprint."""
         count = _checks.integer("count", count)
         if not 1 <= count <= len(self):
             raise ValueError(f"count must lie in 1 ... {len(self)}, got {count}")
         return self._with(self.images[:count], self.labels[:count])
 
     def take(self, rows: Sequence[int] | NDArray[np.int64] | Tensor) -> ImageData:
-        """Return the images of some rows as a data set with a fingerprint of its own."""
+        """Return the images of some rows as a data set with its own fingerprint."""
         chosen = torch.from_numpy(row_numbers(rows, len(self))).to(self.images.device)
         return self._with(self.images[chosen], self.labels[chosen])
 
 
 def row_numbers(rows: Sequence[int] | NDArray[np.int64] | Tensor, count: int) -> NDArray[np.int64]:
-    """Return a choice among `count` rows as an array.
+    """Return row numbers below `count` as an array.
 
     Raises:
-        ValueError: If it is empty, no list of integers, or names a row that does not exist.
+        ValueError: For no rows, for anything but a list of integers, or for a row out of range.
 
     >>> row_numbers(range(3), 5)
     array([0, 1, 2])
     """
     chosen = _checks.tensor("rows", rows).cpu().numpy()
     if not chosen.size:
-        raise ValueError("the subset holds no row; name at least one")
+        raise ValueError("the subset is empty; name at least one row")
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
         raise ValueError(
             f"a subset is a list of row numbers, got {chosen.dtype} of shape {chosen.shape}"
@@ -162,7 +164,7 @@ def row_numbers(rows: Sequence[int] | NDArray[np.int64] | Tensor, count: int) ->
 
 
 def fingerprint(images: Tensor, labels: Tensor) -> str:
-    """Return 16 hexadecimal digits that change when an image or a label does.
+    """Return 16 hexadecimal digits of the SHA-256 of images and labels.
 
     >>> fingerprint(torch.zeros(1, 2, 2, 3, dtype=torch.uint8), torch.tensor([3]))
     'c6a6da12c14e08fd'
@@ -191,9 +193,8 @@ def load(
         root: Folder with the archive or its unpacked files; by default `data_folder()`.
         download: Fetch the official archive if it is missing (about 170 MB, checked by SHA-256,
             resumed after an interruption).
-        label: What figures shall call the data, when the files in `root` are not the official
-            ones.
-        device: Where images and labels go.
+        label: Name in figures, for files in `root` that are not the official ones.
+        device: Device of images and labels.
 
     Raises:
         FileNotFoundError: If the files are missing; the message says how to get them.

@@ -1,4 +1,4 @@
-"""Training batches: the whole set stays on the device, every draw is keyed."""
+"""Training batches: the whole data set stays on the device, and every draw is keyed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.data.images import ImageData, row_numbers
 from nmlib.rng import Rng
 
@@ -20,13 +20,13 @@ __all__ = ["BatchDraw", "Batches", "flip_and_crop"]
 
 
 def flip_and_crop(images: Tensor, flip: Tensor, offset: Tensor, padding: int = 4) -> Tensor:
-    """Mirror some images, then cut each out of its zero-padded self.
+    """Mirror some images, then crop each from its zero-padded copy.
 
     Args:
         images: (B, H, W, C), any type.
         flip: (B,) bool; True mirrors left and right.
-        offset: (B, 2) integers in [0, 2 * padding]: the row and the column of the padded image
-            where the cut begins; `padding` leaves the image where it is.
+        offset: (B, 2) integers in [0, 2 * padding]: row and column of the padded image where the
+            crop begins; `padding` leaves the image where it is.
         padding: Black pixels added on each side.
 
     Returns:
@@ -41,15 +41,15 @@ def flip_and_crop(images: Tensor, flip: Tensor, offset: Tensor, padding: int = 4
     if not padding:
         return flipped
     padded = F.pad(flipped, (0, 0, padding, padding, padding, padding))
-    # Every possible cut as a view, (B, 2p + 1, 2p + 1, C, H, W); the index copies one of each.
-    cuts = padded.unfold(1, height, 1).unfold(2, width, 1)
+    # A view of all crops, (B, 2p + 1, 2p + 1, C, H, W); indexing copies one for each image.
+    crops = padded.unfold(1, height, 1).unfold(2, width, 1)
     each = torch.arange(len(images), device=images.device)
-    return cuts[each, offset[:, 0], offset[:, 1]].permute(0, 2, 3, 1)
+    return crops[each, offset[:, 0], offset[:, 1]].permute(0, 2, 3, 1)
 
 
 @dataclass(frozen=True)
 class BatchDraw:
-    """Which samples a batch holds and how each is augmented.
+    """The samples of a batch and the augmentation of each.
 
     Attributes:
         index: (B,) int64 rows of the data.
@@ -65,22 +65,22 @@ class BatchDraw:
 class Batches:
     """Shuffled, augmented batches of an image set.
 
-    Step `step` of epoch `epoch` depends on the seed, the epoch and the step alone, so that a
-    resumed run needs no state, and decisions are drawn by NumPy, so that all devices see the same
-    batches. Images are kept as uint8 and turned into floats batch by batch.
+    A batch depends only on the seed, the epoch and the step, so a resumed run needs no stored
+    state. NumPy makes all draws, so every device sees the same batches. Images stay uint8 and
+    become floats one batch at a time.
 
     Args:
         data: Images (N, H, W, 3) uint8 and labels.
-        batch_size: Samples of a step, over all processes.
-        rng: The run's stream, e.g. `Rng(seed)`; the epoch and the step are folded in here.
-        augment: Mirror half of the samples and cut each out of its padded self.
-        drop_last: Leave out the last batch of an epoch if it is smaller; else it is served small.
-        device: Where data and batches live; None leaves the data where they are.
-        shuffle: Whether each epoch has its own order.
-        padding: Black pixels on each side before the cut.
+        batch_size: Samples per step, summed over all processes.
+        rng: The run's stream, e.g. `Rng(seed)`; `Batches` folds in epoch and step.
+        augment: Mirror each sample with probability 1/2 and crop it from its padded copy.
+        drop_last: Leave out the last batch of an epoch if it is smaller than the others.
+        device: Device of data and batches; None leaves the data where they are.
+        shuffle: Draw a new order for each epoch.
+        padding: Black pixels on each side before the crop.
         subset: Rows of the data to use, in this order; None uses all.
-        rank: Number of this process: it gets its share of each batch.
-        world_size: Number of processes. Their shares, in the order of ranks, are the batch of a
+        rank: Number of this process, which gets its share of each batch.
+        world_size: Number of processes. Their shares, concatenated by rank, are the batch of a
             single process, augmentation included.
 
     Raises:
@@ -119,8 +119,8 @@ class Batches:
         rank = _checks.integer("rank", rank, 0, world_size - 1)
         if batch_size % world_size:
             raise ValueError(
-                f"batch_size={batch_size} does not divide among {world_size} processes; use a "
-                f"multiple of {world_size}"
+                f"batch_size={batch_size} cannot be shared equally by {world_size} processes; use "
+                f"a multiple of {world_size}"
             )
         left = len(rows) % batch_size
         if drop_last and len(rows) < batch_size:
@@ -159,7 +159,7 @@ class Batches:
         return order
 
     def draw(self, epoch: int, step: int) -> BatchDraw:
-        """Return the decisions of one step, this process's share of them.
+        """Draw this process's share of one batch.
 
         Args:
             epoch: >= 0.
@@ -169,7 +169,7 @@ class Batches:
         step = _checks.integer("step", step, 0, len(self) - 1)
         at = step * self.batch_size
         index = self._epoch_order(epoch)[at : at + self.batch_size]
-        # Drawn for the whole batch, then shared out: so the shares do not depend on their number.
+        # Draw for the whole batch, then share out: the batch does not depend on `world_size`.
         bounds = [len(index) * r // self.world_size for r in (self.rank, self.rank + 1)]
         mine = slice(*bounds)
         if not self.augment:
@@ -180,20 +180,20 @@ class Batches:
         return BatchDraw(index[mine], flip[mine], offset[mine])
 
     def apply(self, draw: BatchDraw) -> tuple[Tensor, Tensor]:
-        """Return the batch of some decisions: x (B, 3, H, W) in [0, 1] and y (B,)."""
+        """Return the batch that a draw describes: x (B, 3, H, W) in [0, 1] and y (B,)."""
         device = self.data.images.device
         columns = [draw.index]
         if draw.flip is not None and draw.offset is not None:
             columns += [draw.flip.astype(np.int64), draw.offset[:, 0], draw.offset[:, 1]]
-        # One transfer for all decisions.
-        table = sent(np.stack(columns), device)
+        # One transfer for the whole draw.
+        table = to_device(np.stack(columns), device)
         x = self.data.images[table[0]]
         if len(columns) > 1:
             x = flip_and_crop(x, table[1].bool(), table[2:].T, self.padding)
         return x.permute(0, 3, 1, 2).contiguous().float() / 255, self.data.labels[table[0]]
 
     def at(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return one batch; none of the earlier ones is needed."""
+        """Return one batch, independently of all earlier ones."""
         return self.apply(self.draw(epoch, step))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:

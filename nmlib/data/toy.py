@@ -1,4 +1,4 @@
-"""The two-dimensional data set of the paper's appendix A, restored from its figure."""
+"""The two-dimensional data set of the paper's appendix A, restored from Fig. 4."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def make_polygon_band(
     class 0 if outside by more than `band`, and in between it is class 1 with probability `p_band`.
 
     Args:
-        n_samples: Number of points, >= 2 (an odd one goes to the inner ring).
+        n_samples: Number of points, >= 2; if odd, the inner ring has one more.
         factor: Radius of the inner ring, in (0, 1).
         noise: Standard deviation of the noise, >= 0.
         vertices: (m, 2) corners of the polygon.

@@ -17,10 +17,17 @@ from torch import Tensor, nn
 from nmlib import _checks
 from nmlib._files import sweep, user_path
 from nmlib._progress import Progress
-from nmlib.corruptions import CORRUPTIONS, EXTRA_CORRUPTIONS, Benchmark, corrupt, frost_name
+from nmlib.corruptions import (
+    CORRUPTIONS,
+    EXTRA_CORRUPTIONS,
+    Benchmark,
+    Corruption,
+    corrupt,
+    find_corruption,
+    frost_name,
+)
 from nmlib.data.cifar import CorruptionFile, open_cifar_c
 from nmlib.data.images import ImageData
-from nmlib.evaluation.chunks import chunk_images, generated, predicted
 from nmlib.evaluation.corruption_report import CLEAN, RECORD, CorruptedSet, CorruptionReport
 from nmlib.evaluation.predictions import (
     Precision,
@@ -32,6 +39,7 @@ from nmlib.evaluation.predictions import (
 )
 from nmlib.evaluation.report import row_key
 from nmlib.evaluation.storage import Tell, complete, note_file, opened, stamp, write_record
+from nmlib.evaluation.streaming import chunk_images, generated, predicted
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_corruptions"]
@@ -49,7 +57,10 @@ def evaluate_corruptions(
     data: ImageData | tuple[Any, Any],
     *,
     severities: int | Iterable[int] = range(1, 6),
-    corruptions: str | Iterable[str] | Mapping[str, OwnCorruption | None] = CORRUPTIONS,
+    corruptions: str
+    | Corruption
+    | Iterable[str | Corruption]
+    | Mapping[str, OwnCorruption | None] = CORRUPTIONS,
     benchmark: Benchmark = "cifar",
     seed: int = 0,
     frost: Sequence[NDArray] | None = None,
@@ -72,8 +83,9 @@ def evaluate_corruptions(
         model: Any module that maps (B, 3, H, W) in [0, 1] to logits (B, K).
         data: Clean test images from `nmlib.load`, or a pair (images uint8 (N, H, W, 3), labels).
         severities: From 1 to 5.
-        corruptions: From `CORRUPTIONS` (the default, all 15) and `EXTRA_CORRUPTIONS`. For one's own
-            a dictionary: its name -> a function of (images uint8 (n, H, W, 3), severity,
+        corruptions: From `CORRUPTIONS` (the default, all 15) and `EXTRA_CORRUPTIONS`, or
+            `nmlib.corruptions.Corruption` records of your own. For functions of your own a
+            dictionary: a name -> a function of (images uint8 (n, H, W, 3), severity,
             first_index=number of the first image), which returns as many images; a name of
             nmlib's -> None. Results in `out` are known by the name alone.
         benchmark: "cifar" or "imagenet": whose parameters.
@@ -116,10 +128,10 @@ def evaluate_corruptions(
     [('clean', 'clean'), ('darker', 'own'), ('darker', 'own')]
     """
     data = as_data(data)
-    names, own = _named_corruptions(corruptions, folder)
+    named = _named_corruptions(corruptions, folder)
     levels = tuple(dict.fromkeys(_checks.integers("severity", severities, 1, 5)))
     seed = _checks.integer("seed", seed, 0)
-    sets = {f"{name}-{level}": (name, level) for name in names for level in levels}
+    sets = {f"{name}-{level}": (name, level) for name in named for level in levels}
     settings = {
         "data": data.label,
         "data_fingerprint": data.fingerprint,
@@ -156,11 +168,13 @@ def evaluate_corruptions(
         def parts(name: str, level: int) -> Iterator[Tensor]:
             if folder is not None:
                 return stored(name)(level, chunk)
-            if name in own:
-                return generated(images, chunk, partial(_made, own[name], name, level))
+            which = named[name]
+            if not isinstance(which, Corruption):
+                return generated(images, chunk, partial(_made, which, name, level))
             make = partial(
-                corrupt, name=name, severity=level, benchmark=benchmark, seed=seed, frost=frost
-            )
+                corrupt, name=which, severity=level, benchmark=benchmark, seed=seed,
+                frost=frost,
+            )  # fmt: skip
             return generated(images, chunk, make)
 
         def measure(label: str, tell: Tell) -> dict[str, Any]:
@@ -192,26 +206,25 @@ def _clean(
     return clean
 
 
-def _named_corruptions(
-    corruptions: Any, folder: Any
-) -> tuple[tuple[str, ...], dict[str, OwnCorruption]]:
-    """Return all names, and the functions of those that are not nmlib's."""
-    own: dict[str, OwnCorruption] = {}
-    if isinstance(corruptions, Mapping):
-        own = {name: made for name, made in corruptions.items() if made is not None}
-    names = _checks.as_tuple(corruptions)
+def _named_corruptions(corruptions: Any, folder: Any) -> dict[str, Corruption | OwnCorruption]:
+    """Return records and functions by name."""
+    found: dict[str, Corruption | OwnCorruption] = {}
     known = (*CORRUPTIONS, *EXTRA_CORRUPTIONS)
-    for name in names:
-        if name not in own:
-            _checks.choice("corruption", name, known)
-        elif name in known or not callable(own[name]) or folder is not None:
+    for which in _checks.as_tuple(corruptions):
+        function = corruptions[which] if isinstance(corruptions, Mapping) else None
+        if function is None:
+            record = find_corruption(which)
+            found[record.name] = record
+        elif which in known or not callable(function) or folder is not None:
             raise ValueError(
                 f"a corruption of one's own needs a name of its own, a function and no folder, got "
-                f"{name!r}: {own[name]!r}"
+                f"{which!r}: {function!r}"
             )
-    if not names:
+        else:
+            found[which] = function
+    if not found:
         raise ValueError("no corruption was given")
-    return names, own
+    return found
 
 
 def _made(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib._files import user_path
-from nmlib.corruptions import SEQUENCES, outdated
+from nmlib.corruptions import SEQUENCES, frames_are_independent, outdated
 from nmlib.evaluation.report import Report, mean_with_error
 from nmlib.evaluation.storage import made, pack, read_record, shares, unpack, write_record
 
@@ -39,13 +39,19 @@ class PerturbedSet:
     flips: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, perturbation: str, predicted: Tensor, stride: int = 1) -> PerturbedSet:
-        """Count the flips of predicted classes (N, F), F <= 256: counts are stored as bytes."""
+    def of(cls, perturbation: str, predicted: Tensor, difficulty: int = 1) -> PerturbedSet:
+        """Count the flips of predicted classes (N, F), F <= 256: counts are stored as bytes.
+
+        They are counted from the first frame if frames are independent, else between frames
+        `difficulty` apart.
+        """
         if predicted.shape[1] > 256:
             raise ValueError(f"sequences have at most 256 frames, got {predicted.shape[1]}")
         seen = predicted.numpy()
-        base = seen[:, :1] if "noise" in perturbation else seen[:, :-stride]
-        flipped = seen[:, 1 if "noise" in perturbation else stride :] != base
+        if frames_are_independent(perturbation):
+            flipped = seen[:, 1:] != seen[:, :1]
+        else:
+            flipped = seen[:, difficulty:] != seen[:, :-difficulty]
         return cls(perturbation, seen.shape[1], flipped.mean(0), flipped.sum(1).astype(np.uint8))
 
     @property

@@ -20,11 +20,11 @@ from nmlib.corruptions import (
     SEQUENCES,
     Benchmark,
     frame_count,
+    frames_are_independent,
     perturbation_sequence,
 )
 from nmlib.data.cifar import read_cifar_p
 from nmlib.data.images import ImageData
-from nmlib.evaluation.chunks import chunk_images, generated, predicted
 from nmlib.evaluation.perturbation_report import (
     RECORD,
     PerturbationReport,
@@ -34,6 +34,7 @@ from nmlib.evaluation.perturbation_report import (
 from nmlib.evaluation.predictions import Precision, as_data, forward, model_fingerprint
 from nmlib.evaluation.report import row_key
 from nmlib.evaluation.storage import Tell, complete, note_file, opened
+from nmlib.evaluation.streaming import chunk_images, generated, predicted
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_perturbations"]
@@ -103,7 +104,7 @@ def evaluate_perturbations(
     seed = _checks.integer("seed", seed, 0)
     difficulty = _checks.integer("difficulty", difficulty, 1, 3)
     crop = None if crop is None else _checks.integer("crop", crop, 1)
-    if folder is not None and difficulty > 1 and any("noise" in name for name in names):
+    if folder is not None and difficulty > 1 and any(map(frames_are_independent, names)):
         raise ValueError("the files of CIFAR-10-P hold noise of difficulty 1 only")
     settings = {
         "data": data.label,
@@ -147,7 +148,7 @@ def evaluate_perturbations(
                 )
             make = partial(
                 perturbation_sequence, name=name, benchmark=benchmark, seed=seed,
-                difficulty=difficulty if "noise" in name else 1, crop=crop,
+                difficulty=difficulty if frames_are_independent(name) else 1, crop=crop,
             )  # fmt: skip
             return generated(images, chunk, make)
 
@@ -156,7 +157,7 @@ def evaluate_perturbations(
 
         def measure(name: str, tell: Tell) -> dict[str, Any]:
             found = predicted(classes, parts(name), len(data), tell)
-            return PerturbedSet.of(name, found, 1 if "noise" in name else difficulty).record()
+            return PerturbedSet.of(name, found, difficulty).record()
 
         complete(path, record, names, len(data), progress, now, measure)
     return PerturbationReport.from_record(record, names)

@@ -1,4 +1,4 @@
-"""Whether confidence can be trusted: calibration errors, ranking by confidence, scores."""
+"""Calibration errors, ranking by confidence, and proper scores."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
         raise ValueError(f"probabilities must have shape (N, classes), got {tuple(p.shape)}")
     if y.shape != p.shape[:1]:
         raise ValueError(
-            f"{p.shape[0]} rows of probabilities, but labels of shape {tuple(y.shape)}; one label "
-            "a row is needed"
+            f"{p.shape[0]} rows of probabilities, but labels of shape {tuple(y.shape)}; give one "
+            "label for each row"
         )
     if not p.is_floating_point():
         raise TypeError(f"probabilities must be floating-point numbers, got dtype {p.dtype}")
@@ -59,17 +59,17 @@ def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
 
 
 def _confidence(probabilities: Given, labels: Labels) -> tuple[Tensor, NDArray]:
-    """Return the highest probability, in its own type, and whether that class is right."""
+    """Return the largest probability of each row, in its own type, and 1 where it is right."""
     p, y = _checked(probabilities, labels)
     confidence, predicted = p.max(1)
     return confidence, (predicted == y).to(torch.float64).numpy()
 
 
-def _borders(bins: int, kind: torch.dtype) -> NDArray[np.float64]:
-    """Return the (bins + 1,) multiples of 1 / bins as numbers of a type hold them.
+def _edges(bins: int, kind: torch.dtype) -> NDArray[np.float64]:
+    """Return the (bins + 1,) multiples of 1 / bins, rounded to a type.
 
-    0.6 in single precision is above 9/15 in double precision, so each type has borders of its own.
-    Of the two ways to compute a border the larger one, as bins are closed above.
+    0.6 in single precision exceeds 9/15 in double precision, so the edges depend on the type. Of
+    two ways to compute an edge take the larger result, because bins are closed above.
     """
     exact = np.maximum(np.linspace(0, 1, bins + 1), np.arange(bins + 1) / bins)
     return torch.from_numpy(exact).to(kind).to(torch.float64).numpy()
@@ -77,13 +77,13 @@ def _borders(bins: int, kind: torch.dtype) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class ReliabilityCurve:
-    """Accuracy by confidence, in bins of equal width: what a reliability diagram shows.
+    """Accuracy by confidence, in bins of equal width: the data of a reliability diagram.
 
     Attributes:
-        edges: (bins + 1,) borders; bin b is the interval (edges[b], edges[b + 1]].
-        count: (bins,) predictions in the bin.
-        confidence: (bins,) their mean confidence, NaN in an empty bin.
-        accuracy: (bins,) the share that is right, NaN in an empty bin.
+        edges: (bins + 1,) edges; bin b is the interval (edges[b], edges[b + 1]].
+        count: (bins,) number of predictions.
+        confidence: (bins,) mean confidence, NaN in an empty bin.
+        accuracy: (bins,) share of right predictions, NaN in an empty bin.
     """
 
     edges: NDArray[np.float64]
@@ -97,7 +97,7 @@ class ReliabilityCurve:
 
     @property
     def gap(self) -> NDArray[np.float64]:
-        """(bins,) confidence minus accuracy: above 0 where the model is too sure of itself."""
+        """(bins,) confidence minus accuracy: above 0 where the model is overconfident."""
         return self.confidence - self.accuracy
 
     def error(self, norm: Literal["l1", "l2", "max"] = "l1") -> float:
@@ -111,10 +111,10 @@ class ReliabilityCurve:
 
     @classmethod
     def pooled(cls, curves: Iterable[ReliabilityCurve]) -> ReliabilityCurve:
-        """Return the curve of all predictions together, exactly.
+        """Return the exact curve of all predictions together.
 
         Raises:
-            ValueError: For no curve at all, or curves with different bins.
+            ValueError: If there is no curve, or the bins differ.
         """
         curves = list(curves)
         if not curves:
@@ -140,11 +140,11 @@ def _ratio(total: NDArray, count: NDArray) -> NDArray[np.float64]:
 def reliability_curve(
     probabilities: Given, labels: Labels = None, *, bins: int = 15
 ) -> ReliabilityCurve:
-    r"""Sort predictions into bins of equal width by confidence; return accuracy in each.
+    r"""Sort predictions by confidence into bins of equal width; return the accuracy in each.
 
     The confidence is $\max_k p_k$. Bins are open below and closed above, so a confidence of
-    exactly 1 is in the last one. Borders are rounded to the type of the probabilities: 0.6 of any
-    type ends the ninth of 15 bins.
+    exactly 1 falls into the last one. Edges are rounded to the type of the probabilities: 0.6 of
+    any type ends the ninth of 15 bins.
 
     Args:
         probabilities: (N, K), rows sum to 1; or an object with `probabilities` and `labels`, such
@@ -162,9 +162,9 @@ def reliability_curve(
     """
     bins = _checks.integer("bins", bins, 1)
     given, correct = _confidence(probabilities, labels)
-    confidence, borders = given.to(torch.float64).numpy(), _borders(bins, given.dtype)
+    confidence, edges = given.to(torch.float64).numpy(), _edges(bins, given.dtype)
     # Rounding may carry a sum of float32 probabilities above 1.
-    place = np.clip(np.searchsorted(borders, confidence, side="left") - 1, 0, bins - 1)
+    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
     sums = (np.bincount(place, values, minlength=bins) for values in (confidence, correct))
     means = (_ratio(total, count) for total in sums)
@@ -178,7 +178,7 @@ def expected_calibration_error(
     bins: int = 15,
     norm: Literal["l1", "l2", "max"] = "l1",
 ) -> float:
-    r"""How far confidence and accuracy are apart, over bins of equal width.
+    r"""Distance between confidence and accuracy, over bins of equal width.
 
     $\sum_b \frac{n_b}{N}\,|\mathrm{acc}_b - \mathrm{conf}_b|$ for "l1"; the root of the weighted
     mean square for "l2"; the largest gap for "max".
@@ -211,17 +211,17 @@ def rms_calibration_error(
     bin_size: int = 100,
     reference_compatible: bool = False,
 ) -> float:
-    r"""Root mean square calibration error over bins of equally many predictions.
+    r"""Root mean square calibration error over bins with equal numbers of predictions.
 
     Predictions are sorted by confidence and cut into bins of `bin_size`; the last bin takes the
     remainder. $\sqrt{\sum_b \frac{n_b}{N}\,(\mathrm{conf}_b - \mathrm{acc}_b)^2}$.
 
     Args:
-        probabilities: As for `reliability_curve`. Equal confidences stay in the order given.
+        probabilities: As for `reliability_curve`. Equal confidences keep their given order.
         labels: As for `reliability_curve`.
-        bin_size: Predictions in a bin, >= 1.
-        reference_compatible: Leave the most confident bin out of the sum, N as before: what the
-            reference implementations do, so the one to use beside published numbers.
+        bin_size: Predictions per bin, >= 1.
+        reference_compatible: Leave the most confident bin out of the sum but not out of N, as the
+            reference implementations do. Use it to compare with published numbers.
 
     Returns:
         A number in [0, 1].
@@ -232,7 +232,7 @@ def rms_calibration_error(
 
     Source: Hendrycks, Mazeika & Dietterich (2019), the paper's Table 11.
     Differs: the reference implementations drop the most confident bin; here only on request.
-        With fewer predictions than `bin_size` there is one bin of all of them.
+        Fewer predictions than `bin_size` make a single bin.
 
     >>> p = [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]]
     >>> round(rms_calibration_error(p, [0, 1, 0, 1], bin_size=2), 6)

@@ -1,4 +1,4 @@
-"""Errors under corruption, relative to a reference network and as they are."""
+"""Errors under corruption, plain and relative to a reference network."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _share(name: str, value: float) -> float:
 
 
 def _mean_errors(errors: Errors, without: Iterable[str] = ()) -> dict[str, float]:
-    """Check a table of errors; return the mean over severities of the benchmark's corruptions."""
+    """Check a table of errors; return the mean over severities for each of the 15 corruptions."""
     errors = _checks.table("errors", errors)
     without = _checks.as_tuple(without)
     for family in without:
@@ -58,12 +58,12 @@ def _mean_errors(errors: Errors, without: Iterable[str] = ()) -> dict[str, float
             continue
         for name in names:
             if name not in errors:
-                raise ValueError(f"no error for {name!r}; all corruptions of the mean are needed")
+                raise ValueError(f"no error for {name!r}; the mean needs every corruption")
             value = _checks.array(f"errors[{name!r}]", errors[name])
             if value.shape not in ((), (5,)):
                 raise ValueError(
-                    f"errors[{name!r}] must be one mean (a number) or five severities, got shape "
-                    f"{value.shape}"
+                    f"errors[{name!r}] must be a number (the mean) or five (the severities), "
+                    f"got shape {value.shape}"
                 )
             if not (np.isfinite(value).all() and (value >= 0).all() and (value <= 1).all()):
                 raise ValueError(
@@ -81,8 +81,8 @@ def _ratios(own: dict[str, float], reference: dict[str, float]) -> float:
     for name, value in reference.items():
         if not value:
             raise ValueError(
-                f"the reference's error under {name} is 0 or does not grow, so nothing can be "
-                "counted in units of it; use unnormalised_corruption_error"
+                f"the reference's error under {name} is 0 or equals its clean error, so nothing "
+                "can be divided by it; use unnormalised_corruption_error"
             )
     return float(np.mean([own[name] / reference[name] for name in own]))
 
@@ -90,16 +90,16 @@ def _ratios(own: dict[str, float], reference: dict[str, float]) -> float:
 def mean_corruption_error(
     errors: Errors, *, reference: Errors = ALEXNET_ERRORS, without: Iterable[str] = ()
 ) -> float:
-    r"""Mean corruption error relative to a reference network, 1 meaning "as bad as it".
+    r"""Mean corruption error relative to a reference network; 1 means as bad as the reference.
 
     $\mathrm{mCE} = \frac1{15}\sum_c \frac{\sum_s E_{s,c}}{\sum_s E^{ref}_{s,c}}$, a mean of ratios
     of sums. Multiply by 100 for the numbers in publications.
 
     Args:
-        errors: Corruption name -> error in [0, 1], the mean over or the list of the five
-            severities. Names outside the benchmark's 15 are left out.
-        reference: The same for the reference network, AlexNet by default: for ImageNet-C only.
-            For CIFAR there is no reference; see `unnormalised_corruption_error`.
+        errors: Corruption name -> error in [0, 1]: the mean over the five severities, or a list
+            of five. Names outside the benchmark's 15 are ignored.
+        reference: The same for the reference network. The default, AlexNet, suits ImageNet-C only.
+            CIFAR-C has no reference; see `unnormalised_corruption_error`.
         without: Families to leave out, e.g. ("noise",) for "(excluding noise)".
 
     Raises:
@@ -122,7 +122,7 @@ def relative_mean_corruption_error(
     reference_clean_error: float = ALEXNET_CLEAN_ERROR,
     without: Iterable[str] = (),
 ) -> float:
-    r"""Mean over corruptions of the error's growth relative to the reference's growth.
+    r"""Mean growth of the error under corruption, relative to the reference's growth.
 
     $\frac1{15}\sum_c \frac{\sum_s (E_{s,c} - E_{clean})}{\sum_s (E^{ref}_{s,c} -
     E^{ref}_{clean})}$.
@@ -149,9 +149,9 @@ def relative_mean_corruption_error(
 
 
 def unnormalised_corruption_error(errors: Errors, *, without: Iterable[str] = ()) -> float:
-    """Plain mean error over the 15 corruptions and five severities: what CIFAR-C papers report.
+    """Plain mean error over the 15 corruptions and five severities, as CIFAR-C papers report it.
 
-    Some of them call it mCE; it is not normalised by any network.
+    Some papers call it mCE, although no reference network normalises it.
 
     Args:
         errors: As for `mean_corruption_error`.

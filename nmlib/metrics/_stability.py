@@ -24,8 +24,8 @@ ALEXNET_FLIP_PROBABILITIES: dict[str, float] = {
     "tilt": 0.0705,
     "scale": 0.2353,
 }
-"""AlexNet's flip probabilities on ImageNet-P. The official sheet could not be read; these agree
-with the published flip rates of other networks to within rounding."""
+"""AlexNet's flip probabilities on ImageNet-P. We could not read the official sheet; these values
+agree with the published flip rates of other networks to within rounding."""
 
 Reference = Literal["previous", "first"]
 
@@ -50,13 +50,13 @@ def flip_probability(
 
     Args:
         predictions: (n, F) predicted classes of n sequences of F frames.
-        reference: "previous" frame, or the "first": what the benchmark does for its noise
-            sequences, whose frames have no order.
+        reference: Compare with the "previous" frame or with the "first". The benchmark compares
+            with the first in its noise sequences, whose frames have no order.
         stride: Compare frames this far apart (the benchmark's difficulty; always 1 in published
             results).
 
     Raises:
-        TypeError: For predictions that are no integers.
+        TypeError: For predictions that are not integers.
         ValueError: For another shape or too few frames.
 
     Source: Hendrycks & Dietterich (2019), sec. 4.3; the paper's Tables 13 and 14.
@@ -71,8 +71,8 @@ def flip_probability(
         raise ValueError(f"predictions must have shape (n, frames), got {tuple(seen.shape)}")
     if seen.is_floating_point() or seen.is_complex():
         raise TypeError(
-            f"predictions must be classes (integers), got {seen.dtype}; of scores (n, frames, K) "
-            "take argmax over the last axis"
+            f"predictions must be classes (integers), got {seen.dtype}; for scores "
+            "(n, frames, K) take the argmax over the last axis"
         )
     stride = _check_sequence(seen.shape[1], reference, stride)
     seen = seen.long()
@@ -85,11 +85,11 @@ def flip_rate(
     *,
     reference: Mapping[str, float] = ALEXNET_FLIP_PROBABILITIES,
 ) -> dict[str, float]:
-    """Return each sequence's flip probability over the reference network's.
+    """Return each sequence's flip probability divided by the reference network's.
 
     Args:
         probabilities: Perturbation name -> flip probability in [0, 1].
-        reference: The same for the reference network (AlexNet: for ImageNet-P only).
+        reference: The same for the reference network. The default, AlexNet, suits ImageNet-P only.
 
     >>> flip_rate({"snow": 0.1193})
     {'snow': 1.0}
@@ -114,9 +114,9 @@ def mean_flip_rate(
     """Return the mean flip rate over all sequences of the reference.
 
     Args:
-        probabilities: As for `flip_rate`; all names of the reference are needed.
+        probabilities: As for `flip_rate`, with every name of the reference.
         reference: As for `flip_rate`.
-        without: Sequences to leave out, e.g. the two kinds of noise.
+        without: Sequences to leave out, e.g. both kinds of noise.
 
     >>> mean_flip_rate(ALEXNET_FLIP_PROBABILITIES)
     1.0
@@ -139,10 +139,10 @@ def mean_flip_rate(
 def top5_distance(
     scores: ArrayLike | Tensor, *, reference: Reference = "previous", stride: int = 1
 ) -> float:
-    r"""How far the five best classes move in the ranking, mean over frames and sequences.
+    r"""Mean distance that the five best classes move in the ranking, over frames and sequences.
 
-    $d = \sum_{j=0}^{4} |j - \min(r_j, 5)|$ with $r_j$ the new rank (from 0) of the class that had
-    rank j.
+    $d = \sum_{j=0}^{4} |j - \min(r_j, 5)|$, where $r_j$ is the new rank (from 0) of the class that
+    had rank j.
 
     Args:
         scores: (n, F, K) logits or probabilities, K >= 5, without NaN.

@@ -1,4 +1,4 @@
-"""Networks as lists of stages."""
+"""Networks made of stages, which schemes can enter and leave at any mix point."""
 
 from nmlib.models.mlp import mlp, mlp_initial_values
 from nmlib.models.norm import StreamDropout, adversarial_norm, dropout_stream

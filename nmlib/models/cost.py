@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-adds."""
+"""The cost of a network: parameters and multiply-adds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Cost", "count_cost"]
 
 
 class Cost(NamedTuple):
-    """Size of a network.
+    """The cost of a network.
 
     Attributes:
-        parameters: Numbers that are trained.
+        parameters: Number of trained parameters.
         multiply_adds: Of convolutions and matrix products in one forward pass of one image.
     """
 
@@ -28,11 +28,11 @@ class Cost(NamedTuple):
 def count_cost(model: nn.Module, *, size: int = 32, channels: int = 3) -> Cost:
     """Count the parameters of a network, and its multiply-adds for one image.
 
-    Counted while an image runs through. The model is left in the mode it was in; a backward pass
-    costs about twice as much again.
+    The count runs the model on one image, in evaluation mode. A backward pass costs about twice
+    as much as a forward pass.
 
     Args:
-        model: Any module of images (1, channels, size, size).
+        model: Any module that takes images (1, channels, size, size).
         size: Pixels a side.
         channels: Of the image.
 

@@ -1,4 +1,4 @@
-"""Initial weights from a seed alone."""
+"""Initial weights that depend on the seed only."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ __all__ = ["built", "draw_weights"]
 
 
 def draw_weights(model: nn.Module, seed: int) -> None:
-    r"""Set all weights: $U(\pm1/\sqrt{\text{fan in}})$ for convolutions and linear layers.
+    r"""Initialise weights and biases with $U(\pm1/\sqrt{\text{fan in}})$, PyTorch's own law.
 
-    This is PyTorch's own law, for weights and biases. Each tensor has its own stream, named after
-    it, so a network with and without biases starts from the same weights. Normalisation starts as
-    the identity.
+    Each tensor of a convolution or linear layer has its own stream, named after it, so the weights
+    are the same with and without biases. Normalisation layers start as the identity.
 
     Args:
         model: Changed in place.
@@ -44,11 +43,11 @@ def built(
     """Build a model without touching the global random state.
 
     Args:
-        make_stages: Returns the stages.
-        normalise: First layer.
+        make_stages: Function that returns the stages.
+        normalise: Applied before the first stage.
         seed: Of the weights, and of dropout outside `dropout_stream`.
     """
-    # Layers made on the meta device draw nothing; their values are set afterwards.
+    # Layers on the meta device draw no random numbers; `draw_weights` sets their values.
     with torch.device("meta"):
         stages = make_stages()
     own_dropout_streams(nn.ModuleList(stages), Rng(seed))

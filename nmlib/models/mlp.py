@@ -22,7 +22,7 @@ __all__ = ["mlp", "mlp_initial_values"]
 def mlp_initial_values(sizes: Sequence[int], seed: int) -> NDArray[np.float64]:
     """Return all initial values of `mlp(sizes, seed=seed)` in one flat array.
 
-    Layer after layer: the weights as (fan out, fan in), then the biases.
+    The order is layer by layer: the weights as (fan out, fan in), then the biases.
 
     >>> mlp_initial_values((2, 8, 2), 0).shape
     (42,)
@@ -43,8 +43,8 @@ def mlp(
 ) -> StagedModel:
     """Build a fully connected network with one stage for each layer of weights.
 
-    Weights and biases are uniform on +-1/sqrt(fan in), PyTorch's own law for linear layers, but
-    drawn from the seed alone.
+    Weights and biases are uniform on +-1/sqrt(fan in), PyTorch's own law for linear layers; they
+    depend on the seed only.
 
     Args:
         sizes: Input width, hidden widths, number of classes.
@@ -54,7 +54,7 @@ def mlp(
     Raises:
         ValueError: With fewer than two sizes, a size below 1 or an unknown activation.
 
-    Source: paper appendix A ("shallow", ReLU; the width was lost).
+    Source: paper appendix A ("shallow", ReLU; our copy of the text lacks the width).
 
     >>> mlp((2, 8, 2)).num_points
     2

@@ -1,4 +1,4 @@
-"""Evaluation mode for a while, and models inside wrappers."""
+"""Temporary evaluation mode, and models inside wrappers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["evaluating", "in_type_of", "unwrapped"]
 
 @contextmanager
 def evaluating(model: nn.Module | Callable[..., Any]) -> Iterator[None]:
-    """Put a model into evaluation mode; at the end each of its parts is as it was.
+    """Put a model into evaluation mode; on leaving, restore the mode of each submodule.
 
     Args:
-        model: A module; of anything else that can be called nothing is changed.
+        model: A module. Any other callable stays unchanged.
 
     >>> model = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
     >>> with evaluating(model):
@@ -26,11 +26,11 @@ def evaluating(model: nn.Module | Callable[..., Any]) -> Iterator[None]:
     [True, True, False]
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    # Frozen and exported modules have no mode any more.
+    # Frozen and exported modules have no attribute `training`.
     modes = [(module, mode) for module in modules if (mode := getattr(module, "training", None))]
     try:
         if modes:
-            with suppress(NotImplementedError):  # an exported graph stays as it was exported
+            with suppress(NotImplementedError):  # an exported graph cannot change its mode
                 modules[0].eval()
         yield
     finally:
@@ -39,7 +39,7 @@ def evaluating(model: nn.Module | Callable[..., Any]) -> Iterator[None]:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the module that torch.compile, DataParallel or DistributedDataParallel was given.
+    """Return the module inside torch.compile, DataParallel and DistributedDataParallel.
 
     >>> import torch
     >>> model = nn.ReLU()
@@ -56,7 +56,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def in_type_of(model: Callable[..., Any], x: Tensor) -> Tensor:
-    """Return floating-point inputs in the type of a module's weights: NumPy makes doubles."""
+    """Cast floating-point inputs, such as NumPy's doubles, to the type of a module's weights."""
     weights = model.parameters() if isinstance(model, nn.Module) else ()
     kinds = (p.dtype for p in weights if p.is_floating_point())
     return x.to(next(kinds, x.dtype)) if x.is_floating_point() else x

@@ -1,4 +1,4 @@
-"""Layers with a switch: dual normalisation for AugMax, dropout from a stream."""
+"""Dual normalisation for AugMax, dropout from a stream, and the normalisation of inputs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Normalise(nn.Module):
     """(x - mean) / std, channel by channel.
 
     Args:
-        mean: One number, or one for each channel, in the unit of x.
+        mean: One number, or one for each channel, in units of x.
         std: The same, > 0.
 
     >>> Normalise(0.5, 0.5)(torch.ones(1, 3, 1, 1)).flatten().tolist()
@@ -44,17 +44,17 @@ class Normalise(nn.Module):
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         super().__init__()
         for name, value in (("mean", mean), ("std", std)):
-            # A copy: what becomes of the caller's array changes no network.
+            # A copy, so that later changes of the caller's array have no effect.
             numbers = _checks.tensor(name, value).detach().to(torch.float32, copy=True).flatten()
             positive = name == "mean" or bool((numbers > 0).all())
             if not positive or not bool(torch.isfinite(numbers).all()):
                 law = "finite" if name == "mean" else "finite and > 0"
                 raise ValueError(f"{name} must be {law}, got {value}")
-            # Not in the state dict: the weights of a network fit whatever its input scale.
+            # Not in the state dict, so weights load whatever the input scale.
             self.register_buffer(name, numbers.view(-1, 1, 1), persistent=False)
 
     def extra_repr(self) -> str:
-        # It tells networks apart whose weights are the same.
+        # The repr distinguishes networks with the same weights.
         mean, std = (", ".join(f"{v:g}" for v in t.flatten()) for t in (self.mean, self.std))
         return f"mean=({mean}), std=({std})"
 
@@ -63,9 +63,9 @@ class Normalise(nn.Module):
 
 
 class DualBatchNorm2d(nn.Module):
-    """Two batch normalisations, one for ordinary samples and one for adversarial ones.
+    """Two batch normalisations, one for ordinary and one for adversarial samples.
 
-    All samples take the first unless `adversarial_norm` says otherwise.
+    All samples take the first, except inside `adversarial_norm`.
 
     Args:
         channels: C of the (B, C, H, W) input.
@@ -92,7 +92,7 @@ class DualBatchNorm2d(nn.Module):
                 f"adversarial_norm(routes={routes})"
             )
         parts = x.chunk(len(routes))
-        # Ordinary views share their statistics, as they do in a single layer.
+        # Ordinary views share their statistics, as in a single layer.
         main = self.main(torch.cat([p for p, hard in zip(parts, routes, strict=True) if not hard]))
         hard = self.adversarial(torch.cat([p for p, a in zip(parts, routes, strict=True) if a]))
         size = len(parts[0])
@@ -124,9 +124,8 @@ class DualBatchInstanceNorm2d(nn.Module):
 def adversarial_norm(model: nn.Module, routes: Sequence[bool] = (True,)) -> Iterator[None]:
     """Send samples through the adversarial half of every `DualBatchNorm2d` of a model.
 
-    The batch counts as len(routes) views of equal size, one after the other, as `batch_loss`
-    stacks them. The innermost context holds; on leaving it the one before is back. A model without
-    dual layers is left as it is.
+    The batch consists of len(routes) consecutive views of equal size, as in `batch_loss`. Contexts
+    can be nested; the innermost one applies. A model without dual layers is unchanged.
 
     Args:
         model: Any module.
@@ -153,12 +152,13 @@ def adversarial_norm(model: nn.Module, routes: Sequence[bool] = (True,)) -> Iter
 
 
 def norm_maker(kind: NormKind) -> Callable[[int, bool], nn.Module]:
-    """Return a function (channels, first of a block in layers 1 to 3) -> layer.
+    """Return a function (channels, early) -> normalisation layer.
+
+    `early` marks the first normalisation of a block in layers 1 to 3.
 
     Args:
-        kind: "batch" (plain), "dual" (dual batch normalisation everywhere), "dubin" (AugMax's:
-            half instance, half dual batch normalisation as the first of the blocks of layers 1 to
-            3, dual elsewhere).
+        kind: "batch"; "dual" (dual batch normalisation everywhere); or "dubin" (AugMax's: half
+            instance, half dual batch normalisation if `early`, dual elsewhere).
     """
     _checks.choice("norm", kind, ("batch", "dual", "dubin"))
     if kind == "batch":
@@ -169,17 +169,18 @@ def norm_maker(kind: NormKind) -> Callable[[int, bool], nn.Module]:
 
 
 class StreamDropout(nn.Module):
-    """Dropout that draws from a given stream, never from the global random state.
+    """Dropout that draws from a stream, never from the global random state.
 
-    Inside `dropout_stream`, which `batch_loss` and so `fit` enter, the masks are those of the step.
-    Elsewhere the layer draws from a stream of its own, which goes on with every pass in training
-    mode: the first pass of two equal models drops the same entries, the second others. Where it
-    stands is no part of the weights; a loop that shall be resumed enters `dropout_stream` itself.
+    `batch_loss`, and so `fit`, enter `dropout_stream`: the masks are then those of the step.
+    Elsewhere the layer draws from its own stream, with a new mask for each pass in training mode.
+    Two equal models draw the same masks in their first pass, the same in their second, and so on.
+    The state dict does not contain the number of passes; a loop that can be resumed should enter
+    `dropout_stream`.
 
     Args:
         p: Probability that an element is set to 0, in [0, 1).
-        rng: The layer's own stream; in a `StagedModel`, by default, another one for each layer.
-            Elsewhere give each layer another, or all of one model drop the same entries.
+        rng: The layer's own stream. A `StagedModel` gives each layer without one a different
+            stream. Elsewhere pass different streams, or all layers drop the same entries.
 
     >>> layer, x = StreamDropout(0.5), torch.ones(100)
     >>> first, second = layer(x), layer(x)
@@ -192,7 +193,7 @@ class StreamDropout(nn.Module):
         self.p = _checks.number("dropout", p, 0, 1, ends="[)")
         self.generator: torch.Generator | None = None
         self.own = rng
-        # A list, which the replicas of DataParallel share.
+        # A list, because the replicas of DataParallel share it.
         self.passes = [0]
 
     def extra_repr(self) -> str:
@@ -206,13 +207,13 @@ class StreamDropout(nn.Module):
             stream = (self.own or Rng(0)).fold(self.passes[0])
             generator = stream.to(x.device).torch()
             self.passes[0] += 1
-        # In the layout of x, so that channels-last activations stay so.
+        # The memory layout of x: channels-last activations stay channels-last.
         keep = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - self.p, generator=generator)
         return torch.where(keep, x / (1 - self.p), 0)
 
 
 def own_dropout_streams(model: nn.Module, rng: Rng) -> None:
-    """Give every `StreamDropout` that has none a stream of its own."""
+    """Give each `StreamDropout` without a stream its own one."""
     layers = (m for m in model.modules() if isinstance(m, StreamDropout))
     for i, layer in enumerate(layers):
         if layer.own is None:
@@ -221,10 +222,10 @@ def own_dropout_streams(model: nn.Module, rng: Rng) -> None:
 
 @contextmanager
 def dropout_stream(model: nn.Module, rng: Rng | None) -> Iterator[None]:
-    """Let every `StreamDropout` of a model draw from a stream of its own.
+    """Let each `StreamDropout` of a model draw from its own stream, folded from `rng`.
 
-    Two passes inside one context draw different masks; the same context entered again draws the
-    same ones. With several processes, fold the rank into `rng`.
+    Passes inside one context draw different masks; entering the context again repeats them. With
+    several processes, fold the rank into `rng`.
 
     Args:
         model: Any module.

@@ -1,4 +1,4 @@
-"""Pre-activation residual networks of 32-pixel images."""
+"""Pre-activation residual networks for 32-pixel images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PreActBlock(nn.Module):
         width_in: Channels in.
         width: Channels out.
         stride: Of the first convolution.
-        skip: What a block without projection carries past its convolutions.
+        skip: Input of the skip path in a block without projection: relu(norm(x)) or x.
         norm: (channels) -> layer, for the first and the second normalisation.
     """
 
@@ -71,21 +71,21 @@ def preact_resnet(
 ) -> StagedModel:
     """Build a pre-activation ResNet with four stages; the defaults are PreActResNet-18.
 
-    A 3x3 stem, then one layer of blocks for each width, each but the first halving the image,
-    then the mean over pixels and a linear layer. Mix points: 0 the normalised image, k = 1, 2, ...
-    the output of layer k, but the last.
+    A 3x3 stem, one layer of blocks for each width, the mean over pixels and a linear layer. All
+    layers but the first halve the image. Mix point 0 is the normalised image; mix point k is the
+    output of layer k, for all layers but the last.
 
     Args:
         num_classes: K >= 2.
         seed: Of the weights.
         widths: Channels of the layers.
         blocks: Blocks of the layers.
-        skip: "released": where the shape stays, the skip path carries relu(norm(x)), and nothing
-            follows the last block. "standard": it carries x, and norm and ReLU follow the last
-            block (He et al. 2016, Identity Mappings).
+        skip: "released": the skip path carries relu(norm(x)) if the shape stays the same, and
+            nothing follows the last block. "standard": the skip path carries x, and norm and ReLU
+            follow the last block (He et al. 2016, Identity Mappings).
         norm: "batch", "dual" or "dubin", see `norm_maker`.
         mean: Subtracted from images in [0, 1].
-        std: The images are then divided by this.
+        std: Divisor after the subtraction.
 
     Returns:
         A model of images (B, 3, H, W) in [0, 1].
@@ -95,7 +95,7 @@ def preact_resnet(
 
     Source: paper sec. 4 (PreActResNet-18).
     Differs: the standard skip path carries x; the paper's numbers come from the released one,
-        which is the default here.
+        which is our default.
 
     >>> preact_resnet(widths=(4, 8), blocks=(1, 1)).num_points
     2
@@ -105,24 +105,15 @@ def preact_resnet(
     widths, blocks = _checks.integers("widths", widths, 1), _checks.integers("blocks", blocks, 1)
     if len(widths) != len(blocks):
         raise ValueError(
-            f"widths and blocks must be equally many, got widths={widths}, blocks={blocks}"
+            f"widths and blocks must have equal lengths, got widths={widths}, blocks={blocks}"
         )
     make = norm_maker(norm)
 
     def layer(k: int) -> list[nn.Module]:
-        made: list[nn.Module] = []
-        for i in range(blocks[k]):
-            first = i == 0
-            made.append(
-                PreActBlock(
-                    widths[max(k - 1, 0)] if first else widths[k],
-                    widths[k],
-                    2 if first and k > 0 else 1,
-                    skip,
-                    (lambda c: make(c, k < 3), lambda c: make(c, False)),
-                )
-            )
-        return made
+        norms = (lambda c: make(c, k < 3), lambda c: make(c, False))
+        first = PreActBlock(widths[max(k - 1, 0)], widths[k], 2 if k > 0 else 1, skip, norms)
+        rest = (PreActBlock(widths[k], widths[k], 1, skip, norms) for _ in range(blocks[k] - 1))
+        return [first, *rest]
 
     def stages() -> list[nn.Module]:
         groups = [layer(k) for k in range(len(widths))]

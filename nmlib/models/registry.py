@@ -20,15 +20,15 @@ MODELS: dict[str, Callable[..., StagedModel]] = {
     "wrn28_2": partial(wide_resnet, widen=2),
     "wrn28_4": partial(wide_resnet, widen=4),
 }
-"""The networks of `build_model`: name -> function of (num_classes, seed, options)."""
+"""The networks of `build_model`: each name maps to a function of (num_classes, seed, options)."""
 
 
 def build_model(name: str, num_classes: int = 10, *, seed: int = 0, **options: Any) -> StagedModel:
-    """Build a network for 32-pixel images, with weights from the seed alone.
+    """Build a network for 32-pixel images, with weights that depend on the seed only.
 
     Args:
         name: "preact_resnet18", "wrn28_4" (the paper's Wide-ResNet as released), "wrn28_2" (as
-            its text says) or "preact_resnet_small" (for processors).
+            the paper's text says) or "preact_resnet_small" (small enough for a CPU).
         num_classes: K >= 2.
         seed: Of the weights.
         **options: Of `preact_resnet` (skip, norm, widths, blocks, mean, std) or `wide_resnet`
@@ -38,7 +38,7 @@ def build_model(name: str, num_classes: int = 10, *, seed: int = 0, **options: A
         A staged model of images (B, 3, H, W) in [0, 1], with mix points 0 to 3.
 
     Raises:
-        ValueError: For an unknown name (the nearest is suggested) or a wrong option value.
+        ValueError: For an unknown name or a wrong option value.
         TypeError: For an unknown option.
 
     >>> build_model("preact_resnet_small", 10, seed=1).num_points

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 
 from torch import Tensor, nn
 
 from nmlib import _checks
-from nmlib.models.norm import adversarial_norm, own_dropout_streams
+from nmlib.models.norm import own_dropout_streams
 from nmlib.rng import Rng
 
 __all__ = ["StagedModel"]
 
 
 class StagedModel(nn.Module):
-    """A network that can be entered and left at every stage.
+    """A network that can start and stop at every stage.
 
-    Law: `model(model(x, stop=k), start=k)` equals `model(x)` for every k in 0 ... len(stages) - 1.
+    `model(model(x, stop=k), start=k)` equals `model(x)` for every k in 0 ... len(stages) - 1.
 
     Args:
         stages: Modules applied in order; the last one returns logits.
-        normalise: Applied to raw inputs before stage 0 (None: nothing). Point 0 is its output.
+        normalise: Applied to raw inputs before stage 0, or None. Mix point 0 is its output.
 
     >>> import torch
     >>> model = StagedModel([nn.Linear(2, 3), nn.Linear(3, 2)])
@@ -54,16 +53,12 @@ class StagedModel(nn.Module):
             )
         return point
 
-    def adversarial_norm(self, routes: Sequence[bool] = (True,)) -> AbstractContextManager[None]:
-        """Send samples through the adversarial half of dual layers: `norm.adversarial_norm`."""
-        return adversarial_norm(self, routes)
-
     def forward(self, x: Tensor, start: int | None = None, stop: int | None = None) -> Tensor:
         """Run the stages [start, stop).
 
         Args:
-            x: Raw inputs if `start` is None, else the activations at point `start`.
-            start: Enter at this mix point.
+            x: Raw inputs if `start` is None, else the activations at mix point `start`.
+            start: Mix point of `x`.
             stop: Return the activations at this mix point; None returns logits.
 
         Raises:
@@ -72,7 +67,7 @@ class StagedModel(nn.Module):
         start = None if start is None else self.check_point(start)
         stop = None if stop is None else self.check_point(stop)
         if start is not None and stop is not None and stop < start:
-            raise ValueError(f"stop={stop} lies before start={start}; a model runs forwards")
+            raise ValueError(f"stop={stop} lies before start={start}; swap them")
         if start is None and self.normalise is not None:
             x = self.normalise(x)
         for stage in self.stages[slice(start or 0, stop)]:

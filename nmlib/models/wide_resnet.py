@@ -1,4 +1,4 @@
-"""Wide residual networks of 32-pixel images."""
+"""Wide residual networks for 32-pixel images."""
 
 from __future__ import annotations
 
@@ -8,13 +8,7 @@ from torch import Tensor, nn
 
 from nmlib import _checks
 from nmlib.models.initial import built
-from nmlib.models.norm import (
-    DualBatchNorm2d,
-    Normalise,
-    NormKind,
-    StreamDropout,
-    norm_maker,
-)
+from nmlib.models.norm import DualBatchNorm2d, Normalise, NormKind, StreamDropout, norm_maker
 from nmlib.models.staged import StagedModel
 
 __all__ = ["wide_resnet"]
@@ -73,22 +67,22 @@ def wide_resnet(
     """Build a Wide ResNet with four stages; the defaults are the released WRN-28-4.
 
     A 3x3 stem of 16 channels, three layers of (depth - 4) / 6 blocks with 16, 32 and 64 times
-    `widen` channels, then norm, ReLU, the mean over pixels and a linear layer. Mix points: 0 the
-    normalised image, 1, 2, 3 the output of layer 1, 2, 3.
+    `widen` channels, then norm, ReLU, the mean over pixels and a linear layer. Mix point 0 is the
+    normalised image; mix points 1, 2, 3 are the outputs of layers 1, 2, 3.
 
     Args:
         num_classes: K >= 2.
         seed: Of the weights.
         depth: 6n + 4 with n >= 1.
         widen: Factor of the widths, >= 1.
-        dropout: Probability between the convolutions of a block, in [0, 1); its masks come from
-            the seed, inside `batch_loss` and `dropout_stream` from their stream.
+        dropout: Probability between the convolutions of a block, in [0, 1). Masks come from the
+            stream of `batch_loss` or `dropout_stream`, and elsewhere from the seed.
         conv_bias: Whether convolutions have biases.
         last_momentum: Weight of the newest batch in the running statistics of the last
-            normalisation, in (0, 1]; PyTorch's usual value is 0.1.
+            normalisation, in (0, 1]; PyTorch's default is 0.1.
         norm: "batch", "dual" or "dubin", see `norm_maker`.
         mean: Subtracted from images in [0, 1].
-        std: The images are then divided by this.
+        std: Divisor after the subtraction.
 
     Returns:
         A model of images (B, 3, H, W) in [0, 1].
@@ -111,21 +105,13 @@ def wide_resnet(
     make = norm_maker(norm)
     widths = (16, 16 * widen, 32 * widen, 64 * widen)
 
+    def block(width_in: int, width: int, stride: int) -> nn.Module:
+        norms = (lambda c: make(c, True), lambda c: make(c, False))
+        return WideBlock(width_in, width, stride, dropout, conv_bias, norms)
+
     def layer(k: int) -> list[nn.Module]:
-        made: list[nn.Module] = []
-        for i in range((depth - 4) // 6):
-            first = i == 0
-            made.append(
-                WideBlock(
-                    widths[k - 1] if first else widths[k],
-                    widths[k],
-                    2 if first and k > 1 else 1,
-                    dropout,
-                    conv_bias,
-                    (lambda c: make(c, True), lambda c: make(c, False)),
-                )
-            )
-        return made
+        first = block(widths[k - 1], widths[k], 2 if k > 1 else 1)
+        return [first, *(block(widths[k], widths[k], 1) for _ in range((depth - 4) // 6 - 1))]
 
     def last_norm() -> nn.Module:
         if norm == "batch":

@@ -1,7 +1,7 @@
 """Batched image operations: fixed linear maps, the nine operations of AugMix, 8-bit rounding.
 
-Linear maps run in float64 and are rounded to bytes with a small guard (`to_bytes`). A different
-order of summation (another device, batch size or number of threads) then cannot change a pixel.
+Linear maps run in float64, and `to_bytes` truncates with a small guard. So the order of summation,
+which depends on device, batch size and number of threads, cannot change a pixel.
 """
 
 from nmlib.ops._bytes import on_device, to_bytes

@@ -1,4 +1,4 @@
-"""What the operations are given: images as bytes, parameters one a sample or one for all."""
+"""Arguments of the operations: byte images, and parameters for each image or for all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nmlib import _checks
 
-# Parameters come one a sample or one for all.
+# One number for all images, or one for each.
 Parameter = float | Sequence[float] | NDArray | Tensor
 
 
@@ -24,9 +24,9 @@ def check_bytes(x: Tensor) -> None:
 
 
 def for_each(name: str, value: Parameter, x: Tensor) -> Tensor:
-    """Return one value a sample, (n,), float64 on the host unless given on an accelerator."""
+    """Return one value for each image, (n,): float64 on the CPU unless given on an accelerator."""
     if isinstance(value, Tensor):
-        # On an accelerator as it is: a look at the values would wait for the device.
+        # Values on an accelerator stay unchecked: reading them would synchronise it.
         values = value.to(torch.float64) if value.device.type == "cpu" else value
     else:
         values = torch.from_numpy(_checks.array(name, value))
@@ -41,7 +41,7 @@ def for_each(name: str, value: Parameter, x: Tensor) -> Tensor:
 
 
 def whole(name: str, value: Parameter, x: Tensor, low: int, high: int) -> Tensor:
-    """Return whole numbers in [low, high], one a sample, as (n, 1, 1, 1) on the device of x."""
+    """Return a whole number in [low, high] for each image, (n, 1, 1, 1) on the device of x."""
     values = for_each(name, value, x)
     if values.device.type == "cpu" and len(values):
         numbers = values.numpy()
@@ -51,5 +51,5 @@ def whole(name: str, value: Parameter, x: Tensor, low: int, high: int) -> Tensor
 
 
 def doubles(x: Tensor) -> torch.device:
-    # Apple's accelerator has no double precision; what needs it is small.
+    """Return a device with double precision, which Apple's accelerator lacks."""
     return torch.device("cpu") if x.device.type == "mps" else x.device

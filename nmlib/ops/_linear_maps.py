@@ -1,4 +1,4 @@
-"""Fixed linear maps along the axes of images: blurs, zooms, box filters."""
+"""Fixed linear maps along the axes of images: blurs, zooms and box filters."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 
 Matrix = NDArray[np.float64]
 
 
 def reflect_index(index: NDArray[np.int64], size: int, mode: str) -> NDArray[np.int64]:
-    """Fold positions outside 0 ... size - 1 back in.
+    """Map positions outside 0 ... size - 1 to positions inside.
 
     Args:
         index: Integer positions.
-        size: Number of samples.
+        size: Length of the axis.
         mode: "nearest" (a a | a b c | c c), "reflect" (b a | a b c | c b) or "mirror"
             (c b | a b c | b a).
 
@@ -46,8 +46,9 @@ def reflect_index(index: NDArray[np.int64], size: int, mode: str) -> NDArray[np.
 def blur_map(size: int, sigma: float, truncate: float = 4.0, mode: str = "nearest") -> Matrix:
     r"""Return the (size, size) matrix of a Gaussian filter along one axis.
 
-    Weights $\propto e^{-k^2/2\sigma^2}$ for $|k| \le \lfloor \text{truncate}\cdot\sigma+0.5
-    \rfloor$, summing to one; the boundary is folded in by `mode`.
+    The weights are $\propto e^{-k^2/2\sigma^2}$ for $|k| \le \lfloor
+    \text{truncate}\cdot\sigma+0.5 \rfloor$ and sum to one; `mode` is the boundary of
+    `reflect_index`.
 
     >>> blur_map(5, 0.4)[2].round(3).tolist()
     [0.0, 0.04, 0.919, 0.04, 0.0]
@@ -69,8 +70,8 @@ def blur_map(size: int, sigma: float, truncate: float = 4.0, mode: str = "neares
 def zoom_map(size: int, factor: float) -> Matrix:
     """Return the (size, size) matrix that magnifies the centre of an axis, bilinearly.
 
-    The middle ceil(size / factor) samples are stretched, end to end, to the nearest whole number
-    of samples, and the middle `size` of these are kept.
+    It stretches the middle ceil(size / factor) pixels end to end, to a whole number of pixels, and
+    keeps the middle `size` of them.
 
     >>> zoom_map(4, 1.0).tolist() == np.eye(4).tolist()
     True
@@ -92,7 +93,7 @@ def zoom_map(size: int, factor: float) -> Matrix:
 
 @functools.lru_cache(maxsize=64)
 def box_map(size: int, out: int) -> Matrix:
-    """Return the (out, size) matrix of Pillow's 8-bit BOX resampling, whole multiples of 2^-22.
+    """Return the (out, size) matrix of Pillow's 8-bit BOX resampling, in multiples of 2^-22.
 
     >>> box_map(4, 2).tolist()
     [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]]
@@ -117,8 +118,8 @@ class BandedMap:
 
     Args:
         matrix: (out, size) weights.
-        device: Where the map is applied.
-        block: Number of outputs that are computed together.
+        device: Device of the images.
+        block: Number of outputs per block.
     """
 
     def __init__(self, matrix: Matrix, device: torch.device, block: int = 32) -> None:
@@ -129,7 +130,7 @@ class BandedMap:
             used = np.flatnonzero(np.abs(rows).sum(0))
             first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
             stop = min(start + block, self.out)
-            part = sent(rows[:, first:last], device)
+            part = to_device(rows[:, first:last], device)
             self.blocks.append((slice(start, stop), slice(first, last), part))
 
     def along_columns(self, x: Tensor) -> Tensor:
@@ -157,7 +158,7 @@ class BandedMap:
 def banded(
     kind: Callable[..., Matrix], args: tuple[object, ...], device: torch.device
 ) -> BandedMap:
-    """Return the map `kind(*args)` on a device, built once."""
+    """Return the cached map `kind(*args)` on a device."""
     return BandedMap(kind(*args), device)
 
 
@@ -172,18 +173,18 @@ def separable(planes: Tensor, kind: Callable[..., Matrix], *args: object) -> Ten
     return rows.along_rows(columns.along_columns(planes))
 
 
-# Rows with more weights than this go through dense blocks, larger images too.
+# Maps with more weights per row than this use dense blocks.
 _SPARSE_WIDTH = 48
 
 SPARSE_PIXELS = 512 * 512
-"""Images of more pixels do not get a sparse matrix of the whole image."""
+"""Largest number of pixels for which a sparse matrix of the whole image is built."""
 
 
 @functools.lru_cache(maxsize=64)
 def _sparse_pair(
     kind: Callable[..., Matrix], height: tuple, width: tuple, device: torch.device
 ) -> tuple[Tensor, Tensor] | None:
-    """Return the row map (h', h) and the column map (h' * w', h' * w), sparse, if that pays."""
+    """Return the sparse row map (h', h) and column map (h' * w', h' * w), or None if too large."""
     a, b = kind(*height), kind(*width)
     if max(np.count_nonzero(a, 1).max(), np.count_nonzero(b, 1).max()) > _SPARSE_WIDTH:
         return None
@@ -198,10 +199,10 @@ def separable_columns(
     """Apply `kind(*height)` to the rows and `kind(*width)` to the columns of (h, w, m) values.
 
     Args:
-        x: (h, w, m) float64; m counts whatever is treated alike (images, channels).
-        kind: Builder of a matrix.
-        height: Its arguments for the first axis.
-        width: Its arguments for the second axis.
+        x: (h, w, m) float64; m runs over images and channels.
+        kind: Function that builds a matrix.
+        height: Arguments of `kind` for the first axis.
+        width: Arguments of `kind` for the second axis.
 
     Returns:
         (h', w', m).
@@ -217,20 +218,16 @@ def separable_columns(
 
 
 def to_columns(x: Tensor) -> Tensor:
-    """Bytes (n, h, w, c) to float64 (h, w, c * n): one image position a row."""
+    """Turn bytes (n, h, w, c) into float64 (h, w, c * n)."""
     n, h, w, c = x.shape
-    if n == 1:
-        return x.to(torch.float64).reshape(h, w, c)
     columns = torch.empty((h * w * c, n), dtype=torch.float64, device=x.device)
     return columns.copy_(x.reshape(n, -1).T).reshape(h, w, c * n)
 
 
 def from_columns(values: Tensor, channels: int) -> Tensor:
-    """(h, w, c * n) to (n, h, w, c), any type."""
+    """Turn (h, w, c * n) of any type into (n, h, w, c)."""
     h, w, m = values.shape
     n = m // channels
-    if n == 1:
-        return values.reshape(1, h, w, channels)
     return values.reshape(-1, n).T.contiguous().reshape(n, h, w, channels)
 
 
@@ -242,7 +239,7 @@ def _entries(a: Matrix) -> tuple[NDArray[np.int64], NDArray[np.int64], Matrix]:
 def _kron(
     a: Matrix, b: Matrix
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Matrix, tuple[int, int]]:
-    """Rows, columns, values and shape of the Kronecker product."""
+    """Return rows, columns, values and shape of the Kronecker product."""
     ai, aj, av = _entries(a)
     bi, bj, bv = _entries(b)
     row = (ai[:, None] * b.shape[0] + bi).ravel()
@@ -257,16 +254,16 @@ def _csr(
     shape: tuple[int, ...],
     device: torch.device,
 ) -> Tensor:
-    """Sum the entries into a sparse matrix."""
+    """Build a sparse matrix; entries at the same position are added."""
     place, inverse = np.unique(row * shape[1] + column, return_inverse=True)
     row, column = np.divmod(place, shape[1])
     starts = np.searchsorted(row, np.arange(shape[0] + 1))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
-            sent(starts, device),
-            sent(column, device),
-            sent(np.bincount(inverse, values), device),
+            to_device(starts, device),
+            to_device(column, device),
+            to_device(np.bincount(inverse, values), device),
             size=shape,
             dtype=torch.float64,
             check_invariants=False,
@@ -277,8 +274,8 @@ def sparse_map(terms: Sequence[tuple[Matrix, Matrix, float]], device: torch.devi
     r"""Return $\sum_k w_k\, A_k \otimes B_k$ as a sparse (h*w, h*w) float64 matrix.
 
     Args:
-        terms: (A, B, w): A acts on rows, B on columns.
-        device: Where the matrix shall live.
+        terms: (A, B, w); A acts on rows, B on columns.
+        device: Device of the matrix.
     """
     parts = [_kron(a, b * weight) for a, b, weight in terms]
     row, column, values = (np.concatenate([p[k] for p in parts]) for k in range(3))

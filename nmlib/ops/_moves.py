@@ -1,4 +1,4 @@
-"""Where pixels come from: affine maps, rotations, shears and translations."""
+"""Geometric operations: affine maps, rotations, shears and translations."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from nmlib.ops._bytes import GUARD
 
 
 def affine(x: Tensor, matrix: Tensor) -> Tensor:
-    r"""Resample images at $(a x' + b y' + c,\; d x' + e y' + f)$, bilinearly, outside black.
+    r"""Resample images at $(a x' + b y' + c,\; d x' + e y' + f)$, bilinearly; the outside is black.
 
-    $x', y'$ are the centres of the pixels of the result, $k + \tfrac12$. Pillow's
-    `Image.transform(size, AFFINE, (a, b, c, d, e, f), BILINEAR)`: the source position, and with it
-    what is black, is found in double precision as there; the weights are single precision, so that
-    a value may fall on the other side of a whole number (1 grey level). Samples within half a
-    pixel of the border repeat the outermost pixel.
+    $x', y'$ are the centres of the result's pixels, $k + \tfrac12$. This is Pillow's
+    `Image.transform(size, AFFINE, (a, b, c, d, e, f), BILINEAR)` up to 1 grey level: source
+    positions, and so the black area, use double precision as there, but the weights use single
+    precision. Positions within half a pixel of the border repeat the outermost pixel.
 
     Args:
         x: (n, c, h, w) uint8.
-        matrix: (n, 6) float64, the six numbers for each image.
+        matrix: (n, 6) float64: a, b, c, d, e, f for each image.
 
     >>> x = torch.arange(4, dtype=torch.uint8).view(1, 1, 1, 4)
     >>> affine(x, torch.tensor([[1.0, 0, 1, 0, 1, 0]], dtype=torch.float64)).tolist()
@@ -42,11 +41,11 @@ def affine(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 class Positions(NamedTuple):
-    """Where each pixel of (n, h, w) images comes from.
+    """The source position of each pixel of (n, h, w) images.
 
     Attributes:
         grid: (n, h, w, 2) float32, in the units of `torch.nn.functional.grid_sample`.
-        inside: (n, h, w) uint8, 0 where it lies outside.
+        inside: (n, h, w) uint8, 0 where the source lies outside the image.
     """
 
     grid: Tensor
@@ -54,17 +53,16 @@ class Positions(NamedTuple):
 
 
 def positions(matrix: Tensor, height: int, width: int) -> Positions:
-    """Return where `affine` looks.
+    """Return the source positions of `affine`.
 
     Args:
         matrix: (n, 6) float64.
-        height: Of the images.
-        width: Of the images.
+        height, width: Of the image, in pixels.
     """
     a, b, c, d, e, f = matrix.view(-1, 6, 1, 1).unbind(1)
     column = torch.arange(width, dtype=torch.float64, device=matrix.device) + 0.5
     row = (torch.arange(height, dtype=torch.float64, device=matrix.device) + 0.5).unsqueeze(1)
-    # In the order of the C code: (a x' + b y') + c.
+    # Pillow's C code adds in this order: (a x' + b y') + c.
     across = (a * column + b * row).add_(c)
     down = (d * column + e * row).add_(f)
     inside = (across >= 0) & (across < width) & (down >= 0) & (down < height)
@@ -74,7 +72,7 @@ def positions(matrix: Tensor, height: int, width: int) -> Positions:
 
 
 def sample(x: Tensor, where: Positions) -> Tensor:
-    """Return (n, c, h, w) uint8 images read at positions, bilinearly, outside black."""
+    """Read (n, c, h, w) uint8 images at positions, bilinearly; the outside is black."""
     values = functional.grid_sample(
         x.float(),
         where.grid.to(x.device),
@@ -82,7 +80,7 @@ def sample(x: Tensor, where: Positions) -> Tensor:
         padding_mode="border",
         align_corners=False,
     )
-    # Averages of bytes need no clipping, and int16 is the fastest way to bytes.
+    # Averages of bytes need no clipping, and the conversion via int16 is the fastest.
     values = values.add_(GUARD[torch.float32]).to(torch.int16).to(torch.uint8)
     return values.mul_(where.inside.to(x.device).unsqueeze(1))
 
@@ -91,9 +89,9 @@ def affine_matrix(
     a: Parameter = 1, b: Parameter = 0, c: Parameter = 0, d: Parameter = 0, e: Parameter = 1,
     f: Parameter = 0,
 ) -> Tensor:  # fmt: skip
-    """Stack the six numbers of `affine`, each one a sample or one for all, as (n, 6) float64."""
+    """Stack the six numbers of `affine`, each for one image or for all, as (n, 6) float64."""
     parts = [torch.as_tensor(v, dtype=torch.float64).reshape(-1) for v in (a, b, c, d, e, f)]
-    # One on an accelerator takes the others there.
+    # If one is on an accelerator, the others move there.
     place = next((p.device for p in parts if p.device.type != "cpu"), torch.device("cpu"))
     return torch.stack(torch.broadcast_tensors(*(p.to(place) for p in parts)), dim=1)
 
@@ -105,7 +103,7 @@ def rotation(degrees: float, height: int, width: int) -> tuple[float, ...]:
     >>> rotation(90, 4, 4)
     (0.0, -1.0, 4.0, 1.0, 0.0, 0.0)
     """
-    # As Pillow rounds them: its border, black or not, hangs on the last bit.
+    # Rounded as in Pillow: the last bit decides whether border pixels are black.
     angle = -math.radians(degrees % 360.0)
     cosine, sine = round(math.cos(angle), 15), round(math.sin(angle), 15)
     x, y = width / 2.0, height / 2.0
@@ -115,13 +113,13 @@ def rotation(degrees: float, height: int, width: int) -> tuple[float, ...]:
 
 
 def rotate(x: Tensor, degrees: Parameter) -> Tensor:
-    """Turn images about their centres, anticlockwise, bilinearly; corners become black.
+    """Rotate images about their centres, anticlockwise, bilinearly; corners become black.
 
-    Pillow's `Image.rotate(degrees, BILINEAR)`, to 1 grey level.
+    Pillow's `Image.rotate(degrees, BILINEAR)`, up to 1 grey level.
 
     Args:
         x: (n, c, h, w) uint8.
-        degrees: One a sample or one for all.
+        degrees: One number for each image or for all.
 
     Source: AugMix (arXiv 1912.02781), operation 4 of 9; paper eq. 1.
 
@@ -135,16 +133,15 @@ def rotate(x: Tensor, degrees: Parameter) -> Tensor:
 
 
 def turned_positions(degrees: NDArray[np.float64], height: int, width: int) -> Positions:
-    """Return where `rotate` looks, on the host.
+    """Return the source positions of `rotate`, on the CPU.
 
     Args:
         degrees: (n,) angles.
-        height: Of the images.
-        width: Of the images.
+        height, width: Of the image, in pixels.
     """
     numbers = degrees.tolist()
     if height * width <= _CACHED_PIXELS and numbers and (degrees % 1 == 0).all():
-        # Whole degrees come again and again.
+        # Whole degrees are few, so cache them.
         kept = [_turned(number, height, width) for number in numbers]
         return Positions(torch.stack([p.grid for p in kept]), torch.stack([p.inside for p in kept]))
     rows = [rotation(number, height, width) for number in numbers]
@@ -162,28 +159,27 @@ def _turned(degrees: float, height: int, width: int) -> Positions:
 
 
 def sheared_positions(slope: NDArray[np.float64], axis: int, height: int, width: int) -> Positions:
-    r"""Return where a shear looks, on the host: `positions` line by line, many times faster.
+    r"""Return the source positions of a shear, on the CPU, many times faster than `positions`.
 
-    Pixel k of line l along `axis` is read at $k + \text{slope}\,(l + \tfrac12)$.
+    The source of pixel k in line l along `axis` is $k + \text{slope}\,(l + \tfrac12)$.
 
     Args:
-        slope: (n,) pixels a line.
-        axis: 3 shears rows sideways, 2 columns up and down.
-        height: Of the images.
-        width: Of the images.
+        slope: (n,) pixels per line.
+        axis: 3 shifts rows sideways, 2 shifts columns up or down.
+        height, width: Of the image, in pixels.
     """
     length, lines = (width, height) if axis == 3 else (height, width)
     shift = slope[:, None] * (np.arange(lines) + 0.5)
 
     def count_below(limit: int) -> NDArray[np.float64]:
-        # Pixels k with (k + 0.5) + shift < limit, as rounded: estimated, then put right by one.
+        # Pixels k with (k + 0.5) + shift < limit in floating point: estimate, then correct by one.
         k = np.minimum(np.maximum(np.ceil(limit - 0.5 - shift), 0), length)
         k -= (k > 0) & ((k - 0.5) + shift >= limit)
         k += (k < length) & ((k + 0.5) + shift < limit)
         return k
 
     across = 2 if axis == 3 else 1
-    # Compared as small integers: many times faster on a CPU than into truth values.
+    # Comparing into integers is many times faster on a CPU than into booleans.
     limits = np.stack((count_below(0), count_below(length))).astype(np.int32)
     begin, end = torch.from_numpy(limits).unsqueeze(across + 1)
     k = torch.arange(length, dtype=torch.int32)
@@ -203,9 +199,9 @@ def _pixel_grid(height: int, width: int) -> Tensor:
 
 
 def translate_groups(x: Tensor, pixels: NDArray[np.float64], axis: int) -> Tensor:
-    """Shift (n, c, h, w) images by whole pixels along an axis, for a CPU.
+    """Shift (n, c, h, w) images by whole pixels along an axis, on a CPU.
 
-    Neighbours that move alike are moved together, so that images sorted by shift go fastest.
+    Neighbours with the same shift move together, so sort images by shift for speed.
     """
     moved = torch.empty_like(x, memory_format=torch.contiguous_format)
     size = x.shape[axis]
@@ -244,11 +240,11 @@ def _translate(x: Tensor, pixels: Parameter, axis: int) -> Tensor:
 def shear_x(x: Tensor, slope: Parameter) -> Tensor:
     """Shift every row by slope times its distance from the top, bilinearly; the rest is black.
 
-    Pillow's `Image.transform(size, AFFINE, (1, slope, 0, 0, 1, 0), BILINEAR)`, to 1 grey level.
+    Pillow's `Image.transform(size, AFFINE, (1, slope, 0, 0, 1, 0), BILINEAR)`, up to 1 grey level.
 
     Args:
         x: (n, c, h, w) uint8.
-        slope: Pixels a row, one a sample or one for all; positive moves the picture left.
+        slope: Pixels per row, for each image or for all; positive moves the picture left.
 
     Source: AugMix (arXiv 1912.02781), operation 6 of 9; paper eq. 1.
 
@@ -261,11 +257,11 @@ def shear_x(x: Tensor, slope: Parameter) -> Tensor:
 def shear_y(x: Tensor, slope: Parameter) -> Tensor:
     """Shift every column by slope times its distance from the left; see `shear_x`.
 
-    Pillow's `Image.transform(size, AFFINE, (1, 0, 0, slope, 1, 0), BILINEAR)`, to 1 grey level.
+    Pillow's `Image.transform(size, AFFINE, (1, 0, 0, slope, 1, 0), BILINEAR)`, up to 1 grey level.
 
     Args:
         x: (n, c, h, w) uint8.
-        slope: Pixels a column, one a sample or one for all; positive moves the picture up.
+        slope: Pixels per column, for each image or for all; positive moves the picture up.
 
     Source: AugMix (arXiv 1912.02781), operation 7 of 9; paper eq. 1.
 
@@ -276,13 +272,13 @@ def shear_y(x: Tensor, slope: Parameter) -> Tensor:
 
 
 def translate_x(x: Tensor, pixels: Parameter) -> Tensor:
-    """Shift images sideways; what comes in is black.
+    """Shift images sideways; the uncovered part is black.
 
-    Pillow's `Image.transform(size, AFFINE, (1, 0, pixels, 0, 1, 0), BILINEAR)`, to 1 grey level.
+    Pillow's `Image.transform(size, AFFINE, (1, 0, pixels, 0, 1, 0), BILINEAR)`, up to 1 grey level.
 
     Args:
         x: (n, c, h, w) uint8.
-        pixels: One a sample or one for all; positive moves the picture left.
+        pixels: One number for each image or for all; positive moves the picture left.
 
     Source: AugMix (arXiv 1912.02781), operation 8 of 9; paper eq. 1.
 
@@ -293,13 +289,13 @@ def translate_x(x: Tensor, pixels: Parameter) -> Tensor:
 
 
 def translate_y(x: Tensor, pixels: Parameter) -> Tensor:
-    """Shift images up or down; what comes in is black.
+    """Shift images up or down; the uncovered part is black.
 
-    Pillow's `Image.transform(size, AFFINE, (1, 0, 0, 0, 1, pixels), BILINEAR)`, to 1 grey level.
+    Pillow's `Image.transform(size, AFFINE, (1, 0, 0, 0, 1, pixels), BILINEAR)`, up to 1 grey level.
 
     Args:
         x: (n, c, h, w) uint8.
-        pixels: One a sample or one for all; positive moves the picture up.
+        pixels: One number for each image or for all; positive moves the picture up.
 
     Source: AugMix (arXiv 1912.02781), operation 9 of 9; paper eq. 1.
 

@@ -1,4 +1,4 @@
-"""Operations on grey levels: stretching, equalising, fewer bits, inverting."""
+"""Operations on grey levels: autocontrast, equalize, posterize, solarize."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from nmlib.ops._arguments import Parameter, check_bytes, doubles, whole
 
 
 def _planes(x: Tensor) -> Tensor:
-    """Return bytes as (n * c, h * w) indices, one channel of one image a row."""
+    """Return bytes as (n * c, h * w) indices: each row is one channel of one image."""
     return x.reshape(x.shape[0] * x.shape[1], -1).to(torch.int64)
 
 
 def autocontrast(x: Tensor) -> Tensor:
     r"""Stretch each channel of each image to the full range.
 
-    $v \mapsto \lfloor 255\,(v - v_{min}) / (v_{max} - v_{min}) \rfloor$; a constant channel stays.
-    Equal to Pillow's `ImageOps.autocontrast` on every pixel.
+    $v \mapsto \lfloor 255\,(v - v_{min}) / (v_{max} - v_{min}) \rfloor$; a constant channel is
+    unchanged. Every pixel equals that of Pillow's `ImageOps.autocontrast`.
 
     Args:
         x: (n, c, h, w) uint8.
@@ -33,8 +33,8 @@ def autocontrast(x: Tensor) -> Tensor:
     planes, place = x.reshape(x.shape[0] * x.shape[1], -1), doubles(x)
     low = planes.amin(1, keepdim=True).to(place, torch.float64)
     high = planes.amax(1, keepdim=True).to(place, torch.float64)
-    # Pillow's order of operations in double precision, so that the same values are cut off.
-    # A number over a tensor would be taken as its reciprocal, rounded, times the number.
+    # Pillow's order of operations in double precision, so that the same values are truncated.
+    # `255 / span` would compute a rounded reciprocal times 255.
     span = (high - low).clamp_min_(1)
     scale = torch.full_like(span, 255.0).div_(span)
     grey = torch.arange(256, dtype=torch.float64, device=place)
@@ -47,8 +47,8 @@ def equalize(x: Tensor) -> Tensor:
     r"""Flatten the histogram of each channel of each image.
 
     $v \mapsto \lfloor (\lfloor s/2 \rfloor + \#\{pixels < v\}) / s \rfloor$ with
-    $s = \lfloor (hw - \#\{pixels = v_{max}\}) / 255 \rfloor$; the channel stays if s = 0. Equal to
-    Pillow's `ImageOps.equalize` on every pixel.
+    $s = \lfloor (hw - \#\{pixels = v_{max}\}) / 255 \rfloor$; if s = 0 the channel is unchanged.
+    Every pixel equals that of Pillow's `ImageOps.equalize`.
 
     Args:
         x: (n, c, h, w) uint8.
@@ -78,7 +78,7 @@ def posterize(x: Tensor, bits: Parameter) -> Tensor:
 
     Args:
         x: (n, c, h, w) uint8.
-        bits: Whole numbers 1 to 8, one a sample or one for all.
+        bits: Whole numbers 1 to 8, one for each image or for all.
 
     Source: AugMix (arXiv 1912.02781), operation 3 of 9; paper eq. 1.
 
@@ -97,9 +97,9 @@ def invert(x: Tensor, lowest: Tensor) -> Tensor:
     [9, 245, 0]
     """
     above = torch.empty_like(x, memory_format=torch.contiguous_format)
-    # Written as bytes: many times faster on a CPU than as truth values.
+    # Comparing into bytes is many times faster on a CPU than into booleans.
     torch.ge(x, lowest, out=above)
-    # 1 becomes 255, and 255 - v has the bits of v flipped.
+    # neg turns 1 into 255, and v XOR 255 is 255 - v.
     return above.neg_().bitwise_xor_(x)
 
 
@@ -108,8 +108,8 @@ def solarize(x: Tensor, threshold: Parameter) -> Tensor:
 
     Args:
         x: (n, c, h, w) uint8.
-        threshold: Grey levels, whole numbers 0 (inverts all) to 256 (inverts nothing), one a
-            sample or one for all.
+        threshold: Grey levels, whole numbers 0 (inverts all) to 256 (inverts nothing), one for
+            each image or for all.
 
     Source: AugMix (arXiv 1912.02781), operation 5 of 9; paper eq. 1.
 
@@ -118,6 +118,6 @@ def solarize(x: Tensor, threshold: Parameter) -> Tensor:
     """
     check_bytes(x)
     level = whole("threshold", threshold, x, 0, 256)
-    # No byte reaches 256: there the image is left as it is.
+    # No byte reaches 256, so that threshold leaves the image unchanged.
     inverted = invert(x, level.clamp(max=255).to(torch.uint8))
     return torch.where(level == 256, x, inverted) if bool((level == 256).any()) else inverted

@@ -64,13 +64,12 @@ def chance_of_rounding(difference: float, widths: Sequence[float]) -> float:
     return float(min(max(1 - inside, 0.0), 1.0))
 
 
-def _sums(t: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
-    """Compare every number that is a weighted sum of others with that sum.
+def _terms(t: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
+    """Return the weighted parts of every printed number that is a sum of others.
 
     A mean is the mean of its corruptions, a gain the difference of two accuracies, a number that
     two tables print the number itself.
     """
-    concat = load_pandas().concat
 
     def pairs(targets: pd.DataFrame, parts: pd.DataFrame, on: list[str]) -> pd.DataFrame:
         left = targets.rename_axis("target").reset_index()
@@ -89,14 +88,17 @@ def _sums(t: pd.DataFrame, single: pd.DataFrame) -> pd.DataFrame:
     twice = pairs(t, t, [*_SAME, "corruption"])
     twice = twice[twice["table"] > twice["table_part"]]
     size = average.groupby("target")["part"].transform("size")
-    terms = concat(
-        [
-            average.assign(kind="average", weight=1 / size),
-            own.assign(kind="gain", weight=1.0),
-            first.assign(kind="gain", weight=-1.0),
-            twice.assign(kind="printed twice", weight=1.0),
-        ]
-    )[["kind", "target", "part", "weight"]]
+    terms = [
+        average.assign(kind="average", weight=1 / size),
+        own.assign(kind="gain", weight=1.0),
+        first.assign(kind="gain", weight=-1.0),
+        twice.assign(kind="printed twice", weight=1.0),
+    ]
+    return load_pandas().concat(terms)[["kind", "target", "part", "weight"]]
+
+
+def _sums(t: pd.DataFrame, terms: pd.DataFrame) -> pd.DataFrame:
+    """Compare printed numbers with their sums: difference, tolerance, chance of rounding."""
     parts, half = t.loc[terms["part"]], 0.5 * 10.0 ** -t["decimals"]
     terms["term"] = terms["weight"] * parts["value"].to_numpy()
     terms["width"] = terms["weight"].abs() * half[terms["part"]].to_numpy()
@@ -232,10 +234,10 @@ def _rows(single: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of five or more corruptions, with their digits as one text."""
     text = single.assign(text=single["corruption"] + " " + single["value"].astype(str))
     rows = text.groupby(["table", "row"], as_index=False).agg(
-        method=("method", "first"), dataset=("dataset", "first"), count=("text", "size"),
+        method=("method", "first"), dataset=("dataset", "first"), length=("text", "size"),
         recomputed=("value", "mean"), text=("text", "; ".join),
     )  # fmt: skip
-    return rows[rows["count"] >= 5]
+    return rows[rows["length"] >= 5]
 
 
 def _repeats(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -245,9 +247,9 @@ def _repeats(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
         source = first.loc[row.text]
         yield row._asdict() | {
             "kind": "repeated row", "against": source["table"],
-            "method": f"{source['method']} / {row.method}", "quantity": f"{row.count} numbers",
+            "method": f"{source['method']} / {row.method}", "quantity": f"{row.length} numbers",
             "tolerance": 0.0,
-            "explanation": f"All {row.count} numbers of {row.method} are those of "
+            "explanation": f"All {row.length} numbers of {row.method} are those of "
             f"{source['method']} in Table {source['table']}.",
         }  # fmt: skip
 
@@ -382,7 +384,7 @@ def audit(tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:
     """
     t = joined(tables)
     single = t[~t["corruption"].str.startswith(("mean", "none"))]
-    sums, rows = _sums(t, single), _rows(single)
+    sums, rows = _sums(t, _terms(t, single)), _rows(single)
     five = t[(t["table"] == 5) & t["corruption"].isin([_ALL, _NOISE, _REST])]
     triples = five.pivot(index=["row", "method", "dataset"], columns="corruption", values="value")
     copies = rows[rows.duplicated("text", keep=False)]
@@ -395,7 +397,10 @@ def audit(tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:
     frame = load_pandas().DataFrame(found, columns=list(_COLUMNS))
     frame = frame.sort_values(["table", "kind", "method"], kind="stable", ignore_index=True)
     frame["recomputed"] = frame["recomputed"].astype(float).round(9)
-    frame.attrs["checked"] = sums["kind"].value_counts().sort_index().to_dict() | {
+    frame.attrs["checked"] = {
+        **{
+            kind: int((sums["kind"] == kind).sum()) for kind in ("average", "gain", "printed twice")
+        },
         "range": int(t["low"].notna().sum()),
         "repeated row": len(rows) * (len(rows) - 1) // 2,
         "weights": len(triples),

@@ -15,7 +15,6 @@ from nmlib.paper.numbers import (
     SWITCHES,
     known,
     load_pandas,
-    numbers,
     printed_text,
     read_table,
 )
@@ -95,7 +94,7 @@ def tables() -> pd.DataFrame:
             "table": n,
             "caption": spec.caption,
             "network": spec.network,
-            "numbers": len(numbers(n)),
+            "numbers": len(read_table(n)),
             "errata": len(_errata(n)),
         }
         for n, spec in SPECS.items()

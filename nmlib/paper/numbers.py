@@ -23,7 +23,6 @@ __all__ = [
     "joined",
     "known",
     "load_pandas",
-    "numbers",
     "printed_text",
     "read_table",
 ]
@@ -189,11 +188,6 @@ def read_table(n: int) -> pd.DataFrame:
     after the point.
     """
     return _read(known(n)).copy()
-
-
-def numbers(n: int) -> tuple[Any, ...]:
-    """Return the numbers of Table n as named tuples, one a row of `read_table(n)`."""
-    return tuple(_read(known(n)).itertuples(index=False))
 
 
 def joined(tables: Mapping[int, pd.DataFrame] | None = None) -> pd.DataFrame:

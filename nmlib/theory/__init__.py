@@ -1,11 +1,6 @@
-"""Theorems 1 to 3, checked: exact expected losses, their expansions, the adversarial bound."""
+"""Theorems 1 to 3 in numbers: exact expected losses, their expansions, the adversarial bound."""
 
-from nmlib.theory.adversarial import (
-    AdversarialBound,
-    Assumption,
-    adversarial_bound,
-    kink_distance,
-)
+from nmlib.theory.adversarial import AdversarialBound, Assumption, adversarial_bound, kink_distance
 from nmlib.theory.exact import nfm_loss_exact, stability_loss_exact
 from nmlib.theory.example import (
     MeterReading,

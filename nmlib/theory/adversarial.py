@@ -1,4 +1,4 @@
-"""Theorem 3: the adversarial bound, and whether its assumptions hold for a given net and data."""
+"""Theorem 3: the adversarial bound, and a test of its assumptions for a given network and data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from nmlib.theory.inputs import (
     as_network,
     check_eps,
     nonsmooth_operations,
-    probe_network,
 )
 from nmlib.theory.quadrature import mixing_moments
 
@@ -38,9 +37,9 @@ class Assumption:
     Attributes:
         name: Short name.
         statement: The assumption in symbols.
-        holds: The verdict; None if it could not be tested.
-        value: The number behind it.
-        detail: What the number is, and what to change if the verdict is False.
+        holds: Whether it holds; None if it could not be tested.
+        value: The number that decides it.
+        detail: The meaning of `value`, and the remedy if the assumption fails.
     """
 
     name: str
@@ -52,7 +51,7 @@ class Assumption:
 
 @dataclass(frozen=True)
 class AdversarialBound:
-    r"""The right-hand side of Theorem 3 and all that belongs to it.
+    r"""The right-hand side of Theorem 3, its parts, and its assumptions.
 
     Attributes:
         eps: $\epsilon$.
@@ -62,11 +61,11 @@ class AdversarialBound:
         adversarial_paper: The same within the paper's radius.
         regulariser: $L^{reg}_n$ of (46), with its factor $\epsilon^2$.
         variance: $\frac{\epsilon^2 Var(1-\lambda)}{2n} \sum_i h''(f_i) (\nabla f_i^\top x_i)^2$,
-            what the loss exceeds the exact-radius bound by, up to $O(\epsilon^3)$.
+            the excess of the loss over the exact-radius bound, up to $O(\epsilon^3)$.
         first_order_slack: Limit of (loss - bound) / eps if all assumptions hold.
         kink_distance: (n,) distance of each sample to the nearest kink of f; infinite for a
-            network without kinks, None where it could not be computed.
-        assumptions: The verdicts.
+            network without kinks, None if it could not be computed.
+        assumptions: The tested assumptions.
     """
 
     eps: float
@@ -87,7 +86,7 @@ class AdversarialBound:
 
     @property
     def identity(self) -> float:
-        r"""What the NFM loss equals up to $O(\epsilon^3)$ if all assumptions hold."""
+        r"""The value of the NFM loss up to $O(\epsilon^3)$ if all assumptions hold."""
         return self.adversarial_exact + self.regulariser + self.variance
 
     @property
@@ -96,7 +95,7 @@ class AdversarialBound:
         return all(a.holds is True for a in self.assumptions)
 
     def checklist(self) -> str:
-        """Return one line for each assumption: verdict, name and the number behind it."""
+        """Return one line for each assumption: whether it holds, its name and its number."""
         marks = {True: "[x]", False: "[ ]", None: "[?]"}
         lines = []
         for a in self.assumptions:
@@ -105,7 +104,7 @@ class AdversarialBound:
         return "\n".join(lines)
 
     def slack(self, loss: float) -> float:
-        """Return loss - bound for a measured NFM loss; negative where the inequality fails."""
+        """Return loss - bound for a measured NFM loss; it is negative if the inequality fails."""
         return loss - self.bound
 
     def residual(self, loss: float) -> float:
@@ -121,17 +120,17 @@ class AdversarialBound:
 
 
 def _short(value: float) -> str:
-    """Two digits; rounding noise is shown as 0."""
+    """Format with two digits; rounding errors become 0."""
     return "0" if abs(value) < 1e-12 else f"{value:.2g}"
 
 
-# Activations that bend only where their input is 0.
+# Activations whose only kink is at input 0.
 _KINK_AT_ZERO = {"relu", "relu_", "leaky_relu", "leaky_relu_", "prelu", "abs"}
 MAX_UNITS = 4096
 
 
 class _KinkInputs(TorchFunctionMode):
-    """Collects the inputs of activations with a kink at 0."""
+    """Records the inputs of activations with a kink at 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +140,7 @@ class _KinkInputs(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name in _KINK_AT_ZERO:
-            # An in-place activation overwrites its input: keep the values before.
+            # Clone, because in-place activations overwrite their input.
             self.inputs.append(args[0].clone())
         return func(*args, **kwargs)
 
@@ -149,23 +148,23 @@ class _KinkInputs(TorchFunctionMode):
 def kink_distance(f: Network, X: Data) -> Tensor | None:
     r"""Return each sample's distance to the nearest kink of a piecewise linear network.
 
-    Within a linear region every pre-activation a is affine, so the region is a polytope and the
+    Within a linear region all pre-activations $a_j$ are affine, so the region is a polytope. The
     distance to its boundary is $\min_j |a_j(x)| / \|\nabla a_j(x)\|$ over all units.
 
     Args:
-        f: As for `nfm_loss_exact`; ReLU, leaky ReLU, PReLU and abs are understood.
+        f: As for `nfm_loss_exact`, with ReLU, leaky ReLU, PReLU or abs.
         X: (n, ...) samples.
 
     Returns:
-        (n,) distances (infinite for a network without kinks), or None if f uses kinks of another
-        kind (pooling, clamps) or has more than 4096 units with kinks.
+        (n,) distances (infinite for a network without kinks), or None if f has other kinks
+        (pooling, clamps) or more than 4096 units with kinks.
 
     >>> relu = lambda x: torch.relu(x).sum(-1)
     >>> kink_distance(relu, [[0.3, -0.2]])
     tensor([0.2000], dtype=torch.float64)
     """
     x = as_data("X", X)
-    network = as_network(f, x.dtype)
+    network, *_ = as_network(f, x)
     kinked = nonsmooth_operations(network, x)
     if not kinked:
         return x.new_full((x.shape[0],), float("inf"))
@@ -189,22 +188,22 @@ def kink_distance(f: Network, X: Data) -> Tensor | None:
 
 
 def _largest_curvature(f: Network, x: Tensor) -> float:
-    """Largest |u' H u| / |u|^2 over samples and directions that would show any Hessian."""
+    """Return the largest |u' H u| / |u|^2; its directions u detect any Hessian H != 0."""
     points = x.flatten(1)
     n, d = points.shape
     if d <= 16:
         eye = torch.eye(d, dtype=x.dtype, device=x.device)
         pairs = [eye[a] + eye[b] for a, b in itertools.combinations_with_replacement(range(d), 2)]
     else:
-        # Gaussian directions show any non-zero quadratic form. Sign vectors would not: of a
-        # diagonal one they see the trace alone.
+        # Gaussian directions detect every non-zero quadratic form. Sign vectors would not: they
+        # give only the trace of a diagonal form.
         generator = torch.Generator().manual_seed(0)
         pairs = list(torch.randn((32, d), generator=generator, dtype=x.dtype).to(x.device))
     worst = 0.0
     for u in pairs:
         along = u.expand(n, d).reshape(x.shape)
         _, _, second = second_jvp(f, x, along)
-        worst = max(worst, float(second.abs().max() / (u @ u)))
+        worst = max(worst, float(second.detach().abs().max() / (u @ u)))
     return worst
 
 
@@ -220,7 +219,7 @@ def adversarial_bound(
     sigma_mult: float,
     c_x: float | None = None,
 ) -> AdversarialBound:
-    r"""The adversarial bound of Theorem 3, and a verdict on each of its assumptions.
+    r"""Compute the adversarial bound of Theorem 3 and test each of its assumptions.
 
     $$L^{NFM}_n \ge \frac1n\sum_i \max_{\|\delta\|\le\epsilon^{mix}_i} \ell(f(x_i+\delta), y_i)
       + L^{reg}_n + \epsilon^2\varphi(\epsilon),$$
@@ -228,19 +227,15 @@ def adversarial_bound(
       \nabla f_i + \sigma_{add}^2 \|\nabla f_i\|^2
       + \sigma_{mult}^2 \|\nabla f_i \odot x_i\|^2 \big\}.$$
 
-    Nothing is assumed: each assumption is tested on the given network and data. The largest loss
-    in a ball is that of the linear piece of f around the sample, which is the true one as long as
-    the ball stays within the piece (the last assumption).
+    Each assumption is tested on the given network and data. The maximum over a ball is that of the
+    linear piece of f around the sample. This is the true maximum if the ball stays within the
+    piece (the last assumption).
 
     Args:
         f: Map from (B, ...) to one scalar logit (the theorem is binary).
         X: (n, ...) samples.
         y: (n,) labels 0 or 1.
-        eps: $\epsilon \in [0, 1]$.
-        alpha: First Beta parameter; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
-        sigma_add: Additive level.
-        sigma_mult: Multiplicative level.
+        eps, alpha, beta, sigma_add, sigma_mult: As for `nfm_loss_exact`.
         c_x: $c_x$ with $\|x_i\| \ge c_x\sqrt d$; default the largest possible.
 
     Raises:
@@ -256,10 +251,10 @@ def adversarial_bound(
     True
     """
     x = as_data("X", X)
-    classes, scalar = probe_network(f, x)
+    network, classes, scalar = as_network(f, x)
     if not scalar:
         raise ValueError(
-            f"Theorem 3 is about one scalar logit, f returns {classes}; for two classes pass "
+            f"Theorem 3 needs one scalar logit, but f returns {classes}; for two classes pass "
             "f = lambda x: net(x)[:, 1] - net(x)[:, 0]"
         )
     eps = check_eps(eps)
@@ -267,7 +262,6 @@ def adversarial_bound(
     label = as_labels(y, n, 2, True, x)[:, 1]
     if bool(((label != 0) & (label != 1)).any()):
         raise ValueError("Theorem 3 needs labels 0 or 1, got a mixture; pass classes")
-    network = as_network(f, x.dtype)
     sign = 2 * label - 1
     m1, m2 = mixing_moments(alpha, beta)
     add, mult = as_levels("sigma_add", sigma_add, 1)[0], as_levels("sigma_mult", sigma_mult, 1)[0]
@@ -345,54 +339,20 @@ def _verdicts(
         text = f"smallest room between the ball and the nearest kink; largest radius {ball:.3g}"
         if not inside:
             text += "; lower eps"
-    return (
-        Assumption(
-            "signs",
-            r"$\theta\in\Theta$: $(2y_i-1) f(x_i) \ge 0$",
-            wrong == 0,
-            margin,
-            f"smallest margin; {wrong} of {len(sign)} samples on the wrong side",
-        ),
-        Assumption(
-            "homogeneous",
-            r"$f(x_i) = \nabla f(x_i)^\top x_i$",
-            homogeneity <= TOLERANCE * scale,
-            homogeneity,
-            "largest |f - x . grad f|; biases and shifts break it",
-        ),
-        Assumption(
-            "flat",
-            r"$\nabla^2 f(x_i) = 0$",
-            hessian <= TOLERANCE * scale,
-            hessian,
-            "largest second derivative; use a linear or ReLU network",
-        ),
-        Assumption(
-            "gradient",
-            r"$\nabla f(x_i) \ne 0$",
-            float(norm.min()) > 0,
-            float(norm.min()),
-            "smallest gradient norm",
-        ),
-        Assumption(
-            "centred",
-            r"$E[x_r] = 0$",
-            centre <= TOLERANCE * max(spread, 1e-300),
-            centre,
-            "norm of the mean sample; subtract it",
-        ),
-        Assumption(
-            "size",
-            r"$\|x_i\| \ge c_x\sqrt d$",
-            c <= smallest * (1 + TOLERANCE),
-            smallest,
-            f"smallest norm / sqrt(d), c_x = {c:.4g}",
-        ),
-        Assumption(
-            "one piece",
-            r"the ball around $x_i$ holds no kink",
-            inside,
-            room,
-            text,
-        ),
-    )
+    rows = (
+        ("signs", r"$\theta\in\Theta$: $(2y_i-1) f(x_i) \ge 0$", wrong == 0, margin,
+         f"smallest margin; {wrong} of {len(sign)} samples on the wrong side"),
+        ("homogeneous", r"$f(x_i) = \nabla f(x_i)^\top x_i$",
+         homogeneity <= TOLERANCE * scale, homogeneity,
+         "largest |f - x . grad f|; biases and shifts break it"),
+        ("flat", r"$\nabla^2 f(x_i) = 0$", hessian <= TOLERANCE * scale, hessian,
+         "largest second derivative; use a linear or ReLU network"),
+        ("gradient", r"$\nabla f(x_i) \ne 0$", float(norm.min()) > 0, float(norm.min()),
+         "smallest gradient norm"),
+        ("centred", r"$E[x_r] = 0$", centre <= TOLERANCE * max(spread, 1e-300), centre,
+         "norm of the mean sample; subtract it"),
+        ("size", r"$\|x_i\| \ge c_x\sqrt d$", c <= smallest * (1 + TOLERANCE), smallest,
+         f"smallest norm / sqrt(d), c_x = {c:.4g}"),
+        ("one piece", r"the ball around $x_i$ holds no kink", inside, room, text),
+    )  # fmt: skip
+    return tuple(Assumption(*row) for row in rows)

@@ -1,8 +1,8 @@
-r"""The two expected losses of the paper, by enumeration and Gauss quadrature: no Monte Carlo.
+r"""The two expected losses of the paper, by enumeration and Gauss quadrature, not Monte Carlo.
 
-All pairs of samples are enumerated, the mixing weight goes by a Gauss rule of its Beta mixture,
-the noise by tensor Gauss rules. Orders are raised until the value settles, so the result is right
-to about 1e-12 for smooth networks, in float64.
+All pairs of samples are enumerated. The mixing weight has a Gauss rule for its Beta mixture, the
+noise has tensor Gauss rules. Their orders rise until the value converges: for smooth networks it
+is correct to about 1e-12, in float64.
 """
 
 from __future__ import annotations
@@ -29,43 +29,45 @@ from nmlib.theory.inputs import (
     as_levels,
     as_network,
     check_eps,
-    probe_network,
 )
 from nmlib.theory.quadrature import beta_rule, gauss_rule, partner_share_rule, unit_noise_rule
 
 __all__ = ["NOISE_LAWS", "nfm_loss_exact", "stability_loss_exact"]
 
 NOISE_LAWS = ("gaussian", "uniform", "released")
-"""Laws of the noise entries: two of unit variance, and the authors' code (nominal levels)."""
+"""Laws of the noise entries: two of unit variance, and that of the authors' code."""
 
 ORDERS = (3, 4, 5, 6, 7, 8, 10, 12, 15, 19, 24, 30)
-JOINT = 10  # nodes that stand for the law of one class probability at fixed order
+JOINT = 10  # nodes for the law of one class probability at fixed order
 MAX_NODES = 40_000  # noise nodes of one view at one mixed point
-MAX_ROWS = 2_000_000_000  # network evaluations in all
-CHUNK = 150_000  # network evaluations at once: stays in the cache
+MAX_ROWS = 2_000_000_000  # network evaluations in total
+CHUNK = 150_000  # network evaluations at once, limited by the cache
 
 
 @dataclass(frozen=True)
 class _Law:
-    """The noise at one evaluation: eps is already in the levels."""
+    """The law of the noise."""
 
     name: str
     sparsity: float
-    plain: bool = False  # keep the tensor product of both noises, do not reduce their sum
+    plain: bool = False  # keep the tensor product of both noises instead of reducing their sum
 
     def nodes(self, order: int, dimension: int, *, shared: bool = False) -> int:
-        """Number of tensor nodes at one mixed point."""
+        """Return the number of tensor nodes at one mixed point."""
         both = shared or (self.plain and self.name != "gaussian")
         count = order ** (dimension * 2 if both else dimension)
         return count * order**2 if self.name == "released" else count
 
     def cloud(self, z: Tensor, add: float, mult: float, order: int) -> tuple[Tensor, Tensor]:
-        """Return noise fields (R, N, d) at the points z (R, d), and weights (R or 1, N)."""
+        """Return noise fields (R, N, d) at the points z (R, d), and weights (R or 1, N).
+
+        The levels `add` and `mult` include eps.
+        """
         dimension = z.shape[-1]
         if add == 0 and mult == 0:
             return torch.zeros_like(z).unsqueeze(1), z.new_ones(1, 1)
         if self.name == "gaussian":
-            # A sum of two independent Gaussians is one Gaussian: half the dimensions.
+            # The sum of two independent Gaussians is Gaussian: half the dimensions.
             level = (add**2 + (mult * z) ** 2).sqrt()
             nodes, weights = _tensor_rule(*_tensors(unit_noise_rule("gaussian", order), z))
             nodes, weights = _grid(nodes, weights, dimension)
@@ -77,7 +79,7 @@ class _Law:
         return self._released_cloud(z, add, mult, order)
 
     def _coordinates(self, sums: Tensor, weights: Tensor, order: int) -> tuple[Tensor, Tensor]:
-        """Tensor product over coordinates of the law of each one's noise, (R, d, Q) and (Q,)."""
+        """Return the tensor product of the laws (R, d, Q), (Q,) of the coordinates' noise."""
         if self.plain:
             return _product(sums, weights.expand_as(sums))
         return _product(*gauss_rule(sums, weights, order))
@@ -85,7 +87,7 @@ class _Law:
     def _released_cloud(
         self, z: Tensor, add: float, mult: float, order: int
     ) -> tuple[Tensor, Tensor]:
-        # Given the two random scales of a view the entries are independent.
+        # For given random scales of a view, the entries are independent.
         scale, scale_weight = (torch.from_numpy(a).to(z) for a in beta_rule(2.0, 5.0, order))
         normal, uniform = (_tensors(unit_noise_rule(n, order), z) for n in ("gaussian", "uniform"))
         keep, drop = 1 - self.sparsity, z.new_tensor([self.sparsity])
@@ -109,25 +111,25 @@ def _tensors(rule: tuple[tuple[float, ...], tuple[float, ...]], like: Tensor) ->
 
 
 def _tensor_rule(x: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-    # Symmetric rules: averaging with the mirror image removes the rounding of odd moments.
+    # Averaging a symmetric rule with its mirror image makes its odd moments exactly 0.
     return (x - x.flip(0)) / 2, (w + w.flip(0)) / 2
 
 
 def _grid(x: Tensor, w: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
-    """Tensor product of one rule: nodes (N, dimension), weights (N,)."""
+    """Return the tensor product of one rule: nodes (N, dimension), weights (N,)."""
     nodes = torch.stack(torch.meshgrid(*[x] * dimension, indexing="ij"), -1)
     weights = torch.stack(torch.meshgrid(*[w] * dimension, indexing="ij"), -1)
     return nodes.reshape(-1, dimension), weights.reshape(-1, dimension).prod(-1)
 
 
 def _sums(a: Tensor, b: Tensor, wa: Tensor, wb: Tensor) -> tuple[Tensor, Tensor]:
-    """Law of a sum of two independent numbers: values (..., A * B), weights (A * B,)."""
+    """Return the law of a + b, independent: values (..., A * B), weights (A * B,)."""
     values = (a.unsqueeze(-1) + b.unsqueeze(-2)).flatten(-2)
     return values, (wa.unsqueeze(-1) * wb).flatten()
 
 
 def _product(nodes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Tensor product of a rule for each coordinate: (R, d, q) to (R, q^d, d) and (R, q^d)."""
+    """Return the tensor product of d rules (R, d, q): nodes (R, q^d, d), weights (R, q^d)."""
     dimension, order = nodes.shape[1:]
     index = torch.cartesian_prod(*[torch.arange(order, device=nodes.device)] * dimension)
     index = index.reshape(-1, dimension)
@@ -136,9 +138,9 @@ def _product(nodes: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _mixed(x: Tensor, eps: float, share: Tensor) -> Tensor:
-    """Return x_i + eps (1 - lam) (x_r - x_i) for all shares, partners r and samples i.
+    """Return x_i + eps (1 - lam) (x_r - x_i) for all T shares 1 - lam, partners r and samples i.
 
-    The result has shape (T n n, d), with i running fastest.
+    The result has shape (T n n, d); i is the fastest index.
     """
     n, count = x.shape[0], len(share)
     tiled = x.repeat(count * n, 1)
@@ -148,29 +150,29 @@ def _mixed(x: Tensor, eps: float, share: Tensor) -> Tensor:
 
 
 def _spread(weight: Tensor, z: Tensor) -> Tensor:
-    """Weights of all rows of z: those of the shares, divided among their pairs."""
+    """Return the weight of each row of z: that of its share, divided among all pairs."""
     each = z.shape[0] // len(weight)
     return weight.repeat_interleave(each) / each
 
 
 def _settled(value_at: Callable[[int], float], orders: tuple[int, ...], what: str) -> float:
-    """Raise the order until the value settles; warn if it never does."""
+    """Raise the order until the value converges; warn if it does not."""
     values = [value_at(order) for order in orders[:2]]
     for order in orders[2:]:
         values.append(value_at(order))
         changes = [abs(after - before) for before, after in itertools.pairwise(values[-4:])]
-        # Convergence is geometric, so the next change is smaller by about the same ratio; the
-        # worse of two, as a single small change may be chance.
+        # Convergence is geometric, so the next change shrinks by about the same ratio. Use the
+        # worse of two ratios: a single small change may be accidental.
         ratios = [b / a if a > 0 else 1.0 for a, b in itertools.pairwise(changes)]
         ratio = min(1.0, max(*ratios, 0.03))
         if changes[-1] * ratio <= 3e-11 * abs(values[-1]) + 1e-16:
             return values[-1]
-    # Far from settled the values swing: the last change alone may be small by chance.
+    # Before convergence the values oscillate: the last change may be small by accident.
     left = max(abs(values[-1] - value) for value in values[-4:-1])
     if left > 1e-10 * abs(values[-1]) + 1e-13:
         warnings.warn(
             f"{what} settled to {left:.2g} only, not to 1e-10: f is rough on the scale of the "
-            "noise (a kink, or a steep net). Use a smaller eps or noise level, or "
+            "noise (it has kinks or is steep). Use a smaller eps or noise level, or "
             "nfm_loss_monte_carlo / stability_loss_monte_carlo, which give a standard error",
             AccuracyWarning,
             stacklevel=3,
@@ -179,14 +181,14 @@ def _settled(value_at: Callable[[int], float], orders: tuple[int, ...], what: st
 
 
 def _orders(law: _Law, dimension: int, rows: int, *, shared: bool = False) -> tuple[int, ...]:
-    """The orders that are affordable."""
+    """Return the affordable orders."""
     nodes = {q: law.nodes(q, dimension, shared=shared) for q in ORDERS}
     allowed = tuple(q for q in ORDERS if nodes[q] <= MAX_NODES and rows * q * nodes[q] <= MAX_ROWS)
     if len(allowed) < 3:
         raise ValueError(
             f"{dimension} input dimensions and {rows} points are too many for tensor quadrature "
-            f"(order 5 needs {nodes[5]:.3g} noise nodes a point); use nfm_loss_monte_carlo or "
-            "stability_loss_monte_carlo, and the expansions with probes=, or fewer samples"
+            f"(order 5 needs {nodes[5]:.3g} noise nodes per point); use nfm_loss_monte_carlo or "
+            "stability_loss_monte_carlo, the expansions with probes=, or fewer samples"
         )
     return allowed
 
@@ -196,8 +198,8 @@ def _law(law: str, sparsity: float, *, shared: bool = False, plain: bool = False
     sparsity = _checks.number("sparsity", sparsity, 0, 1, ends="[)")
     if sparsity and law != "released":
         raise ValueError(
-            f"sparsity={sparsity} belongs to law='released'; for law={law!r} use levels times "
-            "sqrt(1 - sparsity)"
+            f"sparsity={sparsity} belongs to law='released'; for law={law!r} multiply the levels "
+            "by sqrt(1 - sparsity)"
         )
     if shared and law == "released":
         raise ValueError(
@@ -228,7 +230,7 @@ def nfm_loss_exact(
     sparsity: float = 0.0,
     order: tuple[int, int] | None = None,
 ) -> float:
-    r"""The NFM loss, expected over pairs, mixing weight and noise, with all three scaled by eps.
+    r"""Return the expected NFM loss over pairs, mixing weight and noise, all scaled by eps.
 
     $$L^{NFM}_n(\epsilon) = \frac1n\sum_i E_{\lambda\sim\tilde{\mathcal D}_\lambda} E_{x_r} E_\xi\,
       \ell\big(f(x_i + \delta_i^\epsilon), y_i\big),$$
@@ -236,8 +238,8 @@ def nfm_loss_exact(
       + \epsilon\sigma_{mult}\,\xi^{mult}\odot\big(x_i+\epsilon(1-\lambda)(x_r-x_i)\big)
       + \epsilon\sigma_{add}\,\xi^{add}.$$
 
-    At eps = 1 it is the loss of training, mixed labels included (Lemma 1). The loss inside is
-    `nmlib.soft_cross_entropy`, the mixing `nmlib.mix`, the noise `nmlib.inject`.
+    At eps = 1 this is the training loss, mixed labels included (Lemma 1). It is computed with
+    `nmlib.soft_cross_entropy`, `nmlib.mix` and `nmlib.inject`.
 
     Args:
         f: Map from (B, ...) to a scalar logit (B,), the binary form, or to (B, K) logits. It must
@@ -250,11 +252,12 @@ def nfm_loss_exact(
         beta: Second Beta parameter; default `alpha`.
         sigma_add: Additive noise level, in units of X.
         sigma_mult: Multiplicative noise level, relative.
-        law: "gaussian", "uniform" (unit variance both) or "released" (the authors' code, in which
+        law: "gaussian", "uniform" (both of unit variance) or "released" (the authors' code, where
             the levels are nominal).
-        sparsity: Probability that a noise entry is dropped ("released" only).
-        order: (q, m): use plain rules of q nodes for each noise entry and m for each of the two
-            Beta laws, as another program may have done; default: raised until the value settles.
+        sparsity: Probability that a noise entry is set to 0 ("released" only).
+        order: (q, m): q nodes for each noise entry and m for each of the two Beta laws, without
+            further reduction, to compare with other programs. Default: raise the orders until the
+            value converges.
 
     Returns:
         The expected loss in nats.
@@ -263,7 +266,7 @@ def nfm_loss_exact(
         ValueError: For too high a dimension, eps outside [0, 1], labels out of range.
 
     Warns:
-        AccuracyWarning: If the quadrature does not settle (networks with kinks).
+        AccuracyWarning: If the quadrature does not converge (networks with kinks).
 
     Source: paper eqs. 5 to 8 (Lemma 1) and the rescaling before eq. 9.
 
@@ -275,9 +278,8 @@ def nfm_loss_exact(
     """
     data = as_data("X", X)
     shape = data.shape[1:]
-    classes, scalar = probe_network(f, data)
+    network, classes, scalar = as_network(f, data)
     target = as_labels(y, data.shape[0], classes, scalar, data)
-    network = as_network(f, data.dtype)
     eps = check_eps(eps)
     add, mult = (
         as_levels(*pair, 1)[0] * eps
@@ -330,33 +332,28 @@ def stability_loss_exact(
     sparsity: float = 0.0,
     order: tuple[int, int] | None = None,
 ) -> float:
-    r"""The stability loss, expected over pairs, mixing weight and noise, all scaled by eps.
+    r"""Return the expected stability loss over pairs, mixing weight and noise, all scaled by eps.
 
     $$L^{stab}_n(\epsilon) = \frac1n\sum_i E_{\lambda\sim\tilde{\mathcal D}_\lambda} E_r E_\xi\,
       JSD_\pi\big(p(x^{(1)}_i+\delta^{(1)}_i), \dots, p(x^{(V)}_i+\delta^{(V)}_i)\big)$$
 
     with the perturbations of `nfm_loss_exact`; all views share $\lambda$ and the partner's index.
-    The divergence inside is `nmlib.jensen_shannon_divergence`.
+    It is computed with `nmlib.jensen_shannon_divergence`.
 
-    With independent noise the joint law of V views would need $N^V$ nodes. It does not: the
-    divergence is a sum over classes of functions of the V numbers $p_k^{(v)}$, and it can be
-    taken two at a time, $JSD(P_1, P_2, P_3) = (\pi_1+\pi_2)\,JSD(P_1, P_2) + JSD(\bar P_{12},
-    P_3)$. So each view's N nodes are first reduced to the Gauss rule of the law of $p_k^{(v)}$.
+    Naively, the joint law of V views with independent noise needs $N^V$ nodes. But the divergence
+    is a sum over classes of functions of the V numbers $p_k^{(v)}$, and it can be computed two
+    views at a time: $JSD(P_1, P_2, P_3) = (\pi_1+\pi_2)\,JSD(P_1, P_2) + JSD(\bar P_{12}, P_3)$.
+    So each view's N nodes are first reduced to the Gauss rule of the law of $p_k^{(v)}$.
 
     Args:
-        f: As for `nfm_loss_exact`; a scalar logit stands for two classes.
+        f: As for `nfm_loss_exact`; a scalar logit means two classes.
         views: (V, n, ...) views of the samples, V >= 2.
-        eps: $\epsilon \in [0, 1]$.
-        alpha: First Beta parameter, > 0; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
         sigma_add: Additive level, one number or one for each view.
         sigma_mult: Multiplicative level, one number or one for each view.
         weights: $\pi$: V numbers >= 0 with sum 1; default 1/V each.
-        shared_noise: One $\xi$ for all views, instead of independent noise as in the code.
-        law: "gaussian", "uniform" or "released".
-        sparsity: Probability that a noise entry is dropped ("released" only).
-        order: (q, m): use plain rules of q nodes for each noise entry and m for each of the two
-            Beta laws, as another program may have done; default: raised until the value settles.
+        shared_noise: Use one $\xi$ for all views; by default their noise is independent, as in
+            the released code.
+        eps, alpha, beta, law, sparsity, order: As for `nfm_loss_exact`.
 
     Returns:
         The expected divergence in nats.
@@ -365,8 +362,8 @@ def stability_loss_exact(
         ValueError: For too high a dimension, eps outside [0, 1], weights that do not sum to 1.
 
     Source: paper eqs. 20 to 25 (Lemma 2).
-    Differs: the paper's formula carries one noise symbol for both views, the released code draws
-        independently; both are offered.
+    Differs: the paper's formula has one noise symbol for both views, the released code draws
+        independent noise; `shared_noise` selects either.
 
     >>> views = [[[1.0, 0.5], [-0.3, -1.0]], [[0.8, 0.6], [-0.2, -1.1]]]
     >>> loss = stability_loss_exact(lambda x: x.sum(-1), views, alpha=1.0, sigma_add=0.4,
@@ -378,7 +375,7 @@ def stability_loss_exact(
     data, pi, levels = check_views(data, weights, sigma_add, sigma_mult)
     eps = check_eps(eps)
     shape = data.shape[2:]
-    network = as_network(f, data.dtype)
+    network, *_ = as_network(f, data[0])
     shared_noise = _checks.truth("shared_noise", shared_noise)
     order = None if order is None else _two_orders(order)
     noise = _law(law, sparsity, shared=shared_noise, plain=order is not None)
@@ -398,7 +395,7 @@ def stability_loss_exact(
         return jensen_shannon_divergence(probabilities(noisy), pi, validate=False) @ weight
 
     def divergence_independent(z: Tensor, q: int) -> Tensor:
-        # At fixed order the joint rule must not add an error of its own.
+        # At fixed order the joint rule must not add an error.
         joint = JOINT if noise.plain else q
         laws = []
         for v in range(count):
@@ -433,15 +430,15 @@ def stability_loss_exact(
 def _shared_fields(
     z: Tensor, add: list[float], mult: list[float], q: int, noise: _Law
 ) -> tuple[Tensor, Tensor]:
-    """Fields (V, R, N, d) of one noise seen by all views at z (V, R, d), and weights (N,)."""
+    """Return fields (V, R, N, d) of a noise shared by all views at z (V, R, d), weights (N,)."""
     dimension = z.shape[-1]
     from_add = z.new_tensor(add).reshape(-1, 1, 1).expand_as(z)
     from_mult = z.new_tensor(mult).reshape(-1, 1, 1) * z
     x, w = _tensor_rule(*_tensors(unit_noise_rule(noise.name, q), z))
     x2, w2 = x, w
     if noise.name == "gaussian" and not noise.plain:
-        # Turn the two noises of a coordinate so that the first moves the views most: Gaussian
-        # noise does not mind, and the second, much weaker one needs half the nodes.
+        # Rotate the two noises of a coordinate, which preserves their Gaussian law, so that the
+        # first moves the views most. The second is much weaker and needs half the nodes.
         cross = 2 * (from_add * from_mult).sum(0)
         angle = 0.5 * torch.atan2(cross, (from_add**2 - from_mult**2).sum(0))
         c, s = angle.cos(), angle.sin()
@@ -456,7 +453,7 @@ def _shared_fields(
 
 
 def _class_laws(p: Tensor, weight: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
-    """Gauss rules of the laws of p_k, (R, K, N) to (R, K, nodes)."""
+    """Return the Gauss rules of the laws of p_k: (R, K, N) to (R, K, nodes)."""
     if p.shape[1] > 2:
         return gauss_rule(p, weight, nodes)
     x, w = gauss_rule(p[:, 1:], weight, nodes)
@@ -464,7 +461,7 @@ def _class_laws(p: Tensor, weight: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
 
 
 def _grouped_divergence(laws: list[tuple[Tensor, Tensor]], pi: list[float], q: int) -> Tensor:
-    r"""Expected divergence of independent views, given the laws of $p_k^{(v)}$, each (R, K, q)."""
+    r"""Return the expected divergence of independent views, from laws of $p_k^{(v)}$ (R, K, q)."""
     mean, mean_weight = laws[0]
     mass = pi[0]
     parts: list[Tensor] = []
@@ -474,7 +471,7 @@ def _grouped_divergence(laws: list[tuple[Tensor, Tensor]], pi: list[float], q: i
         joint = torch.broadcast_tensors(mean.unsqueeze(-1), nodes.unsqueeze(-2))
         joint_weight = mean_weight.unsqueeze(-1) * weight.unsqueeze(-2)
         pair = (mass / both, share / both)
-        # One class at a time: the divergence is the sum over classes of its summands.
+        # A last axis of length 1: the divergence then returns the summand of each class.
         term = jensen_shannon_divergence(torch.stack(joint).unsqueeze(-1), pair, validate=False)
         parts.append(both * (term * joint_weight).sum((-1, -2)).sum(-1))
         if v < len(laws) - 1:
@@ -487,7 +484,7 @@ def _grouped_divergence(laws: list[tuple[Tensor, Tensor]], pi: list[float], q: i
 def check_views(
     data: Tensor, weights: Weights, sigma_add: Levels, sigma_mult: Levels
 ) -> tuple[Tensor, list[float], tuple[tuple[float, ...], tuple[float, ...]]]:
-    """Check views, weights and levels; leave out views of weight 0, which the loss ignores."""
+    """Check views, weights and levels; drop views of weight 0, which the loss ignores."""
     if data.ndim < 3 or data.shape[0] < 2:
         raise ValueError(
             f"views must have shape (V, n, ...) with V >= 2, got {tuple(data.shape)}; stack the "
@@ -495,7 +492,7 @@ def check_views(
         )
     count = data.shape[0]
     pi = [1.0 / count] * count if weights is None else list(_checks.numbers("weights", weights))
-    # The divergence itself checks length, sign and sum, with its own message.
+    # The divergence checks length, sign and sum.
     jensen_shannon_divergence(torch.full((count, 2), 0.5, dtype=torch.float64), pi)
     levels = (as_levels("sigma_add", sigma_add, count), as_levels("sigma_mult", sigma_mult, count))
     keep = [v for v in range(count) if pi[v] > 0]

@@ -1,7 +1,7 @@
-r"""A small problem to see the theorems on, and readings of the theory meter.
+r"""A small example problem for the theorems, and the readings of the theory meter.
 
-Twelve points in the plane with a second view each, and a tanh network 2-6-5-1 whose weights are a
-formula: nothing is random, every number can be checked.
+The data are twelve points in the plane with a second view each. The weights of the 2-6-5-1 tanh
+network are a formula. Nothing is random, so every number can be checked.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PARTED = 0.10
 
 @dataclass(frozen=True)
 class Problem:
-    """The example: network, samples, labels, views, and samples with mean zero."""
+    """Network, samples, labels and views of the example, and other samples with mean 0."""
 
     f: Network
     X: Tensor
@@ -59,7 +59,7 @@ def formula_network(
     bias: bool = True,
     activation: Network = torch.tanh,
 ) -> Network:
-    r"""Return a network whose weights are a formula, in float64.
+    r"""Return a float64 network with weights from a formula.
 
     $W_l[j,k] = \frac{gain}{\sqrt{fan\,in}} \sin(phase + 0.9 l + 0.7 j^2 + 1.7 j k)$,
     $b_l[j] = 0.3 \cos(2 + l + 1.3 (j - 1))$, with l, j, k counted from 1.
@@ -67,9 +67,9 @@ def formula_network(
     Args:
         sizes: Widths from input to output.
         gain: Scale of the weights.
-        phase: Shifts the weights.
-        bias: Use the biases.
-        activation: Between layers.
+        phase: Shift inside the sine.
+        bias: Whether to use biases.
+        activation: Applied between layers.
 
     >>> round(float(formula_network()(torch.tensor([[0.92, 0.31]]).double())), 6)
     -0.321639
@@ -93,7 +93,7 @@ def formula_network(
 
 
 def example_problem() -> Problem:
-    """Return the example.
+    """Return the example problem.
 
     >>> problem = example_problem()
     >>> tuple(problem.views.shape), problem.y.tolist()[:3]
@@ -107,12 +107,12 @@ def example_problem() -> Problem:
 
 @dataclass(frozen=True)
 class MeterReading:
-    r"""Measured loss against expansion at one setting.
+    r"""The measured loss and its expansion at one setting.
 
     Attributes:
         eps: $\epsilon$.
         base: Loss at $\epsilon = 0$.
-        measured: The expected loss, by quadrature that is right to 1e-4 of its change.
+        measured: The expected loss; the error of its quadrature is below 1e-4 of the change.
         expanded: The second-order expansion.
         terms: Contribution of each term at this $\epsilon$.
     """
@@ -125,12 +125,12 @@ class MeterReading:
 
     @property
     def change(self) -> float:
-        """How much mixing and noise changed the loss."""
+        """The change of the loss by mixing and noise."""
         return self.measured - self.base
 
     @property
     def miss(self) -> float:
-        """Distance of the two, as a share of the change: 0 = perfect, 0.1 = the limit."""
+        """Error of the expansion as a share of the change; above 0.1 the two have parted."""
         off = abs(self.measured - self.expanded)
         if off <= 1e-13:
             return 0.0
@@ -138,7 +138,7 @@ class MeterReading:
 
     @property
     def parted(self) -> bool:
-        """Whether they part by more than 10 % of the change."""
+        """Whether the expansion is off by more than 10 % of the change."""
         return self.miss > PARTED
 
 
@@ -154,7 +154,7 @@ def _unit_expansion(part: str, alpha: float) -> Expansion:
 def meter_reading(
     eps: float, *, alpha: float, sigma_add: float, sigma_mult: float, part: str = "nfm"
 ) -> MeterReading:
-    r"""Measure the example's loss at one setting and compare it with its expansion.
+    r"""Compute the example's loss and its expansion at one setting.
 
     Args:
         eps: $\epsilon \in [0, 1]$.
@@ -173,7 +173,7 @@ def meter_reading(
         *(_checks.non_negative(name, level) for name, level in levels.items()),
         _checks.choice("part", part, ("nfm", "stability")),
     )  # fmt: skip
-    # Terms of its own: what becomes of them changes no later reading.
+    # A copy of the terms: changing it must not change the cached reading.
     return replace(found, terms=dict(found.terms))
 
 

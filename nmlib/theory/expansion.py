@@ -1,16 +1,17 @@
 r"""The second-order expansions of Theorems 1 and 2, term by term, by directional derivatives.
 
-No Hessian is formed. Along a direction u the logits z = f(x) have
-$a = \frac{d}{dt} f(x+tu)$ and $b = \frac{d^2}{dt^2} f(x+tu)$ at t = 0 (jvp, jvp of jvp), and a
-loss g(z) has $D_1 = g'a$ and $D_2 = g''[a,a] + g'b$. The first part of $D_2$ gives the terms
-called R2 (diagonal and cross, between views), the second those called R3 (gradient).
+No Hessian is formed. Along a direction u the logits z = f(x) have the derivatives
+$a = \frac{d}{dt} f(x+tu)$ and $b = \frac{d^2}{dt^2} f(x+tu)$ at t = 0 (jvp, and jvp of jvp). A loss
+g(z) then has $D_1 = g'a$ and $D_2 = g''[a,a] + g'b$. The first part of $D_2$ gives the terms R2
+(in Theorem 2: diagonal and cross terms), the second part the terms R3 (gradient terms).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import linear_regression
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.func import jvp
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.losses import Weights, jensen_shannon_divergence, soft_cross_entropy
 from nmlib.rng import Rng, checked_rng
 from nmlib.theory.exact import check_views
@@ -32,7 +33,6 @@ from nmlib.theory.inputs import (
     as_levels,
     as_network,
     check_eps,
-    probe_network,
     warn_if_nonsmooth,
 )
 from nmlib.theory.quadrature import mixing_moments
@@ -46,8 +46,8 @@ __all__ = [
     "stability_expansion",
 ]
 
-MAX_COORDINATES = 128  # more input dimensions than this need probes
-MAX_PARTNERS = 4096  # more samples than this need a number of partners
+MAX_COORDINATES = 128  # more input dimensions need probes
+MAX_PARTNERS = 4096  # more samples need `partners`
 CHUNK = 1 << 22  # input numbers differentiated at once
 
 
@@ -55,10 +55,10 @@ class Term(float):
     r"""One term of an expansion: the coefficient of $\epsilon^{order}$, noise levels included.
 
     Attributes:
-        order: Its power of $\epsilon$, 1 or 2.
-        raw: The value before multiplication by $\sigma^2$, as in the theorem's equations (NaN
-            where the views have different levels, so that there is no single factor).
-        standard_error: Of the estimate by probes and sampled partners; 0 if exact.
+        order: Power of $\epsilon$, 1 or 2.
+        raw: The value without the factor $\sigma^2$, as in the theorem's equations (NaN if the
+            views have different levels and so no common factor).
+        standard_error: Of an estimate by probes or sampled partners; 0 if exact.
     """
 
     order: int
@@ -68,7 +68,7 @@ class Term(float):
     def __new__(
         cls, value: float, order: int, raw: float | None = None, standard_error: float = 0.0
     ) -> Term:
-        """Make a float that knows its order."""
+        """Make a float with these attributes."""
         self = super().__new__(cls, value)
         self.order = order
         self.raw = float(value if raw is None else raw)
@@ -85,13 +85,13 @@ class Term(float):
 
 @dataclass(frozen=True)
 class Expansion:
-    r"""A loss as a polynomial in $\epsilon$: base, and named terms of order 1 and 2.
+    r"""A loss as a polynomial in $\epsilon$: a base, and named terms of order 1 and 2.
 
-    Terms can be read as `expansion.R1`, `expansion["R1"]` or from `expansion.terms`.
+    A term is `expansion.R1`, `expansion["R1"]` or `expansion.terms["R1"]`.
 
     Attributes:
         base: The value at $\epsilon = 0$.
-        terms: Name to `Term`.
+        terms: `Term` for each name.
 
     >>> e = Expansion(1.0, {"R1": Term(-0.5, 1), "R2": Term(2.0, 2)})
     >>> e.at(0.1), e.without("R2").at(0.1), e.R2.order
@@ -136,13 +136,13 @@ class Expansion:
         return math.fsum([self.base, *(t * eps**t.order for t in self.terms.values())])
 
     def without(self, *names: str) -> Expansion:
-        """Return the expansion with some terms left out (a negative control)."""
+        """Return the expansion without some terms, as a negative control."""
         for name in names:
             self[name]
         return Expansion(self.base, {k: t for k, t in self.terms.items() if k not in names})
 
     def scaled(self, **factors: float) -> Expansion:
-        """Return the expansion with named terms multiplied by factors (a wrong formula)."""
+        """Return the expansion with some terms multiplied by factors, to imitate wrong formulas."""
         for name in factors:
             self[name]
         by = {k: float(_checks.number(f"factor of {k}", v)) for k, v in factors.items()}
@@ -159,7 +159,7 @@ Scalar = Callable[[Tensor], Tensor]
 
 
 def second_jvp(f: Scalar, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Return f(x) and its first and second derivative along u.
+    r"""Return f(x) and the first and second derivative along u.
 
     >>> value, d1, d2 = second_jvp(lambda x: x**3, torch.tensor([2.0]), torch.tensor([1.0]))
     >>> value.item(), d1.item(), d2.item()
@@ -168,13 +168,13 @@ def second_jvp(f: Scalar, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]
     try:
         primal, tangent = jvp(lambda x: jvp(f, (x,), (u,)), (x,), (u,))[:2]
     except NotImplementedError:
-        # Some activations (SiLU, for one) lack the forward derivative of their derivative.
+        # Some activations, e.g. SiLU, do not support a jvp of a jvp.
         return _second_by_reverse(f, x, u)
     return primal[0], primal[1], tangent[1]
 
 
 def _second_by_reverse(f: Scalar, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Do the same by reverse mode, one output of each sample at a time."""
+    """Compute `second_jvp` in reverse mode, one output at a time."""
     with torch.enable_grad():
         t = x.new_zeros(x.shape[:1]).requires_grad_(True)
         value = f(x + t.reshape(-1, *[1] * (x.ndim - 1)) * u if x.ndim else x + t * u)
@@ -192,7 +192,7 @@ def divergence_expansion(curves: Callable[[Tensor], Tensor], weights: Weights = 
       + \epsilon^2\,second + o(\epsilon^2).$$
 
     Args:
-        curves: Map from the scalar tensor eps to (V, K) probabilities, twice differentiable.
+        curves: Twice differentiable map from the scalar tensor eps to (V, K) probabilities.
         weights: $\pi$; default 1/V each.
 
     Returns:
@@ -217,17 +217,21 @@ def divergence_expansion(curves: Callable[[Tensor], Tensor], weights: Weights = 
 
 @dataclass(frozen=True)
 class _Directions:
-    """Directions to differentiate along: `make(j)` is the j-th set, shaped as the data."""
+    """Sets of directions for the derivatives; `make(j)` has one direction for each sample."""
 
     count: int
     make: Callable[[int], Tensor]
     exact: bool
-    # Exact coordinate sets are added up, sampled or enumerated ones averaged.
+    # Sum over the sets (coordinates), instead of averaging (partners, probes).
     add_up: bool = False
+
+    def times(self, factor: Tensor) -> _Directions:
+        """Return the directions, scaled."""
+        return replace(self, make=lambda j: self.make(j) * factor)
 
 
 def _partner_directions(x: Tensor, axis: int, partners: int | None, rng: Rng | None) -> _Directions:
-    """x_r - x_i for all partners r (one shift a set) or for sampled ones."""
+    """Return the directions x_r - x_i for all partners r, or for sampled ones."""
     n = x.shape[axis]
     if partners is None:
         if n > MAX_PARTNERS:
@@ -240,26 +244,26 @@ def _partner_directions(x: Tensor, axis: int, partners: int | None, rng: Rng | N
 
     def draw(j: int) -> Tensor:
         index = stream.fold("partner", j).numpy().integers(n, size=n)
-        return x.index_select(axis, sent(index, x.device)) - x
+        return x.index_select(axis, to_device(index, x.device)) - x
 
     return _Directions(partners, draw, False)
 
 
 def _need(rng: Rng | None, what: str) -> Rng:
     if rng is None:
-        raise ValueError(f"{what}= draws random numbers; pass rng=Rng(seed)")
+        raise ValueError(f"{what}= needs random numbers; pass rng=Rng(seed)")
     return checked_rng(rng)
 
 
 def _unit_directions(x: Tensor, lead: int, probes: int | None, rng: Rng | None) -> _Directions:
-    """Unit vectors of all coordinates, or +-1 probes; `lead` axes count samples (and views)."""
+    """Return all unit vectors, or random +-1 probes; `lead` axes run over samples (and views)."""
     features = x.shape[lead:]
     size = features.numel()
     if probes is None:
         if size > MAX_COORDINATES:
             raise ValueError(
-                f"{size} input dimensions need {size} directions a sample; pass probes=32 (and "
-                "rng) to estimate the traces by random probes, with standard errors"
+                f"{size} input dimensions need {size} directions per sample; pass probes=32 (and "
+                "rng) to estimate the traces, with standard errors"
             )
 
         def unit(j: int) -> Tensor:
@@ -284,9 +288,9 @@ Parts = tuple[Tensor, ...]
 def _collect(
     directions: _Directions, x: Tensor, parts_along: Callable[[Tensor], Parts]
 ) -> list[tuple[float, float]]:
-    """Mean (or sum) over direction sets of each part, with standard errors.
+    """Return the mean (or sum) of each part over the sets of directions, and its standard error.
 
-    `parts_along(u)` takes (G, *x.shape) directions and returns parts of shape (G,).
+    `parts_along(u)` takes directions (G, *x.shape) and returns parts of shape (G,).
     """
     group = max(1, CHUNK // max(x.numel() * 8, 1))
     columns: list[Parts] = []
@@ -321,25 +325,22 @@ def nfm_expansion(
       + \sigma_{mult}^2 R_2^{mult} + R_3 + \sigma_{add}^2 R_3^{add}
       + \sigma_{mult}^2 R_3^{mult}) + O(\epsilon^3).$$
 
-    R1 and R2 come from the gradient of f, R3 from its second derivative; none of them has a fixed
-    sign but R2, R2_add and R2_mult, which are >= 0.
+    R1 and R2 come from the gradient of f, R3 from its second derivative. R2, R2_add and R2_mult
+    are >= 0; the others can have either sign.
 
     Args:
-        f: As for `nfm_loss_exact`. Use a smooth activation: with ReLU all R3 are 0.
+        f: As for `nfm_loss_exact`. Use a smooth activation: with ReLU all R3 terms are 0.
         X: (n, ...) samples; any shape and floating type (float64 unless `probes` is given).
-        y: (n,) classes, 0 or 1 in the binary form, or (n, K) distributions.
-        alpha: First Beta parameter, > 0; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
-        sigma_add: Additive level (of the released law: see `effective_levels`).
-        sigma_mult: Multiplicative level.
-        probes: Estimate the sums over input coordinates by so many random +-1 vectors a sample
-            (Hutchinson); default: all coordinates.
-        partners: Estimate the mean over partners by so many random ones a sample; default: all.
+        y, alpha, beta, sigma_mult: As for `nfm_loss_exact`.
+        sigma_add: Additive level (for the released law see `effective_levels`).
+        probes: Number of random +-1 vectors per sample that estimate the sums over input
+            coordinates (Hutchinson); default: all coordinates.
+        partners: Number of random partners per sample; default: all.
         rng: Stream of probes and partners.
 
     Returns:
-        Expansion with the terms R1 (order 1), R2, R3, R2_add, R2_mult, R3_add, R3_mult (order 2),
-        levels included; `Term.raw` is the value without them.
+        Expansion with the terms R1 (order 1), R2, R3, R2_add, R2_mult, R3_add, R3_mult (order 2).
+        Terms include the noise levels; `Term.raw` does not.
 
     Raises:
         ValueError: For too many dimensions without `probes`, labels out of range.
@@ -356,9 +357,8 @@ def nfm_expansion(
     """
     x = as_data("X", X, None if probes else torch.float64)
     n = x.shape[0]
-    classes, scalar = probe_network(f, x)
+    network, classes, scalar = as_network(f, x)
     target = as_labels(y, n, classes, scalar, x)
-    network = as_network(f, x.dtype)
     m1, m2 = mixing_moments(alpha, beta)
     add, mult = as_levels("sigma_add", sigma_add, 1)[0], as_levels("sigma_mult", sigma_mult, 1)[0]
     warn_if_nonsmooth(network, x, "R3, R3_add and R3_mult")
@@ -382,9 +382,8 @@ def nfm_expansion(
         _partner_directions(x, 0, partners, rng), x, parts_along
     )
     units = _unit_directions(x, 1, probes, rng)
-    scaled = _Directions(units.count, lambda j: units.make(j) * x, units.exact, units.add_up)
     _, add2, add3 = _collect(units, x, parts_along)
-    _, mult2, mult3 = _collect(scaled, x, parts_along)
+    _, mult2, mult3 = _collect(units.times(x), x, parts_along)
 
     def noise(level: float, estimate: tuple[float, float]) -> Term:
         return Term(level**2 * estimate[0], 2, estimate[0], level**2 * estimate[1])
@@ -419,33 +418,28 @@ def stability_expansion(
 ) -> Expansion:
     r"""The terms of Theorem 2, for any number of views and classes.
 
-    With $G_v$ the gradient and $H_{vw}$ the second derivative of the divergence in the logits of
-    the views, and $J_v$ the derivative of f at view v, a joint displacement u of the views has
+    $G_v$ and $H_{vw}$ are the first and second derivatives of the divergence with respect to the
+    logits of the views, $J_v$ is the derivative of f at view v. A joint displacement u has
 
     $$D_2(u) = \underbrace{\textstyle\sum_v (J_v u^v)^\top H_{vv} J_v u^v}_{diag}
       + \underbrace{\textstyle\sum_{v\ne w} (J_v u^v)^\top H_{vw} J_w u^w}_{cross}
       + \underbrace{\textstyle\sum_v G_v^\top\,(u^v)^\top\nabla^2 f(x^v)\,u^v}_{grad} .$$
 
-    R1 is the first derivative along the mixing; `mix_*`, `add_*` and `mult_*` are these three
-    parts for mixing, additive and multiplicative noise. With independent noise its cross terms
-    are 0; those of the mixing are not, for views share the weight and the partner.
+    R1 is the first derivative along the mixing. `mix_*`, `add_*` and `mult_*` are these three
+    parts for mixing, additive and multiplicative noise. Independent noise has no cross terms;
+    mixing has, because views share the weight and the partner.
 
     Args:
         f: As for `nfm_loss_exact`; a scalar logit stands for two classes.
         views: (V, n, ...) views of the samples, V >= 2.
-        alpha: First Beta parameter, > 0; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
         sigma_add: Additive level, one number or one for each view.
         sigma_mult: Multiplicative level, one number or one for each view.
-        weights: $\pi$; default 1/V each.
-        shared_noise: One $\xi$ for all views.
-        probes: As for `nfm_expansion`.
-        partners: As for `nfm_expansion`.
-        rng: Stream of probes and partners.
+        alpha, beta, weights, shared_noise: As for `stability_loss_exact`.
+        probes, partners, rng: As for `nfm_expansion`.
 
     Returns:
         Expansion with R1 (order 1), mix_grad, mix_diag, mix_cross, add_grad, add_diag, add_cross,
-        mult_grad, mult_diag, mult_cross (order 2), levels included.
+        mult_grad, mult_diag, mult_cross (order 2). Terms include the noise levels.
 
     Raises:
         ValueError: For too many dimensions without `probes`, weights that do not sum to 1.
@@ -465,7 +459,7 @@ def stability_expansion(
     data = as_data("views", views, None if probes else torch.float64)
     data, pi, (add, mult) = check_views(data, weights, sigma_add, sigma_mult)
     count, n = data.shape[:2]
-    network = as_network(f, data.dtype)
+    network, *_ = as_network(f, data[0])
     m1, m2 = mixing_moments(alpha, beta)
     warn_if_nonsmooth(network, data[0], "the grad terms")
 
@@ -496,12 +490,12 @@ def stability_expansion(
     names = ("grad", "diag", "cross")
     for name, (value, error) in zip(names, mix_parts, strict=True):
         terms[f"mix_{name}"] = Term(m2 * value, 2, None, m2 * error)
-    # Shared noise: one probe for all views. (Independent noise never multiplies two views.)
+    # Shared noise needs one probe for all views; independent noise has no products of two views.
     units = _unit_directions(data[0] if shared_noise else data, 1 + (not shared_noise), probes, rng)
     for kind, levels in (("add", add), ("mult", mult)):
         level = data.new_tensor(levels).reshape(-1, *[1] * (data.ndim - 1))
         factor = level if kind == "add" else level * data
-        directions = _noise_directions(units, factor)
+        directions = units.times(factor)
         _, *noise_parts = _collect(directions, data, lambda u: parts_along(u, shared_noise))
         common = levels[0] ** 2 if len(set(levels)) == 1 and levels[0] else None
         for name, (value, error) in zip(names, noise_parts, strict=True):
@@ -510,20 +504,16 @@ def stability_expansion(
     return Expansion(base, terms)
 
 
-def _noise_directions(units: _Directions, factor: Tensor) -> _Directions:
-    return _Directions(units.count, lambda j: units.make(j) * factor, units.exact, units.add_up)
-
-
 def slope(
     eps: Sequence[float], error: Sequence[float], floor: float = 1e-13, last: int = 4
 ) -> float:
-    r"""Least-squares slope of log error against log eps, over the smallest eps above the floor.
+    r"""Return the least-squares slope of log |error| against log eps, at the smallest eps.
 
     Args:
         eps: Ladder of $\epsilon$, in any order.
         error: Remainders; signs are ignored.
-        floor: Smaller remainders are rounding and left out.
-        last: So many of the smallest eps are used.
+        floor: Remainders below this are rounding errors and left out.
+        last: Number of the smallest eps to use.
 
     >>> round(slope([0.1, 0.2, 0.4], [1e-3, 8e-3, 64e-3]), 6)
     3.0
@@ -531,9 +521,5 @@ def slope(
     pairs = sorted((e, abs(r)) for e, r in zip(eps, error, strict=True) if abs(r) > floor)[:last]
     if len(pairs) < 2:
         raise ValueError(f"only {len(pairs)} remainder(s) lie above {floor:g}; use larger eps")
-    x = [math.log(e) for e, _ in pairs]
-    y = [math.log(r) for _, r in pairs]
-    mx, my = math.fsum(x) / len(x), math.fsum(y) / len(y)
-    return math.fsum((a - mx) * (b - my) for a, b in zip(x, y, strict=True)) / math.fsum(
-        (a - mx) ** 2 for a in x
-    )
+    x, y = ([math.log(v) for v in column] for column in zip(*pairs, strict=True))
+    return linear_regression(x, y).slope

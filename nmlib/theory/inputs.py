@@ -1,4 +1,4 @@
-"""What the theory functions accept: networks, data, labels, noise levels; and smoothness."""
+"""Arguments of the theory functions: networks, data, labels and noise levels; smoothness."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ Levels = float | Sequence[float]
 
 
 class NonSmoothWarning(UserWarning):
-    """Second derivatives were asked of a network with kinks."""
+    """A function that needs second derivatives got a network with kinks."""
 
 
 class AccuracyWarning(UserWarning):
-    """A quadrature did not settle to the accuracy that is promised."""
+    """A quadrature did not reach its accuracy."""
 
 
 def as_data(name: str, value: Data, dtype: torch.dtype | None = torch.float64) -> Tensor:
-    """Return finite data as a tensor of the given type, on the device it is on."""
+    """Return finite data (n, ...) as a tensor of a type (None keeps it), without moving it."""
     x = _checks.tensor(name, value)
     if dtype is not None:
         x = x.to(dtype)
@@ -54,17 +54,22 @@ def as_data(name: str, value: Data, dtype: torch.dtype | None = torch.float64) -
     return x
 
 
-def as_network(f: Network, dtype: torch.dtype) -> Network:
-    """Return f as a map from (B, ...) to (B, K) logits of the given type.
+def as_network(f: Network, like: Tensor) -> tuple[Network, int, bool]:
+    """Return f as a map from (B, ...) to (B, K) logits, K, and whether f gives one scalar logit.
 
-    A scalar logit f, of shape (B,) or (B, 1), becomes the two logits (0, f): their softmax is the
-    sigmoid. A module is copied, put into evaluation mode and cast, so that the caller's own stays
-    as it is and batch statistics do not couple the samples.
+    A scalar logit f, of shape (B,) or (B, 1), becomes the two logits (0, f), whose softmax is the
+    sigmoid. A module is copied, cast and put into evaluation mode: the original is unchanged, and
+    batch statistics do not couple the samples.
+
+    Args:
+        f: Function or module.
+        like: (n, ...) samples; they set the type of the logits.
     """
+    dtype = like.dtype
     if isinstance(f, nn.Module):
         f = copy.deepcopy(f).to(dtype).eval().requires_grad_(False)
 
-    def logits(x: Tensor) -> Tensor:
+    def outputs(x: Tensor) -> Tensor:
         out = f(x)
         if out.ndim == 1:
             out = out.unsqueeze(-1)
@@ -78,9 +83,18 @@ def as_network(f: Network, dtype: torch.dtype) -> Network:
                 f"f returned {out.dtype} for {dtype} inputs; make its weights {dtype}, or pass the "
                 "nn.Module itself, which is then converted"
             )
-        return torch.cat([torch.zeros_like(out), out], -1) if out.shape[-1] == 1 else out
+        return out
 
-    return logits
+    with torch.no_grad():
+        count = outputs(like[:1]).shape[1]
+    if count > 1:
+        return outputs, count, False
+
+    def logits(x: Tensor) -> Tensor:
+        out = outputs(x)
+        return torch.cat([torch.zeros_like(out), out], -1)
+
+    return logits, 2, True
 
 
 def as_labels(y: Data, n: int, num_classes: int, scalar: bool, like: Tensor) -> Tensor:
@@ -103,24 +117,8 @@ def as_labels(y: Data, n: int, num_classes: int, scalar: bool, like: Tensor) -> 
     if t.shape != (n, num_classes):
         raise ValueError(f"y must have shape ({n},) or ({n}, {num_classes}), got {tuple(t.shape)}")
     t = t.to(like.dtype)
-    if float(t.min()) < 0 or float((t.sum(-1) - 1).abs().max()) > 1e-6:
-        raise ValueError("label distributions must be >= 0 and sum to 1; divide by their sums")
+    _checks.probabilities("y", t, "divide each row by its sum")
     return t
-
-
-def probe_network(f: Network, x: Tensor) -> tuple[int, bool]:
-    """Return the number of classes and whether f gives one scalar logit."""
-    with torch.no_grad():
-        if isinstance(f, nn.Module):
-            f = copy.deepcopy(f).to(x.dtype).eval()
-        out = f(x[:1])
-    if out.ndim not in (1, 2):
-        raise ValueError(
-            f"f must map (B, ...) to (B,) or (B, K) logits, but {tuple(x[:1].shape)} gave "
-            f"{tuple(out.shape)}"
-        )
-    scalar = out.ndim == 1 or out.shape[-1] == 1
-    return (2 if scalar else int(out.shape[-1])), scalar
 
 
 def as_levels(name: str, value: Levels, views: int) -> tuple[float, ...]:
@@ -136,8 +134,8 @@ def as_levels(name: str, value: Levels, views: int) -> tuple[float, ...]:
 def check_eps(eps: float) -> float:
     """Return eps, or raise unless it lies in [0, 1]."""
     remedy = (
-        "eps = 1 is the loss of training, and stronger mixing or noise is set by alpha, beta, "
-        "sigma_add and sigma_mult"
+        "eps = 1 is the training loss; for stronger mixing or noise change alpha, beta, sigma_add "
+        "or sigma_mult"
     )
     return float(_checks.number("eps", eps, 0, 1, remedy=remedy))
 
@@ -145,10 +143,10 @@ def check_eps(eps: float) -> float:
 def effective_levels(
     noise: Noise | None, views: int = 1
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    r"""Return the levels $(\sigma_{add,v})_v$ and $(\sigma_{mult,v})_v$ that the theorems see.
+    r"""Return the levels $(\sigma_{add,v})_v$ and $(\sigma_{mult,v})_v$ for the theorems.
 
-    The second-order terms know the noise by its second moments alone, so an expansion for the
-    released law is an expansion with these levels.
+    The second-order terms depend on the second moments of the noise only. So these levels give the
+    expansion for the released law too.
 
     Args:
         noise: A noise law, or None for no noise.
@@ -168,9 +166,8 @@ def effective_levels(
 def at_point(model: StagedModel, x: Tensor, point: int) -> tuple[Network, Tensor]:
     r"""Split a model at a mix point: return $f_k$ and the activations $g_k(x)$.
 
-    Everything in `nmlib.theory` is about noise and mixing at the input of the map it is given; for
-    a mix point k inside a network that map is $f_k$ and its input $g_k(x)$. The model is used in
-    evaluation mode.
+    The functions of `nmlib.theory` mix and add noise at the input of their map f. For a mix point
+    k inside a network, pass $f_k$ and $g_k(x)$. The model runs in evaluation mode.
 
     Args:
         model: A staged model $f = f_k \circ g_k$.
@@ -203,7 +200,7 @@ _KINKED = {
 
 
 class _OperationNames(TorchDispatchMode):
-    """Collects the names of all operations that run."""
+    """Records the names of all operations that run."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -217,7 +214,7 @@ class _OperationNames(TorchDispatchMode):
 def nonsmooth_operations(f: Network, x: Tensor) -> tuple[str, ...]:
     """Return the names of the operations with kinks that f runs on x.
 
-    Found by watching f run, so it works for functions as well as for modules.
+    It runs f once and records its operations, so f may be a function or a module.
 
     >>> nonsmooth_operations(lambda x: torch.relu(x).tanh(), torch.ones(1, 2))
     ('relu',)
@@ -228,14 +225,14 @@ def nonsmooth_operations(f: Network, x: Tensor) -> tuple[str, ...]:
 
 
 def warn_if_nonsmooth(f: Network, x: Tensor, terms: str) -> None:
-    """Warn that second derivatives of a kinked network miss its kinks."""
+    """Warn that second derivatives ignore the kinks of a network."""
     kinked = nonsmooth_operations(f, x)
     if kinked:
         warnings.warn(
-            f"f uses {', '.join(kinked)}, which has kinks: {terms} hold the second derivative off "
-            "the kinks only (0 for ReLU) and the expansion fails once the noise or the mixing "
-            "reaches a kink. Use a smooth activation (tanh, softplus, GELU), or measure the loss "
-            "itself by nfm_loss_monte_carlo; for ReLU see the kink distance of adversarial_bound",
+            f"f uses {', '.join(kinked)}, which has kinks: {terms} ignore the kinks (for ReLU they "
+            "are 0), and the expansion fails once noise or mixing crosses one. Use a smooth "
+            "activation (tanh, softplus, GELU), or measure the loss by nfm_loss_monte_carlo; for "
+            "ReLU see the kink distance of adversarial_bound",
             NonSmoothWarning,
             stacklevel=3,
         )

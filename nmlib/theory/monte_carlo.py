@@ -1,4 +1,4 @@
-"""The losses of Theorems 1 and 2 by Monte Carlo, for networks beyond the reach of quadrature."""
+"""The losses of Theorems 1 and 2 by Monte Carlo, for networks too large for quadrature."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.losses import Weights, jensen_shannon_divergence, soft_cross_entropy
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.rng import Rng, checked_rng
@@ -25,7 +25,6 @@ from nmlib.theory.inputs import (
     as_levels,
     as_network,
     check_eps,
-    probe_network,
 )
 from nmlib.theory.quadrature import mixing_moments
 
@@ -34,15 +33,15 @@ __all__ = ["MonteCarloLoss", "nfm_loss_monte_carlo", "stability_loss_monte_carlo
 
 @dataclass(frozen=True)
 class MonteCarloLoss:
-    r"""A loss on a ladder of $\epsilon$, estimated with the same draws at every rung.
+    r"""A loss at several $\epsilon$, estimated with the same draws for each.
 
     Attributes:
-        eps: The ladder.
-        mean: Estimated loss at each rung.
+        eps: The values of $\epsilon$.
+        mean: Estimated loss at each.
         standard_error: Of each mean.
         base: The loss at $\epsilon = 0$, exact for the given samples.
-        remainder: Mean over draws of the loss minus that draw's own second-order expansion, or
-            empty if not asked for. Its error is far smaller than that of `mean`.
+        remainder: Mean over draws of the loss minus that draw's own second-order expansion; ()
+            unless requested. Its error is far smaller than that of `mean`.
         remainder_error: Standard error of each remainder.
         draws: Number of draws for each sample.
     """
@@ -72,7 +71,7 @@ def _estimate(
     rng: Rng,
     remainder: bool,
 ) -> MonteCarloLoss:
-    """Average `loss`, (V, n, ...) to (n,), over draws."""
+    """Average over draws a `loss` that maps (V, n, ...) to (n,)."""
     ladder = tuple(check_eps(e) for e in _checks.numbers("eps", eps))
     draws, rng = _checks.integer("draws", draws, 2), checked_rng(rng)
     _checks.choice("noise law", law, ("gaussian", "released"))
@@ -97,8 +96,8 @@ def _estimate(
                 # Keeping lam with probability lam, else 1 - lam, gives the mixture of Theorem 1.
                 share = torch.where(torch.from_numpy(draw.random(n)) < lam, 1 - lam, lam)
                 partner = torch.from_numpy(draw.integers(n, size=n))
-            t = sent(share.to(x.dtype), x.device).reshape(1, n, *[1] * (x.ndim - 2))
-            step = t * (x.index_select(1, sent(partner, x.device)) - x)
+            t = to_device(share.to(x.dtype), x.device).reshape(1, n, *[1] * (x.ndim - 2))
+            step = t * (x.index_select(1, to_device(partner, x.device)) - x)
             like = x[:1] if shared_noise else x
             fields = unit.draw(like, stream.fold("noise").to(x.device))
             assert fields.additive is not None and fields.multiplicative is not None
@@ -107,7 +106,7 @@ def _estimate(
                 noisy = inject(x + e * step, NoiseDraw(e * xi_add, e * xi_mult))
                 values[j, k] = loss(noisy).double().mean()
             if remainder:
-                # The perturbation is a curve e u + e^2 w / 2 with these two derivatives.
+                # The perturbation is the curve e u + e^2 half_w.
                 u, half_w = step + xi_mult * x + xi_add, xi_mult * step
 
                 def along(e: Tensor, u: Tensor = u, half_w: Tensor = half_w) -> Tensor:
@@ -144,23 +143,21 @@ def nfm_loss_monte_carlo(
 ) -> MonteCarloLoss:
     r"""Estimate the loss of `nfm_loss_exact` by sampling partners, weights and noise.
 
-    All rungs of the ladder use the same draws (common random numbers). With `remainder`, each
-    draw's own Taylor polynomial is subtracted from it, which shows the order of the remainder
-    where the loss itself is far too noisy.
+    All $\epsilon$ use the same draws (common random numbers). With `remainder`, each draw's own
+    Taylor polynomial is subtracted. This shows the order of the remainder even if the loss itself
+    is far too noisy.
 
     Args:
         f: As for `nfm_loss_exact`; see `at_point` for a mix point inside a network.
         X: (n, ...) samples of any shape and floating type.
-        y: (n,) classes or (n, K) distributions.
-        eps: One $\epsilon$ or a ladder, each in [0, 1].
-        alpha: First Beta parameter; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
+        y, alpha, beta: As for `nfm_loss_exact`.
+        eps: One $\epsilon$ or several, each in [0, 1].
         sigma_add: Additive level (nominal for the released law).
         sigma_mult: Multiplicative level (nominal for the released law).
         law: "gaussian" or "released".
-        sparsity: Probability that a noise entry is dropped.
-        draws: Draws for each sample.
-        rng: Stream.
+        sparsity: Probability that a noise entry is set to 0.
+        draws: Number of draws for each sample.
+        rng: Stream of the draws.
         remainder: Also estimate the remainder of the expansion.
 
     Raises:
@@ -175,24 +172,14 @@ def nfm_loss_monte_carlo(
     (1, True)
     """
     x = as_data("X", X, None if isinstance(X, Tensor) else torch.float64)
-    classes, scalar = probe_network(f, x)
+    network, classes, scalar = as_network(f, x)
     target = as_labels(y, x.shape[0], classes, scalar, x)
-    network = as_network(f, x.dtype)
     return _estimate(
         lambda v: soft_cross_entropy(network(v[0]), target, validate=False),
-        x.unsqueeze(0),
-        eps=eps,
-        alpha=alpha,
-        beta=beta,
-        add=as_levels("sigma_add", sigma_add, 1),
-        mult=as_levels("sigma_mult", sigma_mult, 1),
-        shared_noise=False,
-        law=law,
-        sparsity=sparsity,
-        draws=draws,
-        rng=rng,
-        remainder=remainder,
-    )
+        x.unsqueeze(0), eps=eps, alpha=alpha, beta=beta,
+        add=as_levels("sigma_add", sigma_add, 1), mult=as_levels("sigma_mult", sigma_mult, 1),
+        shared_noise=False, law=law, sparsity=sparsity, draws=draws, rng=rng, remainder=remainder,
+    )  # fmt: skip
 
 
 def stability_loss_monte_carlo(
@@ -215,20 +202,8 @@ def stability_loss_monte_carlo(
     r"""Estimate the loss of `stability_loss_exact` by sampling partners, weights and noise.
 
     Args:
-        f: As for `nfm_loss_exact`.
-        views: (V, n, ...) views, V >= 2.
-        eps: One $\epsilon$ or a ladder, each in [0, 1].
-        alpha: First Beta parameter; None for no mixing.
-        beta: Second Beta parameter; default `alpha`.
-        sigma_add: Additive level, one number or one for each view.
-        sigma_mult: Multiplicative level, one number or one for each view.
-        weights: $\pi$; default 1/V each.
-        shared_noise: One $\xi$ for all views.
-        law: "gaussian" or "released".
-        sparsity: Probability that a noise entry is dropped.
-        draws: Draws for each sample.
-        rng: Stream.
-        remainder: Also estimate the remainder of the expansion.
+        f, views, sigma_add, sigma_mult, weights, shared_noise: As for `stability_loss_exact`.
+        eps, alpha, beta, law, sparsity, draws, rng, remainder: As for `nfm_loss_monte_carlo`.
 
     Raises:
         ValueError: For eps outside [0, 1], weights that do not sum to 1, fewer than 2 draws.
@@ -243,24 +218,13 @@ def stability_loss_monte_carlo(
     """
     data = as_data("views", views, None if isinstance(views, Tensor) else torch.float64)
     data, pi, (add, mult) = check_views(data, weights, sigma_add, sigma_mult)
-    network = as_network(f, data.dtype)
+    network, *_ = as_network(f, data[0])
 
     def loss(v: Tensor) -> Tensor:
         z = network(v.flatten(0, 1)).reshape(*v.shape[:2], -1)
         return jensen_shannon_divergence(z, pi, from_logits=True, validate=False)
 
     return _estimate(
-        loss,
-        data,
-        eps=eps,
-        alpha=alpha,
-        beta=beta,
-        add=add,
-        mult=mult,
-        shared_noise=shared_noise,
-        law=law,
-        sparsity=sparsity,
-        draws=draws,
-        rng=rng,
-        remainder=remainder,
-    )
+        loss, data, eps=eps, alpha=alpha, beta=beta, add=add, mult=mult, shared_noise=shared_noise,
+        law=law, sparsity=sparsity, draws=draws, rng=rng, remainder=remainder,
+    )  # fmt: skip

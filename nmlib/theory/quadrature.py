@@ -1,7 +1,7 @@
-r"""Gauss rules: for the Beta mixture of Theorem 1, for the noise, and for any law of a number.
+r"""Gauss rules for the Beta mixture of Theorem 1, for the noise, and for any discrete law.
 
-Everything rests on one routine, `gauss_rule`: it turns any weighted set of points into the Gauss
-rule of the same law with few nodes, by the Lanczos recurrence and a small eigenproblem.
+The main routine is `gauss_rule`. It turns weighted points into the Gauss rule of the same law with
+few nodes, by the Lanczos recurrence and a small eigenproblem.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _check_beta(alpha: float, beta: float) -> tuple[float, float]:
 def beta_rule(a: float, b: float, nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     r"""Return the Gauss-Jacobi rule of the law Beta(a, b) on [0, 1].
 
-    Exact for polynomials of degree 2 `nodes` - 1.
+    It is exact for polynomials of degree 2 `nodes` - 1.
 
     Args:
         a: First parameter, > 0.
@@ -77,7 +77,7 @@ def beta_rule(a: float, b: float, nodes: int) -> tuple[NDArray[np.float64], NDAr
     off = 4 * k * (k + p) * (k + q) * (k + p + q)
     off /= np.where(k == 1, 1.0, total**2 * (total + 1) * (total - 1))
     if nodes > 1:
-        # For k = 1 the factor k + p + q cancels against total - 1, which may both be 0.
+        # For k = 1, k + p + q and total - 1 cancel; both may be 0.
         off[0] = 4 * (1 + p) * (1 + q) / ((p + q + 2) ** 2 * (p + q + 3))
     matrix = np.diag(diagonal) + np.diag(np.sqrt(off), 1) + np.diag(np.sqrt(off), -1)
     x, vectors = np.linalg.eigh(matrix)
@@ -87,14 +87,14 @@ def beta_rule(a: float, b: float, nodes: int) -> tuple[NDArray[np.float64], NDAr
 def gauss_rule(values: Tensor, weights: Tensor, nodes: int) -> tuple[Tensor, Tensor]:
     r"""Return the Gauss rule of a discrete law: few nodes, same moments up to 2 `nodes` - 1.
 
-    Lanczos recurrence with full orthogonalisation, in units of the standard deviation, so that
-    narrow laws lose no digits. A law of fewer points than `nodes` is returned as it is, filled up
-    with nodes of weight 0.
+    The Lanczos recurrence uses full orthogonalisation. It works in units of the standard deviation,
+    so that narrow laws lose no digits. If the law has fewer points than `nodes`, further nodes
+    have weight 0.
 
     Args:
         values: (..., N) points.
-        weights: Weights >= 0 that sum to 1, of a shape that broadcasts to `values`.
-        nodes: Number of nodes wanted.
+        weights: Weights >= 0 with sum 1, of a shape that broadcasts to `values`.
+        nodes: Number of nodes.
 
     Returns:
         Nodes and weights of shape (..., nodes).
@@ -118,7 +118,7 @@ def gauss_rule(values: Tensor, weights: Tensor, nodes: int) -> tuple[Tensor, Ten
         if j == nodes - 1:
             break
         known = torch.stack(basis, -2)
-        for _ in range(2):  # twice is enough
+        for _ in range(2):  # two passes orthogonalise to rounding error
             along = (known @ image.unsqueeze(-1)).transpose(-1, -2)
             image = image - (along @ known).squeeze(-2)
         norm = image.norm(dim=-1, keepdim=True)
@@ -143,7 +143,7 @@ def partner_share_rule(
         alpha: First Beta parameter; None for no mixing (one node at 0).
         beta: Second Beta parameter; default `alpha`.
         nodes: Number of nodes.
-        merged: One Gauss rule for the mixture; else `nodes` for each of its two Beta laws.
+        merged: Use one Gauss rule for the mixture; else `nodes` for each of its two Beta laws.
 
     Source: paper appendix B.1, $\tilde{\mathcal D}_\lambda$.
 
@@ -155,7 +155,7 @@ def partner_share_rule(
         return (0.0,), (1.0,)
     alpha, beta = _check_beta(alpha, alpha if beta is None else beta)
     nodes = _checks.integer("nodes", nodes, 1)
-    # The share of the partner is 1 - lam: Beta(beta, alpha + 1) and Beta(alpha, beta + 1).
+    # The partner's share 1 - lam has the laws Beta(beta, alpha + 1) and Beta(alpha, beta + 1).
     each = 2 * nodes if merged else nodes
     x1, w1 = beta_rule(beta, alpha + 1, each)
     x2, w2 = beta_rule(alpha, beta + 1, each)

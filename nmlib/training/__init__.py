@@ -2,6 +2,7 @@
 
 from nmlib.training.checkpoints import CheckpointMismatch, load_weights
 from nmlib.training.errors import OutOfMemory, TrainingDiverged, TrainingInterrupted
+from nmlib.training.execution import Execution
 from nmlib.training.fitting import fit
 from nmlib.training.recipe import BUDGETS, Budget, Recipe
 from nmlib.training.record import Run, load_model, read_rows
@@ -10,6 +11,7 @@ __all__ = [
     "BUDGETS",
     "Budget",
     "CheckpointMismatch",
+    "Execution",
     "OutOfMemory",
     "Recipe",
     "Run",

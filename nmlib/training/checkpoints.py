@@ -18,21 +18,21 @@ import torch
 from torch import Tensor, nn
 
 from nmlib._files import NO_SPACE, rename_into, sweep, user_path
+from nmlib.identity import VERSION, differences, settings_of
 
 __all__ = [
     "KEPT",
     "CheckpointFolder",
     "CheckpointMismatch",
-    "describe",
     "load_into",
     "load_weights",
 ]
 
 KEPT = 2
-"""So many checkpoints are kept: the newest, and one to fall back to."""
+"""Number of checkpoints kept: the newest, and one to fall back to."""
 
 FORMAT = 1
-# What every checkpoint holds besides; the rest is the training loop's.
+# Entries of every checkpoint; the training loop adds its own.
 _CONTENT = {"identity": Mapping, "step": int, "model": Mapping}
 # Where other people's files keep their weights, and what wrappers put before the names.
 _NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema")
@@ -42,20 +42,6 @@ _NAME = re.compile(r"checkpoint-(\d{8})\.pt")
 
 class CheckpointMismatch(ValueError):
     """A folder holds the run of another scheme, model, data set, recipe or seed."""
-
-
-def describe(value: Any) -> str:
-    """Return a text that is the same for equal settings in every process.
-
-    >>> describe(object())
-    '<object object>'
-    """
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-
-
-def _whole(text: str) -> str:
-    """Write whole numbers without ".0": Mixup(1) and Mixup(1.0) are one setting."""
-    return re.sub(r"(?<![\w.])(\d+)\.0(?![\w.])", r"\1", text)
 
 
 def _digest(content: Mapping[str, Any]) -> str:
@@ -139,12 +125,19 @@ class CheckpointFolder:
 
     Args:
         folder: Made if missing.
-        identity: What the run is: texts that name scheme, model, data, recipe and seed.
+        identity: What the run is: its scheme, model, data, recipe and seed, as `nmlib.identity`
+            compares them. Without any, a checkpoint of every run is read.
+        texts: Entries of the identity as version 1 of the format wrote them.
     """
 
-    def __init__(self, folder: str | Path, identity: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        identity: Mapping[str, Any],
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = user_path(folder)
-        self.identity = dict(identity)
+        self.identity, self.texts = dict(identity), dict(texts or {})
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
@@ -163,7 +156,8 @@ class CheckpointFolder:
         Raises:
             OSError: If it cannot be written; the checkpoints before it are as they were.
         """
-        content = _on_cpu({"format": FORMAT, "identity": self.identity, "step": step, **state})
+        identity = {"version": VERSION, **settings_of(self.identity)}
+        content = _on_cpu({"format": FORMAT, "identity": identity, "step": step, **state})
         packed = io.BytesIO()
         torch.save({"content": content, "digest": _digest(content)}, packed)
         path = self.folder / f"checkpoint-{step:08d}.pt"
@@ -210,7 +204,7 @@ class CheckpointFolder:
         """Return the newest checkpoint that can be read, or None if there is none at all.
 
         Args:
-            log: Told of damaged checkpoints; by default they are warned of.
+            log: Called with a message about damaged checkpoints; by default a warning.
             set_aside: Rename damaged checkpoints, so that they no longer count.
 
         Raises:
@@ -243,16 +237,24 @@ class CheckpointFolder:
         return None
 
     def _check(self, content: Mapping[str, Any], path: Path) -> None:
-        stored = content["identity"]
-        lines = [
-            f"  {key}: {stored.get(key, 'nothing')}\n  {'now':>{len(key)}}: {mine}"
-            for key, mine in self.identity.items()
-            if _whole(stored.get(key, "nothing")) != _whole(mine)
+        stored = dict(content["identity"])
+        version = stored.get("version", 1)
+        if version > VERSION:
+            raise ValueError(
+                f"{path} was written by a newer nmlib (identity {version}, this one knows "
+                f"{VERSION}); update nmlib to go on with it"
+            )
+        if version == 1:
+            same = [name for name, text in self.texts.items() if stored.get(name) == text]
+            stored |= {name: settings_of(self.identity[name]) for name in same}
+        changed = [
+            f"  {name}: {before}\n  {'now':>{len(name)}}: {now}"
+            for name, before, now in differences(stored, self.identity)
         ]
-        if lines:
+        if self.identity and changed:
             raise CheckpointMismatch(
                 f"{path} belongs to another run:\n"
-                + "\n".join(lines)
+                + "\n".join(changed)
                 + ".\nGive this run a folder "
                 "of its own (out=...), use the settings of the other one to go on with it, or "
                 "delete the folder"

@@ -15,6 +15,7 @@ from nmlib.objective import check_scheme
 from nmlib.rng import usable_device
 from nmlib.schemes import Scheme
 from nmlib.training.errors import OutOfMemory
+from nmlib.training.execution import Execution
 from nmlib.training.held_out import as_float
 from nmlib.training.recipe import Recipe
 from nmlib.training.workers import Workers, check_parts
@@ -53,7 +54,7 @@ def check_device(device: torch.device) -> None:
         ) from error
 
 
-def check_arguments(model: Any, train: Any, scheme: Any, recipe: Any) -> None:
+def check_arguments(model: Any, train: Any, scheme: Any, recipe: Any, execution: Any) -> None:
     """Raise for arguments of the wrong kind, or test images."""
     if not isinstance(model, StagedModel):
         raise TypeError(
@@ -68,6 +69,8 @@ def check_arguments(model: Any, train: Any, scheme: Any, recipe: Any) -> None:
     check_scheme(model, scheme)
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a Recipe, got {recipe!r}")
+    if not isinstance(execution, Execution):
+        raise TypeError(f"execution must be an Execution, got {execution!r}")
     if train.split == "test":
         raise ValueError(
             "fit got the test images; nothing is trained or selected on them. Load "

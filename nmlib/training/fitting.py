@@ -15,11 +15,12 @@ from nmlib._files import alone_in, user_path
 from nmlib._memory import lacks_memory, reused_memory
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
+from nmlib.identity import structure_of, text_of
 from nmlib.models import StagedModel
 from nmlib.provenance import provenance
 from nmlib.rng import Rng
 from nmlib.schemes import Scheme
-from nmlib.training.checkpoints import CheckpointFolder, describe
+from nmlib.training.checkpoints import CheckpointFolder
 from nmlib.training.checks import (
     check_arguments,
     check_classes,
@@ -27,14 +28,15 @@ from nmlib.training.checks import (
     check_sizes,
     without_wrappers,
 )
+from nmlib.training.environment import Stop, backend, open_tensorboard
 from nmlib.training.errors import OutOfMemory
+from nmlib.training.execution import Execution
 from nmlib.training.held_out import hold_out
 from nmlib.training.loop import Loop
 from nmlib.training.progress import open_progress, print_message
 from nmlib.training.recipe import Recipe
 from nmlib.training.record import Run, RunFiles
 from nmlib.training.step import Network, Objective
-from nmlib.training.surroundings import Stop, backend, open_tensorboard
 from nmlib.training.workers import workers
 
 __all__ = ["fit"]
@@ -56,13 +58,7 @@ def fit(
     on_row: Callable[[Run], object] | None = None,
     stop: Callable[[], bool] | None = None,
     log: Log | None = None,
-    log_every: int = 10,
-    checkpoint_seconds: float = 60.0,
-    tensorboard: bool = False,
-    compile: bool = False,
-    channels_last: bool = True,
-    deterministic: bool = False,
-    accelerator: Any = None,
+    execution: Execution | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Run:
     r"""Train a model by one of the schemes.
@@ -72,9 +68,9 @@ def fit(
     with $\hat L$ = `batch_loss` for every scheme and $\eta_t$ from the recipe. The model is trained
     in place, on `device`. With `out`, the run is saved there; killed at any moment and called again
     with the same arguments, it goes on where it was saved and ends with the same weights, bit for
-    bit on a CPU with as many threads (on a GPU with `deterministic=True`, as far as PyTorch has
-    such kernels). All draws are keyed by (seed, epoch, step, part), so nothing but weights and
-    momenta is needed for that. No test images are seen.
+    bit on a CPU with as many threads (on a GPU with `Execution(deterministic=True)`, as far as
+    PyTorch has such kernels). All draws are keyed by (seed, epoch, step, part), so nothing but
+    weights and momenta is needed for that. No test images are seen.
 
     Started by `accelerate launch` or torchrun, several processes share the parts of each step
     (`Recipe.parts`); the weights are those of one process with as many parts, up to the order of
@@ -82,28 +78,22 @@ def fit(
     in all parts in their order. `out` must be a folder that all of them see.
 
     Args:
-        model: From `build_model`, or any staged model of images (N, 3, H, W) in [0, 1]. Of a
-            compiled or parallel one, what is inside is trained, compiled as by `compile`.
+        model: From `build_model`, or any staged model of images (N, 3, H, W) in [0, 1]. A compiled
+            or parallel one is unwrapped; a compiled one is compiled again, stage by stage.
         train: Training images.
         scheme: One of `SCHEMES`, or your own.
         recipe: Optimiser settings; default the paper's (200 epochs).
         seed: Of all draws; not of the initial weights, which `build_model` draws.
         out: Folder of checkpoints (two are kept), metrics.jsonl and run.json.
         device: Default: the accelerator, or the CPU.
-        progress: Show loss, accuracy, images a second and the time left.
+        progress: Show loss, accuracy, images per second and the time left.
         on_epoch: Called with the run after every epoch, e.g. to draw its loss.
-        on_row: Called with the run after every look at the device (`log_every`).
-        stop: Asked after every step; True ends the training as Ctrl-C does. In a thread other than
-            the main one, which no signal reaches, this is the way to end it.
-        log: Takes messages (resumed, damaged checkpoint); default the standard error output.
-        log_every: Steps between two rows of metrics and looks for NaN.
-        checkpoint_seconds: Least time between two checkpoints; 0 saves at every row.
-        tensorboard: Also write the rows for TensorBoard, in `out`/tensorboard.
-        compile: Compile the network's stages with torch.compile.
-        channels_last: Keep weights in the memory order that convolutions like. Noise is drawn in
-            the order of memory, so this changes its draws, as another seed would.
-        deterministic: Use reproducible kernels on a GPU (slower).
-        accelerator: A ready `accelerate.Accelerator`; one is made when there are several processes.
+        on_row: Called with the run after every row of metrics (`Execution.log_every`).
+        stop: Called after every step; True ends the training as Ctrl-C does. Signals reach the main
+            thread only, so in another thread this is the way to end it.
+        log: Called with messages (resumed, damaged checkpoint); default: print to standard error.
+        execution: How to carry it out: compiling, memory layout, reproducible kernels, how often to
+            log and to save.
         details: Recorded in run.json, e.g. the model's name.
 
     Returns:
@@ -128,23 +118,19 @@ def fit(
     Run(baseline, seed 0, fashion-mini, 1 epochs, finished, training loss ...)
     """
     recipe = Recipe() if recipe is None else recipe
+    execution = Execution() if execution is None else execution
     model, compiled = without_wrappers(model)
-    compile = compile or compiled
-    check_arguments(model, train, scheme, recipe)
+    check_arguments(model, train, scheme, recipe, execution)
     seed = _checks.integer("seed", seed, 0)
-    log_every = _checks.integer("log_every", log_every, 1)
-    compile = _checks.truth("compile", compile)
-    channels_last = _checks.truth("channels_last", channels_last)
-    deterministic = _checks.truth("deterministic", deterministic)
-    checkpoint_seconds = _checks.non_negative("checkpoint_seconds", checkpoint_seconds)
-    shared = workers(device, accelerator)
+    compile = execution.compile or compiled
+    shared = workers(device, execution.accelerator)
     check_device(shared.device)
     rows, held_out = hold_out(train, recipe.validation, seed)
     check_sizes(model, len(rows), scheme, recipe, shared)
 
     with _room(shared.device, train):
         model.to(shared.device)
-        if channels_last:
+        if execution.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         check_classes(model, train, shared.device)
         batches = Batches(
@@ -164,15 +150,14 @@ def fit(
     )
     now = provenance(
         device=_device_name(shared.device), workers=shared.count, compile=compile,
-        channels_last=channels_last, deterministic=deterministic,
+        channels_last=execution.channels_last, deterministic=execution.deterministic,
     )["provenance"]  # fmt: skip
     network = Network(model, recipe.precision, compile)
     stream = Rng(seed, shared.device).fold("training")
     objective = shared.wrap(Objective(network, scheme, stream))
     loop = Loop(
         run, objective, recipe.optimiser(model), batches, shared,
-        images=len(rows), held_out=held_out, log_every=log_every,
-        checkpoint_seconds=checkpoint_seconds,
+        images=len(rows), held_out=held_out, execution=execution,
     )  # fmt: skip
     loop.on_epoch, loop.on_row = on_epoch, on_row
 
@@ -181,8 +166,9 @@ def fit(
             run.out.mkdir(parents=True, exist_ok=True)
             if shared.main:
                 stack.enter_context(alone_in(run.out, "training"))
-            identity = _identity(run) | {"layout": "channels_last" if channels_last else "plain"}
-            loop.checkpoints = CheckpointFolder(run.out, identity)
+            layout = "channels_last" if execution.channels_last else "plain"
+            identity = _identity(run) | {"layout": layout}
+            loop.checkpoints = CheckpointFolder(run.out, identity, _texts(run))
             _resume(loop, log or print_message)
         model.train()
         if run.finished:
@@ -194,14 +180,14 @@ def fit(
             loop.files = RunFiles(run.out)
             loop.files.begin(run.rows)
             loop.files.record(run.record())
-        if tensorboard and shared.main:
+        if execution.tensorboard and shared.main:
             loop.board = open_tensorboard(run.out, run.step)
             stack.callback(loop.board.close)
         loop.progress = open_progress(
             progress and shared.main, run.step, run.steps, recipe.epochs, log
         )
         stack.callback(loop.progress.close)
-        stack.enter_context(backend(deterministic, shared.device))
+        stack.enter_context(backend(execution.deterministic, shared.device))
         stack.enter_context(reused_memory(shared.device))
         request = stack.enter_context(Stop(stop))
         try:
@@ -215,7 +201,7 @@ def fit(
 
 @contextmanager
 def _room(device: torch.device, train: ImageData) -> Iterator[None]:
-    """Say what to do if the model and the images do not fit into a device's memory."""
+    """Raise OutOfMemory with a remedy if model and images do not fit into the device's memory."""
     try:
         yield
     except RuntimeError as error:
@@ -232,19 +218,31 @@ def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
-def _identity(run: Run) -> dict[str, str]:
-    """Return what a run is; a checkpoint of anything else is refused."""
-    model = run.model
-    count = sum(p.numel() for p in model.parameters())
-    shapes = describe([(k, tuple(v.shape)) for k, v in model.state_dict().items()])
-    built = hashlib.blake2b((shapes + describe(model)).encode(), digest_size=4).hexdigest()
-    name = run.details.get("model", type(model).__name__)
-    data = run.data
+def _identity(run: Run) -> dict[str, Any]:
+    """Return what makes this run the same run; a checkpoint of another is refused."""
     return {
-        "scheme": describe(run.scheme),
+        "scheme": run.scheme,
+        "model": {
+            "name": run.details.get("model", type(run.model).__name__),
+            "parameters": sum(p.numel() for p in run.model.parameters()),
+            "structure": structure_of(run.model),
+        },
+        "data": run.data,
+        "recipe": run.recipe,
+        "seed": run.seed,
+    }
+
+
+def _texts(run: Run) -> dict[str, str]:
+    """Return the entries that version 1 of the identity wrote as text."""
+    model, data = run.model, run.data
+    count = sum(p.numel() for p in model.parameters())
+    shapes = text_of([(k, tuple(v.shape)) for k, v in model.state_dict().items()])
+    built = hashlib.blake2b((shapes + text_of(model)).encode(), digest_size=4).hexdigest()
+    name = run.details.get("model", type(model).__name__)
+    return {
         "model": f"{name} with {count:,} parameters ({built})",
         "data": f"{data['label']}, {data['images']} images, fingerprint {data['fingerprint']}",
-        "recipe": describe(run.recipe),
         "seed": str(run.seed),
     }
 

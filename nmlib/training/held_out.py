@@ -1,4 +1,4 @@
-"""Training images that are kept out of training, and classified."""
+"""Training images that are held out and evaluated."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def as_float(images: Tensor) -> Tensor:
 
 
 def hold_out(train: ImageData, count: int, seed: int) -> tuple[Tensor, ImageData | None]:
-    """Return the rows to train on and the images kept out; the seed alone decides."""
+    """Return the rows to train on and the held-out images; the seed alone decides."""
     if not count:
         return torch.arange(len(train)), None
     if count >= len(train):

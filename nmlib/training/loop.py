@@ -12,18 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
 from nmlib.rng import Rng
-from nmlib.training.averages import RunningStatistics
+from nmlib.training.batch_statistics import RunningStatistics
 from nmlib.training.checkpoints import CheckpointFolder
+from nmlib.training.environment import Stop
 from nmlib.training.errors import OutOfMemory, TrainingDiverged, TrainingInterrupted
+from nmlib.training.execution import Execution
 from nmlib.training.held_out import classify
 from nmlib.training.progress import Progress
 from nmlib.training.record import Row, Run, RunFiles
 from nmlib.training.step import dropout_from, drops_out, slices
-from nmlib.training.surroundings import Stop
 from nmlib.training.workers import Workers
 
 __all__ = ["Loop"]
@@ -37,7 +38,7 @@ _SCALARS = (
 
 
 class Loop:
-    """A training between two steps, and how it goes on."""
+    """The state of a training between two steps, and the loop that advances it."""
 
     def __init__(
         self,
@@ -49,13 +50,12 @@ class Loop:
         *,
         images: int,
         held_out: ImageData | None,
-        log_every: int,
-        checkpoint_seconds: float,
+        execution: Execution,
     ) -> None:
         self.run, self.objective, self.optimiser = run, objective, optimiser
         self.batches, self.shared = batches, shared
         self.images, self.held_out = images, held_out
-        self.log_every, self.checkpoint_seconds = log_every, checkpoint_seconds
+        self.execution = execution
         self.per_epoch = len(batches)
         self.drops_out = drops_out(run.model)
         self.statistics = RunningStatistics(run.model, shared)
@@ -65,9 +65,9 @@ class Loop:
         self.board: Any = None
         self.on_epoch: Callable[[Run], object] | None = None
         self.on_row: Callable[[Run], object] | None = None
-        # Of the epoch so far: loss, ce and jsd times images, number right, images, seconds.
+        # Sums over the epoch so far: loss, ce and jsd times images, number right, images, seconds.
         self.epoch_sums = [0.0] * 6
-        # Of each step since the last look at the device: (loss, ce, jsd, number right), images.
+        # Per step since the last read from the device: (loss, ce, jsd, number right), images.
         self.pending: list[Tensor] = []
         self.pending_images: list[int] = []
         self.saved_at, self.saved_step = time.perf_counter(), -1
@@ -163,7 +163,7 @@ class Loop:
                 # Over processes the gradients are averaged, over parts they are to be summed.
                 (loss * (share * shared.count)).backward()
             shares = torch.tensor([share, share, share, 1.0])
-            numbers.append(values * sent(shares, values.device))
+            numbers.append(values * to_device(shares, values.device))
         self.optimiser.step()
         self.statistics.combine()
         self.pending.append(torch.stack(numbers).sum(0) if mine > 1 else numbers[0])
@@ -233,7 +233,7 @@ class Loop:
             # One process answers a signal at once. Several must agree, so they wait for a flush.
             asked = stop.asked()
             at_once = asked and self.shared.count == 1
-            if not (ends_epoch or at_once or run.step % self.log_every == 0):
+            if not (ends_epoch or at_once or run.step % self.execution.log_every == 0):
                 continue
             sums, wanted = self.flush(asked)
             # A clock may stand still; speeds are divided by it.
@@ -251,7 +251,7 @@ class Loop:
             if self.progress is not None:
                 self.progress.advance(run.step - shown, row["epoch"], row)
             shown = run.step
-            if wanted or time.perf_counter() - self.saved_at >= self.checkpoint_seconds:
+            if wanted or time.perf_counter() - self.saved_at >= self.execution.checkpoint_seconds:
                 self.save()
             if self.on_row is not None and self.shared.main:
                 self.on_row(run)

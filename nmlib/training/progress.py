@@ -1,4 +1,4 @@
-"""Progress: a bar with tqdm, a line an epoch without."""
+"""Progress: a bar with tqdm, without it one line per epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Progress", "open_progress", "print_message"]
 
 
 class Progress(Protocol):
-    """What the loop tells of."""
+    """Interface of a progress display."""
 
     def advance(self, steps: int, epoch: int, row: dict[str, Any] | None) -> None: ...
 
@@ -48,7 +48,7 @@ class _Quiet:
 
 
 class _Lines(_Quiet):
-    """One line an epoch on the standard error output, with the time left."""
+    """One line per epoch on standard error, with the time left."""
 
     def __init__(self, done: int, steps: int, epochs: int, log: Callable[[str], None]) -> None:
         super().__init__(log)
@@ -66,7 +66,7 @@ class _Lines(_Quiet):
 
 
 class _Bar(_Quiet):
-    """A tqdm bar over all steps, with loss, accuracy, images a second and the time left."""
+    """A tqdm bar over all steps, with loss, accuracy, images per second and the time left."""
 
     def __init__(self, bar: Any, epochs: int, log: Callable[[str], None] | None) -> None:
         super().__init__(log)

@@ -26,24 +26,23 @@ class Recipe:
 
     Args:
         epochs: Passes over the training set.
-        batch_size: Images a step, over all processes (each has several views).
+        batch_size: Images per step, over all processes; each has several views.
         learning_rate: $\eta_0$.
         final_learning_rate: $\eta_{end}$.
         momentum: Of the gradient, in [0, 1).
-        nesterov: Look ahead.
+        nesterov: Whether the momentum is Nesterov's.
         weight_decay: Coefficient of the weights in their gradient.
         decay_all: Decay every parameter, those of normalisations and biases too (the released
             code does), or only those with two axes or more.
         augment: Random flips and crops.
         drop_last: Leave out the last, smaller batch of an epoch (the released code keeps it).
-        parts: A step is computed in so many parts, whose gradients are averaged. Each part draws
-            its own mixing partners, noise and batch statistics. Parts are what several processes
-            share out, so the number of processes does not change a result; more parts also need
-            less memory.
+        parts: Number of parts that a step is computed in; their gradients are averaged. Each part
+            draws its own mixing partners, noise and batch statistics. Several processes share the
+            parts, so their number does not change a result. More parts need less memory.
         precision: "fp32", or "bf16": the network runs in bfloat16 (autocast); augmentation,
             loss and weights stay in float32.
-        validation: So many training images are kept out of training and classified after every
-            epoch. They are reported and nothing is selected by them.
+        validation: Number of training images held out and evaluated after each epoch; for
+            reporting only, never for model selection.
 
     Raises:
         ValueError: For a value out of range.
@@ -136,8 +135,8 @@ class Budget:
         name: As in tables.
         model: Name for `build_model`.
         epochs: Passes over the images used.
-        subset: So many first training images; None for all.
-        batch_size: Images a step.
+        subset: Number of training images used, the first ones; None for all.
+        batch_size: Images per step.
 
     >>> BUDGETS["paper"].recipe().epochs
     200
@@ -173,7 +172,7 @@ BUDGETS: dict[str, Budget] = {
         Budget("paper", "preact_resnet18", epochs=200, subset=None, batch_size=128),
     )
 }
-"""Named budgets: a look, a night on two cores for all schemes, three times as long, the paper's.
+"""Named budgets: a quick check, all schemes in a night on two cores, three times that, the paper's.
 
-"long" tells whether "laptop" stops too early for a scheme.
+"long" shows whether "laptop" stops too early for a scheme.
 """

@@ -1,4 +1,4 @@
-"""What a training leaves: weights, rows of metrics, where they came from."""
+"""The record of a training: weights, rows of metrics, provenance."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nmlib._files import explained, read_json, user_path, write_json, write_text
+from nmlib.identity import settings_of
 from nmlib.models import StagedModel, build_model
 from nmlib.models.norm import Normalise
 from nmlib.provenance import combined
@@ -25,7 +26,7 @@ RECORD = "run.json"
 
 Row = dict[str, Any]
 
-# What readers of a record build the network from.
+# Entries of `details` that readers build the network from.
 _DETAILS = {"model": str, "num_classes": int, "options": dict, "dataset": str}
 
 
@@ -50,7 +51,7 @@ class Run:
         out: Folder of checkpoints and metrics, or None.
         stretches: Commit, versions and device of each stretch of training, with its first "step".
             A run that was resumed elsewhere or later has several.
-        details: What the caller wants recorded, such as the model's name and the budget.
+        details: Anything else to record, such as the model's name and the budget.
     """
 
     model: StagedModel
@@ -105,7 +106,7 @@ class Run:
         """Return everything but weights and rows, ready for JSON."""
         return {
             "scheme": self.scheme.name,
-            "settings": repr(self.scheme),
+            "settings": settings_of(self.scheme),
             "recipe": vars(self.recipe),
             "seed": self.seed,
             "data": self.data,
@@ -142,7 +143,7 @@ class RunFiles:
         self.metrics = folder / METRICS
 
     def begin(self, rows: list[Row]) -> None:
-        """Start with the rows of the checkpoint: what a killed process wrote later goes."""
+        """Start with the rows of the checkpoint; drop what a killed process wrote after it."""
         write_text(self.metrics, "".join(_line(row) for row in rows))
 
     def restore(self, run: Run) -> None:

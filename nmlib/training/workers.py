@@ -16,70 +16,48 @@ __all__ = ["Workers", "workers"]
 
 
 class Workers:
-    """The processes that share a training: here, one.
+    """The processes that share a training: one, or those of Hugging Face Accelerate.
+
+    Args:
+        device: Where this process computes.
+        accelerator: An `accelerate.Accelerator`, or None for a single process.
 
     Attributes:
         rank: Number of this process.
         count: Number of processes.
         main: Whether this process writes files and shows progress.
-        device: Where this process computes.
     """
 
-    rank = 0
-    count = 1
-    main = True
-
-    def __init__(self, device: torch.device | str) -> None:
-        self.device = named_device(device)
+    def __init__(self, device: torch.device | str, accelerator: Any = None) -> None:
+        self.device, self.accelerator = named_device(device), accelerator
+        self.rank = accelerator.process_index if accelerator else 0
+        self.count = accelerator.num_processes if accelerator else 1
+        self.main = accelerator.is_main_process if accelerator else True
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return the module whose gradients are averaged over the processes."""
-        return module
+        return self.accelerator.prepare_model(module) if self.accelerator else module
 
     def without_exchange(self, module: nn.Module) -> AbstractContextManager[Any]:
-        """Let gradients pile up here, to be averaged with the next ones."""
-        return nullcontext()
+        """Accumulate gradients in this process, to be averaged with the next ones."""
+        return self.accelerator.no_sync(module) if self.accelerator else nullcontext()
 
     def total(self, value: Tensor) -> Tensor:
         """Return the sum over the processes."""
-        return value
+        return self.accelerator.reduce(value, reduction="sum") if self.accelerator else value
 
     def gather(self, value: Tensor) -> Tensor:
         """Return the value of each process, stacked in their order."""
-        return value[None]
+        return self.accelerator.gather(value[None]) if self.accelerator else value[None]
 
     def wait(self) -> None:
         """Wait for all processes."""
-
-
-class AccelerateWorkers(Workers):
-    """The processes of Hugging Face Accelerate (`accelerate launch`, torchrun)."""
-
-    def __init__(self, accelerator: Any) -> None:
-        super().__init__(accelerator.device)
-        self.accelerator = accelerator
-        self.rank = accelerator.process_index
-        self.count = accelerator.num_processes
-        self.main = accelerator.is_main_process
-
-    def wrap(self, module: nn.Module) -> nn.Module:
-        return self.accelerator.prepare_model(module)
-
-    def without_exchange(self, module: nn.Module) -> AbstractContextManager[Any]:
-        return self.accelerator.no_sync(module)
-
-    def total(self, value: Tensor) -> Tensor:
-        return self.accelerator.reduce(value, reduction="sum")
-
-    def gather(self, value: Tensor) -> Tensor:
-        return self.accelerator.gather(value[None])
-
-    def wait(self) -> None:
-        self.accelerator.wait_for_everyone()
+        if self.accelerator:
+            self.accelerator.wait_for_everyone()
 
 
 def launched() -> int:
-    """Return how many processes a launcher started beside this one, itself included."""
+    """Return the number of processes that a launcher started, this one included."""
     try:
         return max(int(os.environ.get("WORLD_SIZE", "1")), 1)
     except ValueError:
@@ -87,7 +65,7 @@ def launched() -> int:
 
 
 def workers(device: torch.device | str | None, accelerator: Any) -> Workers:
-    """Return what the surroundings say: one process, or those of a launcher.
+    """Return the processes that share this training: one, or those of a launcher.
 
     Args:
         device: As asked for; None for the accelerator, or the CPU.
@@ -119,7 +97,7 @@ def workers(device: torch.device | str | None, accelerator: Any) -> Workers:
             "the accelerator has gradient_accumulation_steps="
             f"{accelerator.gradient_accumulation_steps}; use Recipe(parts=...) instead"
         )
-    return AccelerateWorkers(accelerator)
+    return Workers(accelerator.device, accelerator)
 
 
 def check_parts(workers: Workers, parts: int, sizes: Sequence[int]) -> None:

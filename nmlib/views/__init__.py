@@ -1,4 +1,4 @@
-"""View makers: (B, ...) samples in, (V, B, ...) views out."""
+"""View makers turn samples (B, ...) into views (V, B, ...)."""
 
 from nmlib.views._augmax import AugMax, AugMaxDraw, hardest_mixture
 from nmlib.views._augmix import Augmented, AugMix

@@ -1,4 +1,4 @@
-"""AugMax: the mixture that the model finds hard."""
+"""AugMax: mixtures of augmentations with a high loss, found by gradient ascent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nmlib import _checks
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model
 from nmlib.models.modes import evaluating, in_type_of
@@ -28,8 +28,8 @@ class AugMaxDraw:
 
     Attributes:
         plan: Two augmented views: the AugMix view, and the chains that the adversary mixes.
-        mix: (B,) where the adversary starts, m in [0, 1].
-        scores: (B, width), its q; the weights of the chains are their softmax.
+        mix: (B,) starting points of m, in [0, 1].
+        scores: (B, width) starting points of q; the chains have the weights softmax(q).
     """
 
     plan: AugMixPlan
@@ -43,36 +43,36 @@ class AugMaxDraw:
         for name, wanted in (("mix", (batch,)), ("scores", (batch, width))):
             found = np.shape(getattr(self, name))
             if found != wanted:
-                raise ValueError(f"{name} must have shape {wanted} as the plan has, got {found}")
+                raise ValueError(f"{name} must have shape {wanted} to fit the plan, got {found}")
 
 
 @dataclass(frozen=True)
 class AugMax:
-    r"""The clean samples, an AugMix view, and one whose mixture the model finds hard.
+    r"""The clean samples, an AugMix view, and a view whose mixture maximises the loss.
 
     $$\max_{m \in [0,1],\; q \in R^J} \ell\Big(f\big((1-m)\,x + m \sum_j
       \mathrm{softmax}(q)_j\,C_j(x)\big),\; y\Big)$$
 
-    by steps along the sign of the gradient, from m and q uniform in [0, 1). The chains are drawn
-    as in `AugMix`, anew for each of the two views. A sample stops `extra_steps` steps after the
-    step at which it is first misclassified; its last point counts, also where an earlier one was
-    harder, as in the released code.
+    Ascent follows the sign of the gradient, from m and q uniform in [0, 1). Both augmented views
+    draw their own chains, as in `AugMix`. A sample stops `extra_steps` steps after its first
+    misclassification. Its last point is used, even if an earlier one had a higher loss, as in the
+    released code.
 
-    The model is in evaluation mode meanwhile and its weights get no gradient. If it has a method
-    `adversarial_norm()`, that is entered: a model with dual normalisation layers sends these
-    samples through the adversarial half. In training, `routes` sends the last view there.
+    During the ascent the model is in evaluation mode, its weights get no gradient, and dual
+    normalisation layers use their adversarial half. In training, `routes` sends the last view
+    there.
 
     Args:
-        severity: See `AugMix`; also the next three.
+        severity: See `AugMix`, also for the next three.
         width: J.
-        depth: Of each chain, or -1.
+        depth: Length of each chain, or -1.
         alpha: Of the AugMix view.
-        steps: Of the adversary. Its authors use 10 on CIFAR; their script's default is 5.
-        step_size: Of each step in m and q.
-        extra_steps: Steps after the first misclassification.
+        steps: Number of ascent steps. The authors use 10 on CIFAR; their script's default is 5.
+        step_size: Step in m and q.
+        extra_steps: Number of steps after the first misclassification.
 
     Source: AugMax (arXiv 2110.13771), a comparison row of the paper's Table 2.
-    Differs: the authors do not normalise images; here the model's first step does.
+    Differs: the authors do not normalise images; here the model does, before its first stage.
     """
 
     severity: float = 3
@@ -106,7 +106,7 @@ class AugMax:
         return (False, False, True)
 
     def draw(self, batch: int, rng: Rng) -> AugMaxDraw:
-        """Draw what is random for `batch` samples; the same on every device."""
+        """Make the random decisions for `batch` samples; they are the same on every device."""
         batch = _checks.integer("batch", batch, 0)
         start = checked_rng(rng).fold("adversary").numpy()
         plan = self.augmix.draw(batch, rng)
@@ -118,7 +118,7 @@ class AugMax:
         Args:
             x: (B, C, H, W) in [0, 1].
             y: (B,) classes, or (B, K) distributions over them.
-            model: Images to logits.
+            model: Maps images to logits.
             rng: Stream of the draws.
 
         Raises:
@@ -131,17 +131,13 @@ class AugMax:
         """Return the views for given draws; they depend on the model too."""
         if y is None or model is None:
             missing = "labels y" if y is None else "a model"
-            raise ValueError(f"AugMax looks for hard mixtures, so that make needs {missing}")
-        x, y = _checks.tensor("x", x), _checks.tensor("y", y)
-        if y.ndim not in (1, 2) or len(y) != len(x):
-            raise ValueError(
-                f"y must have shape ({len(x)},), classes, or ({len(x)}, K), distributions, got "
-                f"{tuple(y.shape)}"
-            )
+            raise ValueError(f"AugMax maximises the loss, so make needs {missing}")
+        x = _checks.tensor("x", x)
+        y = _checks.labels_of_samples(y, x)
         first = self.augmix.apply(x, draws.plan.view(0))
         chains = self.augmix.chains(x, draws.plan.view(1))[0]
         with torch.inference_mode(False), torch.no_grad():
-            # What was made in inference mode cannot take part in a gradient.
+            # Autograd refuses inference tensors.
             clean = x.clone() if x.is_inference() else x.detach()
             clean = clean.to(torch.promote_types(x.dtype, torch.float32))
             found = hardest_mixture(
@@ -149,8 +145,8 @@ class AugMax:
                 clean,
                 chains.to(clean.dtype).div_(255),
                 y,
-                sent(draws.mix, x.device).to(clean.dtype),
-                sent(draws.scores, x.device).to(clean.dtype),
+                to_device(draws.mix, x.device).to(clean.dtype),
+                to_device(draws.scores, x.device).to(clean.dtype),
                 steps=self.steps,
                 step_size=self.step_size,
                 extra_steps=self.extra_steps,
@@ -170,26 +166,26 @@ def hardest_mixture(
     step_size: float,
     extra_steps: int,
 ) -> Tensor:
-    """Return the mixtures of x and its chains that `AugMax` ends at.
+    """Return the mixtures of x and its chains at which the ascent of `AugMax` stops.
 
     Args:
-        model: Images to logits.
-        x: (B, C, H, W).
-        chains: (B, J, C, H, W), the images to mix in.
-        y: (B,) classes, or (B, K) distributions over them; the likeliest class counts as right.
-        mix: (B,), where m starts.
-        scores: (B, J), where q starts.
-        steps: Of gradient ascent.
+        model: Maps images to logits.
+        x: (B, C, H, W) images.
+        chains: (B, J, C, H, W) augmented images.
+        y: (B,) classes, or (B, K) distributions over them, whose likeliest class is the label.
+        mix: (B,) starting points of m.
+        scores: (B, J) starting points of q.
+        steps: Number of ascent steps.
         step_size: See `AugMax`.
         extra_steps: See `AugMax`.
 
     Returns:
-        (B, C, H, W).
+        (B, C, H, W) images.
     """
 
     def mixture(rows: Tensor | slice, m: Tensor, q: Tensor) -> Tensor:
         weights = m.unsqueeze(1) * q.softmax(1)
-        # Not einsum, which autocast would take in half precision.
+        # Not einsum: autocast would run it in half precision.
         parts = (weights.view(*weights.shape, 1, 1, 1) * chains[rows]).sum(1)
         return (1 - m).view(-1, 1, 1, 1) * x[rows] + parts
 
@@ -210,7 +206,7 @@ def hardest_mixture(
             loss = soft_cross_entropy(logits, target, validate=False).sum()
             up_m, up_q = torch.autograd.grad(loss, (m, q))
             left[active] -= (logits.argmax(1) != right[active]).to(left.dtype)
-            # How many go on is the one thing that the host waits for.
+            # The number of samples that continue is the only synchronisation.
             go = torch.nonzero(left[active] >= 0).squeeze(1)
             active = active[go]
             mix[active] = (m.detach() + step_size * up_m.sign()).clamp_(0, 1)[go]
@@ -220,8 +216,7 @@ def hardest_mixture(
 
 @contextlib.contextmanager
 def _frozen(model: Model) -> Iterator[None]:
-    """Put a model into evaluation mode and onto the adversarial route, then back."""
-    # Wrappers (DataParallel, torch.compile) pass no attributes on, but all are modules.
+    """Use evaluation mode and the adversarial route inside the context."""
     route = adversarial_norm(model) if isinstance(model, nn.Module) else contextlib.nullcontext()
     with evaluating(model), route:
         yield

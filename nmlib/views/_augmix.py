@@ -31,28 +31,29 @@ class AugMix:
     $$A(x) = (1-m)\,x + m \sum_{j=1}^{J} w_j\,C_j(x),\qquad
       w \sim \mathrm{Dirichlet}(\alpha, \dots, \alpha),\quad m \sim \mathrm{Beta}(\alpha, \alpha)$$
 
-    with chains $C_j = op_{L_j} \circ \dots \circ op_1$, operations uniform on `OPERATIONS`, levels
-    uniform on [0.1, severity], each for each sample. The chains work on bytes, as the released
-    code's do on Pillow images; the mixture is taken in floating point and not rounded. The
-    released code mixes normalised images, here the model normalises: as the weights
-    $(1-m), m w_1, \dots, m w_J$ sum to one, an affine map such as the normalisation commutes with
-    the mixture, so that the network sees the same.
+    with chains $C_j = op_{L_j} \circ \dots \circ op_1$, operations uniform on `OPERATIONS`, and
+    levels uniform on [0.1, severity], drawn for each sample. The chains work on bytes, as the
+    released code's do on Pillow images; the mixture is in floating point and not rounded. The
+    released code mixes normalised images, while here the model normalises. Both give the network
+    the same input: the weights $(1-m), m w_1, \dots, m w_J$ sum to one, so an affine map commutes
+    with the mixture.
 
-    `make` is `draw`, all chance, then `apply`, none. A plan is drawn for a whole batch: the same
-    stream gives a sample another one in a batch of another size. No gradient flows to x.
+    `make` first calls `draw`, which is random, and then `apply`, which is not. A plan belongs to a
+    whole batch: in a batch of another size, the same stream gives a sample other chains. No
+    gradient flows to x.
 
     Args:
         severity: Highest level, 0.1 to 10.
         width: J, the number of chains.
-        depth: L, the length of each chain; -1 draws it for each, uniformly from 1, 2, 3.
-        alpha: Of the Dirichlet and the Beta law, > 0.
+        depth: L, the length of each chain; -1 draws it uniformly from 1, 2, 3 for each chain.
+        alpha: Parameter of the Dirichlet and the Beta law, > 0.
         copies: Number A of augmented views; V = 1 + A.
 
     Source: paper eq. 1; AugMix (arXiv 1912.02781).
-    Differs: rotations and shears interpolate in single precision, so that about one value in 3,000
-        is one grey level away from Pillow's; double precision would take twice the time and more.
-        A later operation may widen the gap: at the end of a chain of severity 3 about one value in
-        1,500 differs, and one in 30,000 by more than a grey level.
+    Differs: rotations and shears interpolate in single precision, so about one value in 3,000 is
+        one grey level off Pillow's; double precision would more than double the time. Later
+        operations can widen the gap: after a chain of severity 3, about one value in 1,500
+        differs, and one in 30,000 by more than one grey level.
 
     >>> x = torch.rand(4, 3, 32, 32, generator=Rng(0).torch())
     >>> views = AugMix().make(x, None, None, Rng(0))
@@ -73,7 +74,7 @@ class AugMix:
         _checks.keep(self, _checks.integer, "depth")
         if self.depth < 1 and self.depth != -1:
             raise ValueError(
-                f"depth must be >= 1, or -1 for a random one of 1 to 3, got {self.depth}"
+                f"depth must be >= 1, or -1 for a random depth of 1 to 3, got {self.depth}"
             )
 
     @property
@@ -82,7 +83,7 @@ class AugMix:
         return 1 + self.copies
 
     def draw(self, batch: int, rng: Rng) -> AugMixPlan:
-        """Draw the plan for `batch` samples; the same on every device."""
+        """Draw the plan for `batch` samples; it is the same on every device."""
         draws = checked_rng(rng).numpy()
         views = (self.copies, _checks.integer("batch", batch, 0))
         chains = (*views, self.width)
@@ -107,33 +108,33 @@ class AugMix:
             rng: Stream of the plan.
 
         Raises:
-            ValueError: If x is not a batch of images in [0, 1]. On an accelerator this look at the
-                values waits for it; `batch_loss(validate=False)` leaves it out, and images outside
-                make the augmented views NaN.
+            ValueError: If x is not a batch of images in [0, 1]. This check synchronises an
+                accelerator. `batch_loss(validate=False)` skips it; images outside [0, 1] then make
+                the augmented views NaN.
         """
         x = _checks.image_axes("x", x)
         return self.apply(x, self.draw(len(x), rng))
 
     def apply(self, x: Tensor, plan: AugMixPlan) -> Tensor:
-        """Return the views that a plan makes of x; no chance is left.
+        """Return the views of x for a given plan; nothing is random here.
 
         Args:
-            x: (B, C, H, W) in [0, 1]. It is rounded to bytes for the chains.
-            plan: Of the same batch size.
+            x: (B, C, H, W) in [0, 1]. The chains use it rounded to bytes.
+            plan: A plan for B samples and A augmented views.
 
         Returns:
-            (1 + A, B, C, H, W), A the plan's number of augmented views, of the type of x.
+            (1 + A, B, C, H, W), of the type of x.
         """
         x = check_images(x)
         copies = check_plan(x, plan)
-        # Worker threads write into it, which they may not if it is an inference tensor.
+        # Worker threads write into this tensor, so it must not be an inference tensor.
         with torch.inference_mode(False):
             views = torch.empty((1 + copies, *x.shape), dtype=x.dtype, device=x.device)
         in_pieces(x, functools.partial(fill_views, views, x, plan))
         return views
 
     def chains(self, x: Tensor, plan: AugMixPlan) -> Tensor:
-        """Return the ends of all chains, (A, B, width, C, H, W) uint8; arguments as of `apply`."""
+        """Return the results of all chains, (A, B, width, C, H, W) uint8; see `apply`."""
         x = check_images(x)
         copies = check_plan(x, plan)
         with torch.inference_mode(False):
@@ -150,13 +151,13 @@ class AugMix:
 
 @dataclass(frozen=True)
 class Augmented:
-    r"""One augmented view and no clean one: AugMix without its divergence.
+    r"""One augmented view and no clean view: AugMix without its divergence.
 
-    The view is view 1 of `augmix` on the same stream, so that schemes with and without the
-    divergence train on the same augmented images.
+    The view is view 1 of `augmix` on the same stream. So schemes with and without the divergence
+    train on the same augmented images.
 
     Args:
-        augmix: How views are augmented.
+        augmix: The augmentation.
 
     Source: AugMix (arXiv 1912.02781) as released, trained without the divergence.
 
@@ -173,6 +174,6 @@ class Augmented:
         return 1
 
     def make(self, x: Tensor, y: Tensor | None, model: Model | None, rng: Rng) -> Tensor:
-        """Return (1, B, C, H, W): x augmented."""
+        """Return the augmented view, (1, B, C, H, W)."""
         plan = self.augmix.draw(len(x), rng)
         return self.augmix.apply(x, plan.view(0))[1:]

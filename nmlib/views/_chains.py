@@ -1,4 +1,4 @@
-"""Chains of operations on bytes, batched: what a plan does to images."""
+"""Apply the chains of an AugMix plan to batches of byte images."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks, ops
-from nmlib._devices import sent
+from nmlib._devices import to_device
 from nmlib._threads import run_all, thread_count
 from nmlib.views._plan import OPERATIONS, AugMixPlan, operation_parameter
 
-# Samples x pixels that are worked on at once: on a CPU what stays in its cache, elsewhere what
-# fits into memory.
+# Samples x pixels per piece: limited by the cache on a CPU, and by memory elsewhere.
 _CPU_PIXELS = 256 * 1024
 
 _DEVICE_PIXELS = 4096 * 1024
 
-# Fewer are not worth a second thread: the many small operations of a piece cost the same for any
-# number of samples, and Python runs those of one thread at a time.
+# Smaller pieces do not pay for a second thread: a piece costs many small operations whatever its
+# size, and Python runs those on one thread at a time.
 _THREAD_PIXELS = 96 * 1024
 
 
 def in_pieces(x: Tensor, work: Callable[[slice], None]) -> None:
-    """Call `work` for all samples, some at a time; on a CPU, by all threads."""
+    """Call `work` on slices that cover all samples; on a CPU, in parallel."""
     on_cpu = x.device.type == "cpu"
     pixels = max(1, x.shape[2] * x.shape[3])
     size = max(1, (_CPU_PIXELS if on_cpu else _DEVICE_PIXELS) // pixels)
@@ -46,7 +45,7 @@ def in_pieces(x: Tensor, work: Callable[[slice], None]) -> None:
 def check_plan(x: Tensor, plan: AugMixPlan) -> int:
     copies, batch = plan.operation.shape[:2]
     if batch != len(x):
-        raise ValueError(f"the plan is for {batch} samples but x has {len(x)}; draw it anew")
+        raise ValueError(f"the plan is for {batch} samples but x has {len(x)}; draw a new plan")
     return copies
 
 
@@ -55,9 +54,9 @@ _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 
 @contextmanager
 def trusted_images() -> Iterator[None]:
-    """Leave out the look at the values of images on an accelerator, which would wait for it.
+    """Skip the range check of images on an accelerator, which would synchronise it.
 
-    What lies outside [0, 1] then makes the augmented views NaN, and so the loss.
+    Values outside [0, 1] then make the augmented views NaN, and so the loss.
     """
     before = _trusted.set(True)
     try:
@@ -74,13 +73,13 @@ def check_images(x: Tensor) -> Tensor:
 
 
 def rounded_to_bytes(x: Tensor) -> Tensor:
-    # By way of int16, which is faster than straight to bytes.
+    # Via int16, which is faster than a direct conversion.
     return (x.float() * 255).round_().to(torch.int16).to(torch.uint8)
 
 
 @torch.no_grad()
 def fill_views(views: Tensor, x: Tensor, plan: AugMixPlan, piece: slice) -> None:
-    """Write the views of some samples."""
+    """Write the views of the samples in a piece."""
     copies, _, width, _ = plan.operation.shape
     x = x[piece]
     precise = torch.promote_types(x.dtype, torch.float32)
@@ -89,8 +88,8 @@ def fill_views(views: Tensor, x: Tensor, plan: AugMixPlan, piece: slice) -> None
     chains = chains.view(copies, len(x), width, *x.shape[1:])
     mix = plan.mix[:, piece]
     parts = mix[..., None] * plan.weights[:, piece] / 255
-    kept = sent(1 - mix, x.device).to(precise).view(copies, -1, 1, 1, 1)
-    share = sent(parts, x.device).to(precise).view(copies, -1, width, 1, 1, 1)
+    kept = to_device(1 - mix, x.device).to(precise).view(copies, -1, 1, 1, 1)
+    share = to_device(parts, x.device).to(precise).view(copies, -1, width, 1, 1, 1)
     if x.device.type != "cpu" and _trusted.get():
         low, high = torch.aminmax(clean)
         inside = (low >= -_checks.ROUNDING) & (high <= 1 + _checks.ROUNDING)
@@ -103,8 +102,8 @@ def fill_views(views: Tensor, x: Tensor, plan: AugMixPlan, piece: slice) -> None
         views[1 + a, piece].copy_(mixed)
 
 
-# In one step of the chains, those of a kind are done together. The kinds that move pixels follow
-# one another, so that an accelerator takes them in one go; -1 is no operation.
+# Each step of the chains batches its operations by kind, in this order. The kinds that move pixels
+# are adjacent, so that an accelerator runs them as one batch.
 _ORDER = (
     "autocontrast", "equalize", "posterize", "solarize", "translate_x", "translate_y", "shear_x",
     "shear_y", "rotate",
@@ -114,12 +113,12 @@ _KIND = np.array([*(_ORDER.index(name) for name in OPERATIONS), len(_ORDER)])
 
 
 def run_chains(x: Tensor, plan: AugMixPlan, piece: slice = slice(None)) -> Tensor:
-    """Run every chain of a plan on bytes.
+    """Apply every chain of a plan to byte images.
 
     Args:
         x: (b, C, H, W) uint8, the samples of the piece.
         plan: The plan of the whole batch.
-        piece: Which samples of the batch x holds.
+        piece: The position of x in the batch.
 
     Returns:
         (A * b * width, C, H, W) uint8, in this order.
@@ -135,9 +134,9 @@ def run_chains(x: Tensor, plan: AugMixPlan, piece: slice = slice(None)) -> Tenso
             here = steps == number
             value[here] = operation_parameter(name, level[here], sign[here], *x.shape[2:])
     kind = _KIND[steps]
-    # The row of `images` that holds each chain; all begin at their sample.
+    # The row of `images` that holds each chain; all chains start at their sample.
     row = np.broadcast_to(np.arange(shape[1])[None, :, None], shape[:3]).reshape(-1).copy()
-    # Those that are moved alike next to each other, for `ops.translate_groups`.
+    # Equal shifts become neighbours, for `ops.translate_groups`.
     order = [np.lexsort((value[:, t], kind[:, t])) for t in range(shape[3])]
     values = [value[chains, t] for t, chains in enumerate(order)]
     kinds = np.arange(len(_ORDER) + 2)
@@ -145,19 +144,19 @@ def run_chains(x: Tensor, plan: AugMixPlan, piece: slice = slice(None)) -> Tenso
     where = _positions(values, ends, x)
     images = x
     for t, chains in enumerate(order):
-        images = images.index_select(0, sent(row[chains], x.device))
+        images = images.index_select(0, to_device(row[chains], x.device))
         row[chains] = np.arange(len(row))
         images = _one_step(images, values[t], ends[t], where[t])
-    return images.index_select(0, sent(row, x.device))
+    return images.index_select(0, to_device(row, x.device))
 
 
 def _one_step(
     images: Tensor, values: NDArray[np.float64], ends: list[int], where: ops.Positions | Tensor
 ) -> Tensor:
-    """Apply operations to images that are sorted by kind; kind k is ends[k] ... ends[k + 1].
+    """Apply operations to images sorted by kind; kind k is the slice ends[k]:ends[k + 1].
 
-    `where` is what moves pixels: on a CPU the positions of the shears and rotations, elsewhere
-    the matrices of the translations too.
+    `where` says how pixels move: on a CPU the positions for shears and rotations, elsewhere the
+    matrices for translations, shears and rotations.
     """
     made = []
 
@@ -166,7 +165,7 @@ def _one_step(
         return images[chosen], values[chosen]
 
     def as_bytes(numbers: NDArray[np.float64]) -> Tensor:
-        return sent(numbers.astype(np.uint8), images.device).view(-1, 1, 1, 1)
+        return to_device(numbers.astype(np.uint8), images.device).view(-1, 1, 1, 1)
 
     for name, stretch in (("autocontrast", ops.autocontrast), ("equalize", ops.equalize)):
         made.append(stretch(part(name)[0]))
@@ -174,8 +173,8 @@ def _one_step(
     made.append(chosen & as_bytes(256 - 2.0 ** (8 - bits)))
     chosen, threshold = part("solarize")
     inverted = ops.invert(chosen, as_bytes(np.minimum(threshold, 255)))
-    if (threshold > 255).any():  # only in plans made by hand: no grey level is that high
-        above = sent(threshold > 255, images.device).view(-1, 1, 1, 1)
+    if (threshold > 255).any():  # nothing to invert; only handmade plans have levels this low
+        above = to_device(threshold > 255, images.device).view(-1, 1, 1, 1)
         inverted = torch.where(above, chosen, inverted)
     made.append(inverted)
     if isinstance(where, ops.Positions):
@@ -195,12 +194,12 @@ def _one_step(
 def _positions(
     values: list[NDArray[np.float64]], ends: list[list[int]], x: Tensor
 ) -> list[ops.Positions] | list[Tensor]:
-    """Prepare for every step what moves its pixels; see `_one_step`."""
+    """Prepare the argument `where` of `_one_step` for every step."""
     size = (x.shape[2], x.shape[3])
     if x.device.type != "cpu":
         found = [_matrices(v, e, size) for v, e in zip(values, ends, strict=True)]
-        return list(sent(np.concatenate(found), x.device).split([len(f) for f in found]))
-    # All steps in one go: small pieces cost as much as large ones.
+        return list(to_device(np.concatenate(found), x.device).split([len(f) for f in found]))
+    # All steps at once: a small batch costs as much as a large one.
     names = ("shear_x", "shear_y", "rotate")
     bounds = [[slice(e[k], e[k + 1]) for e in ends] for k in map(_ORDER.index, names)]
     every = [np.concatenate([v[b] for v, b in zip(values, bs, strict=True)]) for bs in bounds]
@@ -220,7 +219,7 @@ def _positions(
 def _matrices(
     values: NDArray[np.float64], ends: list[int], size: tuple[int, ...]
 ) -> NDArray[np.float64]:
-    """Return the numbers of `ops.affine` for all images whose pixels are moved."""
+    """Return the rows of `ops.affine` for all images whose pixels move."""
     first = ends[_ORDER.index("translate_x")]
     matrices = np.zeros((ends[len(_ORDER)] - first, 6))
     matrices[:, [0, 4]] = 1

@@ -16,7 +16,7 @@ class Plain:
     """Identical copies of the clean samples.
 
     Args:
-        copies: V >= 1. With 1 there is nothing to compare, so the stability weight must be 0.
+        copies: V >= 1. A single view has no divergence, so its scheme needs stability 0.
 
     >>> import torch
     >>> Plain(3).make(torch.zeros(5, 2), None, None, Rng(0)).shape

@@ -21,10 +21,10 @@ OPERATIONS: tuple[str, ...] = (
     "translate_x",
     "translate_y",
 )
-"""The nine operations of AugMix that do not overlap the test corruptions."""
+"""The nine operations of AugMix, none of which is a test corruption."""
 
 NONE = -1
-"""Stands in a plan for 'no operation'."""
+"""The number for 'no operation' in a plan."""
 
 
 def operation_parameter(
@@ -34,21 +34,20 @@ def operation_parameter(
     height: int,
     width: int,
 ) -> NDArray[np.float64]:
-    r"""Return what an operation is given at a level l in (0, 10].
+    r"""Return the parameter of an operation at a level l in (0, 10].
 
     posterize: $4 - \lfloor 4l/10 \rfloor$ bits; rotate: $\pm\lfloor 30l/10 \rfloor$ degrees;
     solarize: threshold $256 - \lfloor 256l/10 \rfloor$; shear: $\pm 0.3l/10$; translate:
-    $\pm\lfloor (S/3)\,l/10 \rfloor$ pixels, S the side along which it moves. The others have no
-    parameter (0).
+    $\pm\lfloor (S/3)\,l/10 \rfloor$ pixels, where S is the length of the image along the shift.
+    The others have no parameter (0).
 
     Args:
         operation: One of `OPERATIONS`.
         level: l, any shape.
         sign: 1 or -1, like `level`.
-        height: Of the image, pixels.
-        width: Of the image, pixels.
+        height, width: Of the image, in pixels.
 
-    Source: AugMix (arXiv 1912.02781) as released, with which the authors train.
+    Source: AugMix (arXiv 1912.02781), the released code, which the authors use.
 
     >>> [float(operation_parameter("rotate", l, -1, 32, 32)) for l in (0.3, 2.9)]
     [-0.0, -8.0]
@@ -71,17 +70,17 @@ def operation_parameter(
 
 @dataclass(frozen=True)
 class AugMixPlan:
-    r"""All random decisions of AugMix for one batch: `AugMix.draw` makes it, or a hand.
+    r"""All random decisions of AugMix for one batch, from `AugMix.draw` or made by hand.
 
     Arrays are kept, not copied.
 
     Attributes:
         operation: (A, B, width, depth) integers: the index in `OPERATIONS` of each step of each
-            chain of each of A augmented views, -1 for none (the chain is shorter).
+            chain in each of A augmented views; -1 if the chain is shorter.
         level: Levels l, same shape.
         sign: 1 or -1, same shape.
-        weights: (A, B, width), $w$ of each chain; they sum to one.
-        mix: (A, B), $m$ in [0, 1]: how much of the augmentations; 0 is the clean image.
+        weights: (A, B, width), the weight $w$ of each chain; they sum to one.
+        mix: (A, B), the weight $m$ in [0, 1] of the augmentations; 0 is the clean image.
 
     >>> plan = AugMixPlan.same(2, [("rotate", "solarize"), ("equalize",)], level=3, mix=0.5)
     >>> plan.operation.shape, plan.depth[0, 0].tolist()
@@ -110,7 +109,7 @@ class AugMixPlan:
         ):
             found = np.shape(getattr(self, name))
             if found != wanted:
-                raise ValueError(f"{name} must have shape {wanted} as operation has, got {found}")
+                raise ValueError(f"{name} must have shape {wanted} to fit operation, got {found}")
         if self.operation.size and not (
             self.operation.min() >= NONE and self.operation.max() < len(OPERATIONS)
         ):
@@ -125,7 +124,7 @@ class AugMixPlan:
         return (self.operation != NONE).sum(-1)
 
     def view(self, copy: int) -> AugMixPlan:
-        """Return the plan of one of the augmented views."""
+        """Return the plan of one augmented view."""
         copy = _checks.integer("copy", copy, 0, len(self.mix) - 1)
         one = slice(copy, copy + 1)
         return AugMixPlan(
@@ -144,14 +143,14 @@ class AugMixPlan:
         mix: float = 1.0,
         copies: int = 1,
     ) -> AugMixPlan:
-        """Return the plan that does the same to every image.
+        """Return a plan that treats every image alike.
 
         Args:
             batch: B.
-            chains: Names of the operations, chain by chain; () leaves the image as it is.
+            chains: Names of the operations, chain by chain; () leaves the image unchanged.
             level: l in (0, 10].
             sign: 1 or -1.
-            weights: One for each chain; None: equal.
+            weights: One for each chain; None for equal weights.
             mix: m in [0, 1].
             copies: A.
         """
@@ -159,7 +158,7 @@ class AugMixPlan:
         level, sign = _checks.number("level", level), _checks.number("sign", sign)
         mix = _checks.number("mix", mix, 0, 1)
         if isinstance(chains, str) or any(isinstance(chain, str) for chain in chains):
-            raise TypeError(f"chains must be lists of operations, got {chains!r}")
+            raise TypeError(f"chains must be lists of operations, got {chains!r}; use [[...]]")
         for name in (name for chain in chains for name in chain):
             _checks.choice("operation", name, OPERATIONS)
         steps = max(1, *(len(chain) for chain in chains)) if chains else 1
@@ -179,7 +178,7 @@ class AugMixPlan:
     def chains(
         self, copy: int, sample: int, *, height: int = 32, width: int = 32
     ) -> tuple[tuple[tuple[str, float], ...], ...]:
-        """Return the chains of one view of one sample as (operation, parameter) pairs."""
+        """Return one sample's chains in one view as (operation, parameter) pairs."""
 
         def step(index: tuple[int, ...]) -> tuple[str, float]:
             name = OPERATIONS[self.operation[index]]

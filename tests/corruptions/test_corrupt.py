@@ -1,5 +1,7 @@
 """What `corrupt` promises: keyed per image, any split, any layout, clear errors."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from nmlib.corruptions import (
     FAMILIES,
     FROST_PHOTOGRAPHS,
     SEVERITIES,
+    Corruption,
+    FieldDraw,
     FrostDraw,
     apply_corruption,
     corrupt,
@@ -19,14 +23,13 @@ from nmlib.corruptions import (
     draw_frost_textures,
     read_frost_photographs,
 )
+from nmlib.corruptions._api import REGISTRY
+from nmlib.data.corrupted import write_corrupted_set
+from nmlib.evaluation import evaluate_corruptions
 
+BENCHMARKS = ("cifar", "imagenet")
 ALL = (*CORRUPTIONS, *EXTRA_CORRUPTIONS)
-RANDOM = [
-    n for n in ALL if n not in {
-        "defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression",
-        "gaussian_blur", "saturate",
-    }
-]  # fmt: skip
+RANDOM = [name for name in ALL if REGISTRY[name].draw is not None]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,7 @@ def images():
 
 
 def test_names_and_tables():
-    assert len(CORRUPTIONS) == 15 and len(EXTRA_CORRUPTIONS) == 4
+    assert len(CORRUPTIONS) == 15
     assert CORRUPTIONS[0] == "gaussian_noise" and CORRUPTIONS[-1] == "jpeg_compression"
     assert set(SEVERITIES) == set(ALL) == {n for names in FAMILIES.values() for n in names}
     for cifar, imagenet in SEVERITIES.values():
@@ -218,3 +221,57 @@ def test_gpu_agrees(images, name):
     assert there.device.type == "cuda"
     difference = (here.int() - there.cpu().int()).abs()
     assert difference.max() <= 1 and (difference > 0).float().mean() < 1e-3
+
+
+# -- corruptions of one's own ---------------------------------------------------------------------
+
+
+def speckled(x, level, draw):
+    return (x + level * draw.values).clamp(0, 255).to(torch.uint8)
+
+
+def draw_speckles(x, stream, level):
+    return FieldDraw(stream.normal("speckles", *x.shape[1:]))
+
+
+SPECKLES = Corruption("speckles", speckled, ((1, 2, 3, 4, 5), (2, 4, 6, 8, 10)), draw_speckles)
+
+
+def test_a_corruption_of_ones_own_goes_wherever_a_name_goes(tmp_path):
+    x = torch.full((6, 32, 32, 3), 128, dtype=torch.uint8)
+    out = corrupt(x, SPECKLES, 4, seed=2)
+    spread = [float(corrupt(x, SPECKLES, 4, benchmark=b).float().std()) for b in BENCHMARKS]
+    assert spread == [pytest.approx(4, rel=0.05), pytest.approx(8, rel=0.05)]
+    # Its draws are those of the image, whatever the batch.
+    assert torch.equal(corrupt(x[3:], SPECKLES, 4, seed=2, first_index=3), out[3:])
+    draw = draw_corruption(x, SPECKLES, 4, seed=2)
+    assert torch.equal(apply_corruption(x, SPECKLES, 4, draw), out)
+    labels = torch.arange(6) % 2
+    write_corrupted_set(x, labels, tmp_path, names=[SPECKLES, "fog"], severities=[4], seed=2)
+    assert np.array_equal(np.load(tmp_path / "speckles.npy"), out.numpy())
+    net = torch.nn.Sequential(torch.nn.AvgPool2d(16), torch.nn.Flatten())
+    report = evaluate_corruptions(net, (x, labels), corruptions=["fog", SPECKLES], severities=4)
+    assert [(r["corruption"], r["family"]) for r in report.rows[1:]] == [
+        ("fog", "weather"), ("speckles", "own"),
+    ]  # fmt: skip
+
+
+def test_lengths_grow_with_the_image():
+    wide = Corruption("wide", speckled, ((0.25,) * 5, ((1, 0.5),) * 5), side_lengths=(1, 0.5))
+    assert wide.parameters("cifar", 1, 64) == 16
+    assert wide.parameters("imagenet", 1, 64) == (32, 16)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"severities": ((1, 2), (1, 2))}, "five severities for each of cifar, imagenet"),
+        ({"name": "fog"}, "needs a name of its own; 'fog' is one of nmlib's"),
+        ({"apply": lambda x, level, draw: x.float()}, r"'speckles' must return images .*float32"),
+        ({"apply": lambda x, level, draw: None}, "'speckles' must return images .* got None"),
+    ],
+)
+def test_what_a_corruption_of_ones_own_must_be(change, message):
+    x = torch.zeros(2, 32, 32, 3, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=message):
+        corrupt(x, dataclasses.replace(SPECKLES, **change), 1)

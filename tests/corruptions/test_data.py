@@ -98,7 +98,7 @@ def test_cifar_from_folder_and_archive(tmp_path, name):
     assert torch.equal(packed.images, test.images) and packed.fingerprint == test.fingerprint
     damaged = archive.read_bytes()
     archive.write_bytes(damaged[: len(damaged) // 2])
-    with pytest.raises(ValueError, match=r"truncated or damaged|holds no"):
+    with pytest.raises(ValueError, match=r"truncated or damaged|lacks"):
         nm.load(name, "test", root=archive.parent)
 
 
@@ -191,7 +191,7 @@ def test_without_a_record_labels_must_repeat_five_times(tmp_path):
         with pytest.raises(ValueError, match=r"nmlib-corrupt\.json is damaged"):
             read_cifar_c(tmp_path, "contrast", 1, verify=False)
     record.write_text(re.sub(r'"severities": \[[^]]*\]', '"severities": [1, 2]', text))
-    with pytest.raises(ValueError, match=r"10 images, nmlib-corrupt\.json beside it says 2 sev"):
+    with pytest.raises(ValueError, match=r"10 images, but nmlib-corrupt\.json .* says 2 sev"):
         read_cifar_c(tmp_path, "contrast", 1, verify=False)
 
 
@@ -214,7 +214,7 @@ def test_which_official_files_they_are_is_tried(tmp_path, monkeypatch, place):
     mine, other = ("cifar10", "cifar100")[:: 1 - 2 * place]
     for dataset in (None, mine):
         assert len(read_cifar_c(folder, "contrast", 3, dataset=dataset)[0]) == 10
-    with pytest.raises(ValueError, match=r"it is of CIFAR-10+-C"):
+    with pytest.raises(ValueError, match=r"it belongs to CIFAR-10+-C"):
         read_cifar_c(folder, "contrast", dataset=other)
     labels = np.load(folder / "labels.npy")
     np.save(folder / "labels.npy", labels[::-1])
@@ -308,18 +308,18 @@ class Hostile:
     [
         (Hostile(), r"asks for _?io\.open"),
         ({"data": Hostile(), "labels": [1]}, r"asks for _?io\.open"),
-        ({"data": np.zeros((1, 3072), np.float32), "labels": [1]}, "no bytes"),
-        ({"data": np.zeros((1, 3072), object), "labels": [1]}, "no bytes"),
+        ({"data": np.zeros((1, 3072), np.float32), "labels": [1]}, "not bytes"),
+        ({"data": np.zeros((1, 3072), object), "labels": [1]}, "not bytes"),
         ({"data": np.zeros((1, 99), np.uint8), "labels": [1]}, r"shape \(1, 99\)"),
         ({"data": np.zeros((2, 3072), np.uint8), "labels": [1]}, "1 labels"),
-        ({"data": np.zeros((0, 3072), np.uint8), "labels": []}, "is no file of CIFAR"),
+        ({"data": np.zeros((0, 3072), np.uint8), "labels": []}, "not a CIFAR file"),
         ({"data": np.zeros((1, 3072), np.uint8), "labels": [-1]}, "got -1"),
         ({"data": np.zeros((1, 3072), np.uint8), "labels": [12]}, "label 12"),
-        ({"data": np.zeros((1, 3072), np.uint8), "labels": ["a"]}, "is no file of CIFAR"),
+        ({"data": np.zeros((1, 3072), np.uint8), "labels": ["a"]}, "not a CIFAR file"),
         ({"labels": [1]}, "KeyError"),
-        ([], "is no file of CIFAR"),
-        (b"", "is no file of CIFAR"),
-        (b"\x80\x05", "is no file of CIFAR"),
+        ([], "not a CIFAR file"),
+        (b"", "not a CIFAR file"),
+        (b"\x80\x05", "not a CIFAR file"),
     ],
 )
 @pytest.mark.parametrize("protocol", [2, 5])
@@ -360,7 +360,7 @@ def test_bombs_are_not_unpacked(tmp_path, monkeypatch, where):
         return found
 
     monkeypatch.setattr(gzip.GzipFile, "read", counting)
-    with pytest.raises(ValueError, match=r"unpacks to more|no file of CIFAR has more") as caught:
+    with pytest.raises(ValueError, match=r"unpacks to more|no CIFAR file has more") as caught:
         nm.load("cifar10", "test", root=tmp_path)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
     assert sum(read) < 300_000
@@ -376,7 +376,7 @@ def test_damaged_archives_are_named(tmp_path, cut):
     at = int(cut * len(whole)) if isinstance(cut, float) else cut
     for damaged in (whole[:at], whole[:at] + b"\xff" * 40 + whole[at + 40 :]):
         archive.write_bytes(damaged)
-        with pytest.raises(ValueError, match=r"cifar-10-binary\.tar\.gz (is truncated|holds no)"):
+        with pytest.raises(ValueError, match=r"cifar-10-binary\.tar\.gz (is truncated|lacks)"):
             nm.load("cifar10", "train", root=tmp_path)
 
 
@@ -502,7 +502,7 @@ def test_other_addresses_are_followed(tmp_path, server):
         ({"status": 429}, "answers 429 Too Many Requests; try again later, or fetch thing by hand"),
         ({"status": 503}, "answers 503 Service Unavailable; try again later, or fetch"),
         ({"more": {"Content-Type": "text/html; charset=utf-8"}}, "answers with a web page, http"),
-        ({"limit": 5}, r"broke off after 5 bytes \(.*\); the same call goes on from there"),
+        ({"limit": 5}, r"broke off after 5 bytes \(.*\); call again to resume"),
     ],
 )
 def test_what_a_server_refuses_can_be_fetched_by_hand(tmp_path, server, setting, told):
@@ -655,7 +655,7 @@ def test_cifar_c_archive_is_unpacked_whole_or_not_at_all(tmp_path, server, monke
     archive.write_bytes(buffer.getvalue()[:4096])
     monkeypatch.setattr(fetch, "fetch", lambda name, folder: archive)
     seventh.unlink()
-    with pytest.raises(ValueError, match=r"CIFAR-10-C\.tar (is damaged|holds no whole)"):
+    with pytest.raises(ValueError, match=r"CIFAR-10-C\.tar (is damaged|lacks a complete)"):
         fetch.fetch_cifar_c("cifar10", tmp_path)
 
 

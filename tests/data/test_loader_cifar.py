@@ -37,7 +37,7 @@ def make_archive(folder, count=20):
 def test_an_archive_with_another_checksum_is_read_when_its_folder_is_named(tmp_path, monkeypatch):
     path = make_archive(tmp_path / "data")
     monkeypatch.setenv("NMLIB_DATA", str(path.parent))
-    with pytest.raises(ValueError, match=r"the official archive sha256:c4a38c.*pass root="):
+    with pytest.raises(ValueError, match=r"the official archive has sha256:c4a38c.*pass root="):
         nm.load("cifar10")
     data = nm.load("cifar10", root=path.parent)
     assert data.label == "cifar10 (local files)" and len(data) == 100

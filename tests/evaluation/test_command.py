@@ -209,7 +209,8 @@ def test_files_that_torch_save_has_not_written(tmp_path, capsys, kind):
         ('{"details": {"num_classes": "x"}}', "its num_classes is 'x'"),
         ("", "it is empty"), ("{", "is damaged"), ("[]", "a JSON list"), ("null", "JSON NoneType"),
         ("{}", "it lacks details"), ('{"details": 3}', "details is no object"),
-        ("[" * 100_000, "is damaged"), ('{"details": {}, "seed": NaN}', "NaN, which is no number"),
+        ("[" * 100_000, "is damaged"),
+        ('{"details": {}, "seed": NaN}', "NaN, which is not a JSON number"),
     ],
 )  # fmt: skip
 def test_a_damaged_run(run, tmp_path, capsys, text, told):

@@ -420,7 +420,7 @@ def test_keys_of_any_kind_survive_the_file(data, tmp_path):
     ("change", "told"),
     [
         ({"measures": {"accuracy": 7}}, "accuracy 7.0 lies outside 0 ... 1"),
-        ({"measures": {"accuracy": float("nan")}}, "NaN, which is no number"),
+        ({"measures": {"accuracy": float("nan")}}, "NaN, which is not a JSON number"),
         ({"measures": {"accuracy": 0.5}}, "but 0 of 20 right"),
         ({"measures": {"accuracy": "half"}}, "could not convert"),
         ({"measures": None}, "NoneType"),

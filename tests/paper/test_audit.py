@@ -82,6 +82,14 @@ def test_what_else_there_is_and_no_more(found):
     }  # fmt: skip
 
 
+def test_some_of_the_tables_alone():
+    frame = paper.audit({12: paper.table(12)})
+    assert frame["method"].tolist() == ["AutoAugment", "Stylized ImageNet"]
+    assert frame.attrs["checked"] == {
+        "average": 10, "gain": 0, "printed twice": 0, "range": 0, "repeated row": 45, "weights": 0,
+    }  # fmt: skip
+
+
 # -- consistent tables -----------------------------------------------------------------------------
 
 

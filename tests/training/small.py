@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from dataclasses import fields
 
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from torch import nn
 import nmlib as nm
 from nmlib.data.images import fingerprint
 from nmlib.models.norm import StreamDropout
-from nmlib.training import Recipe, checkpoints, fit
+from nmlib.training import Execution, Recipe, checkpoints, fit
 
 SCHEMES = {
     "baseline": nm.Scheme("baseline"),
@@ -61,10 +62,12 @@ def network(seed=0, norm="group", dropout=0.0, width=8, outputs=3):
 
 
 def quick(model, data=None, scheme="noisymix", *, recipe=None, **options):
-    """Train in silence on the CPU."""
+    """Train in silence on the CPU; takes the fields of `Execution`, too."""
     recipe = recipe or Recipe(epochs=3, batch_size=16)
     scheme = SCHEMES[scheme] if isinstance(scheme, str) else scheme
-    options = {"device": "cpu", "progress": False} | options
+    names = {f.name for f in fields(Execution)} & options.keys()
+    execution = Execution(**{name: options.pop(name) for name in names})
+    options = {"device": "cpu", "progress": False, "execution": execution} | options
     return fit(model, data or images(), scheme, recipe, **options)
 
 

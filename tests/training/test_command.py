@@ -26,7 +26,7 @@ def test_it_trains_and_says_where_things_are(tmp_path, capsys):
     assert run(tmp_path, "--seed", "3", "--validation", "16", "--lr", "0.05") == 0
     shown = capsys.readouterr().out
     for part in ("baseline on fashion-mini (64 images), preact_resnet_small, 2 epochs, seed 3",
-                 "finished: 4 steps, training loss", "% of the images kept out are right",
+                 "finished: 4 steps, training loss", "% accuracy on the held-out images",
                  f"{tmp_path / 'checkpoint-00000004.pt'}, metrics.jsonl, run.json"):  # fmt: skip
         assert part in shown
     record = json.loads((tmp_path / "run.json").read_text())
@@ -57,9 +57,9 @@ def test_what_is_changed_for_a_network_or_for_processes_is_said(tmp_path, capsys
     shown = capsys.readouterr().out
     assert shown.startswith("nfm: noise Noise(additive=0.4, multiplicative=0.2")
     assert "-> Noise(additive=1.0, multiplicative=0.5" in shown.splitlines()[0]
-    assert "as its authors for fashion-mini and this model" in shown
+    assert "as its authors do for fashion-mini and this model" in shown
     record = json.loads((tmp_path / "a/run.json").read_text())
-    assert "additive=1.0" in record["settings"]
+    assert record["settings"]["noise"]["additive"] == 1.0
     assert run(tmp_path / "b") == 0
     assert capsys.readouterr().out.startswith("baseline on")
     # As a launcher of two processes sets it; the first of them speaks.
@@ -67,7 +67,7 @@ def test_what_is_changed_for_a_network_or_for_processes_is_said(tmp_path, capsys
     monkeypatch.setattr(nm.training, "fit", lambda *args, **options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(tmp_path / "c")
-    assert capsys.readouterr().out.startswith("each step in 2 parts, one a process (--parts)")
+    assert capsys.readouterr().out.startswith("each step in 2 parts, one per process (--parts)")
 
 
 def test_finished_it_does_nothing_and_other_settings_are_refused(tmp_path, capsys):

@@ -11,7 +11,7 @@ from training.small import SCHEMES, equal, images, network, quick
 
 import nmlib as nm
 from nmlib.data.loader import Batches
-from nmlib.training import OutOfMemory, Recipe, TrainingDiverged, fitting, load_weights
+from nmlib.training import Execution, OutOfMemory, Recipe, TrainingDiverged, fitting, load_weights
 from nmlib.training.record import read_rows
 from nmlib.training.step import slices
 
@@ -268,7 +268,7 @@ def test_tensorboard(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    with pytest.raises(ValueError, match="pass out="):
+    with pytest.raises(ValueError, match="give fit out="):
         quick(network(), tensorboard=True)
     run = quick(network(), out=tmp_path, tensorboard=True)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
@@ -339,7 +339,8 @@ def test_puzzlemix_of_a_network_that_diverged_says_the_same(tmp_path):
     model = nm.build_model("preact_resnet_small", num_classes=10, seed=0)
     with pytest.raises(TrainingDiverged) as error:
         nm.fit(model, images(48, 10, side=32), nm.SCHEMES["puzzlemix"],
-               Recipe(epochs=2, batch_size=16, learning_rate=1e12), out=tmp_path, log_every=1,
+               Recipe(epochs=2, batch_size=16, learning_rate=1e12), out=tmp_path,
+               execution=Execution(log_every=1),
                device="cpu", progress=False)  # fmt: skip
     assert error.value.scheme == "puzzlemix" and error.value.step >= 1
 
@@ -410,6 +411,7 @@ LABELS = nm.ImageData(**{**vars(images(classes=5))})
         ({"data": LABELS}, ValueError, r"labels up to 4 .* 3 outputs.*num_classes=5"),
         ({"scheme": nm.Scheme("far", noise=nm.Noise(1), points=(3,))}, ValueError, "points 0 to 2"),
         ({"device": "tpu9"}, (ValueError, RuntimeError), "tpu9"),
+        ({"execution": {"compile": True}}, TypeError, "must be an Execution"),
         ({"log_every": 0}, ValueError, "log_every must be an integer >= 1"),
         ({"checkpoint_seconds": -1}, ValueError, "checkpoint_seconds"),
         ({"recipe": Recipe(validation=72)}, ValueError, "leaves nothing of 72"),

@@ -12,7 +12,7 @@ from training.small import images, network, quick
 
 from nmlib.training import Recipe, load_weights
 from nmlib.training.record import read_rows
-from nmlib.training.workers import AccelerateWorkers, workers
+from nmlib.training.workers import workers
 
 SCRIPT = Path(__file__).with_name("shared.py")
 
@@ -27,7 +27,8 @@ def launch(count, *arguments, **environment):
         environ = os.environ | {
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
             "WORLD_SIZE": str(count), "RANK": str(rank), "LOCAL_RANK": str(rank),
-            "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(SCRIPT.parents[1]),
+            "ACCELERATE_USE_CPU": "true",
+            "PYTHONPATH": os.pathsep.join(map(str, SCRIPT.parents[1:3])),
         } | environment  # fmt: skip
         command = [sys.executable, str(SCRIPT), *map(str, arguments)]
         started.append(subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True))
@@ -89,7 +90,7 @@ def test_accelerators_of_ones_own():
         torch.equal(a, b)
         for a, b in zip(run.model.parameters(), plain.model.parameters(), strict=True)
     )
-    assert isinstance(workers(None, accelerator), AccelerateWorkers)
+    assert workers(None, accelerator).accelerator is accelerator
 
 
 class Stub:

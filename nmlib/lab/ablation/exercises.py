@@ -61,12 +61,12 @@ def check_mean_gain(function: Callable[[float, float, float, float], Any]) -> Ve
 
 @answering
 def check_new_row(answer: Sequence[str] | None) -> Verdict:
-    """Say whether one more row of Table 4 would determine every interaction of two switches.
+    """Check whether one more row of Table 4 would identify every interaction of two switches.
 
-    The pair of augmentations and JSD loss is taken not to interact, as in the heat map.
+    As in the heat map, we assume that augmentations and JSD loss do not interact.
 
     Args:
-        answer: The switches that are on in the new row, or None.
+        answer: Switches that are on in the new row, or None.
 
     >>> check_new_row(("jsd_loss",)).right
     False
@@ -85,7 +85,7 @@ def check_new_row(answer: Sequence[str] | None) -> Verdict:
     augmented, _, noisy, compared = row
     if compared and not augmented and not noisy:
         return Verdict(False, "that row cannot be trained: its three views are the same image.")
-    # Which terms are determined does not depend on the value.
+    # The rows alone decide which terms are identified, so any value will do.
     grown = Cells(SWITCHES, np.vstack([cells.on, row]), np.vstack([cells.values, [0.0]]))
     found = effects(grown, Rng(0), resamples=2, without=[(SWITCHES[0], SWITCHES[3])])
     left = [" x ".join(t) for t, known in zip(found.terms, found.identified, strict=True)

@@ -22,7 +22,7 @@ from nmlib.mixing import Mixup
 from nmlib.models import StagedModel, build_model
 from nmlib.noise import Noise
 from nmlib.schemes import ABLATION, Scheme, Switches
-from nmlib.training import BUDGETS, Budget, Run, TrainingInterrupted, fit
+from nmlib.training import BUDGETS, Budget, Execution, Run, TrainingInterrupted, fit
 from nmlib.views import Augmented, AugMix, Plain
 
 __all__ = ["LEVELS", "AblationLab", "LabResult", "LabSettings", "LabStatus"]
@@ -100,13 +100,6 @@ class LabSettings:
     def baseline(self) -> LabSettings:
         """All switches off, with the same seed: the reference of the gains."""
         return LabSettings(False, False, False, False, seed=self.seed)
-
-    @property
-    def published(self) -> bool:
-        """Whether this is a row of Table 4 at the published levels."""
-        return self.switches in _NAMES and self.canonical == LabSettings(
-            *self.switches, seed=self.seed
-        )
 
     @property
     def problem(self) -> str:
@@ -465,8 +458,8 @@ class AblationLab:
 
         run = fit(
             model, train, scheme, self.budget.recipe(), seed=settings.seed, device=self.device,
-            progress=False, on_row=follow, stop=self._cancel.is_set, log_every=1,
-            log=lambda text: None,
+            progress=False, on_row=follow, stop=self._cancel.is_set,
+            log=lambda text: None, execution=Execution(log_every=1),
             details={"model": self.budget.model, "budget": self.budget.name},
         )  # fmt: skip
         report, seconds = self._measure(model, test, settings)

@@ -1,4 +1,4 @@
-"""Exercises of notebook 04: AugMix, noise levels, which operation moves a net most."""
+"""Exercises of notebook 04: AugMix, noise levels, the operation that moves a net most."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def check_effective_level(function: Callable[[float, float], Any]) -> Verdict:
 
 @answering
 def check_largest(answer: str | None, values: Mapping[str, float]) -> Verdict:
-    """Compare a guess with which of some named values is the largest.
+    """Check a guess at the name of the largest value.
 
     >>> check_largest("b", {"a": 1.0, "b": 2.0, "c": 0.5})
     ✓ right: b 2, then a 1.

@@ -1,11 +1,10 @@
-"""One cell of a table: a scheme trained with a seed, and all that is measured of it."""
+"""One cell of a table: a scheme trained with a seed, and its measurements."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +16,11 @@ from nmlib.corruptions import SEQUENCES, outdated
 from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
 from nmlib.evaluation.storage import shares
+from nmlib.identity import VERSION, differences, settings_of
 from nmlib.models import MODELS, build_model
 from nmlib.provenance import combined
 from nmlib.schemes import Scheme
-from nmlib.training import BUDGETS, Budget, fit
+from nmlib.training import BUDGETS, Budget, Execution, fit
 
 __all__ = ["Cell", "finished", "refuse_other_images", "run_cell"]
 
@@ -32,7 +32,7 @@ TEST_IMAGES: dict[str, tuple[int | None, int | None]] = {
     "paper": (None, None),
 }
 
-# Measures of confidence, of which the mean over the corrupted sets is kept.
+# Measures of confidence; the mean over the corrupted sets is kept.
 CALIBRATION = (
     "expected_calibration_error",
     "rms_calibration_error",
@@ -41,7 +41,7 @@ CALIBRATION = (
 )
 
 
-# What readers of a result build on.
+# Entries of a result that its readers need.
 _RESULT: dict[str, type | tuple[type, ...]] = {
     "dataset": str, "model": str, "scheme": str, "seed": int, "budget": str, "precision": str,
     "clean_accuracy": (int, float), "robust_accuracy": (int, float), "accuracy": dict,
@@ -53,7 +53,7 @@ _RESULT: dict[str, type | tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What to train and how much.
+    """A training and its evaluation.
 
     Attributes:
         dataset: Name for `nmlib.load`.
@@ -61,7 +61,7 @@ class Cell:
         scheme: The scheme.
         seed: Of weights and draws.
         budget: A key of `nmlib.training.BUDGETS`.
-        perturbations: Whether flip probabilities are measured, too.
+        perturbations: Whether to measure flip probabilities as well.
         root: Folder that has the data set.
         label: What figures call the data.
         precision: Of training and evaluation: "fp32", or "bf16" by autocast.
@@ -96,7 +96,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Its name in messages."""
         return f"{self.scheme.name}, seed {self.seed}"
 
     @property
@@ -108,23 +108,28 @@ class Cell:
         return replace(named, name=f"{named.name}-{self.epochs}", epochs=self.epochs)
 
     def folder(self, out: str | Path) -> Path:
-        """Return where its files are."""
+        """Return the folder of its files."""
         data = file_name("label", self.label or self.dataset)
         scheme = file_name("scheme", self.scheme.name)
         return user_path(out) / data / self.size.name / self.model / scheme / f"seed-{self.seed}"
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What decides the result, as text."""
+    def identity(self) -> dict[str, Any]:
+        """What decides the result."""
         return {
             "dataset": self.dataset,
             "model": self.model,
-            "scheme": repr(self.scheme),
+            "scheme": self.scheme,
             "seed": self.seed,
-            "budget": asdict(self.size),
+            "budget": self.size,
             "test_images": list(TEST_IMAGES[self.budget]),
             "precision": self.precision,
         }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its identity as results store it, see `nmlib.identity`."""
+        return {"version": VERSION, **settings_of(self.identity)}
 
 
 def check_result(result: Any) -> None:
@@ -142,12 +147,12 @@ def check_result(result: Any) -> None:
             shares(name, values)
 
 
-def read_result(path: Path, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def read_result(path: Path, cell: Cell | None = None) -> dict[str, Any]:
     """Return the result in a file.
 
     Args:
         path: Of the file.
-        settings: It must be of these, if given.
+        cell: It must be the result of this cell, if given.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -155,11 +160,14 @@ def read_result(path: Path, settings: Mapping[str, Any] | None = None) -> dict[s
     """
     remedy = "remove it; training and finished sets stay"
     result = read_json(path, "the result of a cell", remedy=remedy)
-    # As they are read again: tuples become lists.
-    if settings is not None and result.get("settings") != json.loads(json.dumps(settings)):
-        raise ValueError(
-            f"{path} is the result of other settings; choose another folder, or remove it"
-        )
+    if cell is not None:
+        changed = list(differences(result.get("settings"), cell.identity, "settings"))
+        if changed:
+            words = ", ".join(f"{name} {before} -> {now}" for name, before, now in changed)
+            raise ValueError(
+                f"{path} is the result of other settings ({words}); choose another folder, or "
+                "remove it"
+            )
     try:
         check_result(result)
     except ValueError as error:
@@ -174,7 +182,7 @@ def finished(cell: Cell, out: str | Path) -> dict[str, Any] | None:
         ValueError: If it is damaged, or the folder holds the result of other settings.
     """
     try:
-        result = read_result(cell.folder(out) / "result.json", cell.settings)
+        result = read_result(cell.folder(out) / "result.json", cell)
     except FileNotFoundError:
         return None
     flips = result.get("flip_probability")
@@ -251,7 +259,8 @@ def run_cell(
     key = {"model": cell.model, "scheme": cell.scheme.name, "seed": cell.seed}
     run = fit(
         model, train, cell.scheme, budget.recipe(precision=cell.precision), seed=cell.seed,
-        out=folder / "training", device=device, progress=progress, compile=cell.compile,
+        out=folder / "training", device=device, progress=progress,
+        execution=Execution(compile=cell.compile),
         details={
             "model": cell.model, "num_classes": len(train.classes), "options": layers,
             "dataset": cell.dataset, "budget": budget.name,
@@ -300,7 +309,7 @@ def run_cell(
 
 
 def _measured(report: CorruptionReport) -> dict[str, Any]:
-    """Return the numbers of a report, and of each test image how often it was recognised."""
+    """Return the numbers of a report, and how often each test image was recognised."""
     corrupted = [row for row in report.rows if row["corruption"] != "clean"]
     by_name: dict[str, list[float]] = {}
     for row in corrupted:

@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from nmlib._files import user_path, write_json
-from nmlib.lab.cifar.cell import Cell, finished, run_cell
-from nmlib.lab.cifar.progress import begin, end, result_words
+from nmlib.lab.cifar.cell import Cell, finished
+from nmlib.lab.cifar.grid import run_alone
+from nmlib.lab.cifar.progress import begin, end, follow
 
 __all__ = ["run_on_cluster"]
 
 _ATTEMPTS = 3
 
 
-def _timed(
-    work: Callable[[Cell, str, int], dict[str, Any]], cell: Cell, out: str, cpus: int
-) -> tuple[dict[str, Any], float]:
+def _timed(run: Callable[..., Any], *arguments: Any) -> tuple[dict[str, Any], float]:
     """Return a result and the seconds it took, without those in the queue."""
     start = time.perf_counter()
-    return work(cell, out, cpus), time.perf_counter() - start
+    return run(*arguments), time.perf_counter() - start
 
 
 def _slots(resources: Mapping[str, float], cpus: int, gpus: float) -> int:
@@ -34,17 +33,6 @@ def _slots(resources: Mapping[str, float], cpus: int, gpus: float) -> int:
     return max(1, int(min(count, resources.get("GPU", 0) / gpus) if gpus else count))
 
 
-def _work(cell: Cell, out: str, threads: int, device: str | None = None) -> dict[str, Any]:
-    import torch
-
-    torch.set_num_threads(threads)
-    return run_cell(cell, out, device=device)
-
-
-def _work_without_gpu(cell: Cell, out: str, threads: int) -> dict[str, Any]:
-    return _work(cell, out, threads, "cpu")
-
-
 def run_on_cluster(
     cells: Sequence[Cell],
     out: str | Path,
@@ -53,7 +41,7 @@ def run_on_cluster(
     cpus: int = 1,
     gpus: float = 0,
     stream: TextIO | None = None,
-    work: Callable[[Cell, str, int], dict[str, Any]] | None = None,
+    run: Callable[..., Any] = run_alone,
 ) -> list[dict[str, Any]]:
     """Run all cells that are not finished on the workers of a Ray cluster.
 
@@ -68,7 +56,7 @@ def run_on_cluster(
         cpus: Cores a cell takes.
         gpus: GPUs a cell takes; a fraction shares one. With 0 cells stay on the CPU.
         stream: Where to show progress.
-        work: What a worker does; for tests.
+        run: What a worker does; for tests.
 
     Returns:
         The results, in the order of `cells`.
@@ -83,7 +71,7 @@ def run_on_cluster(
         raise ImportError("a cluster needs Ray: pip install ray") from error
 
     # Ray shows a worker the GPUs that it was given; with none, it may show them all.
-    work = work or (_work if gpus else _work_without_gpu)
+    device = None if gpus else "cpu"
     progress, left = begin(cells, out, stream)
     own = not ray.is_initialized()
     if own:
@@ -91,23 +79,15 @@ def run_on_cluster(
     try:
         remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=_ATTEMPTS - 1)(_timed)
         progress.workers = _slots(ray.cluster_resources(), cpus, gpus)
-        under_way: dict[Any, Cell] = {}
-        failed: dict[Cell, str] = {}
-        for cell in left:
-            task = remote.remote(work, cell, str(user_path(out).absolute()), cpus)
-            under_way[task] = cell
-        while under_way:
-            (task,), _ = ray.wait(list(under_way), num_returns=1)
-            cell = under_way.pop(task)
-            try:
-                result, seconds = ray.get(task)
-            except ray.exceptions.RayError as error:
-                failed[cell] = str(error).strip().splitlines()[-1]
-                progress.update(cell, "failed")
-                continue
+        folder = str(user_path(out).absolute())
+        futures = {remote.remote(run, cell, folder, device, cpus).future(): cell for cell in left}
+
+        def keep(cell: Cell, found: tuple[dict[str, Any], float]) -> float:
             if finished(cell, out) is None:
-                write_json(cell.folder(out) / "result.json", result)
-            progress.update(cell, result_words(result), seconds)
+                write_json(cell.folder(out) / "result.json", found[0])
+            return found[1]
+
+        failed = follow(futures, out, progress, keep)
     finally:
         if own:
             ray.shutdown()

@@ -19,14 +19,14 @@ __all__ = ["check_calibration", "check_robust_accuracy"]
 def check_robust_accuracy(answer: Callable[[Mapping[str, Sequence[float]], float], Any]) -> Verdict:
     """Check a function (accuracy, clean) -> robust accuracy.
 
-    `accuracy` has five accuracies, one a severity, for each of the corruptions; `clean` is the
-    accuracy on clean images. They are made up, and one corruption has three severities only: the
-    mean is over all sets.
+    `accuracy` has one accuracy per severity for each corruption; `clean` is the accuracy on clean
+    images. All are made up. One corruption has only three severities, so a mean over all sets
+    differs from a mean of means.
 
     >>> check_robust_accuracy(lambda accuracy, clean: sum(accuracy["fog"]) / 5)
     ✗ not yet: that is one corruption alone.
     """
-    for made_up in (5, 6):  # twice, so that the numbers of one answer do not do for both
+    for made_up in (5, 6):  # twice, so that no constant passes
         verdict = _robust_accuracy(answer, made_up)
         if verdict.right is not True:
             break
@@ -78,7 +78,7 @@ def check_calibration(answer: Callable[[Any, Any], Any]) -> Verdict:
 def _calibration(answer: Callable[..., Any], made_up: int) -> Verdict:
     draw = np.random.default_rng(made_up)
     n, bins = 400, 15
-    # Too sure where it is sure, not sure enough where it is not, so that signs matter.
+    # Overconfident where confidence is high, underconfident where it is low, so that signs matter.
     confidence = np.round(draw.uniform(0.34, 0.995, n), 3)
     correct = draw.random(n) < np.clip(0.35 + 0.45 * confidence, 0, 1)
     correct[confidence < 0.5] = draw.random(int((confidence < 0.5).sum())) < 0.8

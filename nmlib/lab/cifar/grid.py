@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import contextlib
 import multiprocessing
 import os
 import signal
@@ -12,49 +11,34 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import wait
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
 import torch
 
-from nmlib._files import user_path, write_text
+from nmlib._files import user_path
 from nmlib._threads import cpu_count, thread_count
-from nmlib.lab.cifar.cell import Cell, finished, read_result, run_cell
-from nmlib.lab.cifar.progress import begin, end, result_words
+from nmlib.lab.cifar.cell import Cell, read_result, run_cell
+from nmlib.lab.cifar.progress import Failure, Progress, begin, end, follow
 from nmlib.rng import named_device, usable_device
 
-__all__ = ["collect", "run_grid"]
+__all__ = ["collect", "run_alone", "run_grid"]
 
 _ATTEMPTS = 2
 _POSIX = os.name == "posix"
 
 
-def _work(cell: Cell, out: str, device: str | None, threads: int, report: Any) -> None:
-    """Run one cell in a process of its own."""
+def run_alone(cell: Cell, out: str, device: str | None, threads: int) -> dict[str, Any]:
+    """Run a cell in a process that does nothing else."""
     torch.set_num_threads(threads)
-    try:
-        run_cell(cell, out, device=device)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except BaseException as error:
-        # Short enough for a pipe's buffer: it is read when this process has ended.
-        report.send((f"{type(error).__name__}: {error}"[:4000], traceback.format_exc()[-20_000:]))
-        raise SystemExit(1) from None
+    return run_cell(cell, out, device=device)
 
 
-def _child(run: Callable[..., Any], *arguments: Any) -> None:
-    """Run a cell, until this process is done or the one that waits for it is gone."""
-
-    def watch() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            if _POSIX:
-                os.kill(os.getpid(), signal.SIGINT)  # fit saves and ends
-            else:
-                _thread.interrupt_main()
-
+def _prepare() -> None:
+    """Let a process end, with its work saved, when the one that waits for it is gone."""
     if _POSIX:
         # Ctrl-C on a terminal reaches the parent alone, which passes it on: a second one would be
         # taken for "at once", without saving.
@@ -62,8 +46,79 @@ def _child(run: Callable[..., Any], *arguments: Any) -> None:
     # What a shell starts in the background ignores SIGINT, and so do its children.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def watch() -> None:
+        _parent().join()
+        if _POSIX:
+            os.kill(os.getpid(), signal.SIGINT)  # fit saves and ends
+        else:
+            _thread.interrupt_main()
+
     threading.Thread(target=watch, daemon=True).start()
-    run(*arguments)
+
+
+def _parent() -> Any:
+    return multiprocessing.parent_process()
+
+
+def _work(run: Callable[..., Any], *arguments: Any) -> None:
+    """Run a cell in a process of its own."""
+    try:
+        run(*arguments)
+    except Exception as error:
+        # As texts: not every exception can be sent to another process.
+        reason = f"{type(error).__name__}: {error}"[:4000]
+        raise Failure(reason, traceback.format_exc()[-20_000:]) from None
+    finally:
+        if not _parent().is_alive():
+            os._exit(130)  # nobody is left to report to
+
+
+class _Crew:
+    """Runs each cell in a new process; the thread that calls `work` waits for it."""
+
+    def __init__(
+        self, places: list[tuple[str | None, int]], progress: Progress, *request: Any
+    ) -> None:
+        self.free, self.progress, self.request = places, progress, request
+        self.busy: set[int] = set()
+        self.stopped = False
+
+    def work(self, cell: Cell) -> float:
+        """Run a cell, once more if its process was killed; return the seconds it took."""
+        place, start = self.free.pop(), time.perf_counter()
+        self.progress.update(cell, "running")
+        try:
+            for _ in range(_ATTEMPTS):
+                with suppress(BrokenProcessPool, KeyboardInterrupt):
+                    self._alone(cell, *place)
+                    return time.perf_counter() - start
+                if self.stopped:
+                    break
+            raise Failure("its process was killed", "")
+        finally:
+            self.free.append(place)
+
+    def _alone(self, cell: Cell, device: str | None, threads: int) -> None:
+        run, out = self.request
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context, _prepare) as process:
+            number = process.submit(os.getpid).result()
+            self.busy.add(number)
+            try:
+                # First noted, then looked: `stop` either finds the process or is seen here.
+                if not self.stopped:
+                    process.submit(_work, run, cell, out, device, threads).result()
+            finally:
+                self.busy.discard(number)
+
+    def stop(self) -> None:
+        """Let every process save its work and end; start no other."""
+        self.stopped = True
+        if _POSIX:  # on Windows the console has told them
+            for number in list(self.busy):
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGINT)  # fit saves and ends
 
 
 def _places(workers: int | None, device: str | None) -> list[tuple[str | None, int]]:
@@ -94,7 +149,7 @@ def run_grid(
     workers: int | None = None,
     device: str | None = None,
     stream: TextIO | None = None,
-    run: Callable[..., Any] = _work,
+    run: Callable[..., Any] = run_alone,
 ) -> list[dict[str, Any]]:
     """Run all cells that are not finished, each in a process of its own.
 
@@ -121,69 +176,18 @@ def run_grid(
     progress, left = begin(cells, out, stream)
     if left and device is not None:  # finished results can be read on any machine
         _check_device(device)
-    waiting = [(cell, 1) for cell in left]
     places = _places(workers, device)
     progress.workers = len(places)
-    free = list(range(len(places)))
-    context = multiprocessing.get_context("spawn")
-    busy: dict[int, tuple[Any, Any, Cell, int, int, float]] = {}
-    failed: dict[Cell, str] = {}
-    try:
-        while waiting or busy:
-            while waiting and free:
-                cell, attempt = waiting.pop(0)
-                place = free.pop(0)
-                receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(
-                    target=_child, args=(run, cell, str(out), *places[place], sender)
-                )
-                process.start()
-                sender.close()
-                busy[process.sentinel] = (
-                    process, receiver, cell, attempt, place, time.perf_counter(),
-                )  # fmt: skip
-                progress.update(cell, "running")
-            for sentinel in wait(list(busy)):
-                process, receiver, cell, attempt, place, start = busy.pop(cast(int, sentinel))
-                process.join()
-                free.append(place)
-                message, details = _read(receiver)
-                result = finished(cell, out)
-                if result is not None:
-                    progress.update(cell, result_words(result), time.perf_counter() - start)
-                    (cell.folder(out) / "error.txt").unlink(missing_ok=True)  # of an earlier call
-                elif message is None and attempt < _ATTEMPTS:
-                    waiting.insert(0, (cell, attempt + 1))
-                    progress.update(cell, ".")
-                else:
-                    reason = message or f"its process ended with status {process.exitcode}"
-                    failed[cell] = reason
-                    progress.update(cell, "failed")
-                    if details:
-                        _keep(cell.folder(out) / "error.txt", details)
-    except BaseException:  # Ctrl-C, or a terminal that is gone: no process is left behind
-        for process, *_ in busy.values():
-            if _POSIX:  # on Windows the console has told them
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.pid, signal.SIGINT)  # fit saves and ends
-        for process, *_ in busy.values():
-            process.join()
-        raise
+    crew = _Crew(places[::-1], progress, run, str(out))
+    with ThreadPoolExecutor(len(places)) as pool:
+        futures = {pool.submit(crew.work, cell): cell for cell in left}
+        try:
+            failed = follow(futures, out, progress)
+        except BaseException:  # Ctrl-C, or a terminal that is gone: no process is left behind
+            crew.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
     return end(cells, out, failed)
-
-
-def _read(receiver: Any) -> tuple[str | None, str | None]:
-    try:
-        return receiver.recv() if receiver.poll() else (None, None)
-    except EOFError:
-        return None, None
-    finally:
-        receiver.close()
-
-
-def _keep(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
 
 
 def collect(out: str | Path) -> list[dict[str, Any]]:

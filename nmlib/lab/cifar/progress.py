@@ -1,24 +1,31 @@
-"""What is done, under way and left of a grid, and how a run over it begins and ends."""
+"""Progress of a grid: begin it, follow its cells, collect their results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from nmlib._files import write_text
 from nmlib.lab.cifar.cell import Cell, finished, refuse_other_images
 
-__all__ = ["CellFailed", "Progress", "begin", "end", "result_words"]
+__all__ = ["CellFailed", "Failure", "Progress", "begin", "end", "follow", "result_words"]
 
 
 class CellFailed(RuntimeError):
     """Some cells failed; the others are finished and kept."""
 
 
+class Failure(Exception):
+    """Why a cell failed: the reason in a line, and the whole story."""
+
+
 @dataclass
 class Progress:
-    """A table of what is done, under way and left; on a terminal it is redrawn in place.
+    """A table of finished, running and remaining cells; on a terminal it is redrawn in place.
 
     >>> from nmlib.lab.cifar.experiments import cells
     >>> print(Progress(cells("table4", seeds=2, schemes=["baseline", "noise"])).table())
@@ -33,13 +40,15 @@ class Progress:
     workers: int = 1
     _lines: int = 0
     _spent: list[float] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def update(self, cell: Cell, state: str, seconds: float | None = None) -> None:
         """Note a state ("running", "failed" or the result in words) and show it."""
-        self.states[cell] = state
-        if seconds is not None:
-            self._spent.append(seconds)
-        self.show(f"{cell.name}: {state}")
+        with self._lock:
+            self.states[cell] = state
+            if seconds is not None:
+                self._spent.append(seconds)
+            self.show(f"{cell.name}: {state}")
 
     def left(self) -> list[Cell]:
         """Return the cells without a result."""
@@ -112,6 +121,39 @@ def begin(
     refuse_other_images(there, out)
     progress.show(f"{len(left)} cells to run")
     return progress, left
+
+
+def follow(
+    futures: Mapping[Future[Any], Cell],
+    out: str | Path,
+    progress: Progress,
+    keep: Callable[[Cell, Any], float] = lambda cell, seconds: seconds,
+) -> dict[Cell, str]:
+    """Wait for all cells; return the reasons of those that failed.
+
+    Args:
+        futures: Of each cell.
+        out: Folder for all results; a cell that fails leaves its story there, in error.txt.
+        progress: Shows each cell that ends.
+        keep: Stores what a future returned; returns the seconds it took.
+    """
+    failed: dict[Cell, str] = {}
+    for future in as_completed(futures):
+        cell, error = futures[future], future.exception()
+        story = cell.folder(out) / "error.txt"
+        if error is None:
+            seconds = keep(cell, future.result())
+            result = finished(cell, out)
+            assert result is not None, cell
+            progress.update(cell, result_words(result), seconds)
+            story.unlink(missing_ok=True)  # of an earlier call
+            continue
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        failed[cell], text = error.args if isinstance(error, Failure) else (lines[-1], str(error))
+        progress.update(cell, "failed")
+        story.parent.mkdir(parents=True, exist_ok=True)
+        write_text(story, text)
+    return failed
 
 
 def end(cells: Sequence[Cell], out: str | Path, failed: Mapping[Cell, str]) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ def check_rounding(function: Callable[[int], Any]) -> Verdict:
                 lambda parts: 0.05 * (parts + 1),
             ),
             (
-                "that is how far errors of changing signs get; the largest have one sign.",
+                "errors of changing signs add up to that; in the worst case all have one sign.",
                 lambda parts: 0.05 + 0.05 / parts**0.5,
             ),
         ],
@@ -42,24 +42,24 @@ def check_rounding(function: Callable[[int], Any]) -> Verdict:
 
 @answering
 def check_suspect(answer: str | None, table: int = 9) -> Verdict:
-    """Say whether a method's row contradicts the average that the paper prints for it.
+    """Check a guess at the method whose row contradicts its printed average.
 
     Args:
         answer: Name of the method, or None.
         table: Table of corruptions.
 
     >>> check_suspect("Mixup")
-    ✗ not yet: that row has the average that the paper prints for it.
+    ✗ not yet: that row agrees with its printed average.
     """
     from nmlib.paper import audit
-    from nmlib.paper.numbers import numbers
+    from nmlib.paper.numbers import read_table
 
     if answer is None:
         return Verdict(None, "name a method, then run again.")
-    answer = named(answer, "method", sorted({p.method for p in numbers(table)}))
+    answer = named(answer, "method", sorted(set(read_table(table)["method"])))
     for f in audit().query("kind == 'average'").itertuples():
         if f.against == table and f.method == answer:
             return Verdict(
                 True, f"it averages {f.recomputed:.1f}, Table {f.table} prints {f.printed:.1f}."
             )
-    return Verdict(False, "that row has the average that the paper prints for it.")
+    return Verdict(False, "that row agrees with its printed average.")

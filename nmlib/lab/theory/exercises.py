@@ -73,7 +73,7 @@ def _noise_term(answer: Callable[..., Any], sigma: float) -> Verdict:
     )
     want = float(terms.R2_add)
     slips = [
-        ("the factor 1/2 is lost.", 2 * want),
+        ("the factor 1/2 is missing.", 2 * want),
         ("the level enters squared.", want / sigma),
         ("take the mean over the points.", len(problem.X) * want),
         ("the norm of the gradient enters squared.", float(_first_power(logits, gradients, sigma))),

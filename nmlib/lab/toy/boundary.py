@@ -1,4 +1,4 @@
-"""Decision boundaries as numbers: length, and how steep the classifier is along it."""
+"""Length of decision boundaries, and steepness of the classifier along them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["BoundaryMeasures", "grid_points", "measure_boundary"]
 def grid_points(extent: float, size: int) -> NDArray[np.float32]:
     """Return the (size * size, 2) centres of a pixel grid over [-extent, extent]^2.
 
-    Row by row from the top left, as an image is stored.
+    The order is that of an image: row by row from the top left.
 
     Args:
         extent: Half the side of the square, > 0.
-        size: Pixels a side, >= 2.
+        size: Pixels per side, >= 2.
 
     >>> grid_points(1.0, 2).tolist()
     [[-0.5, 0.5], [0.5, 0.5], [-0.5, -0.5], [0.5, -0.5]]
@@ -35,9 +35,9 @@ class BoundaryMeasures:
     """Measures of M decision boundaries.
 
     Attributes:
-        length: (M,) length of the zero level, in units of the axes; 0 where there is none.
-        steepness: (M,) mean norm of the gradient of the values along it, per unit of the axes;
-            NaN where there is none.
+        length: (M,) length of the zero level, in units of the axes; 0 without a zero level.
+        steepness: (M,) mean norm of the gradient of the values along it, per unit of the axes; NaN
+            without a zero level.
     """
 
     length: NDArray[np.float64]
@@ -48,16 +48,13 @@ def measure_boundary(values: ArrayLike, *, extent: float) -> BoundaryMeasures:
     r"""Measure the zero level of functions on a square grid by marching squares.
 
     In each cell the level is the straight line between its crossings of the edges (linear
-    interpolation); the gradient is that of the bilinear function at the middle of the cell,
-    weighted with the length of the line.
+    interpolation). The gradient is that of the bilinear function at the middle of the cell,
+    weighted by the length of the line.
 
     Args:
         values: (M, G, G) or (G, G) function values at `grid_points(extent, G)`, for instance the
             difference of the two logits $f_1 - f_0$.
         extent: Half the side of the square.
-
-    Returns:
-        BoundaryMeasures.
 
     Raises:
         ValueError: For values of another shape.
@@ -73,7 +70,7 @@ def measure_boundary(values: ArrayLike, *, extent: float) -> BoundaryMeasures:
     if v.ndim != 3 or v.shape[1] != v.shape[2] or v.shape[1] < 2:
         raise ValueError(f"values must have shape (M, G, G) with G >= 2, got {v.shape}")
     if not np.isfinite(v).all():
-        raise ValueError(f"values hold {(~np.isfinite(v)).sum()} NaN or infinite of {v.size}")
+        raise ValueError(f"{(~np.isfinite(v)).sum()} of {v.size} values are NaN or infinite")
     step = 2 * extent / v.shape[1]
     a, b, c, d = v[:, :-1, :-1], v[:, :-1, 1:], v[:, 1:, 1:], v[:, 1:, :-1]
 
@@ -92,7 +89,7 @@ def measure_boundary(values: ArrayLike, *, extent: float) -> BoundaryMeasures:
     length = np.where(count == 2, np.sqrt(np.maximum(2 * square - x**2 - y**2, 0)), 0)
     saddle = count == 4
     if saddle.any():
-        # The middle decides which corners hang together.
+        # The sign in the middle decides which corners are connected.
         joined = ((a + b + c + d) > 0) == (a > 0)
         around_bd = np.hypot(1 - t, r) + np.hypot(u, 1 - s)
         around_ac = np.hypot(t, s) + np.hypot(1 - u, 1 - r)

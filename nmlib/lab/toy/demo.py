@@ -53,7 +53,7 @@ def _run() -> int:
     )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
+    arguments.out.mkdir(parents=True, exist_ok=True)  # fails before the work, not after it
     start = time.perf_counter()
     lab = ToyLab(seed=arguments.seed)
     lab.step(lab.total_steps)
@@ -72,7 +72,7 @@ def _run() -> int:
     print()
     print("test: accuracy in percent on 250 points; with noise: the same points with Gaussian")
     print("noise of 0.2; boundary: length of the decision boundary; confidence: mean largest")
-    print("probability. One seed only: notebook 01 says what 1,000 seeds say.")
+    print("probability. This is a single seed; notebook 01 shows 1,000.")
     print()
     print(f"Figure:           {picture}")
     print(f"Interactive page: {page}  (open it in a browser; it needs no network)")

@@ -30,12 +30,12 @@ __all__ = ["check_collapse", "check_jsd", "check_mix", "check_prediction"]
 def check_prediction(
     answer: str | None, before: float, after: float, *, tolerance: float = 0.05
 ) -> Verdict:
-    """Compare a prediction with what was measured.
+    """Compare a prediction with a measurement.
 
     Args:
         answer: "shorter", "longer", "the same", or None for no prediction.
-        before: Measured before the change.
-        after: Measured after it.
+        before: Length before the change.
+        after: Length after the change.
         tolerance: Relative change that still counts as the same.
 
     >>> check_prediction("shorter", 3.0, 2.0)
@@ -51,11 +51,11 @@ def check_prediction(
 
 @answering
 def check_collapse(stability: float | None, **settings: Any) -> Verdict:
-    """Say whether NoisyMix collapses from a JSD weight on: at it, and not at 3/4 of it.
+    """Check whether NoisyMix's collapse begins at a JSD weight: there, but not at 3/4 of it.
 
     Args:
         stability: The weight, or None.
-        **settings: Other settings of the lab; a training of `ENOUGH_STEPS` steps at least.
+        **settings: Other settings of the lab, for a training of at least `ENOUGH_STEPS` steps.
 
     >>> check_collapse(None)
     · not tried yet: choose a JSD weight above, then run again.
@@ -121,7 +121,7 @@ def check_mix(function: Callable[[Tensor, Tensor, float], Any]) -> Verdict:
 
 @answering
 def check_jsd(function: Callable[[Tensor, Tensor], Any]) -> Verdict:
-    """Check `function(p, q)`, the divergence of two (n, K) sets of distributions, (n,) out.
+    """Check `function(p, q)`, the (n,) divergences of two (n, K) sets of distributions.
 
     >>> check_jsd(lambda p, q: (p * (p / q).log()).sum(-1))
     ✗ not yet: that is KL(p || q); compare each with their mean instead.

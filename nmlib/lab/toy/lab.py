@@ -24,11 +24,11 @@ from nmlib.schemes import FIG4, READINGS, Scheme, fig4_schemes
 
 __all__ = ["Settings", "ToyLab", "one_class_words"]
 
-# Standard deviation of the test noise, that of the data's own noise; and draws of it a point.
+# Standard deviation of the test noise (that of the data's own), and its draws per point.
 TEST_NOISE, _TEST_NOISE_DRAWS = 0.2, 8
 _GRID = 100
 _STEPS_BETWEEN_CLOCKS = 4
-# Before that many steps one class everywhere says that training has only begun.
+# With fewer steps, one class everywhere means only that training has just begun.
 ENOUGH_STEPS = 100
 
 
@@ -36,7 +36,7 @@ _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _one_thread(method: _Method) -> _Method:
-    """Run with one thread of PyTorch: on matrices this small more of them wait for one another.
+    """Run with one thread of PyTorch: on matrices this small, more threads wait for each other.
 
     On two busy CPUs the 500 steps took 0.4 s with one thread, and 2 to 20 s with two.
     """
@@ -60,7 +60,7 @@ def _image(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def one_class_words(metrics: Mapping[str, Any]) -> str:
-    """Say that a network gives the whole plane one class; empty if it does not, or is untrained.
+    """Return a warning if a trained network puts the whole plane in one class, else "".
 
     >>> one_class_words({"one_class": True, "collapsed": False, "step": 3})
     'one class everywhere so far'
@@ -74,7 +74,7 @@ def one_class_words(metrics: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    r"""Everything that decides what the explorer shows.
+    r"""Everything that determines what the explorer shows.
 
     The defaults were measured (figures/data/toy_final.jsonl): no scheme collapses and every
     slider has a visible effect. The paper's own values were lost; its $\gamma = 12$ collapses.
@@ -85,14 +85,14 @@ class Settings:
             the activations (hidden layer).
         sigma_mult: Multiplicative noise level $\sigma_{mult} \ge 0$, relative.
         stability: Weight $\gamma \ge 0$ of the Jensen-Shannon divergence.
-        seed: Of initial weights, batches, partners and noise.
-        data_seed: Of the data.
+        seed: Seed of initial weights, batches, partners and noise.
+        data_seed: Seed of the data.
         reading: What 'JSD without augmentation' means, a key of `READINGS`.
         law: Noise law, "paper" or "released".
-        learning_rate: Of Adam, > 0.
-        batch_size: Samples a step.
+        learning_rate: Learning rate of Adam, > 0.
+        batch_size: Samples per step.
         width: Hidden units.
-        epochs: After which training stops.
+        epochs: Length of training.
 
     >>> Settings(alpha=-1)
     Traceback (most recent call last):
@@ -136,11 +136,10 @@ class Settings:
 class ToyLab:
     """Six schemes in a race on the toy problem: same seed, same batches, same draws.
 
-    The same settings and the same number of steps always give the same pictures, whatever was
-    shown before.
+    Pictures depend only on the settings and the number of steps, not on what was shown before.
 
     Args:
-        settings: Where to start; default `Settings()`.
+        settings: Initial settings; default `Settings()`.
         **changes: Single settings to change.
 
     >>> lab = ToyLab(epochs=2)
@@ -156,21 +155,19 @@ class ToyLab:
     def __init__(self, settings: Settings | None = None, **changes: Any) -> None:
         self.settings = replace(settings or Settings(), **changes)
         self.generation = 0
-        self._points: tuple[NDArray, NDArray, NDArray] | None = None
-        self._make_data()
-        self._restart()
+        self._use_points(None)
 
-    # -- what to show ---------------------------------------------------------------------------
+    # -- settings and data ----------------------------------------------------------------------
 
     def set(self, **changes: Any) -> bool:
-        """Change settings; if anything changes, training starts again from the seed's weights.
+        """Change settings; if anything changes, start training again from the seed's weights.
 
         Returns:
             Whether anything changed.
 
         Raises:
             TypeError: For an unknown setting.
-            ValueError: For a value out of range; nothing is changed then.
+            ValueError: For a value out of range; no setting changes then.
         """
         settings = replace(self.settings, **changes)
         if settings == self.settings:
@@ -178,9 +175,9 @@ class ToyLab:
         redraw = settings.data_seed != self.settings.data_seed
         self.settings = settings
         if redraw:
-            self._points = None
-            self._make_data()
-        self._restart()
+            self._use_points(None)
+        else:
+            self.reset()
         return True
 
     def set_points(self, X: ArrayLike, y: ArrayLike, is_test: ArrayLike) -> None:
@@ -198,37 +195,33 @@ class ToyLab:
                 f"{test.shape}"
             )
         if not np.isfinite(X).all():
-            raise ValueError("points must be finite and classes 0 or 1")
+            raise ValueError("points must be finite")
         if set(y[~test].tolist()) != {0, 1} or not test.any():
             raise ValueError("keep at least one training point of each class and one test point")
-        self._points = (X, y, test)
-        self._make_data()
-        self._restart()
+        self._use_points((X, y, test))
 
     def regenerate(self, data_seed: int) -> None:
-        """Draw new data (points that were added by hand go)."""
+        """Draw new data; points added by hand are dropped."""
         self.settings = replace(self.settings, data_seed=data_seed)
-        self._points = None
-        self._make_data()
-        self._restart()
+        self._use_points(None)
 
-    def reset(self) -> None:
-        """Start training again from the seed's weights."""
-        self._restart()
-
-    def _make_data(self) -> None:
-        if self._points is None:
+    def _use_points(self, points: tuple[NDArray, NDArray, NDArray] | None) -> None:
+        """Take (X, y, is_test) as the data, or draw them if None; start training again."""
+        self._points = points
+        if points is None:
             X, y = make_polygon_band(500, random_state=self.settings.data_seed)
             test = np.arange(500) >= 250
         else:
-            X, y, test = self._points
+            X, y, test = points
         self.X_train, self.y_train = X[~test], y[~test]
         self.X_test, self.y_test = X[test], y[test]
         shape = (_TEST_NOISE_DRAWS, *self.X_test.shape)
         noise = Rng(0).fold("test noise").numpy().normal(scale=TEST_NOISE, size=shape)
         self._noisy_test = (self.X_test + noise).reshape(-1, 2)
+        self.reset()
 
-    def _restart(self) -> None:
+    def reset(self) -> None:
+        """Start training again from the seed's weights."""
         self._ensemble = self._networks(FIG4, [self.settings.seed])
         self.generation += 1
         self._band: tuple[tuple[str, int], Ensemble] | None = None
@@ -236,7 +229,7 @@ class ToyLab:
         self._cache: dict[Any, Any] = {}
 
     def _networks(self, lanes: Sequence[str], seeds: Sequence[int]) -> Ensemble:
-        """Return untrained networks of some schemes at these settings."""
+        """Return untrained networks of some schemes at the current settings."""
         s = self.settings
         schemes = s.schemes()
         return Ensemble(
@@ -248,7 +241,7 @@ class ToyLab:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps an epoch."""
+        """Optimiser steps per epoch."""
         return self._ensemble.steps_per_epoch
 
     @property
@@ -271,8 +264,8 @@ class ToyLab:
         """Train all six schemes.
 
         Args:
-            n: Steps at most; default: no limit but the end of training.
-            budget_ms: Stop at the first check of the clock after so many milliseconds.
+            n: Largest number of steps; default 1, or no limit if there is a `budget_ms`.
+            budget_ms: Stop at the first check of the clock after this many milliseconds.
 
         Returns:
             Steps taken.
@@ -327,9 +320,9 @@ class ToyLab:
 
     @_one_thread
     def preview(self, lane: str, step: int, size: int = _GRID) -> NDArray[np.uint8]:
-        """Return the picture `grid` will show after `step` steps, by training this scheme alone.
+        """Return the picture that `grid` will show after `step` steps; train this scheme alone.
 
-        The six of the race stay where they are. The networks are the same up to rounding.
+        The race itself does not advance. The two networks agree up to rounding.
 
         Raises:
             ValueError: If step is not in [0, total_steps].
@@ -368,7 +361,7 @@ class ToyLab:
         points), boundary_length and steepness (see `measure_boundary`; steepness is None without
         a boundary), confidence (mean largest probability at the test points), one_class (all
         points of the plane in one class), collapsed (one_class at the end of a training of
-        `ENOUGH_STEPS` steps or more: before that nobody can say).
+        `ENOUGH_STEPS` steps or more).
         """
         return self._measure(self._ensemble, self._lane(lane), self._margin(lane, _GRID))
 
@@ -408,11 +401,11 @@ class ToyLab:
 
     @_one_thread
     def saw(self, lane: str) -> dict[str, Any] | None:
-        """Return what the model was shown in the last step, or None before the first.
+        """Return the inputs of the last training step, or None before the first.
 
         Keys: points (B, 2), y (B,), partner (V, B), lam (V,), point (0 = input, 1 = hidden layer)
-        and mixed, the (V, B, 2) inputs after mixing and noise, or None if these happened in the
-        hidden layer.
+        and mixed, the (V, B, 2) inputs after mixing and noise, or None if the hidden layer was
+        mixed.
         """
         if not self.steps_done:
             return None
@@ -439,10 +432,10 @@ class ToyLab:
 
     @_one_thread
     def jsd_map(self, lane: str, size: int = 50, *, draws: int = 6) -> NDArray[np.uint8]:
-        """Return how much the views of each pixel disagree: 255 = log 2, the most possible.
+        """Return the divergence between the views of each pixel; 255 is log 2, the maximum.
 
-        A pixel is treated like a training input of the scheme: its views are mixed with random
-        training points and noised at the input; shown is the mean divergence over `draws`.
+        Each pixel becomes an input of the scheme: its views are mixed with random training points
+        and get noise at the input. The map is the mean over `draws`.
         """
         size, draws = _checks.integer("size", size, 2), _checks.integer("draws", draws, 1)
         i = self._lane(lane)
@@ -475,9 +468,9 @@ class ToyLab:
 
     @_one_thread
     def band(self, lane: str, seeds: int = 12, size: int = 50) -> NDArray[np.uint8]:
-        """Return 255 * the fraction of seeds that predict class 1, at the step shown.
+        """Return 255 * the fraction of seeds that predict class 1 at the current step.
 
-        The seeds are the next `seeds` after the shown one; they are trained when first asked for.
+        The seeds are the `seeds` that follow the current one; they are trained on demand.
         """
         seeds, size = _checks.integer("seeds", seeds, 1), _checks.integer("size", size, 2)
         self._lane(lane)
@@ -493,7 +486,7 @@ class ToyLab:
         share = (logits[..., 1] > logits[..., 0]).float().mean(0)
         return (share * 255).round().to(torch.uint8).view(size, size).numpy()
 
-    # -- passing it on --------------------------------------------------------------------------
+    # -- export ---------------------------------------------------------------------------------
 
     def preset(self) -> dict[str, Any]:
         """Return the settings that differ from the defaults, ready for `Settings(**preset)`."""

@@ -1,8 +1,8 @@
-"""What is true of Fig. 4: many seeds of the toy experiment, at many settings.
+"""How far Fig. 4 holds: many seeds of the toy experiment at many settings.
 
-`python -m nmlib.lab.toy.study screen` trains the six schemes at random settings of what the paper
-leaves open; `python -m nmlib.lab.toy.study final` trains 1,000 seeds at the settings that matter.
-Both append to a JSON lines file and go on where they stopped.
+`python -m nmlib.lab.toy.study screen` trains the six schemes at random values of the settings that
+the paper leaves open; `python -m nmlib.lab.toy.study final` trains 1,000 seeds at five chosen
+settings. Both append to a JSON lines file and resume where they stopped.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class StudySetting:
-    """One choice of everything that the paper leaves open.
+    """One value for each setting that the paper leaves open.
 
     Args:
-        reading: What 'JSD without augmentation' means.
-        law: Noise law.
-        additive: Additive level.
-        multiplicative: Multiplicative level.
+        reading: What 'JSD without augmentation' means, a key of `READINGS`.
+        law: Noise law, "paper" or "released".
+        additive: Additive noise level.
+        multiplicative: Multiplicative noise level.
         stability: Weight of the divergence.
-        alpha: Beta parameter.
-        learning_rate: Of Adam.
-        batch_size: Samples a step.
-        width: Hidden units.
+        alpha: Beta parameter of the mixing.
+        learning_rate: Learning rate of Adam.
+        batch_size: Samples per step.
+        width: Hidden units per layer.
         depth: Hidden layers.
-        epochs: The paper's are 100.
+        epochs: Length of training; 100 in the paper.
     """
 
     reading: str = "independent"
@@ -77,7 +77,7 @@ class StudySetting:
     epochs: int = 100
 
     def ensemble(self, seeds: Sequence[int]) -> Ensemble:
-        """Return the untrained six schemes x seeds; each seed has its own data."""
+        """Return untrained networks of all six schemes and seeds; each seed has its own data."""
         data = [make_polygon_band(2 * TRAIN, random_state=seed) for seed in seeds]
         schemes = fig4_schemes(
             alpha=self.alpha,
@@ -100,9 +100,9 @@ class StudySetting:
 
 
 def bayes_accuracy(samples: int = 200_000, *, seed: int = 0) -> float:
-    """Return the best accuracy any classifier can have on the toy data, by simulation.
+    """Estimate the accuracy of the best possible classifier on the toy data by simulation.
 
-    Outside the band the label is certain, inside it is a coin: 1 - P(band) / 2.
+    The label is certain outside the band and a fair coin inside: 1 - P(band) / 2.
 
     >>> 0.88 < bayes_accuracy(20_000) < 0.90
     True
@@ -115,7 +115,7 @@ def _evaluate(ensemble: Ensemble) -> dict[str, NDArray[np.float64]]:
     """Return each measure as a (6, seeds) array."""
     seeds = ensemble.seeds
     small = [make_polygon_band(2 * TRAIN, random_state=seed) for seed in seeds]
-    # Fresh points of another stream than any training set.
+    # Fresh points, from a stream that no training set uses.
     large = [
         make_polygon_band(LARGE_TEST, random_state=Rng(seed).fold("fresh").numpy())
         for seed in seeds
@@ -161,7 +161,7 @@ def run_setting(setting: StudySetting, seeds: Sequence[int]) -> dict[str, NDArra
     """
     parts = []
     seeds = list(seeds)
-    # A few blocks at a time, so that memory does not grow with the number of seeds.
+    # A few blocks at a time: memory does not grow with the number of seeds.
     for start in range(0, len(seeds), 4 * SEED_BLOCK):
         ensemble = setting.ensemble(seeds[start : start + 4 * SEED_BLOCK])
         parts.append(_evaluate(ensemble.fit(setting.epochs)))
@@ -169,7 +169,7 @@ def run_setting(setting: StudySetting, seeds: Sequence[int]) -> dict[str, NDArra
 
 
 def _mean(values: NDArray[np.float64]) -> list[float | None]:
-    """Return [mean, standard error] without NaN, or [None, None] if fewer than 2 are left."""
+    """Return [mean, standard error] of the finite values, or [None, None] for fewer than 2."""
     values = values[np.isfinite(values)]
     if len(values) < 2:
         return [None, None]
@@ -201,7 +201,7 @@ def summarise(measures: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
 
 
 def screen_settings(count: int = 64, *, seed: int = 0) -> list[StudySetting]:
-    """Return random settings over a sensible grid of what the paper leaves open.
+    """Draw settings from a sensible grid over all that the paper leaves open.
 
     >>> len(set(screen_settings(20)))
     20
@@ -230,7 +230,7 @@ def screen_settings(count: int = 64, *, seed: int = 0) -> list[StudySetting]:
 
 
 def targeted_settings() -> list[StudySetting]:
-    """Return settings that overfit on purpose, where smoothing has most to give.
+    """Return settings that overfit on purpose, where smoothing should help most.
 
     >>> len(targeted_settings())
     6
@@ -249,14 +249,15 @@ def count_claims(records: Iterable[dict[str, Any]]) -> dict[str, int]:
         records: Lines that this module wrote.
 
     Returns:
-        settings: how many there are. trained: those whose baseline did not collapse (the rest
-        count in nothing below). noisymix_above_baseline: mean test accuracy higher;
+        settings: number of settings. trained: those whose baseline did not collapse; the counts
+        below are among them. noisymix_above_baseline: its mean test accuracy is higher;
         significantly: by more than two standard errors of the paired difference;
-        noisymix_best: highest mean of the six; papers_order: the means stand in the order of
-        Fig. 4; smoothest: NoisyMix has the lowest gradient norm along the boundary of the six, or
-        no boundary left; shortest: it has the shortest boundary; collapsed: more than half of its
-        networks put the plane in one class; smoothest_not_collapsed: smoothest without that;
-        better_under_noise: accuracy under noise higher by more than two standard errors.
+        noisymix_best: it has the highest mean of the six; papers_order: the means are in the order
+        of Fig. 4; smoothest: NoisyMix has the lowest gradient norm of the six along the boundary,
+        or no boundary left; shortest: it has the shortest boundary; collapsed: more than half of
+        its networks put the plane in one class; smoothest_not_collapsed: smoothest and not
+        collapsed; better_under_noise: its accuracy under noise is higher by more than two standard
+        errors.
     """
     counts = dict.fromkeys(
         (
@@ -304,7 +305,7 @@ _EXPLORER = StudySetting(
     additive=0.15, multiplicative=0.1, stability=0.3, alpha=0.3, learning_rate=0.03
 )
 
-# Deeper and trained harder than the data deserve, with little mixing and a small weight.
+# Deeper and trained harder than the data justify, with little mixing and a small weight.
 _OVERFIT = StudySetting("independent", "released", 0.4, 0.2, 0.1, 0.2, 0.03, 25, 50, 2)
 
 FINAL: dict[str, StudySetting] = {
@@ -316,11 +317,11 @@ FINAL: dict[str, StudySetting] = {
     "explorer's defaults, unmixed reference": replace(_EXPLORER, reading="unmixed"),
     "overfitting net, independent pairs": _OVERFIT,
 }
-"""The settings that get 1,000 seeds, by label; chosen from the screen."""
+"""The settings for 1,000 seeds, by label; chosen from the screen."""
 
 
 def _run(settings: Iterable[tuple[str, StudySetting]], seeds: range, out: Path) -> None:
-    """Append one JSON line a setting to `out`; settings there with these seeds are skipped."""
+    """Append one JSON line for each setting to `out`; skip those already there with these seeds."""
     out.parent.mkdir(parents=True, exist_ok=True)
     keys = ("setting", "seeds", "first_seed")
     done = [[line[key] for key in keys] for line in _stored(out)]
@@ -343,7 +344,7 @@ def _run(settings: Iterable[tuple[str, StudySetting]], seeds: range, out: Path) 
 
 
 def _stored(out: Path) -> list[dict[str, Any]]:
-    """Return the records of a file; a last line that a killed process left is cut off."""
+    """Return the records of a file; cut off a last line that a killed process left unfinished."""
     if not out.exists():
         return []
     whole, _, torn = out.read_bytes().rpartition(b"\n")
@@ -370,7 +371,7 @@ def main() -> None:
     parser.add_argument("--out", type=path_option, required=True)
     arguments = parser.parse_args()
     if arguments.stage == "final":
-        # Seeds that no setting was chosen on.
+        # Fresh seeds: the settings were chosen on others.
         _run(FINAL.items(), range(1000, 1000 + (arguments.seeds or 1000)), arguments.out)
         return
     some = screen_settings(arguments.count)

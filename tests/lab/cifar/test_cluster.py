@@ -19,7 +19,7 @@ ray = pytest.importorskip("ray")
 def pretend(marks):
     """Return what a worker does: no work, but a mark for every time it is done."""
 
-    def work(cell, out, threads):
+    def work(cell, out, device, threads):
         place = Path(marks, f"{cell.scheme.name}-{cell.seed}")
         with place.open("a") as file:
             file.write("x")
@@ -65,7 +65,7 @@ def test_a_killed_worker_loses_no_finished_cell(cluster, tmp_path):
         grid[0].folder(out) / "result.json",
         {"settings": grid[0].settings, "clean_accuracy": 0.9, "robust_accuracy": 0.8},
     )
-    results = run_on_cluster(grid, out, work=pretend(marks))
+    results = run_on_cluster(grid, out, run=pretend(marks))
     assert [r["clean_accuracy"] for r in results] == [0.9, 0.5, 0.5, 0.5]
     done = {place.name: len(place.read_text()) for place in marks.iterdir()}
     assert done == {"mixup-0": 1, "baseline-1": 1, "mixup-1": 2}
@@ -75,5 +75,5 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(cluster, tmp_path):
     grid = cells("table2", schemes=["cutmix", "baseline"], seeds=1)
     (tmp_path / "marks").mkdir()
     with pytest.raises(CellFailed, match=r"(?s)1 of 2 cells failed.*cutmix.*no such luck"):
-        run_on_cluster(grid, tmp_path / "out", work=pretend(tmp_path / "marks"))
+        run_on_cluster(grid, tmp_path / "out", run=pretend(tmp_path / "marks"))
     assert sum(finished(cell, tmp_path / "out") is not None for cell in grid) == 1

@@ -52,6 +52,8 @@ def test_every_display_draws_a_small_picture_with_words(name):
     assert more["image/png"]["alt"] == data["text/plain"] == display.summary
     assert ("application/vnd.plotly.v1+json" in data) == display.is_interactive
     assert data["image/png"] == png(display.plot().figure_)
+    axes = display.ax_
+    assert display.plot(ax=axes) is display and display.ax_ is axes
     assert 40 < len(display.summary) < 500
 
 

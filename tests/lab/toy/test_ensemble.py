@@ -6,6 +6,7 @@ import torch
 
 from nmlib import Noise, fig4_schemes, make_polygon_band
 from nmlib.lab.toy.ensemble import Ensemble, symmetric_beta_quantile
+from nmlib.lab.toy.ensemble._gradients import parameter_views
 from nmlib.models import mlp
 from nmlib.objective import apply_draws
 
@@ -56,6 +57,79 @@ def test_members_equal_networks_trained_alone(case):
                 ensemble.ce[scheme, seed] + schemes[scheme].stability * ensemble.jsd[scheme, seed]
             )
             assert float(total) == pytest.approx(losses[-1], abs=1e-5)
+
+
+def member_losses(group, step):
+    """(ce, jsd) of every member at a step as a function of its parameters, in plain PyTorch."""
+    shape, kind, (window, at) = group.shape, group.windows.kind, group.windows.at(step)
+    c, s, point = len(group.schemes), len(group.seeds), window.point[at]
+    batch, views, width = shape.batch, kind.views, shape.sizes[window.point[at]]
+    levels = [window.level[i][at] for i in (0, 1)]
+    fields = [group.windows.field(window, at, width, i) for i in (0, 1)]
+    additive, multiplicative = (
+        (f.clone() * n.clone()).expand(c, s, views, batch, width).flatten(0, 1)
+        for f, n in zip(fields, levels, strict=True)
+    )
+    members = torch.arange(c * s).view(-1, 1, 1)
+    partner = window.partner[at].long().view(c * s, kind.pairs, batch)
+    partner = partner - members * batch  # rows of the member's own batch
+    activate = torch.relu if shape.activation == "relu" else torch.tanh
+
+    def run(parameters, h, start, stop):
+        layers = list(parameter_views(parameters, shape.sizes))
+        for i in range(start, stop):
+            h = h @ layers[i][0].T + layers[i][1]
+            h = activate(h) if i < len(layers) - 1 else h
+        return h
+
+    def parts(parameters, x, target, lam, partner, additive, multiplicative):
+        h = run(parameters, x, 0, point)
+        if kind.mixes:
+            h = lam * h + (1 - lam) * h[partner]  # (pairs, batch, width)
+        h = (1 + multiplicative) * h + additive  # (views, batch, width)
+        log_p = run(parameters, h, point, len(shape.sizes) - 1).log_softmax(-1)
+        ce = -(target.T * log_p[0]).sum() / batch
+        mean = log_p.exp().mean(0)
+        jsd = (log_p.exp() * (log_p - mean.log())).sum() / (views * batch)
+        return ce, jsd
+
+    inputs = (window.x[at], window.target[at], window.lam[at], partner, additive, multiplicative)
+    gamma = torch.tensor([scheme.stability for scheme in group.schemes]).repeat_interleave(s)
+
+    def total(parameters, gamma, *inputs):
+        ce, jsd = parts(parameters, *inputs)
+        return ce + gamma * jsd, (ce, jsd)
+
+    flat = group.state.parameters.reshape(c * s, -1)
+    inputs = [t.clone() for t in inputs]  # none of inference mode
+    gradient, kept = torch.func.vmap(torch.func.grad(total, has_aux=True))(flat, gamma, *inputs)
+    return [t.reshape(c, s, *t.shape[1:]) for t in (gradient, *kept)]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_gradients_are_those_of_torch_func(case, activation):
+    """The hand-written gradient of every member, at every mix point, against vmap(grad(loss))."""
+    X, y = make_polygon_band(60, random_state=1)
+    options = dict(points=(0, 1, 2)) | CASES[case]
+    schemes = list(fig4_schemes(stability=0.7, **options).values())
+    ensemble = Ensemble(
+        schemes, X, y, seeds=[3, 4], batch_size=20, sizes=(2, 9, 7, 2), activation=activation
+    )
+    ensemble.step(3)  # away from the initial weights
+    seen = set()
+    for *_, group in ensemble._groups:
+        for step in range(3, 11):
+            seen.add(group.windows.at(step)[0].point[step])
+            with torch.inference_mode():  # as in training
+                group.gradients.write(step, keep=True)
+            gradient, ce, jsd = member_losses(group, step)
+            # Sums over a batch of 20, in another order.
+            torch.testing.assert_close(group.state.gradient, gradient, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(group.state.ce, ce, rtol=1e-5, atol=1e-6)
+            if group.windows.kind.compares:
+                torch.testing.assert_close(group.state.jsd, jsd, rtol=1e-4, atol=1e-6)
+    assert seen == set(options["points"])
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])

@@ -64,13 +64,8 @@ class WaterfallDisplay(AblationDisplay):
     @staticmethod
     def steps(cells: Cells, route: Sequence[str]) -> list[float]:
         """Return the values along an order; nan where a row is missing."""
-        on: set[str] = set()
-        values = []
-        for switch in (None, *route):
-            on |= {switch} if switch else set()
-            row = tuple(s in on for s in cells.switches)
-            values.append(float(cells.means[cells.rows[row]]) if row in cells.rows else np.nan)
-        return values
+        rows = [tuple(s in route[:k] for s in cells.switches) for k in range(len(route) + 1)]
+        return [float(cells.means[cells.rows[r]]) if r in cells.rows else np.nan for r in rows]
 
     @property
     def summary(self) -> str:

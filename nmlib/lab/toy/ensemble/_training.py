@@ -12,7 +12,8 @@ from torch import Tensor
 
 from nmlib import _checks
 from nmlib._threads import single_threads
-from nmlib.lab.toy.ensemble._group import Group, State, parameter_views
+from nmlib.lab.toy.ensemble._gradients import State, parameter_views
+from nmlib.lab.toy.ensemble._group import Group
 from nmlib.lab.toy.ensemble._pools import SEED_BLOCK
 from nmlib.lab.toy.ensemble._windows import Activation, Kind, Shape
 from nmlib.mixing import Mixup
@@ -196,7 +197,7 @@ class Ensemble:
                 group.run(start, n)
 
     def fit(self, epochs: int) -> Ensemble:
-        """Train for so many epochs and return self."""
+        """Train for this number of epochs and return self."""
         self.step(epochs * self.steps_per_epoch)
         return self
 

@@ -1,4 +1,4 @@
-"""What a run needs of the machine: signals, kernels, TensorBoard."""
+"""Signals, kernels and TensorBoard: where a run touches its environment."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Stop", "backend", "open_tensorboard"]
 
 
 class Stop:
-    """Turns Ctrl-C, SIGTERM and a closed terminal into a request between two steps.
+    """Turns Ctrl-C, SIGTERM and a closed terminal into a request to stop between two steps.
 
     A second one interrupts at once. Signals reach the main thread only; elsewhere nothing changes.
 
     Args:
-        wish: Asked too; True is a request.
+        wish: Called as well; True is a request.
     """
 
     def __init__(self, wish: Callable[[], bool] | None = None) -> None:
@@ -28,7 +28,7 @@ class Stop:
         self.wish = wish
 
     def asked(self) -> bool:
-        """Say whether training is to end."""
+        """Return whether training should end."""
         return self.requested is not None or (self.wish is not None and self.wish())
 
     def __enter__(self) -> Stop:
@@ -79,7 +79,7 @@ def backend(deterministic: bool, device: torch.device) -> Iterator[None]:
 def open_tensorboard(folder: Path | None, step: int) -> Any:
     """Return a writer that goes on after `step`."""
     if folder is None:
-        raise ValueError("tensorboard=True needs a folder; pass out=")
+        raise ValueError("tensorboard=True needs a folder; give fit out=")
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -12,7 +12,7 @@ __all__ = ["RunningStatistics"]
 
 
 class RunningStatistics:
-    r"""Combines what each process saw to what one process sees that does all parts itself.
+    r"""Combines the statistics of all processes into those of one that computes all parts itself.
 
     A part with batch statistics $b$ moves a running statistic $r$ to $(1-m)\,r + m\,b$. The $k$
     parts of a process together are a map $r \mapsto d\,r + s$ with $d = (1-m)^k$, whatever $r$ they
@@ -52,9 +52,9 @@ class RunningStatistics:
         kept, scale = self._map(self.seen, steps)
         added = (self._values() - kept * self.before) / scale
         # One exchange a step: (processes, layers + entries).
-        told = self.workers.gather(torch.cat([steps, added]))
+        every = self.workers.gather(torch.cat([steps, added]))
         values, seen = self.before, self.seen
-        for row in told:
+        for row in every:
             steps, added = row.split([len(self.layers), len(values)])
             kept, scale = self._map(seen, steps)
             values = kept * values + scale * added
@@ -71,7 +71,7 @@ class RunningStatistics:
         return torch.cat([v for m in self.layers for v in _buffers(m)[:2]]).double()
 
     def _batches(self) -> Tensor:
-        """Return how many batches each layer has seen, (layers,), float64."""
+        """Return the number of batches that each layer has seen, (layers,), float64."""
         return torch.stack([_buffers(m)[2] for m in self.layers]).double()
 
     def _map(self, seen: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Images that are made a few at a time, predicted and forgotten."""
+"""Generate images in chunks, predict them, and forget them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["chunk_images", "generated", "predicted"]
 
 
 def chunk_images(row: int, batch_size: int, limit: int) -> int:
-    """Return how many images of `row` bytes are made at a time: whole batches, within the limit."""
+    """Return the chunk size for images of `row` bytes: whole batches, within `limit` bytes."""
     return max(1, limit // (row * batch_size)) * batch_size
 
 
@@ -27,7 +27,7 @@ def predicted(
     total: int,
     tell: Callable[[int, int], None],
 ) -> Tensor:
-    """Return `run` of all parts together; `tell` hears how many images of the total are done."""
+    """Return `run` of all parts, concatenated; calls `tell(images done, total)` after each."""
     found, done = [], 0
     for part in parts:
         found.append(run(part))
