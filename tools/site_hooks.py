@@ -174,10 +174,10 @@ def reference(app: Any, env: Any, node: Any, content: Any) -> Any:
     found = {
         name: entry
         for name, entry in domain.objects.items()
-        if name.endswith("." + target)
-        and not entry.aliased
-        and ("." in target or entry.objtype not in kinds)
+        if name.endswith("." + target) and ("." in target or entry.objtype not in kinds)
     }
+    # Where a name is defined counts if nothing else is called so.
+    found = {name: entry for name, entry in found.items() if not entry.aliased} or found
     if len(found) != 1:
         return content
     ((name, entry),) = found.items()
@@ -192,6 +192,8 @@ def source(app: Any, docname: str, text: list[str]) -> None:
     if docname.startswith("notebooks/"):
         text[0] = json.dumps(notebook(json.loads(text[0])))
         return
+    if docname == "figures/README":
+        text[0] = gallery(text[0], app.interactive)
     if docname == "docs/index":
         readme = (ROOT / "README.md").read_text(encoding="utf-8")
         findings = readme.partition("## Three findings\n")[2].partition("\n## ")[0]
@@ -210,6 +212,18 @@ def markdown(text: str) -> str:
     text = re.sub(r"\[`([\w.]+)`\]\((?:\.\./)?nmlib/[^)]*\)", r"{py:obj}`\1`", text)
     text = re.sub(r"(?<!!)\[([^]]*)\]\(([\w./]+\.html)\)", r'<a href="\2">\1</a>', text)
     return re.sub(r"(?<!!)\[([^]]*)\]\((?!https?:)[\w./-]*(?<!\.md)(?<!\.ipynb)\)", r"\1", text)
+
+
+def gallery(text: str, interactive: list[str]) -> str:
+    """Return the page of figures with links to their interactive forms instead of files.
+
+    >>> gallery("[PNG](a.png); [SVG](a.svg); data", ["a"])
+    '<a href="html/a.html">interactive</a>; data'
+    """
+    text = re.sub(r"^`make figures` also writes .*$", "", text, flags=re.MULTILINE)
+    for name in interactive:
+        text = text.replace(f"[PNG]({name}.png); ", f'<a href="html/{name}.html">interactive</a>; ')
+    return re.sub(r"\[(PNG|JPG|SVG)\]\([^)]*\); ", "", text)
 
 
 def notebook(content: dict[str, Any]) -> dict[str, Any]:
@@ -257,12 +271,13 @@ def scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree
         app.add_js_file("plotly.min.js", priority=400)
 
 
-def figures(app: Any, error: Exception | None) -> None:
+def figures(app: Any) -> None:
     """Hook of Sphinx: write the explorer and the interactive figures beside their page."""
-    if error is None and app.builder.format == "html":
-        folder = Path(app.outdir) / "figures"
-        shutil.copyfile(ROOT / "figures/explorer.html", folder / "explorer.html")
-        make_figures.write_pages(folder / "html", script="../../_static/plotly.min.js")
+    folder = Path(app.outdir) / "figures"
+    (folder / "html").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ROOT / "figures/explorer.html", folder / "explorer.html")
+    script = "../../_static/plotly.min.js"
+    app.interactive = make_figures.write_pages(folder / "html", script)
 
 
 def wide(app: Any, doctree: Any) -> None:
@@ -281,5 +296,5 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("source-read", source)
     app.connect("doctree-read", wide)
     app.connect("html-page-context", scripts)
-    app.connect("build-finished", figures)
+    app.connect("builder-inited", figures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

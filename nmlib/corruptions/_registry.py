@@ -25,7 +25,7 @@ class Corruption:
         apply: (uint8 (n, h, w, 3), parameters, draw) -> uint8 of the same shape. Parameters are
             those of the severity; draw is what `draw` returned.
         severities: Parameters of severity 1 to 5, in CIFAR-C and in ImageNet-C.
-        draw: (uint8 (n, h, w, 3), stream, parameters) -> what is random about it, a record of
+        draw: (uint8 (n, h, w, 3), stream, parameters) -> its random numbers, a record of
             tensors; the stream's `uniform`, `normal` and `integers` give numbers that depend on
             seed, severity and image alone. None if nothing is.
         family: "noise", "blur", "weather", "digital", "extra" or "own", as reports group it.
@@ -131,7 +131,7 @@ def apply_to(
     """Apply a corruption to bytes (n, h, w, 3) with the given draws.
 
     Raises:
-        ValueError: If a corruption of one's own returns something else than such images.
+        ValueError: If your own corruption does not return images of the same type and shape.
     """
     out = corruption.apply(x, params, draw, *((textures,) if corruption.textures else ()))
     if not isinstance(out, Tensor) or out.dtype != x.dtype or out.shape != x.shape:
