@@ -9,20 +9,20 @@ SHELL := /bin/sh
 VENV ?= .venv
 COLAB_VENV ?= .venv-colab
 PY := $(VENV)/bin/python
-# Test processes; the browser tests run after the others, alone.
+# Number of test processes. The browser tests run alone, after the others.
 WORKERS ?= 2
 # More arguments for pytest, e.g. `make test PYTEST_ARGS="-k losses"`.
 PYTEST_ARGS ?=
-# What the tests compare with what is committed: the outputs of notebooks.
+# How notebooks are tested: their outputs must equal the committed ones.
 COMPARED ?= --nbval
 # More arguments for pip, e.g. an index of CPU-only builds of torch.
 PIP_ARGS ?=
-# Not empty in CI: packages come from requirements/, by their hashes. torch alone is pinned by its
-# version only, since its builds (CUDA, CPU) differ by machine and index.
+# Set in CI, where packages come from requirements/ by hash. Only torch is pinned by version alone,
+# because its builds (CUDA, CPU) differ by machine and index.
 LOCKED ?=
-# Versions to install by: `make test-lowest` has a file of its own.
+# Versions to install; `make test-lowest` writes its own file.
 CONSTRAINTS ?= constraints.txt
-# Arguments for JupyterLab; in a container one is root, which it wants to hear.
+# Arguments for JupyterLab. It refuses to run as root, the user in containers, without this one.
 LAB_ARGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # An activated environment, conda or PYTHONPATH must not leak into ours.
@@ -30,14 +30,14 @@ unexport PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV MPLB
 unexport PYTEST_ADDOPTS VIRTUAL_ENV CONDA_PREFIX __PYVENV_LAUNCHER__
 export PYTHONNOUSERSITE := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Against a pip.conf that says otherwise.
+# Overrides a user's pip.conf.
 export PIP_USER := 0
-# pip, Jupyter and matplotlib want a home that they can write to; containers may have none.
+# pip, Jupyter and matplotlib need a writable home; containers may lack one.
 ifneq ($(shell test -d "$$HOME" -a -w "$$HOME" && echo yes),yes)
 export HOME := $(shell mkdir -p build/home && pwd)/build/home
 endif
 
-# Each does nothing if its packages are there; see tools/install.sh.
+# Each does nothing if its packages are already installed; see tools/install.sh.
 install = LOCK=$(if $(LOCKED),requirements/$1.txt) sh tools/install.sh
 LAB := $(call install,ci) "$(VENV)" lab ".[lab]" -c "$(CONSTRAINTS)" $(PIP_ARGS)
 TEST := $(call install,ci) "$(VENV)" test ".[test]" -c "$(CONSTRAINTS)" $(PIP_ARGS)
@@ -59,27 +59,27 @@ demo: lab-packages  ## train the six toy schemes, write the figure, print the ta
 lab: lab-packages  ## open the start notebook in JupyterLab
 	@"$(PY)" -m jupyterlab $(LAB_ARGS) notebooks/00_start_here.ipynb
 
-test: lint  ## everything that CI checks but the older widget stack
+test: lint  ## everything that CI checks, except the older widget stack
 	@status=0; \
 	OMP_NUM_THREADS=1 "$(PY)" -m pytest --nbval -n $(WORKERS) --dist loadscope \
 	    -m "not browser" $(PYTEST_ARGS) || status=$$?; \
 	OMP_NUM_THREADS=1 "$(PY)" -m pytest -m browser tests/browser $(PYTEST_ARGS) || status=$$?; \
 	exit $$status
 
-test-rounding: test-packages  ## the numeric tests as other processors round (minutes)
+test-rounding: test-packages  ## the numeric tests with the rounding of other processors (minutes)
 	@"$(PY)" tools/other_processors.py --workers $(WORKERS) $(TESTS)
 
 test-colab: colab-packages  ## execute all notebooks with Colab's older widget stack
 	@"$(COLAB_VENV)/bin/python" tests/colab/run.py
 
-# If they have other names: make test-3.12 PYTHON=/path/to/python
+# For a Python with another name: make test-3.12 PYTHON=/path/to/python
 test-3.12:  ## all tests but the browser's under Python 3.12
 	@PYTHON=python3.12 $(MAKE) suite VENV=.venv-3.12
 
 test-3.13:  ## the same under Python 3.13
 	@PYTHON=python3.13 $(MAKE) suite VENV=.venv-3.13
 
-# Older versions print and draw a little differently from what is committed.
+# Older versions print and draw slightly differently, so notebooks and figures are not compared.
 test-lowest:  ## the same with the lowest versions that pyproject.toml declares
 	@mkdir -p build
 	@grep -oE '"[a-z-]+(\[[a-z]+\])?>=[0-9.]+"' pyproject.toml | \
@@ -97,7 +97,7 @@ lint: test-packages  ## style, types, layers
 	@"$(PY)" -m mypy
 	@"$(PY)" -c 'from importlinter.cli import lint_imports_command as main; main()' --no-cache
 
-format: test-packages  ## put the code into form
+format: test-packages  ## format the code
 	@"$(PY)" -m ruff format
 	@"$(PY)" -m ruff check --fix
 
@@ -107,12 +107,12 @@ figures: lab-packages  ## draw every picture of figures/ from figures/data
 measure: lab-packages  ## measure figures/data again (hours)
 	@"$(PY)" tools/measure.py
 
-# timm comes without what it depends on: that would bring another torch.
+# timm is installed without its dependencies, which would bring another torch.
 bench: test-packages  ## every speed against its peer, into build/bench (half an hour)
 	@"$(PY)" -m pip install --quiet --no-deps "timm>=1.0.11"
 	@"$(PY)" tools/measure.py --speed --into build/bench
 
-wheel: lab-packages  ## write the wheel to dist/, for Colab: upload it beside the notebook
+wheel: lab-packages  ## write the wheel to dist/; for Colab, upload it beside the notebook
 	@"$(PY)" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/nmlib-*.whl
 
@@ -124,7 +124,7 @@ site: site-packages  ## write the static site to build/site; a warning is an err
 	@OMP_NUM_THREADS=1 "$(PY)" -m sphinx -q -j auto -W --keep-going -c docs -d build/doctrees . build/site
 	@echo build/site/index.html
 
-# For every platform and Python at once, so the files name no registry and all know their hashes.
+# One file for every platform and Python, with hashes and without the name of a registry.
 compile = "$(PY)" -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url pyproject.toml
 without_torch = awk '/^[^ ]/ { keep = !/^(torch==|triton==|nvidia-|cuda-)/ } keep'

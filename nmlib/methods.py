@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from nmlib.mixing import CutMix, Mixup
 from nmlib.noise import Noise
-from nmlib.paper.numbers import SPECS, Number, numbers
+from nmlib.paper.numbers import SPECS, printed_text, read_table
 from nmlib.puzzlemix import PuzzleMix
 from nmlib.schemes import SCHEMES, Scheme, suited
 from nmlib.views import AugMax, Augmented, AugMix, Plain
@@ -75,10 +75,18 @@ class Card:
         return settings_in_words(self.scheme)
 
     @property
-    def expected(self) -> tuple[Number, ...]:
-        """Its numbers in the paper's Tables 2 and 3."""
-        found = (n for table in (2, 3) for n in numbers(table) if n.method == self.name)
-        return tuple(found) if self.in_tables else ()
+    def expected(self) -> dict[tuple[int, str], str]:
+        """Its accuracies in the paper's Tables 2 and 3, by table and test set, as printed.
+
+        Raises:
+            ModuleNotFoundError: Without pandas.
+        """
+        return {
+            (n, str(row["dataset"])): printed_text(row["value"], row["decimals"])
+            for n in (2, 3)
+            for row in read_table(n).to_dict("records")
+            if row["method"] == self.name
+        }
 
     @property
     def exceptions(self) -> dict[str, Settings]:

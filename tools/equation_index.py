@@ -221,10 +221,10 @@ def methods_page() -> str:
         if not card.expected:
             return ["", "The paper's CIFAR tables have no row of it."]
         sets = ("CIFAR-10", "CIFAR-10-C", "CIFAR-100", "CIFAR-100-C")
-        found = {(n.table, n.dataset): n.value for n in card.expected}
+        found = card.expected
         rows = [
             f"| {table} | {' | '.join(found.get((table, name), '') for name in sets)} |"
-            for table in dict.fromkeys(n.table for n in card.expected)
+            for table in dict.fromkeys(table for table, _ in found)
         ]
         return ["", f"| table | {' | '.join(sets)} |", "|---" * 5 + "|", *rows]
 

@@ -73,7 +73,10 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
 def add_corruptions(parser: argparse.ArgumentParser) -> None:
     """Add which corruptions to make."""
     parser.add_argument(
-        "--corruptions", nargs="+", metavar="NAME", help="default: the benchmark's 15; 'all': 19"
+        "--corruptions",
+        nargs="+",
+        metavar="NAME",
+        help="default: the benchmark's 15; 'all': these and the extra ones",
     )
     parser.add_argument("--severities", nargs="+", type=int, default=[1, 2, 3, 4, 5])
     parser.add_argument("--seed", type=at_least(0), default=0, help="of the corruptions")
@@ -87,7 +90,7 @@ def add_corruptions(parser: argparse.ArgumentParser) -> None:
 
 
 def corruption_names(wanted: Sequence[str] | None) -> list[str]:
-    """Return the corruptions that were asked for: by default 15, for "all" 19.
+    """Return the corruptions named; by default the benchmark's 15, for "all" the extra ones too.
 
     Raises:
         ValueError: For an unknown one; the nearest is suggested.

@@ -1,4 +1,4 @@
-"""`corrupt`: any of the 19 corruptions on a batch of images."""
+"""`corrupt`: any corruption on a batch of images."""
 
 from __future__ import annotations
 

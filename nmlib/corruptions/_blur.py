@@ -121,7 +121,10 @@ def _fast_length(length: int) -> int:
 
 
 def gaussian_blur(x: Tensor, sigma: float, draw: None = None) -> Tensor:
-    """Gaussian filter, cut off at 4 sigma, edge pixels repeated. Source: CIFAR-C, ImageNet-C."""
+    """Gaussian filter, cut off at 4 sigma, edge pixels repeated.
+
+    Source: CIFAR-C, ImageNet-C (extra).
+    """
     _, h, w, c = x.shape
     radius = int(4 * sigma + 0.5)
     if radius == 0:

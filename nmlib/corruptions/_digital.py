@@ -13,7 +13,10 @@ from nmlib.ops import blur_map, box_map, from_columns, separable_columns, to_byt
 
 
 def contrast(x: Tensor, share: float, draw: None = None) -> Tensor:
-    r"""$(x - \mu)\,c + \mu$, $\mu$ the mean of the image's channel. Source: CIFAR-C, ImageNet-C."""
+    r"""$(x - \mu)\,c + \mu$, where $\mu$ is the mean of the channel (`share` = c).
+
+    Source: CIFAR-C, ImageNet-C.
+    """
     n, h, w, c = x.shape
     total = x.reshape(n, h * w, c).sum(1, dtype=torch.int64).to(torch.float64)
     rest = total.mul_((1 - share) / (h * w)).to(torch.float32)
@@ -58,6 +61,7 @@ def elastic_transform(x: Tensor, params: tuple[float, float, float], draw: Elast
 
     `params` = amplitude, smoothing sigma and affine jitter, in pixels. The affine map samples at
     1/32 pixel with mirrored borders, the displacement with reflected ones, both bilinearly.
+
     Source: CIFAR-C, ImageNet-C.
     """
     n, h, w, _ = x.shape
@@ -104,7 +108,9 @@ def pixelate(x: Tensor, share: float, draw: None = None) -> Tensor:
     """Pillow's BOX reduction to `share` of the size, and BOX enlargement back.
 
     Pillow resamples columns, then rows, in 22-bit fixed point with bytes in between; float64
-    reproduces its whole numbers exactly. Source: CIFAR-C, ImageNet-C.
+    reproduces its whole numbers exactly.
+
+    Source: CIFAR-C, ImageNet-C, which call Pillow.
     """
     _, h, w, _ = x.shape
     small = (int(h * share), int(w * share))
@@ -123,7 +129,9 @@ def pixelate(x: Tensor, share: float, draw: None = None) -> Tensor:
 def saturate(x: Tensor, params: tuple[float, float], draw: None = None) -> Tensor:
     r"""Change S of HSV to $\min(\max(S\,a + b, 0), 1)$ (`params` = a, b).
 
-    Grey pixels have hue 0, so b > 0 turns them red. Source: CIFAR-C, ImageNet-C (extra).
+    Grey pixels have hue 0, so b > 0 turns them red.
+
+    Source: CIFAR-C, ImageNet-C (extra).
     """
     gain, shift = params
     pixels = x.to(torch.float64)

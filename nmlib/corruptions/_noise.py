@@ -21,12 +21,18 @@ def draw_normal(x: Tensor, stream: Stream, level: float) -> FieldDraw:
 
 
 def gaussian_noise(x: Tensor, level: float, draw: FieldDraw) -> Tensor:
-    r"""$x + \sigma\,\xi$, $\xi$ standard normal per element. Source: CIFAR-C, ImageNet-C."""
+    r"""$x + \sigma\,\xi$ with $\xi$ standard normal for each element (`level` = $\sigma$).
+
+    Source: CIFAR-C, ImageNet-C.
+    """
     return to_bytes(draw.values.mul(255 * level).add_(x))
 
 
 def speckle_noise(x: Tensor, level: float, draw: FieldDraw) -> Tensor:
-    r"""$x + x\,\sigma\,\xi$, $\xi$ standard normal. Source: CIFAR-C, ImageNet-C (extra)."""
+    r"""$x + x\,\sigma\,\xi$ with $\xi$ standard normal for each element (`level` = $\sigma$).
+
+    Source: CIFAR-C, ImageNet-C (extra).
+    """
     return to_bytes(draw.values.mul(level).add_(1.0).mul_(x))
 
 
@@ -38,7 +44,10 @@ def draw_impulse(x: Tensor, stream: Stream, amount: float) -> FieldDraw:
 
 
 def impulse_noise(x: Tensor, amount: float, draw: FieldDraw) -> Tensor:
-    r"""Set each element (not pixel) with probability `amount` to 0 or 255, evenly."""
+    """Set each element (not each pixel) to 0 or 255 with probability `amount`, half to each.
+
+    Source: CIFAR-C, ImageNet-C, which call scikit-image.
+    """
     values = draw.values
     return torch.where(values == 0, x, (values > 0).to(torch.uint8).mul_(255))
 
@@ -111,7 +120,10 @@ def _shot_levels(scale: float) -> np.ndarray:
 
 
 def shot_noise(x: Tensor, scale: float, draw: FieldDraw) -> Tensor:
-    r"""$\mathrm{Poisson}(x\,c) / c$. Source: CIFAR-C, ImageNet-C."""
+    r"""$\mathrm{Poisson}(x\,c) / c$ (`scale` = c).
+
+    Source: CIFAR-C, ImageNet-C.
+    """
     levels = _shot_levels(scale, device=x.device)
     counts = draw.values.to(torch.int32).clamp(max=len(levels) - 1)
     return levels.index_select(0, counts.flatten()).reshape(x.shape)

@@ -129,7 +129,9 @@ def spatter(x: Tensor, params: tuple[float, ...], draw: FieldDraw) -> Tensor:
 
     `params` = mean, deviation, smoothing sigma, threshold, strength of the water or second sigma
     of the mud, and 1 for mud. Water is embossed along the rims of the drops and added in pale
-    turquoise; mud covers the image. Source: CIFAR-C, ImageNet-C (extra).
+    turquoise; mud covers the image.
+
+    Source: CIFAR-C, ImageNet-C (extra).
     """
     location, deviation, sigma, threshold, strength, mud = params
     field = draw.values.to(torch.float64).mul(deviation).add_(location)

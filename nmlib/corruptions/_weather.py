@@ -170,7 +170,9 @@ def _brightness_levels(shift: float) -> np.ndarray:
 def brightness(x: Tensor, shift: float, draw: None = None) -> Tensor:
     r"""Raise V of HSV by `shift`, clipped.
 
-    Hue and saturation stay, so every channel is multiplied by $V'/V$. Source: CIFAR-C, ImageNet-C.
+    Hue and saturation stay, so every channel is multiplied by $V'/V$.
+
+    Source: CIFAR-C, ImageNet-C.
     """
     largest = torch.maximum(torch.maximum(x[..., 0], x[..., 1]), x[..., 2])
     place = largest.to(torch.int32).mul_(256)[..., None] + x

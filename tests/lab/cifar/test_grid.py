@@ -375,6 +375,6 @@ def test_a_budget_with_other_epochs_is_another(tmp_path):
         cells("table2", epochs=0)
 
 
-def test_every_experiment_is_a_table_of_the_paper_or_all_schemes():
+def test_experiments_cover_the_tables_of_the_paper_and_all_schemes():
     tables = {f"table{n}" for n in (2, 3, 4, 7, 8, 9, 10, 13, 14)}
-    assert set(EXPERIMENTS) == tables | {"schemes"}
+    assert set(EXPERIMENTS) >= tables | {"schemes"}
