@@ -50,7 +50,8 @@ nb_mime_priority_overrides = [("html", "image/png", 0), ("html", "image/jpeg", 1
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 myst_dmath_double_inline = True
-suppress_warnings = ["mystnb.lexer"]
+# The second: two classes of one short name, as in annotations that Python keeps as text.
+suppress_warnings = ["mystnb.lexer", "ref.python"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ |In \[\d*\]: "
 copybutton_prompt_is_regexp = True
 # Drawn by the reader's browser, by a file that comes with the site; as SVG it needs no fonts.

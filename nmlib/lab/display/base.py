@@ -208,9 +208,12 @@ class Display(ABC):
         figure.layout.template = PLOTLY_TEMPLATE
         if figure.layout.height is None:
             # JupyterLab shows the picture until the pointer is on it; then nothing must jump.
-            figure.layout.height = max(300, round(80 * _figure(self._axes()).get_figheight()))
+            figure.layout.height = max(340, round(80 * _figure(self._axes()).get_figheight()))
+        if any(a.yref == "paper" and a.y == 1 for a in figure.layout.annotations):
+            # The legend stands above the headings of panels.
+            figure.layout.legend.y = figure.layout.legend.y or 1 + 30 / (figure.layout.height - 130)
         if self.corner:
-            plotly_small_print(figure, wrapped(self.corner, 4).split("\n"))
+            plotly_small_print(figure, wrapped(self.corner, 3.5).split("\n"))
         return figure
 
     @property

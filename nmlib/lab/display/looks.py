@@ -46,6 +46,7 @@ PLOTLY_PAPER: dict[str, Any] = {"symbol": "diamond-open", "color": PAPER, "size"
 
 _PLOTLY_AXIS = {"gridcolor": "#ebebeb", "zerolinecolor": "#b0b0b0", "automargin": True}
 PLOTLY_TEMPLATE: dict[str, Any] = {
+    "data": {"bar": [{"marker": {"pattern": {"fillmode": "overlay", "solidity": 0.2}}}]},
     "layout": {
         "colorway": [OKABE_ITO[c] for c in ("blue", "orange", "bluish green", "reddish purple",
                                             "sky blue", "vermilion", "black")],
@@ -141,13 +142,14 @@ def diamond(**more: Any) -> dict[str, Any]:
 def plotly_small_print(figure: Any, lines: Sequence[str]) -> None:
     """Write lines at the foot of a plotly figure of known height, as its title."""
     last = len(lines) - 1
+    figure.layout.height += 13 * last
     figure.update_layout(
         title={
             "text": "<br>".join(lines), "font": {"size": 10, "color": PAPER}, "x": 0.99,
             "xanchor": "right", "y": (8 + 13 * last) / figure.layout.height,
-            "yanchor": "bottom", "yref": "container",
+            "yanchor": "bottom", "yref": "container", "automargin": True,
         },
-        margin_b=max(figure.layout.margin.b or 0, 70 + 13 * last),
+        margin_b=max(figure.layout.margin.b or 0, 80 + 13 * last),
     )  # fmt: skip
 
 

@@ -346,5 +346,5 @@ class CorruptionDifferenceDisplay(_CorruptionsDisplay):
         return figure.update_layout(
             coloraxis={"colorscale": "PuOr", "reversescale": True, "cmin": -self._reach,
                        "cmax": self._reach, "colorbar": {"title": "points"}},
-            width=900, height=32 * sum(heights) + 190,
+            height=32 * sum(heights) + 240, margin_b=150,
         )  # fmt: skip
