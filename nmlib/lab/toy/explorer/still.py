@@ -10,7 +10,7 @@ from nmlib.lab.toy.displays.decision import DecisionBoundaryDisplay
 from nmlib.lab.toy.explorer.controls import TOY_CONTROLS
 from nmlib.lab.toy.lab import Settings, ToyLab
 
-__all__ = ["Explorer", "StillExplorer", "still_sliders"]
+__all__ = ["Explorer", "StillExplorer", "StillSliders", "still_sliders"]
 
 
 def _described(lab: ToyLab) -> str:
