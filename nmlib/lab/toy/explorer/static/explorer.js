@@ -138,6 +138,7 @@ class Explorer {
   restart({ fresh = false } = {}) {
     this.makePoints();
     this.gen += 1;
+    this.earlier = this.history;
     this.history = {};
     this.edges = {};
     this.fail(null);
@@ -175,6 +176,10 @@ class Explorer {
     if (reply.kind === "error") { this.fail(reply.message); return; }
     if (reply.kind === "edge") { this.edges[reply.name] = reply; this.showEdges(); return; }
     if (reply.kind === "rest") { this.publish(); return; }
+    if (reply.kind === "kept") { // schemes that the change does not concern
+      for (const lane of reply.lanes) this.history[lane] = this.earlier[lane] ?? [];
+      return;
+    }
     const last = this.frames[reply.lane];
     if (reply.kind === "layer") {
       if (last?.gen !== reply.gen || last.step !== reply.step) return;

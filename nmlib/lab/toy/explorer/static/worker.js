@@ -5,7 +5,7 @@
 
 function makeTrainer(engine, post, later) {
   "use strict";
-  const SLICE = 10, FIRST_STEPS = 40, MAP = 50, MAP_DRAWS = 16, BAND_SEEDS = 12;
+  const SLICE = 6, FIRST_STEPS = 24, MAP = 50, MAP_DRAWS = 16, BAND_SEEDS = 12;
   let lab = null, wish = null, sent = new Map(), waiting = false, edges = null;
 
   const now = () => performance.now();
@@ -25,17 +25,18 @@ function makeTrainer(engine, post, later) {
   function begin(message) {
     const fresh = new engine.Lab(message.settings, message.rows);
     fresh.keys = new Map(engine.LANES.map((lane) => [lane, fingerprint(lane, message.settings, message.data)]));
-    const kept = new Map();
+    const kept = [];
     for (const lane of engine.LANES) {
       if (lab && lab.keys.get(lane) === fresh.keys.get(lane) && !message.restart) {
         if (lab.nets.has(lane)) fresh.nets.set(lane, lab.nets.get(lane));
         if (lab.bands.has(lane)) fresh.bands.set(lane, lab.bands.get(lane));
-        kept.set(lane, true);
+        kept.push(lane);
       }
     }
     lab = fresh;
     edges = null;
     sent = new Map();
+    if (kept.length) post({ kind: "kept", gen: message.gen, lanes: kept }, []);
   }
 
   // Take a lane's network back to the start if it is further than it should be shown.
