@@ -116,7 +116,7 @@ wheel: lab-packages  ## write the wheel to dist/; for Colab, upload it beside th
 	@"$(PY)" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/nmlib-*.whl
 
-docs: test-packages  ## write docs/equations.md and docs/deviations.md from the docstrings
+docs: test-packages  ## write the pages of docs/ that come from the code: equations, deviations, methods, audit
 	@"$(PY)" tools/equation_index.py
 
 site: site-packages  ## write the static site to build/site; a warning is an error

@@ -144,7 +144,7 @@ def test_devices_that_are_not_here(run, tmp_path, capsys, device):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--seed", "-1"], "seed must be an integer >= 0, got -1"),
+        (["--seed", "-1"], "seed must be an integer from 0 to 4294967295, got -1"),
         (["--seed", "x"], "invalid int value: 'x'"),
         (["--out", "{file}"], "{file}: File exists"),
         (["--out", "{file}/below"], "{file}/below: "),

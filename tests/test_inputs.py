@@ -243,7 +243,6 @@ TAKES_NUMBERS = {
     "chains": (1, lambda v: PLAN.chains(v, v)),
     "race": (2, lambda v: ToyLab(width=4).step(v)),
     "grid": (8, lambda v: ToyLab(width=4).grid("nfm", v).shape),
-    "preview": (1, lambda v: ToyLab(width=4).preview("nfm", v, 8).tolist()),
     "stream": (3, lambda v: nm.Rng(0).fold(v)),
 }
 
@@ -954,7 +953,7 @@ def test_odd_cases_are_ours_to_name(case):
 def test_bad_settings_lose_nothing():
     lab = ToyLab(seed=1)
     lab.set_points(np.eye(4, 2), [0, 1, 0, 1], [0, 0, 1, 1])
-    for change in (lambda: lab.regenerate(-1), lambda: lab.regenerate(0.5)):
+    for change in (lambda: lab.set(data_seed=-1), lambda: lab.set(data_seed=0.5)):
         with pytest.raises((TypeError, ValueError), match="data_seed"):
             change()
     assert len(lab.X_train) == 2

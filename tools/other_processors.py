@@ -38,7 +38,7 @@ NUMERIC = (
     "tests/test_losses.py",
     "tests/test_metrics_calibration.py", "tests/test_mixing.py", "tests/test_models.py",
     "tests/test_noise.py", "tests/test_objective.py", "tests/test_ops.py", "tests/test_views.py",
-    "tests/lab/toy/test_session.py",
+    "tests/lab/toy/test_lab.py",
 )  # fmt: skip
 """Doctests and tests that compute and compare floats.
 

@@ -115,7 +115,7 @@ def _training(record: Mapping[str, Any]) -> list[Ratio]:
 def _waits(records: Mapping[str, Mapping[str, Any]]) -> list[Wait]:
     page, sets = records["explorer_latency"]["page"], records["corruptions_speed"]["cifar10c"]
     ladder = records["theory_ladder"]
-    return [
+    waits = [
         Wait("slider at rest to first changed frame", page["single_p50_ms"] / 1000,
              page["single_p95_ms"] / 1000),
         Wait("slider in a drag to changed frame", page["drawn_p50_ms"] / 1000,
@@ -125,6 +125,7 @@ def _waits(records: Mapping[str, Mapping[str, Any]]) -> list[Wait]:
         Wait("ladder of Theorems 1 and 2, two processes", ladder["two_workers_wall_seconds"]),
         Wait(f"CIFAR-10-C: {sets['sets']} sets of {sets['images']:,} images", sets["wall_s"]),
     ]  # fmt: skip
+    return sorted(waits, key=lambda wait: wait.seconds)
 
 
 def _seconds(value: float) -> str:

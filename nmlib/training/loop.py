@@ -1,4 +1,4 @@
-"""The one training loop: `batch_loss` for every scheme, killed and resumed at any moment."""
+"""The one training loop: `batch_loss` for every scheme, can be killed and resumed at any moment."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class TermsDisplay(Display):
     Attributes:
         names: Terms.
         values: Contributions at `eps`.
-        eps: Where.
+        eps: The eps at which the terms are evaluated.
         title: Heading.
     """
 

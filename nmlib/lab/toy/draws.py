@@ -1,8 +1,8 @@
-r"""All chance of the toy lab, from counters: the browser and Python draw the same numbers.
+r"""All random numbers of the toy lab, from counters: the browser and Python draw the same numbers.
 
 A draw is a function of a key (seed, purpose) and a counter (position, index), without a state. So
-one slider shifts no other draw, any step can be drawn alone, and 32-bit integers are all that a
-language needs: `static/engine.js` holds the same functions.
+moving one slider changes no other draw, any step can be drawn alone, and 32-bit integers are all
+that a language needs: `static/engine.js` holds the same functions.
 
 The integers come from Threefry-2x32 with 20 rounds (Salmon et al. 2011, "Parallel random numbers:
 as easy as 1, 2, 3"), which passes the usual batteries of tests.

@@ -160,7 +160,7 @@ class Settings:
 
 
 class ToyLab:
-    """Six schemes in a race on the toy problem: same seed, same batches, same draws.
+    """Six schemes trained side by side on the toy problem: same seed, same batches, same draws.
 
     Pictures depend only on the settings and the number of steps, not on what was shown before.
 

@@ -1,4 +1,4 @@
-"""Data of the toy lab: the paper's polygon band, and shapes that one knows from elsewhere."""
+"""Data of the toy lab: the paper's polygon band, and other common shapes."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class OrderingDisplay(Display):
     def from_records(
         cls, records: Records, metric: str = "robust_accuracy", **options: Any
     ) -> OrderingDisplay:
-        """Draw a measured grid; arguments as for `nmlib.lab.cifar.paper_ordering`."""
+        """Draw a measured grid; arguments as for `nmlib.lab.cifar.ordering.paper_ordering`."""
         return cls(paper_ordering(records, metric, **options))
 
     @property

@@ -1,4 +1,4 @@
-"""Members that are trained together, by Adam, without looking at anyone else."""
+"""Members that are trained together, by Adam, each independent of the others."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ MAX_VIEWS = 4
 
 @lru_cache(maxsize=4)
 def noise_pool(uniform: bool, sparsity: float, length: int) -> Tensor:
-    """Return a reel of independent noise; some of it 0 with probability `sparsity`."""
+    """Return a reel of independent noise; each entry is 0 with probability `sparsity`."""
     pool = (
         2 * uniforms(0, "noise", 1, POOL_SIZE) - 1 if uniform else normals(0, "noise", 0, POOL_SIZE)
     )

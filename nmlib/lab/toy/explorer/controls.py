@@ -82,6 +82,7 @@ TOY_CONTROLS: tuple[Control, ...] = (
         help="after which training stops",
     ),
 )  # fmt: skip
+"""Every setting of the lab, as the explorer offers it."""
 
 # Where a slider's end is not the last value that a link or Python may ask for.
 _MOST: dict[str, float] = {
@@ -135,6 +136,7 @@ STORIES: tuple[Story, ...] = (
         {"stability": 12.0},
     ),
 )
+"""Settings with a sentence each; buttons of the explorer."""
 
 
 def about() -> dict[str, Any]:
