@@ -75,7 +75,8 @@ class Hand:
         self.root.locator(f".nm-picker input[value={value}]").check(force=True)
 
     def layer(self, name: str, on: bool = True) -> None:
-        self.root.locator(f"input[data-layer={name}]").set_checked(on, force=True)
+        box = self.root.locator(f"input[data-layer={name}]")
+        box.evaluate("(box, on) => { if (box.checked !== on) box.click(); }", on)
 
     def open(self, summary: str) -> None:
         details = self.root.locator(
