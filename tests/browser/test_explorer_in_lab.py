@@ -157,7 +157,12 @@ def test_copied_links_and_code_are_of_this_state(hand):
     assert space["lab"].settings == Settings(alpha=0.75, epochs=40)
     hand.press("copy-link")
     link = hand.copied()
-    assert link.startswith(("file:///", "http")) and "alpha=0.75" in link
+    assert link.startswith("file:///") and "alpha=0.75" in link
+    twin = hand.page.context.browser.new_page()
+    twin.goto(link)
+    other = Hand(twin)
+    assert other.settle()["alpha"] == "0.75" and other.grid() == hand.grid()
+    twin.close()
 
 
 def test_two_explorers_in_one_notebook(served):

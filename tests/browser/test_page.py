@@ -384,7 +384,11 @@ def test_pins_undo_and_dark(opened):
     hand.press("pin")
     hand.set("sigma_add", 0.25)
     hand.settle()
-    assert "Against A" in hand.sentence
+    assert "Against A:" in hand.sentence
+    hand.choose("nfm")  # pins compare schemes, too
+    hand.settle()
+    assert "Against A (NoisyMix):" in hand.sentence
+    hand.choose("noisymix")
     assert hand.root.locator(".nm-numbers thead th").nth(0).inner_text() == "A"
     hand.slider("sigma_add").focus()
     hand.page.keyboard.press("Control+z")

@@ -184,3 +184,14 @@ def test_the_small_print_is_that_of_the_records():
 
 def small_print(display):
     return " ".join(display.small_print.split())
+
+
+def test_draws_from_counters_have_the_law_of_what_was_measured():
+    """The published study was drawn by other generators: means agree within three errors."""
+    record = next(r for r in read_measured("toy_final.jsonl") if "defaults, indep" in r["label"])
+    found = summarise(run_setting(StudySetting(**record["setting"]), range(1000, 1200)))
+    for name in ("test_accuracy", "noisy_accuracy", "boundary_length", "steepness"):
+        for scheme in FIG4:
+            old, old_error = record["summary"][name][scheme]["mean"]
+            new, new_error = found[name][scheme]["mean"]
+            assert abs(new - old) < 3 * (old_error**2 + new_error**2) ** 0.5, (name, scheme)

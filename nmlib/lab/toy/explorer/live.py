@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -11,6 +12,7 @@ import numpy as np
 import traitlets
 from numpy.typing import ArrayLike
 
+import nmlib
 from nmlib.lab.panel import WithStill
 from nmlib.lab.toy.explorer.controls import TOY_CONTROLS, about
 from nmlib.lab.toy.explorer.page import front_end, style
@@ -20,6 +22,8 @@ from nmlib.lab.toy.lab import Settings, ToyLab
 __all__ = ["LiveExplorer"]
 
 VIEWS = ("pair", "one", "six")
+# Of a checkout; a wheel comes without it.
+PAGE = Path(nmlib.__file__).resolve().parents[1] / "figures" / "explorer.html"
 
 
 class SliderBox(WithStill, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
@@ -102,8 +106,9 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
         start = replace(settings or Settings(), **changes)
         values = {control.name: getattr(start, control.name) for control in TOY_CONTROLS}
         self._sliders: SliderBox | None = None
+        page = {"page": PAGE.as_uri()} if PAGE.is_file() else {}
         super().__init__(
-            about=about(), lane=lane, view=view, stopped=None if playing else 0, hide=hide,
+            about=about() | page, lane=lane, view=view, stopped=None if playing else 0, hide=hide,
             lesson=lesson, **values,
         )  # fmt: skip
 

@@ -132,6 +132,9 @@ class Explorer {
   }
   get edited() { return Boolean(this.state.own) || this.state.added.length > 0 || this.state.removed.length > 0; }
 
+  /** The picture that was pinned, of whichever scheme. */
+  get pinned() { return this.pin?.frames[this.pin.lane] ?? null; }
+
   // ----- training --------------------------------------------------------------------------------
 
   /** New settings or points: train what depends on them. */
@@ -390,10 +393,10 @@ class Explorer {
     else if (!this.rested) { this.announce("The picture of this setting is on its way; pin it in a moment."); return; }
     else {
       const frames = Object.fromEntries(this.lanes.filter((l) => this.arrived(l)).map((l) => [l, this.dress({ ...this.frames[l] })]));
-      this.pin = { settings: { ...this.settings }, step: this.step, frames };
+      this.pin = { settings: { ...this.settings }, step: this.step, frames, lane: this.state.lane };
     }
     this.redraw();
-    this.announce(this.pin ? `Pinned ${this.describe(this.pin.settings)} as A.` : "Pin removed.");
+    this.announce(this.pin ? `Pinned ${LANE_LABELS[this.pin.lane]} at ${this.describe(this.pin.settings)} as A.` : "Pin removed.");
   }
 
   // ----- trials ----------------------------------------------------------------------------------
@@ -475,7 +478,7 @@ class Explorer {
       const base = lanes.length === 2 ? m.baseline : null, beside = (text) => (base ? ` (baseline ${text(base)})` : "");
       words.push(`${LANE_LABELS[lane]} after ${this.goal} steps: ${percent(now.test_accuracy)} of the test points right${beside((b) => percent(b.test_accuracy))}, `
         + `${percent(now.noisy_accuracy)} under noise${beside((b) => percent(b.noisy_accuracy))}, boundary ${now.boundary_length.toFixed(2)} long${beside((b) => b.boundary_length.toFixed(2))}.`);
-      const kept = this.pin ? { ...this.pin.frames[lane], what: "A" } : { ...this.before[lane], what: "the previous setting" };
+      const kept = this.pin ? { ...this.pinned, what: this.pin.lane === lane ? "A" : `A (${LANE_LABELS[this.pin.lane]})` } : { ...this.before[lane], what: "the previous setting" };
       if (kept.numbers && this.goal > 0) {
         const points = (name) => signed(100 * (now[name] - kept.numbers[name]), 1);
         const length = kept.numbers.boundary_length > 0 ? ` and a boundary ${signed(100 * (now.boundary_length / kept.numbers.boundary_length - 1), 0)} % long` : "";
@@ -542,13 +545,13 @@ class Explorer {
   }
 
   draw() {
-    const theme = THEMES[this.root.dataset.theme] || THEMES.light, band = this.settings.shape === "band" && !this.state.own;
+    const lanes = this.shownLanes, theme = THEMES[this.root.dataset.theme] || THEMES.light, band = this.settings.shape === "band" && !this.state.own;
     for (const panel of this.panels) {
       const { lane, canvas } = panel, frame = this.dress(this.frames[lane]), current = this.frame(lane);
       drawPanel(canvas, {
         frame, theme, extent: this.about.extent, points: this.points, layers: this.state.layers,
         polygon: band ? this.about.polygon : null, band: this.about.band,
-        ghost: this.pin ? null : this.before[lane]?.boundary, pin: this.pin?.frames[lane]?.boundary,
+        ghost: this.pin ? null : this.before[lane]?.boundary, pin: lane === this.state.lane || lanes.length > 2 ? this.pinned?.boundary : null,
         cursor: this.cursorOn === lane ? this.cursor : null, slow: lane === this.state.lane ? this.slow?.scene() : null,
       });
       canvas.classList.toggle("nm-old", !current);
@@ -566,7 +569,7 @@ class Explorer {
     const sentence = this.sentence();
     this.words.textContent = sentence || "…";
     this.keys.ghost.hidden = !this.panels.some(({ lane }) => !this.pin && this.state.layers.ghost && this.before[lane]);
-    this.keys.pin.hidden = !this.panels.some(({ lane }) => this.pin?.frames[lane]);
+    this.keys.pin.hidden = !this.pin;
     this.keys.truth.hidden = !(band && this.state.layers.truth);
     for (const name of ["points", "test", "steps", "hatch"]) this.keys[name].hidden = !this.state.layers[name];
     this.drawCharts();
@@ -590,7 +593,7 @@ class Explorer {
   }
 
   drawNumbers() {
-    const { lane } = this.state, now = this.numbers(lane), kept = this.pin ? this.pin.frames[lane] : this.before[lane];
+    const { lane } = this.state, now = this.numbers(lane), kept = this.pin ? this.pinned : this.before[lane];
     const other = kept?.numbers ?? null, when = now && other && kept.step !== now.step ? `, step ${kept.step}` : "";
     this.table.caption.textContent = `${LANE_LABELS[lane]}, step ${now?.step ?? "…"}`;
     this.table.other.textContent = `${this.pin ? "A" : "before"}${when}`;
@@ -601,7 +604,7 @@ class Explorer {
       b.textContent = good(now) ? format(now[name]) : now ? "–" : "…"; // not measured yet
       d.textContent = good(other) && good(now) ? signed(scale * (now[name] - other[name]), scale === 100 ? 1 : 2) : "";
     });
-    this.pinNote.textContent = this.pin ? `A: ${this.describe(this.pin.settings)}` : "";
+    this.pinNote.textContent = this.pin ? `A: ${LANE_LABELS[this.pin.lane]}, ${this.describe(this.pin.settings)}` : "";
     this.pinButton.textContent = this.pin ? "Unpin A" : "Pin as A";
     this.pinButton.setAttribute("aria-pressed", String(Boolean(this.pin)));
   }
@@ -935,7 +938,7 @@ class Explorer {
     this.pinNote = h("p", { class: "nm-help" });
     this.copied = h("textarea", { class: "nm-copied", readonly: true, rows: 3, hidden: true, "aria-label": "Copied text" });
     const share = h("div", { class: "nm-share", role: "group", "aria-label": "Share" }, this.pinButton,
-      button("copy-link", "Copy link", "A link that opens this very state", () => this.copy(this.link(), "Copied the link.")),
+      button("copy-link", "Copy link", "A link that opens this very state", () => this.copy(this.link(), this.linked)),
       button("copy-code", "Copy code", "Python that computes this picture and these numbers", () => this.copy(this.code(), "Copied the Python code.")));
     return h("div", {}, this.hidden.has("numbers") ? null : table, this.hidden.has("share") ? null : share, this.pinNote, this.copied);
   }
@@ -1042,7 +1045,14 @@ class Explorer {
 
   // ----- sharing ---------------------------------------------------------------------------------
 
-  link() { return `${this.address ?? location.href.split("#")[0]}${writeLink(this.state, this.specs)}`; }
+  /** What to say of a copied link. */
+  get linked() {
+    if (!this.sync) return "Copied the link.";
+    return this.address ? "Copied a link to the page of the explorer, a file on the computer of the kernel."
+      : "Copied the state for the page of the explorer: write it with python -m nmlib.lab.toy.explorer.page --out explorer.html.";
+  }
+
+  link() { return `${this.address ?? (this.sync ? "explorer.html" : location.href.split("#")[0])}${writeLink(this.state, this.specs)}`; }
 
   /** The text of ToyLab.as_code: Python that reproduces numbers and picture. */
   code() {
@@ -1208,7 +1218,7 @@ function render({ model, el }) {
       saving = setTimeout(() => { try { model.save_changes(); } catch { /* no kernel: the page goes on alone */ } }, 40);
     },
   };
-  const explorer = new Explorer(el, about, state, { sync, address: about.page });
+  const explorer = new Explorer(el, about, state, { sync, address: about.page ?? null });
   const follow = () => {
     if (telling) return;
     const news = {};
