@@ -290,6 +290,7 @@ def test_a_link_holds_everything(page):
         ("#lane=best", "lane", None, "the scheme best is not known"),
         ("#v=99", "alpha", 0.3, "the link is of a newer version; what this one knows is shown"),
         ("#v=2&points=!!!", "alpha", 0.3, "points could not be read"),
+        ("#v=2&view=two", "alpha", 0.3, "the view two is not known"),
     ],
 )  # fmt: skip
 def test_absurd_links_become_the_nearest_valid_state(page, link, name, value, said):
@@ -320,6 +321,7 @@ TABLE = """(text) => {
         "0,0,a\n1,1,b\n2,2,a\n4,3,b",
         "0;0;a\r\n1;1;b\r\n2,0;2,0;a\r\n4;3;b\r\n",
         "0\t0\ta\n1\t1\tb\n2\t2\ta\n4\t3\tb",
+        "0,0,a\r1,1,b\r2,2,a\r4,3,b",
         "# mine\n 0 0 a\n1 1 b\n\n2 2 a\n4 3 b",
         '"x","y","kind"\n"0","0","a"\n1,1,b\n2,2,a\n4,3,b',
     ],
@@ -335,13 +337,22 @@ def test_tables_of_every_kind_are_the_same_points(page, text):
     assert "class 0 is 'a', class 1 is 'b'" in found["words"] and "(x − 2) × 0.65" in found["words"]
 
 
+def test_classes_and_signs_as_people_write_them(page):
+    found = js(page, TABLE, "−1,0,0\n1,1,1.0\n2,2,0.0\n4,3,1")
+    assert [point[2] for point in found["points"]] == [0, 1, 0, 1]
+    assert found["points"][0][0] == -1.3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "the table is empty"),
         ("1,2", "line 1 has 2 of the columns x, y, class"),
         ("x,y,c\n1,2,a\n3,oops,b", "line 3: '3, oops' are not two numbers"),
-        ("1,2,a\n3,4,a", "the third column has 1 classes ('a'); the lab takes two"),
+        ("1,2,a\n3,4,a", "the third column has 1 class ('a'); the lab takes two"),
+        ("1,O2,a\n1,2,b\n2,2,a\n3,3,b", "line 1: '1, O2' are not two numbers"),
+        ("1,2,\n3,4,b", "line 1 has no class"),
+        ("1e-320,0,a\n0,1e-320,b\n0,0,a\n1e-320,0,b", "too large, or too close together"),
         ("1,2,a\n3,4,b\n5,6,c", "the third column has 3 classes ('a', 'b', 'c')"),
         ("1,2,a\n3,4,b", "keep at least one test point"),
         ("\n".join(f"{k},1,{k % 2}" for k in range(5001)), "5001 points; the lab takes 5000"),

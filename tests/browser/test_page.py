@@ -391,7 +391,8 @@ def test_pins_undo_and_dark(opened):
     hand.choose("noisymix")
     assert hand.root.locator(".nm-numbers thead th").nth(0).inner_text() == "A"
     hand.slider("sigma_add").focus()
-    hand.page.keyboard.press("Control+z")
+    for _ in range(3):  # two schemes, then the slider
+        hand.page.keyboard.press("Control+z")
     assert hand.settle()["sigmaAdd"] == "0.15"
 
 
@@ -463,3 +464,60 @@ def test_the_main_thread_is_free(opened):
         hand.page.wait_for_timeout(30)
     hand.settle()
     assert json.loads(hand.page.evaluate("() => JSON.stringify(window.longest)")) < 400
+
+
+PARTS = (
+    "presets", "picker", "legend", "layers", "transport", "data", "own", "more", "numbers",
+    "charts", "share", "trials", "slow", "exercises", "present", "alpha", "law",
+)  # fmt: skip
+
+
+def test_any_part_may_be_hidden(opened):
+    for parts in (*PARTS, ".".join(PARTS)):
+        hand = opened(f"#v=2&epochs=2&hide={parts}")
+        assert hand.data["doing"] == "trained" and hand.sentence.startswith(
+            "NoisyMix after 10 steps"
+        )
+
+
+def test_points_that_cannot_be_trained_on_are_left_out(opened):
+    gone = ".".join(map(str, range(400)))
+    hand = opened(f"#v=2&epochs=4&removed={gone}")
+    assert hand.data["points"] == "500" and hand.data["total"] == "20"
+    assert "the points were left out: keep at least one training point" in hand.notice
+    repeated = opened("#v=2&epochs=4&removed=99999.5.5.5")
+    assert repeated.data["points"] == "499"
+
+
+def test_undo_goes_over_views_and_held_sliders(opened):
+    hand = opened("#v=2&epochs=10")
+    for alpha in (0.5, 0.6):
+        hand.set("alpha", alpha)
+    hand.choose("nfm")
+    hand.choose("six")
+    hand.root.evaluate("node => node.nmExplorer.held.add('alpha')")
+    hand.set("alpha", 0.9)
+    seen = []
+    for _ in range(5):
+        hand.press("undo")
+        seen.append([hand.data[name] for name in ("alpha", "lane", "view")])
+    assert seen == [
+        ["0.6", "nfm", "six"], ["0.6", "nfm", "pair"], ["0.6", "noisymix", "pair"],
+        ["0.5", "noisymix", "pair"], ["0.3", "noisymix", "pair"],
+    ]  # fmt: skip
+
+
+def test_numbers_of_other_points_are_not_compared(opened):
+    hand = opened("#v=2&epochs=10")
+    hand.press("pin")
+    hand.field("shape", "moons")
+    hand.settle()
+    assert "Against" not in hand.sentence
+    hand.press("undo")
+    hand.settle()
+    assert hand.root.locator(".nm-numbers tbody tr").first.locator("td").first.inner_text() != "–"
+
+
+def test_a_long_word_does_not_widen_the_page(opened):
+    hand = opened(f"?lesson={'Wort' * 60}", size="phone")
+    assert hand.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")

@@ -94,6 +94,7 @@ class Explorer {
     this.watchTheme();
     this.watchSight();
     this.restart();
+    if (this.refused) said = [...said, this.refused];
     if (said.length) this.announce(`From the link: ${said.join("; ")}.`);
   }
 
@@ -129,11 +130,22 @@ class Explorer {
       this.generated = this.engine.toyData(s.shape, s.data_seed, s.data_noise);
     }
     this.points = pointsOf(this.state, this.generated);
+    const why = lacking(this.points);
+    if (!why) return;
+    // From a link or from Python; a hand is stopped in edit().
+    Object.assign(this.state, { own: null, added: [], removed: [] });
+    this.points = this.generated;
+    this.refused = `the points were left out: ${why}`;
   }
   get edited() { return Boolean(this.state.own) || this.state.added.length > 0 || this.state.removed.length > 0; }
 
   /** The picture that was pinned, of whichever scheme. */
-  get pinned() { return this.pin?.frames[this.pin.lane] ?? null; }
+  get pinned() { return this.pin && this.pin.data === this.dataName ? this.pin.frames[this.pin.lane] : null; }
+  /** What the picture of a lane is compared with: A, or the one before the last change. Not with numbers of other points. */
+  earlierOf(lane) {
+    const kept = this.pin ? this.pinned : this.before[lane];
+    return kept && (this.pin || kept.data === this.dataName) ? kept : null;
+  }
 
   // ----- training --------------------------------------------------------------------------------
 
@@ -237,7 +249,7 @@ class Explorer {
     if (this.undone.length > UNDO) this.undone.shift();
     for (const lane of this.lanes) {
       if (this.arrived(lane) && this.goal > 0) {
-        this.before[lane] = { ...this.dress(this.frames[lane]), settings: { ...this.settings } };
+        this.before[lane] = { ...this.dress(this.frames[lane]), data: this.dataName };
       }
     }
     if (this.held.size) this.remembered = true;
@@ -291,13 +303,15 @@ class Explorer {
   undo() {
     const last = this.undone.pop();
     if (!last) { this.announce("There is nothing to undo."); return; }
+    const left = this.undone.length;
     this.become(last, "Undone.");
-    this.undone.pop(); // become() has kept the undone state
+    this.undone.length = left; // become() may have kept the undone state
     this.showTools();
   }
 
   choose(lane, view = this.state.view, { tell = true } = {}) {
     if (lane === this.state.lane && view === this.state.view) return;
+    if (tell) this.undone.push(structuredClone(this.state));
     Object.assign(this.state, { lane, view });
     this.edges = {};
     this.buildStage();
@@ -393,7 +407,7 @@ class Explorer {
     else if (!this.rested) { this.announce("The picture of this setting is on its way; pin it in a moment."); return; }
     else {
       const frames = Object.fromEntries(this.lanes.filter((l) => this.arrived(l)).map((l) => [l, this.dress({ ...this.frames[l] })]));
-      this.pin = { settings: { ...this.settings }, step: this.step, frames, lane: this.state.lane };
+      this.pin = { settings: { ...this.settings }, step: this.step, frames, lane: this.state.lane, data: this.dataName };
     }
     this.redraw();
     this.announce(this.pin ? `Pinned ${LANE_LABELS[this.pin.lane]} at ${this.describe(this.pin.settings)} as A.` : "Pin removed.");
@@ -476,9 +490,10 @@ class Explorer {
       words.push(".");
     } else {
       const base = lanes.length === 2 ? m.baseline : null, beside = (text) => (base ? ` (baseline ${text(base)})` : "");
-      words.push(`${LANE_LABELS[lane]} after ${this.goal} steps: ${percent(now.test_accuracy)} of the test points right${beside((b) => percent(b.test_accuracy))}, `
+      words.push(`${LANE_LABELS[lane]} after ${this.goal} step${this.goal === 1 ? "" : "s"}: ${percent(now.test_accuracy)} of the test points right${beside((b) => percent(b.test_accuracy))}, `
         + `${percent(now.noisy_accuracy)} under noise${beside((b) => percent(b.noisy_accuracy))}, boundary ${now.boundary_length.toFixed(2)} long${beside((b) => b.boundary_length.toFixed(2))}.`);
-      const kept = this.pin ? { ...this.pinned, what: this.pin.lane === lane ? "A" : `A (${LANE_LABELS[this.pin.lane]})` } : { ...this.before[lane], what: "the previous setting" };
+      const what = !this.pin ? "the previous setting" : this.pin.lane === lane ? "A" : `A (${LANE_LABELS[this.pin.lane]})`;
+      const kept = { ...this.earlierOf(lane), what };
       if (kept.numbers && this.goal > 0) {
         const points = (name) => signed(100 * (now[name] - kept.numbers[name]), 1);
         const length = kept.numbers.boundary_length > 0 ? ` and a boundary ${signed(100 * (now.boundary_length / kept.numbers.boundary_length - 1), 0)} % long` : "";
@@ -593,7 +608,7 @@ class Explorer {
   }
 
   drawNumbers() {
-    const { lane } = this.state, now = this.numbers(lane), kept = this.pin ? this.pinned : this.before[lane];
+    const { lane } = this.state, now = this.numbers(lane), kept = this.earlierOf(lane);
     const other = kept?.numbers ?? null, when = now && other && kept.step !== now.step ? `, step ${kept.step}` : "";
     this.table.caption.textContent = `${LANE_LABELS[lane]}, step ${now?.step ?? "…"}`;
     this.table.other.textContent = `${this.pin ? "A" : "before"}${when}`;
@@ -690,7 +705,7 @@ class Explorer {
       this.part("presets", () => this.layoutPresets()) ?? "",
       h("div", { class: "nm-body" },
         this.part("picker", () => this.layoutPicker(id)),
-        h("div", { class: "nm-left" }, this.layoutStage(), this.words, this.notice, this.part("legend", () => this.layoutLegend()), this.notes,
+        h("div", { class: "nm-left" }, this.layoutStage(), this.words, this.notice, this.layoutLegend(), this.notes,
           this.layoutLayers()),
         h("div", { class: "nm-middle" },
           this.layoutSliders(id), this.layoutTransport(),
@@ -783,7 +798,8 @@ class Explorer {
       hatch: key("hatch", "class 1 predicted"), steps: key("thin", "10, 30, 70, 90 %"), ghost: key("dash", "previous setting"), pin: key("pin", "A"),
       truth: key("band", "true outline, coin flips"),
     };
-    return h("div", { class: "nm-legend", "aria-hidden": "true" }, key("ramp", "P(class 1): 0 to 1"), key("line", "boundary"), Object.values(this.keys));
+    const node = h("div", { class: "nm-legend", "aria-hidden": "true" }, key("ramp", "P(class 1): 0 to 1"), key("line", "boundary"), Object.values(this.keys));
+    return this.hidden.has("legend") ? null : node;
   }
 
   layoutLayers() {

@@ -35,7 +35,7 @@ function unpackPoints(text) {
   const rows = [], view = new DataView(Uint8Array.from(raw, (c) => c.charCodeAt(0)).buffer);
   for (let i = 0; i + 4 <= view.byteLength && rows.length < MOST_POINTS; i += 4) {
     const word = view.getUint32(i), coordinate = (bits) => rounded((bits & 8191) / 1000 - 4, 3);
-    rows.push([coordinate(word >>> 17), coordinate(word >>> 4), (word >>> 1) & 1, word & 1]);
+    rows.push(keepable([coordinate(word >>> 17), coordinate(word >>> 4), (word >>> 1) & 1, word & 1]));
   }
   return rows;
 }
@@ -103,7 +103,7 @@ function readLink(hash, specs, lanes) {
       return unpackPoints(text);
     } catch {
       said.push(`${name} could not be read`);
-      return [];
+      return null;
     }
   };
   for (const [name, text] of wanted) {
@@ -121,19 +121,20 @@ function readLink(hash, specs, lanes) {
       else said.push(`the scheme ${short(text)} is not known`);
     } else if (name === "view") {
       if (VIEWS.includes(text)) state.view = text;
+      else said.push(`the view ${short(text)} is not known`);
     } else if (name === "layers") {
       const names = text.split(".");
       for (const layer of PAGE_LAYERS) state.layers[layer] = names.includes(layer);
     } else if (name === "step") {
-      const step = Number.parseInt(text, 10);
-      if (step >= 0) state.stopped = step;
+      const step = Math.round(Number(text));
+      if (step >= 0) state.stopped = Math.min(step, 1e9);
     } else if (name === "points") {
-      const rows = points(name, text), why = lacking(rows);
+      const rows = points(name, text), why = rows && lacking(rows);
       if (why) said.push(`its points were left out: ${why}`);
       else state.own = rows;
-    } else if (name === "added") state.added = points(name, text);
+    } else if (name === "added") state.added = points(name, text) ?? [];
     else if (name === "removed") {
-      state.removed = text.split(".").map(Number).filter((k) => Number.isInteger(k) && k >= 0);
+      state.removed = [...new Set(text.split(".").map(Number))].filter((k) => Number.isInteger(k) && k >= 0 && k < MOST_POINTS);
     } else if (name === "hide" || name === "lesson") state[name] = text.slice(0, 2000);
     else if (name === "present") state.present = text !== "0";
   }
@@ -143,7 +144,7 @@ function readLink(hash, specs, lanes) {
 /** The points of a state: the generated or own ones, without the removed, with the added. */
 function pointsOf(state, generated) {
   const gone = new Set(state.removed);
-  return [...(state.own ?? generated).filter((_, i) => !gone.has(i)), ...state.added];
+  return [...(state.own ?? generated).filter((_, i) => !gone.has(i)), ...state.added].slice(0, MOST_POINTS);
 }
 
 // -- tables ----------------------------------------------------------------------------------------
@@ -154,13 +155,13 @@ function pointsOf(state, generated) {
  * semicolons separate. Scaled into view. Raises an Error that says what is wrong, and where.
  */
 function readTable(text) {
-  const lines = text.split(/\r?\n/).map((line) => line.trim()).filter((line) => line && !line.startsWith("#"));
+  const lines = text.split(/\r\n?|\n/).map((line) => line.trim()).filter((line) => line && !line.startsWith("#"));
   if (!lines.length) throw new Error("the table is empty; give x, y and the class in each line");
   const sample = lines[Math.min(1, lines.length - 1)];
   const mark = [";", "\t", ","].find((m) => sample.includes(m)) ?? /\s+/;
-  const cells = lines.map((line) => line.split(mark).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1")));
+  const cells = lines.map((line) => line.split(mark).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1").replace(/^−(?=[\d.,])/, "-")));
   const number = (cell) => (/^[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?$/i.test(cell) ? Number(cell.replace(",", ".")) : NaN);
-  const header = cells.length > 1 && cells[0].slice(0, 2).some((cell) => Number.isNaN(number(cell)));
+  const header = cells.length > 1 && cells[0].slice(0, 2).every((cell) => Number.isNaN(number(cell)));
   const body = header ? cells.slice(1) : cells, first = header ? 2 : 1;
   if (body.length > MOST_POINTS) throw new Error(`the table has ${body.length} points; the lab takes ${MOST_POINTS} at most`);
   const labels = [], rows = body.map((row, i) => {
@@ -168,20 +169,24 @@ function readTable(text) {
     if (row.length < 3) throw new Error(`${line} has ${row.length} of the columns x, y, class`);
     const [x, y] = [number(row[0]), number(row[1])];
     if (!Number.isFinite(x) || !Number.isFinite(y)) throw new Error(`${line}: '${row[0]}, ${row[1]}' are not two numbers`);
-    if (!labels.includes(row[2])) labels.push(row[2]);
-    return [x, y, row[2], row[3]];
+    if (!row[2]) throw new Error(`${line} has no class`);
+    const label = Number.isNaN(number(row[2])) ? row[2] : String(number(row[2]));
+    if (!labels.includes(label)) labels.push(label);
+    return [x, y, label, row[3]];
   });
   if (labels.length !== 2) {
     const shown = labels.slice(0, 5).map((label) => `'${label}'`).join(", ");
-    throw new Error(`the third column has ${labels.length} classes (${shown}${labels.length > 5 ? ", …" : ""}); the lab takes two`);
+    throw new Error(`the third column has ${labels.length} class${labels.length === 1 ? "" : "es"} (${shown}${labels.length > 5 ? ", …" : ""}); the lab takes two`);
   }
   labels.sort((a, b) => (Number.isNaN(number(a)) || Number.isNaN(number(b)) ? (a < b ? -1 : 1) : number(a) - number(b)));
   const middle = [0, 1].map((c) => {
     const of = rows.map((row) => row[c]);
-    return (of.reduce((a, b) => Math.min(a, b)) + of.reduce((a, b) => Math.max(a, b))) / 2;
+    return of.reduce((a, b) => Math.min(a, b)) / 2 + of.reduce((a, b) => Math.max(a, b)) / 2;
   });
   const reach = rows.reduce((most, row) => Math.max(most, Math.abs(row[0] - middle[0]), Math.abs(row[1] - middle[1])), 0) || 1;
-  const scale = 1.3 / reach, named = rows.every((row) => row[3] === "0" || row[3] === "1");
+  const scale = 1.3 / reach;
+  if (![...middle, reach, scale].every(Number.isFinite)) throw new Error("the coordinates are too large, or too close together, to be scaled into view");
+  const named = rows.every((row) => row[3] === "0" || row[3] === "1");
   // Every second point of a class is held back, unless a fourth column says which are.
   const seen = [0, 0];
   const points = rows.map(([x, y, name, held]) => {
@@ -193,6 +198,6 @@ function readTable(text) {
   const show = (v) => Number(v.toPrecision(4));
   const words = `${points.length} points; class 0 is '${labels[0]}', class 1 is '${labels[1]}'; `
     + `shown at (x − ${show(middle[0])}) × ${show(scale)}, (y − ${show(middle[1])}) × ${show(scale)}`.replaceAll("− -", "+ ")
-    + (named ? "" : "; every second one is held back as a test point");
+    + (named ? "" : "; every second one is held back as a test point") + (header ? "; the first line was read as a header" : "");
   return { points, words };
 }
