@@ -141,7 +141,8 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
         if self.own is None and not self.added and not self.removed:
             return lab
         rows = lab.points() if self.own is None else self.own
-        kept = [row for i, row in enumerate(rows) if i not in set(self.removed)]
+        gone = set(self.removed)
+        kept = [row for i, row in enumerate(rows) if i not in gone]
         table = np.array([*kept, *self.added], dtype=float).reshape(-1, 4)
         lab.set_points(table[:, :2], table[:, 2].astype(int), table[:, 3].astype(bool))
         return lab

@@ -266,9 +266,9 @@ function makeEngine() {
   }
 
   // Weights and noise levels of the views of a scheme.
-  function viewsOf(what, draws) {
+  function viewsOf(what, draws, count = what.views) {
     const lam = [], add = [], mult = [], noise = what.noise;
-    for (let v = 0; v < what.views; v++) {
+    for (let v = 0; v < count; v++) {
       const own = what.pairing === "shared" ? 0 : v;
       const mixed = what.mixes && !(what.pairing === "unmixed" && v > 0);
       lam.push(mixed ? Math.fround(symmetricBeta(draws.uniform[own], what.alpha)) : 1);
@@ -662,27 +662,22 @@ function makeEngine() {
       const n = size * size, V = Math.max(what.views, 2), total = new Float64Array(n);
       const views = new Float32Array(2 * n), p = [];
       for (let k = 0; k < count; k++) {
-        const u = uniforms(seed, "map", k, V), noisy = what.noise;
+        const noisy = what.noise, { lam, add, mult } = viewsOf(what, {
+          uniform: uniforms(seed, "map", k, V), scale: uniforms(seed, "map noise", 2 * k + 1, 2 * V),
+        }, V);
         const who = what.mixes ? integers(seed, "map partner", k, V * n, this.count) : null;
         const [addStart, multStart] = integers(seed, "map noise", 2 * k, 2, POOL);
-        const scales = uniforms(seed, "map noise", 2 * k + 1, 2 * V);
         const sparsity = noisy ? noisy.sparsity : 0;
         const addPool = noisy && noisePool(false, sparsity, POOL + 2 * V * n);
         const multPool = noisy && noisePool(what.released, sparsity, POOL + 2 * V * n);
         for (let v = 0; v < V; v++) {
-          const own = what.pairing === "shared" ? 0 : v;
-          const alone = !what.mixes || (what.pairing === "unmixed" && v > 0);
-          const l = alone ? 1 : Math.fround(symmetricBeta(u[own], what.alpha));
-          const level = noisy && v >= noisy.cleanViews ? 1 : 0;
-          const scale = (c) => (what.released ? scaleQuantile(scales[2 * v + c]) : 1);
-          const add = level && what.add * (1 + noisy.viewGain * v) * scale(0);
-          const mult = level && what.mult * scale(1);
+          const own = what.pairing === "shared" ? 0 : v, l = lam[v];
           for (let i = 0; i < 2 * n; i++) {
             let value = xy[i];
-            if (!alone) value = l * value + (1 - l) * this.train.x[2 * who[own * n + (i >> 1)] + (i & 1)];
+            if (l !== 1) value = l * value + (1 - l) * this.train.x[2 * who[own * n + (i >> 1)] + (i & 1)];
             const at = 2 * v * n + i;
-            if (mult) value *= 1 + mult * multPool[multStart + at];
-            if (add) value += add * addPool[addStart + at];
+            if (mult[v]) value *= 1 + mult[v] * multPool[multStart + at];
+            if (add[v]) value += add[v] * addPool[addStart + at];
             views[i] = value;
           }
           p[v] = net.margins(views).map(sigmoid);

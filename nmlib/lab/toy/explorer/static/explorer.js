@@ -22,6 +22,7 @@ const NUMBERS = [
 ];
 const PARTS = [["mixes", "mixing"], ["noise", "noise"], ["agrees", "agreement"]];
 const USES = { alpha: "mixes", sigma_add: "noise", sigma_mult: "noise", law: "noise", stability: "agrees", reading: "agrees" };
+const DATA = ["shape", "data_seed", "data_noise"]; // what the generated points depend on
 const LEVELS = [0.1, 0.3, 0.7, 0.9];
 const SIZE = { one: [72, 144], pair: [64, 112], six: [40, 80] }; // while it trains, at rest
 const UNDO = 100, TRIALS = 200;
@@ -206,7 +207,6 @@ class Explorer {
     const above = grid[0] > 127;
     const frame = { gen, lane, step, grid, size, total: reply.total, oneClass: grid.every((v) => v > 127 === above) };
     frame.numbers = numbers ?? (last?.gen === gen && last.step === step ? last.numbers : null);
-    frame.latest = numbers ?? (last?.gen === gen ? last.latest : null); // of a few steps ago, perhaps
     if (last?.gen === gen && last.step === step) {
       for (const name of ["saw", "jsd", "jsdSize", "jsdMax", "seeds", "seedsSize", "seedsEdges"]) frame[name] = last[name];
     }
@@ -261,7 +261,7 @@ class Explorer {
     if (!Object.keys(news).length) return;
     if (tell) this.remember();
     Object.assign(this.settings, news);
-    if ("shape" in news || "data_seed" in news || "data_noise" in news) Object.assign(this.state, { own: null, added: [], removed: [] });
+    if (DATA.some((name) => name in news)) Object.assign(this.state, { own: null, added: [], removed: [] });
     if (this.state.stopped === 0) this.state.stopped = null;
     if (moved) this.moves.push([this.gen + 1, performance.now()]);
     for (const [name, value] of Object.entries(news)) this.controls[name]?.show(value);
@@ -337,8 +337,9 @@ class Explorer {
   }
 
   forward(steps) {
-    if (this.step >= this.total) this.announce("Training has come to its end: Reset goes back to the initial weights.");
-    else this.stop(Math.min(this.total, this.step + steps));
+    const from = this.state.stopped ?? this.step; // the step asked for, though it may not be there yet
+    if (from >= this.total) this.announce("Training has come to its end: Reset goes back to the initial weights.");
+    else this.stop(Math.min(this.total, from + steps));
   }
 
   reset() {
@@ -402,8 +403,8 @@ class Explorer {
     }
   }
 
-  togglePin(state = null) {
-    if (this.pin && !state) this.pin = null;
+  togglePin() {
+    if (this.pin) this.pin = null;
     else if (!this.rested) { this.announce("The picture of this setting is on its way; pin it in a moment."); return; }
     else {
       const frames = Object.fromEntries(this.lanes.filter((l) => this.arrived(l)).map((l) => [l, this.dress({ ...this.frames[l] })]));
@@ -824,8 +825,11 @@ class Explorer {
   }
 
   layoutSliders(id) {
-    const rows = this.specs.filter((spec) => spec.slider).map((spec) => this.slider(spec, id(spec.name)));
-    return h("div", { class: "nm-sliders" }, rows.filter((row, i) => !this.hidden.has(this.specs.filter((s) => s.slider)[i].name)));
+    const rows = this.specs.filter((spec) => spec.slider).map((spec) => {
+      const row = this.slider(spec, id(spec.name)); // made even if hidden: others ask for its state
+      return this.hidden.has(spec.name) ? null : row;
+    });
+    return h("div", { class: "nm-sliders" }, rows);
   }
 
   slider(spec, id) {
@@ -907,7 +911,7 @@ class Explorer {
     this.drawBox = h("input", { type: "checkbox", onchange: () => this.showTools() });
     this.ownNote = h("p", { class: "nm-help", "aria-live": "polite" });
     this.firstData = button("first-data", "First data", "The data of the start, without points set by hand", () => {
-      this.become({ ...this.state, own: null, added: [], removed: [], settings: { ...this.settings, ...Object.fromEntries(["shape", "data_seed", "data_noise"].map((n) => [n, spec(n).start])) } }, "Back to the first data.");
+      this.become({ ...this.state, own: null, added: [], removed: [], settings: { ...this.settings, ...Object.fromEntries(DATA.map((n) => [n, spec(n).start])) } }, "Back to the first data.");
     });
     const pasted = h("textarea", { rows: 4, spellcheck: "false", "aria-label": "Table of points", placeholder: "x, y, class\n0.2, 1.4, a\n…" });
     const file = h("input", { type: "file", accept: ".csv,.tsv,.txt,text/csv,text/plain", "aria-label": "File with points",
@@ -924,7 +928,6 @@ class Explorer {
       h("p", { class: "nm-help", id: id("edit-help") }, "Click or drag on the picture (Shift: the other class; Alt or Ctrl deletes). ",
         "Keys: arrows move a cursor, 0 or 1 adds, Delete removes, P reads the value."),
       this.hidden.has("own") ? null : own);
-    node.addEventListener("dragover", (event) => event.preventDefault());
     this.root.addEventListener("dragover", (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
     this.root.addEventListener("drop", async (event) => {
       const dropped = event.dataTransfer?.files[0];
@@ -985,7 +988,7 @@ class Explorer {
   showTools() {
     if (this.firstData) {
       const spec = (name) => this.specs.find((s) => s.name === name);
-      this.firstData.disabled = !this.edited && ["shape", "data_seed", "data_noise"].every((name) => this.settings[name] === spec(name).start);
+      this.firstData.disabled = !this.edited && DATA.every((name) => this.settings[name] === spec(name).start);
     }
     for (const { canvas } of this.panels ?? []) canvas.classList.toggle("nm-drawing", Boolean(this.drawBox?.checked));
   }

@@ -83,7 +83,7 @@ function makeTrainer(engine, post, later) {
       const lane = behind.reduce((a, b) => (lab.steps(b) < lab.steps(a) ? b : a));
       const first = lab.steps(lane) < FIRST_STEPS;
       if (first) lab.run(lane, Math.min(goal, FIRST_STEPS));
-      else lab.run(lane, wish.slowly ? Math.min(goal, lab.steps(lane) + 2) : goal, until);
+      else lab.run(lane, goal, until);
       const done = lab.steps(lane) >= goal;
       if (done || first || (sent.get(lane)?.at ?? 0) < now() - 25) {
         frame(lane, done ? wish.fine : wish.coarse, done || wish.measure);
