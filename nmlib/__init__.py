@@ -41,9 +41,9 @@ from nmlib.metrics import (
     rms_calibration_error,
 )
 from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
-from nmlib.models import MODELS, StagedModel, build_model, mlp
+from nmlib.models import MODELS, MixPoints, StagedModel, build_model, mlp, suggest_points
 from nmlib.noise import Noise, NoiseDraw, inject
-from nmlib.objective import batch_loss
+from nmlib.objective import NoisyMixLoss, batch_loss
 from nmlib.puzzlemix import PuzzleMix
 from nmlib.rng import Rng, default_device
 from nmlib.schemes import (
@@ -82,9 +82,11 @@ __all__ = [
     "Execution",
     "ImageData",
     "LossParts",
+    "MixPoints",
     "Mixup",
     "Noise",
     "NoiseDraw",
+    "NoisyMixLoss",
     "Pair",
     "PerturbationReport",
     "Plain",
@@ -130,6 +132,7 @@ __all__ = [
     "rms_calibration_error",
     "soft_cross_entropy",
     "statistics",
+    "suggest_points",
     "suited",
     "theory",
 ]

@@ -16,7 +16,7 @@ from nmlib._memory import lacks_memory, reused_memory
 from nmlib.data import ImageData
 from nmlib.data.loader import Batches
 from nmlib.identity import structure_of, text_of
-from nmlib.models import StagedModel
+from nmlib.objective import Mixable
 from nmlib.provenance import provenance
 from nmlib.rng import Rng
 from nmlib.schemes import Scheme
@@ -45,7 +45,7 @@ Log = Callable[[str], None]
 
 
 def fit(
-    model: StagedModel,
+    model: Mixable,
     train: ImageData,
     scheme: Scheme,
     recipe: Recipe | None = None,
@@ -78,8 +78,8 @@ def fit(
     in all parts in their order. `out` must be a folder that all of them see.
 
     Args:
-        model: From `build_model`, or any staged model of images (N, 3, H, W) in [0, 1]. A compiled
-            or parallel one is unwrapped; a compiled one is compiled again, stage by stage.
+        model: From `build_model`, or `MixPoints` of any network of images (N, 3, H, W) in [0, 1]. A
+            compiled or parallel one is unwrapped; a compiled one is compiled again, part by part.
         train: Training images.
         scheme: One of `SCHEMES`, or your own.
         recipe: Optimiser settings; default the paper's (200 epochs).

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from nmlib.data import ImageData
 from nmlib.data.images import fingerprint
-from nmlib.models import StagedModel
 from nmlib.models.modes import evaluating
+from nmlib.objective import Mixable
 from nmlib.rng import Rng
 
 __all__ = ["as_float", "classify", "hold_out"]
@@ -37,7 +37,7 @@ def hold_out(train: ImageData, count: int, seed: int) -> tuple[Tensor, ImageData
 
 
 @torch.no_grad()
-def classify(model: StagedModel, data: ImageData, batch: int = 500) -> dict[str, float]:
+def classify(model: Mixable, data: ImageData, batch: int = 500) -> dict[str, float]:
     """Return accuracy and cross-entropy on images that are neither augmented nor mixed."""
     device = next(model.parameters()).device
     found = []

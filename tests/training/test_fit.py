@@ -403,7 +403,7 @@ LABELS = nm.ImageData(**{**vars(images(classes=5))})
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"model": nn.Linear(2, 2)}, TypeError, r"StagedModel\(\[module\]\)"),
+        ({"model": nn.Linear(2, 2)}, TypeError, r"Linear; .*MixPoints\(model"),
         ({"data": [1, 2]}, TypeError, "ImageData from nmlib.load, got list"),
         ({"scheme": 3}, TypeError, "must be a Scheme such as"),
         ({"recipe": {"epochs": 3}}, TypeError, "must be a Recipe"),
