@@ -22,12 +22,12 @@ from nmlib import _checks
 from nmlib.losses import LossParts, noisymix_loss
 from nmlib.mixing import Pair, mix, mix_labels
 from nmlib.models import MixPoints, StagedModel
-from nmlib.models.modes import in_type_of, unwrapped
-from nmlib.models.norm import adversarial_norm, dropout_stream
+from nmlib.models.modes import in_type_of, uncompiled, unwrapped
+from nmlib.models.norm import Normalise, adversarial_norm, dropout_stream
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.rng import Rng, checked_rng
 from nmlib.schemes import Scheme
-from nmlib.views import trusted_images
+from nmlib.views import check_images, trusted_images
 
 __all__ = ["Draws", "Mixable", "NoisyMixLoss", "apply_draws", "batch_loss", "draw_batch"]
 
@@ -62,8 +62,10 @@ class _Change:
     def __init__(self, draws: Draws, rng: Rng | None) -> None:
         self.draws, self.rng = draws, rng
 
-    @torch.compiler.disable
     def __call__(self, h: Tensor) -> Tensor:
+        return uncompiled(self._of, h)
+
+    def _of(self, h: Tensor) -> Tensor:
         draws, shape = self.draws, self.draws.views.shape[:2]
         if len(h) != shape.numel():
             raise ValueError(
@@ -97,7 +99,10 @@ def draw_batch(
         validate: Check the range of images on a GPU too (costs a synchronisation).
     """
     x, y = batch
+    normalises = isinstance(getattr(mixable(model), "normalise", None), Normalise)
     with nullcontext() if validate else trusted_images():
+        if normalises and x.ndim == 4:
+            check_images(x)
         views = scheme.views.make(x, y, model, rng.fold("views"))
     return Draws(
         views=views,
@@ -337,9 +342,8 @@ class NoisyMixLoss(nn.Module):
             step: Its number; default: that after the step before.
             rng: Draw from this stream instead of the step's.
         """
-        return self._of(x, y, step, rng, torch.compiler.is_compiling())
+        return uncompiled(self._of, x, y, step, rng, torch.compiler.is_compiling())
 
-    @torch.compiler.disable
     def _of(
         self, x: Tensor, y: Tensor, step: int | None, rng: Rng | None, tracing: bool
     ) -> LossParts:

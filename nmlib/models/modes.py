@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["evaluating", "in_type_of", "logits_of", "unwrapped"]
+__all__ = ["evaluating", "in_type_of", "logits_of", "uncompiled", "unwrapped"]
 
 
 @contextmanager
@@ -85,3 +87,14 @@ def logits_of(output: Any) -> Tensor:
         f"the model returned a {type(output).__name__}{held}, not logits (B, K) or a record with "
         "`logits`; wrap it in a module whose forward returns the logits alone"
     )
+
+
+def uncompiled(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function that torch.compile leaves alone."""
+    # `torch.compiler.disable` as a decorator would import the compiler, for seconds.
+    if "torch._dynamo" in sys.modules:
+        function = torch.compiler.disable(function)
+    return function(*arguments)
+
+
+uncompiled._torchdynamo_disable = True  # type: ignore[attr-defined]

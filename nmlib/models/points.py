@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nmlib import _checks
-from nmlib.models.modes import logits_of, unwrapped
+from nmlib.models.modes import logits_of, uncompiled, unwrapped
 from nmlib.models.norm import Normalise
 from nmlib.models.staged import Change, checked_point
 
@@ -108,10 +108,10 @@ class MixPoints(nn.Module):
             x = self.normalise(x)
         if point is not None and change is not None:
             # Code compiled in one pass would keep, or lack, the hook of that pass.
-            return self._changed(x, self.check_point(point), change, torch.compiler.is_compiling())
-        return logits_of(self.model(x) if self._compile is None else self._by_regions()(x))
+            tracing = torch.compiler.is_compiling()
+            return uncompiled(self._changed, x, self.check_point(point), change, tracing)
+        return logits_of((self.model if self._compile is None else self._by_regions())(x))
 
-    @torch.compiler.disable
     def _changed(self, x: Tensor, point: int, change: Change, tracing: bool) -> Tensor:
         name = self.points[point]
         by_regions = (tracing or self._compile or _compiler_of(self.model)) and not isinstance(
@@ -133,7 +133,6 @@ class MixPoints(nn.Module):
         shared._compile = _compiler_of(self.model) or torch.compile
         return shared
 
-    @torch.compiler.disable
     def _by_regions(self) -> nn.Module:
         """Return a shallow copy of the network whose parts between the points are compiled.
 
@@ -171,8 +170,8 @@ class _Hook:
     """Changes the output of a module: in one pass, and where the backward pass repeats it.
 
     Activation checkpointing repeats a part of the network when the gradient arrives there. So the
-    hook comes back when the gradient reaches the logits, and goes when it has reached the changed
-    activations, or at the end of the backward pass at the latest.
+    hook comes back when the gradient reaches the logits, and goes when it has passed the change, or
+    at the end of the backward pass at the latest.
     """
 
     def __init__(self, module: nn.Module, name: str, change: Change, batch: int) -> None:
@@ -211,10 +210,9 @@ class _Hook:
         return self._changed(output)
 
     def _changed(self, output: Tensor) -> Tensor:
-        changed = self.change(output)
-        if changed.requires_grad:
-            changed.register_hook(self._close)
-        return changed
+        if output.requires_grad:
+            output.register_hook(self._close)
+        return self.change(output)
 
     def open(self, gradient: Tensor) -> None:
         """Be there while the gradient is on its way from the logits to the mix point."""
