@@ -84,32 +84,18 @@ def test_paper_and_ours_have_two_styles():
 
 
 def test_ticks_follow_the_switches():
-    left, _ = AblationTableDisplay.from_paper(sort_by="switches").plot().figure_.axes
+    left, _ = AblationTableDisplay.from_paper().plot().figure_.axes
     dots = [line for line in left.get_lines() if line.get_marker() == "o"]
     assert len(dots) == 40
     on = sum(line.get_markersize() > 5 for line in dots)
     assert on == ablation().on.sum()
 
 
-def test_rows_are_sorted_as_asked():
-    paper, ours = ablation(), invented()
-    by_paper = AblationTableDisplay.from_paper(ours).order()
-    assert [paper.means[paper.rows[r]] for r in by_paper] == sorted(paper.means)
-    by_ours = AblationTableDisplay.from_paper(ours, sort_by="ours").order()
-    assert [ours.means[ours.rows[r]] for r in by_ours] == sorted(ours.means)
-    by_switches = AblationTableDisplay.from_paper(sort_by="switches").order()
-    assert [sum(r) for r in by_switches] == sorted(map(sum, by_switches))
-    with pytest.raises(ValueError, match="needs our results"):
-        AblationTableDisplay.from_paper(sort_by="ours")
-    with pytest.raises(ValueError, match="did you mean 'paper'"):
-        AblationTableDisplay.from_paper(sort_by="papers")
-
-
 def test_rows_that_only_one_side_has():
     kept = invented()
     some = Cells(SWITCHES, kept.on[[0, 2, 9]], kept.values[[0, 2, 9]])
     display = AblationTableDisplay.from_paper(some)
-    assert len(display.order()) == 10
+    assert display.frame()["paper"].tolist() == sorted(display.paper.means)
     assert "–" in display.html()
     without_baseline = Cells(SWITCHES, kept.on[1:], kept.values[1:])
     with pytest.raises(ValueError, match="all switches off is missing"):
@@ -132,10 +118,6 @@ def test_waterfall_steps_add_up():
     for route in display.routes():
         steps = display.steps(display.paper, route)
         assert (steps[0], steps[-1]) == (47.4, 71.9)
-    one = WaterfallDisplay.from_paper(route=display.routes()[1])
-    assert len(one.plot().figure_.axes) == 1
-    with pytest.raises(ValueError, match="lacks rows"):
-        WaterfallDisplay.from_paper(route=SWITCHES)
 
 
 def test_interactions_that_are_unknown_are_hatched_not_coloured():
@@ -211,4 +193,4 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="lacks gaussian_noise"):
         CorruptionDifferenceDisplay.from_table(7, ours={"Baseline": {"fog": 1.0}})
     with pytest.raises(ValueError, match="must have the switches"):
-        InteractionDisplay.from_cells(Cells(("a",), [[0], [1]], [[0.0], [1.0]]), "x")
+        InteractionDisplay(Cells(("a",), [[0], [1]], [[0.0], [1.0]]))

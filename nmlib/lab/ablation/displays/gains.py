@@ -42,24 +42,15 @@ class WaterfallDisplay(AblationDisplay):
         paper: The published rows.
         ours: Our rows, if any.
         conditions: What ours were measured on.
-        route: One order of the switches; default: all orders whose rows exist in the paper.
 
     Source: paper Table 4.
     """
 
-    route: Sequence[str] | None = None
-
     grid = "y"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.route is not None and tuple(self.route) not in orders(self.paper):
-            complete = ", ".join(map(str, orders(self.paper)))
-            raise ValueError(f"order {self.route} lacks rows; complete are {complete}")
-
     def routes(self) -> tuple[tuple[str, ...], ...]:
-        """Return the orders shown."""
-        return orders(self.paper) if self.route is None else (tuple(self.route),)
+        """Return the orders shown, all whose rows exist in the paper."""
+        return orders(self.paper)
 
     @staticmethod
     def steps(cells: Cells, route: Sequence[str]) -> list[float]:
@@ -90,14 +81,7 @@ class WaterfallDisplay(AblationDisplay):
         return "paper: Table 4, CIFAR-100-C, differences of the printed accuracies"
 
     def _axes(self) -> Any:
-        count = len(self.routes())
-        columns = min(2, count)
-        lines = -(-count // columns)
-        figure = new_figure(4.9 * columns, 2.9 * lines + 0.4)
-        axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
-        for ax in axes[count:]:
-            ax.remove()
-        return axes[:count]
+        return new_figure(9.8, 6.2).subplots(2, 2, sharey=True).ravel()  # Table 4 has four orders
 
     def _draw(self, ax: Any) -> None:
         for one, route in zip(np.ravel(ax), self.routes(), strict=True):
@@ -178,11 +162,6 @@ class InteractionDisplay(Display):
         return cls(ablation())
 
     @classmethod
-    def from_cells(cls, cells: Cells, title: str) -> InteractionDisplay:
-        """Show the effects of our rows."""
-        return cls(cells, title, True)
-
-    @classmethod
     def from_records(cls, records: Records) -> InteractionDisplay:
         """Show the effects of measured records (`nmlib.lab.cifar.records`)."""
         made = ablation_conditions(records)
@@ -212,19 +191,17 @@ class InteractionDisplay(Display):
         left, right = ax
         found = fitted_effects(self.cells, resamples=2)
         square = np.full((4, 4), np.nan)
-        for (i, a), (j, b) in itertools.combinations_with_replacement(enumerate(SWITCHES), 2):
-            term = {a, b}
-            for t, value in zip(found.terms, found.estimate, strict=True):
-                if set(t) == term:
-                    square[j, i] = value
+        for term, value in zip(found.terms, found.estimate, strict=True):
+            if term:  # the constant has no field
+                square[SWITCHES.index(term[-1]), SWITCHES.index(term[0])] = value
         names = [SWITCH_WORDS[s].replace(" ", "\n") for s in SWITCHES]
         upper = np.triu(np.ones((4, 4), bool), 1)
-        reach = float(np.nanmax(np.abs(self._gains()[0])))
+        table, already, before = self._gains()
+        reach = float(np.nanmax(np.abs(table)))
         self._heat(left, square, upper, reach)
         left.set_xticks(range(4), names, fontsize=8)
         left.set_yticks(range(4), names, fontsize=8)
         left.set_title("diagonal: main effect; below: interaction", fontsize=9.5)
-        table, already, before = self._gains()
         picture = self._heat(right, table, already, reach)
         right.set_yticks(range(4), [f"+ {n}" for n in names], fontsize=8)
         letters = ["".join("AMNJ"[k] for k in range(4) if row[k]) or "none" for row in before]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmlib import _checks
 from nmlib.lab.ablation.displays.base import AblationDisplay
 from nmlib.lab.ablation.switches import (
     SWITCH_WORDS,
@@ -40,7 +39,6 @@ class AblationTableDisplay(AblationDisplay):
         paper: The published rows.
         ours: Our rows; rows of one and not of the other stay empty there.
         conditions: What ours were measured on.
-        sort_by: "paper", "ours" or "switches".
         level: Coverage of our intervals (Student, over seeds, the scatter of all rows pooled).
         metric: "robust_accuracy" or "clean_accuracy". The paper prints gains for the first.
 
@@ -50,20 +48,13 @@ class AblationTableDisplay(AblationDisplay):
     'Table 4 of the paper: robust accuracy from 47.4 to 71.9 % in ten rows'
     """
 
-    sort_by: str = "paper"
     level: float = 0.95
     metric: str = "robust_accuracy"
 
     grid = "x"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _checks.choice("sort_by", self.sort_by, ("paper", "ours", "switches"))
-        if self.sort_by == "ours" and self.ours is None:
-            raise ValueError("sort_by='ours' needs our results; give ours= or sort by 'paper'")
-
     def frame(self) -> pd.DataFrame:
-        """Return the rows from top to bottom, with the four switches as index.
+        """Return the rows, the paper's lowest accuracy first, with the four switches as index.
 
         Columns: `paper`, `paper gain`, and of ours `ours`, `ours gain` and `reach` (half the
         interval of our gain). nan where a side has no such row.
@@ -79,13 +70,7 @@ class AblationTableDisplay(AblationDisplay):
             reach = by_switches(self.ours, found.t_high - found.difference)
             columns["reach"] = reach[reach.index.to_frame().any(axis=1)]
         rows = load_pandas().concat(columns, axis=1, sort=False)
-        if self.sort_by == "switches":
-            return rows.loc[sorted(rows.index, key=lambda r: (sum(r), [not on for on in r]))]
-        return rows.sort_values(self.sort_by, kind="stable")
-
-    def order(self) -> list[tuple[bool, ...]]:
-        """Return the rows from top to bottom, the lowest accuracy first."""
-        return self.frame().index.tolist()
+        return rows.sort_values("paper", kind="stable")
 
     @property
     def summary(self) -> str:
@@ -108,7 +93,7 @@ class AblationTableDisplay(AblationDisplay):
         return f"paper: Table 4, {_TEST_SET[self.metric]}"
 
     def _axes(self) -> Any:
-        figure = new_figure(10, 0.36 * len(self.order()) + 1.5)
+        figure = new_figure(10, 0.36 * len(self.frame()) + 1.5)
         widths = (4.6 if self.ours is None else 5.4, 5)
         return figure.subplots(1, 2, width_ratios=widths, sharey=True)
 
