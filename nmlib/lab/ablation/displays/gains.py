@@ -40,7 +40,7 @@ class WaterfallDisplay(AblationDisplay):
 
     Attributes:
         paper: The published rows.
-        ours: Our rows, if any.
+        ours: Our rows.
         conditions: What ours were measured on.
 
     Source: paper Table 4.
@@ -68,13 +68,11 @@ class WaterfallDisplay(AblationDisplay):
             for name, share in found.items()
         }
         first = found["paper"]
-        text = (
+        return (
             f"Of {first.every_order} orders, Table 4 has the rows of {len(first.orders)}. Mean gain"
             f" over these, in points: {gained['paper']}."
+            f" Ours ({len(found['ours'].orders)} orders): {gained['ours']}."
         )
-        if "ours" in found:
-            text += f" Ours ({len(found['ours'].orders)} orders): {gained['ours']}."
-        return text
 
     @property
     def _about(self) -> str:
@@ -92,11 +90,8 @@ class WaterfallDisplay(AblationDisplay):
     def _panel(self, ax: Any, route: Sequence[str]) -> None:
         from matplotlib.patches import Patch
 
-        both = self.ours is not None
-        width = 0.38 if both else 0.66
-        for (name, cells), shift in zip(
-            self.sources.items(), (-0.2, 0.2) if both else (0.0,), strict=True
-        ):
+        width = 0.38
+        for (name, cells), shift in zip(self.sources.items(), (-0.2, 0.2), strict=True):
             values = np.array(self.steps(cells, route)) - all_off(cells)
             look, colour = _BARS[name], _BARS[name]["edgecolor"]
             bold = "normal" if name == "paper" else "bold"
@@ -125,9 +120,8 @@ class WaterfallDisplay(AblationDisplay):
         # Bars of losses must not end at the frame.
         ax.use_sticky_edges = False
         ax.margins(x=0.03, y=0.12)
-        if both:
-            handles = [Patch(**look, label=name) for name, look in _BARS.items()]
-            ax.legend(handles=handles, fontsize=8, loc="upper left")
+        handles = [Patch(**look, label=name) for name, look in _BARS.items()]
+        ax.legend(handles=handles, fontsize=8, loc="upper left")
 
 
 @dataclass(frozen=True, eq=False)
