@@ -1,6 +1,9 @@
 """One story about dependencies, a core that imports alone, a wheel that holds everything."""
 
+import ast
+import importlib
 import os
+import pkgutil
 import re
 import shlex
 import signal
@@ -192,22 +195,32 @@ BLOCKED = (
 )  # fmt: skip
 
 
-def test_the_core_imports_without_anything_else_and_without_network():
-    code = f"""
+def run_without(packages, code):
+    """Run code in a Python that lacks some packages and the network; return what it prints."""
+    blocked = f"""
 import socket, sys
 
 def refuse(*args, **kwargs):
     raise AssertionError("the network was used")
 
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
-before = set(sys.modules)
 
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {BLOCKED!r}:
+        if name.split(".")[0] in {packages!r}:
             raise ModuleNotFoundError(name, name=name)
 
 sys.meta_path.insert(0, Block())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", blocked + code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_core_imports_without_anything_else_and_without_network():
+    code = """
 import nmlib, torch
 x, y = nmlib.make_polygon_band(20, random_state=0)
 batch = torch.tensor(x, dtype=torch.float32), torch.tensor(y)
@@ -217,8 +230,74 @@ nmlib.doctor()
 assert all(hasattr(nmlib, name) for name in nmlib.__all__)
 print("done")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "done\n", done.stderr
+    assert run_without(BLOCKED, code) == "done\n"
+
+
+# What a reader of results imports.
+TABLES = (
+    "nmlib.paper", "nmlib.statistics", "nmlib.metrics", "nmlib.lab.measurements",
+    "nmlib.lab.display.tables", "nmlib.lab.display.conditions", "nmlib.lab.display.verdict",
+    "nmlib.lab.cifar", "nmlib.lab.cifar.records", "nmlib.lab.cifar.published",
+    "nmlib.lab.cifar.ordering",
+)  # fmt: skip
+PICTURES = (
+    "nmlib.lab.cifar.displays", "nmlib.lab.ablation.displays", "nmlib.lab.paper.displays",
+    "nmlib.lab.paper.exercises", "nmlib.lab.toy.displays",
+)  # fmt: skip
+
+
+def test_results_are_read_with_numpy_and_pandas_alone():
+    blocked = ("torch", *(name for name in BLOCKED if name != "pandas"))
+    code = f"""
+import importlib
+for name in {TABLES!r}:
+    importlib.import_module(name)
+from nmlib import Rng, paper, statistics
+from nmlib.lab.cifar import SHORT, ablation_cells, measured, measures
+assert len(paper.tables()) == 14 and len(paper.audit()) and len(paper.claims())
+for cells in (paper.ablation(), ablation_cells(measured(SHORT))):
+    statistics.effects(cells, Rng(0), resamples=10)
+print(sorted(measures(measured()).columns)[0], "torch" in sys.modules)
+"""
+    assert run_without(blocked, code) == "aurra False\n"
+
+
+def test_pictures_of_results_need_no_torch():
+    code = f"""
+import importlib
+for name in {PICTURES!r}:
+    importlib.import_module(name)
+from nmlib.lab.cifar import measured
+from nmlib.lab.cifar.displays import OrderingDisplay
+from nmlib.lab.toy.displays import ToyStudyDisplay
+OrderingDisplay.from_records(measured()).plot()
+ToyStudyDisplay.from_measured().plot()
+print("torch" in sys.modules)
+"""
+    assert run_without(("torch",), code) == "False\n"
+
+
+@pytest.mark.parametrize(
+    "package", sorted(p for p in ROOT.glob("nmlib/**/__init__.py") if "on_demand(" in p.read_text())
+)
+def test_names_on_demand_are_those_that_type_checkers_see(package):
+    name = ".".join(package.parent.relative_to(ROOT).parts)
+    tree = ast.parse(package.read_text())
+    (branch,) = (n for n in tree.body if isinstance(n, ast.If))
+    typed = {}
+    for node in branch.body:
+        for alias in node.names:
+            whole = isinstance(node, ast.Import)
+            typed[alias.asname or alias.name] = alias.name if whole else node.module
+    (call,) = (n for n in ast.walk(branch.orelse[0]) if isinstance(n, ast.Dict))
+    lazy = ast.literal_eval(call)
+    assert typed == {n: module for module, names in lazy.items() for n in names.split()} | {
+        module.rpartition(".")[2]: module for module, names in lazy.items() if not names
+    }
+    # Importing a submodule sets an attribute of its name, which must not hide another thing.
+    modules = {m.name for m in pkgutil.iter_modules([package.parent])}
+    assert not modules & {n for names in lazy.values() for n in names.split()}
+    assert set(typed) <= set(dir(importlib.import_module(name)))
 
 
 def test_public_names_are_sorted_and_exist():

@@ -9,7 +9,7 @@ import torch
 
 import nmlib as nm
 from nmlib.lab.ablation.lab import AblationLab, LabSettings
-from nmlib.lab.ablation.lab_table import lab_table
+from nmlib.lab.ablation.table import lab_table
 from nmlib.training import Budget, TrainingInterrupted
 from nmlib.training import fitting as nm_fitting
 
