@@ -28,7 +28,15 @@ def on_demand(
     def load(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(homes[name])
+        try:
+            module = importlib.import_module(homes[name])
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            raise ModuleNotFoundError(
+                f"{package}.{name} needs PyTorch, which is not here: pip install torch",
+                name="torch",
+            ) from None
         value = getattr(module, name) if names[homes[name]] else module
         setattr(sys.modules[package], name, value)
         return value
