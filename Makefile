@@ -46,7 +46,7 @@ COLAB := $(call install,colab) "$(COLAB_VENV)" colab ".[notebooks]" \
     -r tests/colab/requirements.txt $(PIP_ARGS)
 
 .PHONY: help demo lab test test-rounding test-colab test-3.12 test-3.13 test-lowest lint format figures \
-    measure bench wheel docs site lock clean suite lab-packages test-packages site-packages colab-packages
+    measure bench wheel address docs site lock clean suite lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
 	@grep -E '^[a-z0-9.-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -115,6 +115,10 @@ bench: test-packages  ## every speed against its peer, into build/bench (half an
 wheel: lab-packages  ## write the wheel to dist/; for Colab, upload it beside the notebook
 	@"$(PY)" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/nmlib-*.whl
+
+# As a word of the command line only: some environments have a variable of this name.
+address: lab-packages  ## the public address: URL=https://... sets it everywhere, URL= removes it
+	@"$(PY)" tools/address.py $(if $(findstring command,$(origin URL)),--set "$(URL)")
 
 docs: test-packages  ## write the pages of docs/ that come from the code: equations, deviations, methods, audit
 	@"$(PY)" tools/equation_index.py

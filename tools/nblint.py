@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# The public address. Without one, notebooks neither link to it nor install from it.
+# The public address (tools/address.py). Without one, notebooks neither link nor install from it.
 REPOSITORY = PROJECT["urls"].get("Repository", "")
 
 # Pictures and their interactive forms.
@@ -71,15 +71,16 @@ def lint_code(cell: Cell) -> Iterator[str]:
         for magic in re.findall(r"^\s*(%{1,2}\w+|!\S*)", source, re.MULTILINE):
             if magic not in MAGICS:
                 yield f"uses {magic}; allowed are {', '.join(sorted(MAGICS))}"
-    for line in re.findall(r"^\s*%pip.*$", source, re.MULTILINE):
+    installs = re.findall(r"^\s*%pip.*$", source, re.MULTILINE)
+    for line in installs:
         if re.search(r"\b(torch|numpy|pandas)\b", line):
             yield f"installs torch or NumPy: {line.strip()!r}"
         if re.search(r"""[\s'"]nmlib(?=[\s'"\[<>=~]|$)""", line):
             yield f"installs nmlib by name, but nobody has registered it: {line.strip()!r}"
-        pinned = f"git+{REPOSITORY}@v{PROJECT['version']}"
-        for address in re.findall(r"[\w+]+://[^\s'\"]+", line):
-            if not REPOSITORY or address != pinned:
-                yield f"installs from {address}, which is not a release of this project"
+    pinned = f"git+{REPOSITORY}@v{PROJECT['version']}"
+    for address in re.findall(r"[\w+]+://[^\s'\"]+", source) if installs else ():
+        if not REPOSITORY or address != pinned:
+            yield f"installs from {address}, which is not a release of this project"
     for pattern, name in TRAINING.items():
         if re.search(pattern, source):
             yield f"uses {name}: a training loop belongs into nmlib"
@@ -173,7 +174,8 @@ def lint_whole(path: Path, notebook: dict[str, Any]) -> Iterator[str]:
 def lint_links(path: Path, markdown: str) -> Iterator[str]:
     """Yield what is wrong with the Colab badge and with links to other files."""
     badge = "https://colab.research.google.com/github/"
-    repository = REPOSITORY.removeprefix("https://github.com/")
+    # Colab reads from one host only.
+    repository = "".join(REPOSITORY.partition("https://github.com/")[2:])
     found = re.findall(re.escape(badge) + r"[^)\"'\s]*", markdown)
     good = {
         f"{badge}{repository}/blob/{ref}/notebooks/{path.name}"
