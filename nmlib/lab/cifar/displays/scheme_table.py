@@ -12,12 +12,11 @@ import numpy as np
 from nmlib import _checks
 from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.published import ORDERED, published, tables_for
-from nmlib.lab.cifar.records import Records, flips_note, frame, measures, of_schemes
+from nmlib.lab.cifar.records import SCHEME_NAMES, Records, flips_note, frame, measures, of_schemes
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import scheme_label
 from nmlib.lab.display.tables import Column, TableDisplay
 from nmlib.paper.numbers import SPECS
-from nmlib.schemes import SCHEMES
 
 __all__ = ["SchemeTableDisplay", "Spread"]
 
@@ -128,7 +127,7 @@ class SchemeTableDisplay:
             ValueError: For records of several data sets, networks or budgets, or unknown names.
         """
         present = set(frame(records)["scheme"])
-        names = list(schemes or (n for n in SCHEMES if n in present))
+        names = list(schemes or (n for n in SCHEME_NAMES if n in present))
         runs = of_schemes(records, names)
         made, found = conditions(runs), measures(runs, calibration)
         ours = {
