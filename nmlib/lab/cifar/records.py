@@ -15,9 +15,8 @@ import numpy as np
 
 from nmlib import _checks
 from nmlib._files import write_text
-from nmlib.corruptions import PERTURBATIONS, outdated
+from nmlib.corruptions import CORRUPTIONS, PERTURBATIONS, outdated
 from nmlib.lab.measurements import read_measured
-from nmlib.metrics import CORRUPTION_FAMILIES
 from nmlib.schemes import ABLATION, SCHEMES, Switches
 from nmlib.statistics import Cells
 
@@ -73,7 +72,6 @@ Records: TypeAlias = "pd.DataFrame | Iterable[Mapping[str, Any]]"
 """A frame from `measured`, or the dictionaries of `run_grid` and `collect`."""
 
 _PLACE = {name: place for place, name in enumerate(dict.fromkeys([*SCHEMES, *ABLATION]))}
-_CORRUPTIONS = [c for names in CORRUPTION_FAMILIES.values() for c in names]
 
 
 def _order(record: Mapping[str, Any]) -> tuple[int, int]:
@@ -274,7 +272,7 @@ def by_corruption(records: Records) -> pd.DataFrame:
     """
     wide = 100 * accuracies(records).pivot_table(
         "accuracy", ["scheme", "seed"], "corruption", sort=False
-    ).reindex(columns=_CORRUPTIONS)  # fmt: skip
+    ).reindex(columns=list(CORRUPTIONS))  # fmt: skip
     lacking = wide.isna().stack()
     if lacking.any():
         scheme, seed, corruption = lacking.idxmax()
