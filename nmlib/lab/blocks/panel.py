@@ -86,7 +86,6 @@ class BuildingBlocks(Panel):
         return drawn(self.bench.read(settings))
 
     def summary(self) -> str:
-        """Say in words what the panel shows, with its numbers."""
         return summary(self.reading)
 
     def displays(self) -> tuple[MixingDisplay, ViewsDisplay]:
