@@ -6,8 +6,7 @@ from nmlib.lab.cifar.displays.length import LengthDisplay
 from nmlib.lab.cifar.displays.ordering import OrderingDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
 from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
-from nmlib.lab.cifar.displays.scheme_sheet import scheme_sheet
-from nmlib.lab.cifar.displays.scheme_table import SchemeTableDisplay
+from nmlib.lab.cifar.displays.scheme_table import SchemeTableDisplay, scheme_sheet
 from nmlib.lab.cifar.displays.training import LivePlot, TrainingDisplay
 
 __all__ = [
