@@ -2,11 +2,14 @@
 
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import nmlib.lab
 from nmlib.lab.ablation.exercises import check_mean_gain, check_new_row
 from nmlib.lab.blocks.exercises import check_augmix, check_effective_level, check_largest
 from nmlib.lab.cifar.exercises import check_calibration, check_robust_accuracy
@@ -151,7 +154,28 @@ SLIPS = {
 }
 
 
-@pytest.mark.parametrize("check", RIGHT, ids=lambda check: check.__name__)
+NAMES = {
+    check_collapse: (),
+    check_largest: ({"a": 1.0, "b": 2.0},),
+    check_new_row: (),
+    check_prediction: (1.0, 2.0),
+    check_suspect: (),
+}
+
+
+def named(check):
+    return check.__name__
+
+
+def test_every_check_is_here():
+    rooms = Path(nmlib.lab.__file__).parent.glob("*/exercises.py")
+    every = {
+        name for path in rooms for name in re.findall(r"^def (check_\w+)", path.read_text(), re.M)
+    }
+    assert every == {*map(named, RIGHT), *map(named, NAMES)}
+
+
+@pytest.mark.parametrize("check", RIGHT, ids=named)
 def test_functions(check):
     assert check(RIGHT[check]).right is True
     assert check(lambda *_: None).right is None
@@ -248,3 +272,99 @@ def test_new_row_agrees_with_linear_algebra():
         assert check_new_row(answer).right == (enough and trainable), row
     assert check_new_row(None).right is None
     assert repr(check_new_row("jsd_loss")) == repr(check_new_row(("jsd_loss",)))
+
+
+# -- whatever a reader answers, a check says what is wrong in a line, and never raises ------------
+
+
+def divides(*_):
+    return 1 / 0
+
+
+def says_much(*_):
+    raise RuntimeError("a first line\nand a second")
+
+
+def gives_up(*_):
+    raise SystemExit(1)
+
+
+def wants_no_arguments():
+    return 1.0
+
+
+ODD = {
+    "raises": (divides, "your function raises ZeroDivisionError: division by zero"),
+    "its line": (divides, "in the line: return 1 / 0"),
+    "two lines": (says_much, "your function raises RuntimeError: a first line and a second"),
+    "exit": (gives_up, "your function raises SystemExit: 1"),
+    "arguments": (wants_no_arguments, "your function raises TypeError"),
+    "no function": (3.5, "give the function, without calling it, not 3.5"),
+    "None itself": (None, "give the function"),
+    "a text": (lambda *_: "many", "return"),
+    "a boolean": (lambda *_: True, "return"),
+    "a dict": (lambda *_: {}, "return"),
+    "ragged": (lambda *_: [[1.0], [1.0, 2.0]], "return"),
+    "not a number": (lambda *_: float("nan"), "return"),
+    "infinity": (lambda *_: float("inf"), "return"),
+    "dots": (lambda *_: ..., "instead of Ellipsis"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("check", RIGHT, ids=named)
+def test_any_function_gets_a_line(check, odd):
+    function, says = ODD[odd]
+    verdict = check(function)
+    assert verdict.right is (None if odd == "dots" else False)
+    assert says in verdict.message and "\n" not in repr(verdict)
+
+
+def test_nothing_written_yet_is_no_fault():
+    def later(*_):
+        raise NotImplementedError
+
+    for check in RIGHT:
+        assert check(later).right is None
+
+
+@pytest.mark.parametrize("odd", [True, False, 3.5, 1e9, "", "nonsense", b"x", [], {}, float("nan")])
+@pytest.mark.parametrize("check", NAMES, ids=named)
+def test_any_name_gets_a_line(check, odd):
+    verdict = check(odd, *NAMES[check])
+    assert verdict.right is False and "\n" not in repr(verdict)
+
+
+@pytest.mark.parametrize("check", RIGHT, ids=named)
+def test_numbers_that_differ_come_with_an_example(check):
+    def off(*arguments):
+        mine = RIGHT[check](*arguments)
+        return tuple(0.137 for _ in mine) if isinstance(mine, tuple) else 0 * mine + 0.137
+
+    message = check(off).message
+    assert "differ from the definition" in message and "right is" in message
+    assert "yours is 0.137" in message
+
+
+@pytest.mark.parametrize("check", [check_robust_accuracy, check_effective_level], ids=named)
+def test_the_number_of_an_example_is_no_answer(check):
+    """What a wrong answer was shown does not pass as a constant."""
+    first = []
+
+    def constant(*arguments):
+        first.append(RIGHT[check](*arguments))
+        return first[0]
+
+    assert check(constant).right is False
+
+
+@pytest.mark.parametrize("kind", [torch.float64, "numpy", "list"])
+def test_right_answers_of_other_types_are_right(kind):
+    def mixed(h, partner, lam):
+        mine = lam * h + (1 - lam) * h[partner]
+        if kind == "numpy":
+            return mine.numpy()
+        return mine.tolist() if kind == "list" else mine.to(kind)
+
+    assert check_mix(mixed).right
+    assert check_mean_gain(lambda n, a, b, c: torch.tensor((a - n + c - b) / 2)).right
