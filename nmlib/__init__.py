@@ -13,7 +13,7 @@ from nmlib.corruptions import (
     corrupt,
     perturbation_sequence,
 )
-from nmlib.data import ImageData, load, make_polygon_band
+from nmlib.data import ImageData, LazyImages, load, make_polygon_band
 from nmlib.doctor import doctor
 from nmlib.evaluation import (
     CorruptionReport,
@@ -81,6 +81,7 @@ __all__ = [
     "CutMix",
     "Execution",
     "ImageData",
+    "LazyImages",
     "LossParts",
     "Mixup",
     "Noise",
