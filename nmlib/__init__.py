@@ -133,11 +133,12 @@ __all__ = [
     "statistics",
     "suited",
     "theory",
+    "transforms",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: training and evaluation need none of them.
-    if name in ("paper", "statistics", "theory"):
+    if name in ("paper", "statistics", "theory", "transforms"):
         return importlib.import_module(f"nmlib.{name}")
     raise AttributeError(f"module 'nmlib' has no attribute {name!r}")

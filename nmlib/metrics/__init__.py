@@ -1,4 +1,9 @@
-"""Robustness measures: corruption errors, calibration, stability along sequences."""
+"""Robustness measures: corruption errors, calibration, stability along sequences.
+
+`RMSCalibrationError`, `AURRA` and `FlipProbability` are the same with a state, for torchmetrics.
+"""
+
+from typing import Any
 
 from nmlib.metrics._calibration import (
     ReliabilityCurve,
@@ -49,3 +54,14 @@ __all__ = [
     "top5_distance",
     "unnormalised_corruption_error",
 ]
+
+_STATEFUL = ("AURRA", "FlipProbability", "RMSCalibrationError")
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: only they need torchmetrics.
+    if name in _STATEFUL:
+        from nmlib.metrics import stateful
+
+        return getattr(stateful, name)
+    raise AttributeError(f"module 'nmlib.metrics' has no attribute {name!r}")
