@@ -427,6 +427,8 @@ def test_make_lists_every_target():
         "site",
         "wheel",
         "address",
+        "version",
+        "release",
         "lock",
         "test-3.12",
         "test-3.13",
