@@ -44,9 +44,9 @@ def ablation_conditions(records: Records) -> Conditions:
     return conditions(runs[runs["scheme"].isin(ABLATION_NAMES)])
 
 
-def check_switches(cells: Cells | None) -> None:
+def check_switches(cells: Cells) -> None:
     """Raise a ValueError for cells of other switches than Table 4's."""
-    if cells is not None and cells.switches != SWITCHES:
+    if cells.switches != SWITCHES:
         raise ValueError(f"cells must have the switches {SWITCHES}, got {cells.switches}")
 
 

@@ -210,14 +210,6 @@ class SchemeTableDisplay:
             parts.append(f"{heading.removesuffix(' %')} {scheme_label(top)} {there[top].text()} %")
         return f"{len(self.schemes)} schemes. Best here: {'; '.join(parts)}."
 
-    def text(self) -> str:
-        """Return the table as aligned text."""
-        return self.table().text()
-
-    def html(self) -> str:
-        """Return the table as HTML; nothing is loaded from elsewhere."""
-        return self.table().html()
-
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return self.table()._repr_mimebundle_()
 
