@@ -372,9 +372,10 @@ class CorruptionReport(Report):
     def claim(self, board: Literal["robustbench", "openood"] = "robustbench") -> str:
         """Return the entry that a leaderboard's issue form asks for, in Markdown.
 
-        What the report does not know stays empty: the paper, where the checkpoint is, whether more
-        data were used for training; for OpenOOD also the postprocessor and its two AUROCs, which
-        OpenOOD's own evaluator measures.
+        The forms are RobustBench's "New Model(s)" and OpenOOD's "Adding leaderboard entry". Where
+        the report knows nothing, a field stays empty: the paper, the address of the checkpoint,
+        whether more data were used for training; for OpenOOD also the postprocessor and its two
+        AUROCs, which OpenOOD's own evaluator measures.
 
         Args:
             board: "robustbench" (threat model "Common Corruptions") or "openood".
@@ -382,8 +383,6 @@ class CorruptionReport(Report):
         Raises:
             ValueError: For another board, or an incomplete report: RobustBench's robust accuracy is
                 the mean over 15 corruptions at five severities.
-
-        Source: RobustBench's form "New Model(s)", OpenOOD's form "Adding leaderboard entry".
         """
         _checks.choice("leaderboard", board, ("robustbench", "openood"))
         if board == "robustbench" and not self.complete:
