@@ -12,6 +12,7 @@ from nmlib.metrics._calibration import (
 from nmlib.metrics._corruption_errors import (
     ALEXNET_CLEAN_ERROR,
     ALEXNET_ERRORS,
+    ALEXNET_SEVERITY_ERRORS,
     CORRUPTION_FAMILIES,
     family_errors,
     mean_corruption_error,
@@ -31,6 +32,7 @@ __all__ = [
     "ALEXNET_CLEAN_ERROR",
     "ALEXNET_ERRORS",
     "ALEXNET_FLIP_PROBABILITIES",
+    "ALEXNET_SEVERITY_ERRORS",
     "CORRUPTION_FAMILIES",
     "ReliabilityCurve",
     "aurra",

@@ -55,6 +55,11 @@ class Bottleneck(nn.Module):
         return self.relu(y + (x if self.downsample is None else self.downsample(x)))
 
 
+def _layer(width_in: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    rest = (Bottleneck(4 * width, width, 1) for _ in range(blocks - 1))
+    return nn.Sequential(Bottleneck(width_in, width, stride), *rest)
+
+
 class ResNet50(StagedModel):
     """What `resnet50` builds: modules under torchvision's names, and the stages they make up."""
 
@@ -65,15 +70,12 @@ class ResNet50(StagedModel):
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        width_in = 64
-        for k, blocks in enumerate((3, 4, 6, 3)):
-            width = 64 << k
-            layer = [Bottleneck(width_in, width, 2 if k else 1)]
-            width_in = 4 * width
-            layer += [Bottleneck(width_in, width, 1) for _ in range(blocks - 1)]
-            self.add_module(f"layer{k + 1}", nn.Sequential(*layer))
+        self.layer1 = _layer(64, 64, 3, 1)
+        self.layer2 = _layer(256, 128, 4, 2)
+        self.layer3 = _layer(512, 256, 6, 2)
+        self.layer4 = _layer(1024, 512, 3, 2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(width_in, num_classes)
+        self.fc = nn.Linear(2048, num_classes)
 
     @property
     def stages(self) -> tuple[nn.Module, ...]:  # type: ignore[override]

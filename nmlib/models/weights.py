@@ -140,7 +140,7 @@ def _plain(name: str) -> str:
 def _prefixes(names: list[str], wanted: str) -> list[str]:
     """Return what wrappers put before a name, the wrapped copies of attackers last."""
     ends = (n[: -len(wanted)] for n in names if n.endswith(wanted))
-    found = {p for p in ends if not p or set(p[:-1].split(".")) <= _WRAPPERS and p[-1] == "."}
+    found = {p for p in ends if not p or (set(p[:-1].split(".")) <= _WRAPPERS and p[-1] == ".")}
     return sorted(found, key=lambda p: ("attacker" in p, len(p), p))
 
 

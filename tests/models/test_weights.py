@@ -111,7 +111,10 @@ def test_files_without_counters_of_batches(tmp_path):
         (lambda w: {k: v for k, v in w.items() if k != "fc.bias"}, "it lacks fc.bias"),
         (lambda w: w | {"fc2.bias": torch.zeros(3)}, "it has unknown fc2.bias"),
         (lambda w: w | {"fc.bias": torch.zeros(7)}, r"it has fc.bias \(7,\) instead of \(5,\)"),
-        (lambda w: {f"layers.{k}": v for k, v in w.items()}, "it lacks conv1.weight, conv1.bias, bn1"),
+        (
+            lambda w: {f"layers.{k}": v for k, v in w.items()},
+            "it lacks conv1.weight, conv1.bias, bn1",
+        ),
         (lambda w: w | {"fc.bias": torch.zeros(5).to_sparse()}, "no plain tensor of real numbers"),
         (lambda w: {"epoch": 3}, "holds no weights"),
     ],
@@ -147,7 +150,7 @@ def test_files_that_are_no_checkpoints(tmp_path):
             read_state_dict(path, Net())
     for kept in (Net(), {"state_dict": W, "model": nn.Linear(2, 2)}):
         torch.save(kept, path)
-        with pytest.raises(ValueError, match="holds more than weights .*run code.*state_dict"):
+        with pytest.raises(ValueError, match=r"holds more than weights .*run code.*state_dict"):
             read_state_dict(path, Net())
     with pytest.raises(FileNotFoundError):
         read_state_dict(tmp_path / "none", Net())
