@@ -275,24 +275,28 @@ class ImageFolder:
         names = tuple(self.classes[k] for k in chosen.tolist())
         return found._with(labels=place[found.labels], classes=names)
 
-    def like(self, other: ImageFolder) -> ImageFolder:
-        """Return the files with the names of another folder's, in its order.
-
-        Endings of names do not count: a corrupted PNG may be a JPEG.
+    def named(self, wanted: Sequence[str], where: str = "the list") -> ImageFolder:
+        """Return the files called "CLASS/NAME", in the order given; endings do not count.
 
         Raises:
-            ValueError: If some are missing, or of another class.
+            ValueError: If some are missing.
         """
-        place = {_key(name): row for row, name in enumerate(self.names)}
-        wanted = [_key(f"{other.classes[k]}/{Path(n).name}")
-                  for n, k in zip(other.names, other.labels.tolist(), strict=True)]  # fmt: skip
-        missing = [name for name in wanted if name not in place]
+        classes = [self.classes[k] for k in self.labels.tolist()]
+        here = (f"{c}/{Path(n).stem}" for c, n in zip(classes, self.names, strict=True))
+        place = {name: row for row, name in enumerate(here)}
+        stems = [name.rpartition(".")[0] for name in wanted]
+        missing = [name for name in stems if name not in place]
         if missing:
             raise ValueError(
-                f"{self.root} lacks {_listed(self._kind, missing)} of the {len(other):,} in "
-                f"{other.root}; fetch them, or evaluate on fewer"
+                f"{self.root} lacks {_listed(self._kind, missing)} of the {len(stems):,} in "
+                f"{where}; fetch them, or evaluate on fewer"
             )
-        return self.take([place[name] for name in wanted])
+        return self.take([place[name] for name in stems])
+
+    def like(self, other: ImageFolder) -> ImageFolder:
+        """Return the files of the same classes and names as another folder's, in its order."""
+        pairs = zip(other.names, other.labels.tolist(), strict=True)
+        return self.named([f"{other.classes[k]}/{Path(n).name}" for n, k in pairs], str(other.root))
 
     # -- pixels -----------------------------------------------------------------------------------
 
@@ -371,10 +375,6 @@ class ImageFolder:
                 f"{self.names[first]} {found[0].shape}; give a preparation that crops"
             )
         yield torch.from_numpy(np.stack(found)), self.labels[first : first + len(found)]
-
-
-def _key(name: str) -> str:
-    return name.rpartition(".")[0] or name
 
 
 def _listed(what: str, names: Sequence[str]) -> str:

@@ -222,15 +222,15 @@ class TopPredictions(Measured):
         order = p.argsort(dim=1, descending=True, stable=True)[:, :5]
         right = p.gather(1, torch.stack([order[:, 0], y], 1))
         kept = (order, right[:, 0], right[:, 1], p.square().sum(1), labels)
-        columns: Any = [values.cpu() for values in kept]
-        return cls(*columns, data, fingerprint)
+        columns: Any = [*(values.cpu() for values in kept), data, fingerprint]
+        return cls(*columns)
 
     @classmethod
     def joined(cls, parts: Sequence[TopPredictions], data: str, mark: str) -> TopPredictions:
         """Return several parts as one."""
         names = ("top", "confidence", "true_probability", "square_sum", "labels")
-        columns: Any = [torch.cat([getattr(p, n) for p in parts]) for n in names]
-        return cls(*columns, data, mark)
+        columns: Any = [*(torch.cat([getattr(p, n) for p in parts]) for n in names), data, mark]
+        return cls(*columns)
 
     @property
     def predicted(self) -> Tensor:
@@ -260,7 +260,8 @@ class TopPredictions(Measured):
                 raise ValueError(f"{name} are no probabilities of {len(labels)} images")
         if labels.ndim != 1 or top.ndim != 2 or len(top) != len(labels):
             raise ValueError(f"{len(top)} predictions, {len(labels)} labels")
-        return cls(top, *kept, labels, str(stored["data"]), str(stored["fingerprint"]))
+        kept = [top, *kept, labels, str(stored["data"]), str(stored["fingerprint"])]
+        return cls(*kept)
 
 
 def read_predictions(path: str | Path) -> Predictions | TopPredictions:
@@ -503,6 +504,7 @@ def evaluate(
     batch_size: int = 500,
     device: torch.device | str | None = None,
     precision: Precision = "fp32",
+    tell: Callable[[int, int], None] | None = None,
 ) -> Predictions | TopPredictions:
     """Predict a labelled data set.
 
@@ -516,6 +518,7 @@ def evaluate(
         batch_size: As for `predict`.
         device: As for `predict`.
         precision: As for `predict`.
+        tell: Called with (images done, images in all) on the way.
 
     Returns:
         Probabilities and labels; `accuracy`, `confidence` and the measures of `nmlib.metrics`
@@ -535,7 +538,7 @@ def evaluate(
     ) as (run, where):
         # What is in memory goes to the model as it is, the rest batch by batch.
         size = len(data) if isinstance(data, ImageData) else batch_size
-        return gathered(run, uploaded(data.parts(size), where), data)
+        return gathered(run, uploaded(data.parts(size), where), data, tell)
 
 
 def uploaded(
