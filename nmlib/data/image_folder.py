@@ -182,7 +182,7 @@ class ImageFolder:
                 f"{self.root} has {_listed('folder', unknown)} of no known class; labels follow "
                 "from names alone, so move them away"
             )
-        if loose:
+        if loose and folders:
             raise ValueError(
                 f"{self.root} has {_listed('file', loose)} beside the folders of the classes; move "
                 "them away"
