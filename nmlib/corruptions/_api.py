@@ -32,6 +32,8 @@ SMALLEST_SIDE = 32
 """Smallest height and width, in pixels, for which the definitions make sense."""
 
 Images = TypeVar("Images", Tensor, NDArray)
+# A Pillow image, too, whose type nmlib does not import.
+Pictures = TypeVar("Pictures")
 
 
 def check_images(images: Any) -> tuple[Tensor, bool]:
@@ -87,7 +89,7 @@ def chunk_size(corruption: Corruption, view: Tensor) -> int:
 
 
 def corrupt(
-    images: Images,
+    images: Pictures,
     name: str | Corruption,
     severity: int,
     *,
@@ -96,7 +98,7 @@ def corrupt(
     first_index: int = 0,
     frost: Sequence[NDArray] | None = None,
     jpeg: int | None = None,
-) -> Images:
+) -> Pictures:
     """Corrupt images the way CIFAR-C or ImageNet-C does.
 
     The result for an image depends only on (seed, name, severity, index of the image), not on the
@@ -105,18 +107,19 @@ def corrupt(
 
     Args:
         images: uint8 tensor, array or list of images, (N, H, W, 3) or (N, 3, H, W), sides of 32
-            pixels or more.
+            pixels or more; or a single one, (H, W, 3), (3, H, W) or a Pillow image of mode RGB.
         name: One of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`, or a `Corruption` of your own.
         severity: 1 to 5.
         benchmark: "cifar" or "imagenet": whose parameters to use.
         seed: Non-negative integer.
-        first_index: Index of images[0] in its data set, when a data set is streamed in parts.
+        first_index: Index of images[0] in its data set, when a data set is streamed in parts, or of
+            the single image.
         frost: Photographs for frost, from `read_frost_photographs`; None for drawn textures.
         jpeg: Quality, 1 to 100, of a JPEG compression of the result. The published files of
             ImageNet-C are JPEGs of quality 85, and accuracies on them are lower by 2 to 8 points.
 
     Returns:
-        A new tensor or array of the same shape, dtype, layout and device.
+        A new tensor or array of the same shape, dtype, layout and device, or a Pillow image.
 
     Raises:
         TypeError: For images that are not uint8.
@@ -136,7 +139,8 @@ def corrupt(
     >>> bool((corrupt(x[1:], "gaussian_noise", 1, seed=4, first_index=1) == whole[1:]).all())
     True
     """
-    view, channels_first = check_images(images)
+    batch, back = _checks.as_batch(images)
+    view, channels_first = check_images(batch)
     corruption, severity = check_request(name, severity, benchmark)
     first_index = _checks.integer("first_index", first_index, 0)
     jpeg = None if jpeg is None else _checks.integer("jpeg", jpeg, 1, 100)
@@ -164,9 +168,9 @@ def corrupt(
                 piece(start)
     if channels_first:
         out = out.permute(0, 3, 1, 2)
-    if not isinstance(images, Tensor):
-        return np.ascontiguousarray(out.numpy())
-    return out.contiguous() if images.is_contiguous() else out
+    if not isinstance(batch, Tensor):
+        return back(np.ascontiguousarray(out.numpy()))
+    return back(out.contiguous() if batch.is_contiguous() else out)
 
 
 def draw_corruption(
@@ -195,7 +199,7 @@ def draw_corruption(
     >>> draw_corruption(x, "motion_blur", 1).degrees.shape
     torch.Size([2])
     """
-    view, _ = check_images(images)
+    view, _ = check_images(_checks.as_batch(images)[0])
     corruption, severity = check_request(name, severity, benchmark)
     params = corruption.parameters(benchmark, severity, min(view.shape[1:3]))
     purpose = ("corrupt", corruption.name, severity)
@@ -205,14 +209,14 @@ def draw_corruption(
 
 
 def apply_corruption(
-    images: Images,
+    images: Pictures,
     name: str | Corruption,
     severity: int,
     draw: AnyDraw = None,
     *,
     benchmark: Benchmark = "cifar",
     frost: Sequence[NDArray] | None = None,
-) -> Images:
+) -> Pictures:
     """Apply a corruption with given random numbers, drawn or written by hand.
 
     Args:
@@ -230,7 +234,8 @@ def apply_corruption(
     >>> bool((apply_corruption(x, "speckle_noise", 5, d) == again).all())
     True
     """
-    view, channels_first = check_images(images)
+    batch, back = _checks.as_batch(images)
+    view, channels_first = check_images(batch)
     corruption, severity = check_request(name, severity, benchmark)
     if corruption.draw is not None and draw is None:
         raise ValueError(
@@ -243,6 +248,6 @@ def apply_corruption(
         out = apply_to(corruption, view.contiguous(), params, draw, textures)
     if channels_first:
         out = out.permute(0, 3, 1, 2)
-    if not isinstance(images, Tensor):
-        return np.ascontiguousarray(out.numpy())
-    return out.contiguous()
+    if not isinstance(batch, Tensor):
+        return back(np.ascontiguousarray(out.numpy()))
+    return back(out.contiguous())

@@ -24,7 +24,7 @@ DATASETS = ("fashion-mini", "cifar10", "cifar100")
 class Images(Protocol):
     """What training and evaluation ask of image data.
 
-    `ImageData` holds them in memory, `nmlib.data.reading.LazyImages` reads them from a Dataset.
+    `ImageData` holds them in memory, `LazyImages` reads them from a Dataset.
     """
 
     @property

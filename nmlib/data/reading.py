@@ -84,13 +84,10 @@ class LazyImages:
             )
         if not len(dataset):
             raise ValueError(f"{kind} holds no images; give at least one")
-        inner = dataset
-        while isinstance(inner, Subset):
-            inner = inner.dataset
-        testing = getattr(inner, "train", None) is False or getattr(inner, "split", "") == "test"
+        inner = innermost(dataset)
         named = getattr(inner, "classes", None) if classes is None else classes
         self.dataset = dataset
-        self.split = ("test" if testing else "train") if split is None else split
+        self.split = ("test" if holds_test_images(dataset) else "train") if split is None else split
         _checks.choice("split", self.split, ("train", "test"))
         self.label = type(inner).__name__ if label is None else label
         self.classes = tuple(map(str, named)) if isinstance(named, (list, tuple)) else ()
@@ -127,6 +124,10 @@ class LazyImages:
         for x, y in self.read(keys, Rng(0).fold("in order")):
             yield x if x.dtype == torch.uint8 else (x * 255).round().to(torch.uint8), y
 
+    def sample(self, row: int) -> tuple[Tensor, int]:
+        """Return an image (H, W, 3), bytes or floats, and its label, read in this process."""
+        return self._source(Rng(0).fold("in order")).sample(0, row)
+
     @cached_property
     def labels(self) -> Tensor:
         """(N,) labels; the first look reads all images."""
@@ -145,6 +146,16 @@ class LazyImages:
         return self._looks[1]
 
     @property
+    def promise(self) -> str:
+        """What a resumed run repeats, if that is not all."""
+        if self.repeatable:
+            return ""
+        return (
+            "an image read twice under the same seeds differs: a transform has a generator of its "
+            "own, so a resumed run repeats all draws but those"
+        )
+
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits; of length and class alone if images are not `repeatable`."""
         if not self._fingerprint:
@@ -153,6 +164,10 @@ class LazyImages:
                 about.append(hashlib.sha256(self._rows.tobytes()).hexdigest())
             self._fingerprint = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
         return self._fingerprint
+
+    def name_of(self, row: int) -> str:
+        """Return what messages call an image."""
+        return self._source(Rng(0)).name(row)
 
     def _source(self, rng: Rng) -> _Source:
         return _Source(self.dataset, self._rows, self.label, rng)
@@ -190,6 +205,19 @@ class LazyImages:
             yield found
 
 
+def innermost(dataset: Any) -> Any:
+    """Return the Dataset of which others are subsets."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return dataset
+
+
+def holds_test_images(dataset: Any) -> bool:
+    """Return whether a Dataset says so, as torchvision's do."""
+    inner = innermost(dataset)
+    return getattr(inner, "train", None) is False or getattr(inner, "split", None) == "test"
+
+
 class _Sequence:
     """An iterator as a sampler."""
 
@@ -218,20 +246,26 @@ class _Source(Dataset):
     def __init__(self, dataset: Any, rows: NDArray[np.int64] | None, label: str, rng: Rng) -> None:
         self.dataset, self.rows, self.label, self.rng = dataset, rows, label, rng
 
+    def index(self, row: int) -> int:
+        return int(row if self.rows is None else self.rows[row])
+
+    def name(self, row: int) -> str:
+        return f"image {self.index(row)} of {self.label}"
+
     def sample(self, epoch: int, row: int) -> tuple[Tensor, int]:
-        index = row if self.rows is None else int(self.rows[row])
+        index = self.index(row)
         try:
             with global_draws(self.rng.fold(epoch, index)):
                 item = self.dataset[index]
         except Exception as error:
             raise RuntimeError(
-                f"image {index} of {self.label} cannot be read ({type(error).__name__}: {error})"
+                f"{self.name(row)} cannot be read ({type(error).__name__}: {error})"
             ) from error
         try:
             return sample_of(item)
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"image {index} of {self.label}: {error}") from None
+            raise kind(f"{self.name(row)}: {error}") from None
 
     def digest(self, row: int) -> str:
         image, label = self.sample(0, int(row))
@@ -247,9 +281,10 @@ class _Source(Dataset):
             for row, size in zip(rows, sizes, strict=True):
                 if size != sizes[0]:
                     raise ValueError(
-                        f"image {row} of {self.label} has {size[0]} x {size[1]} pixels, image "
-                        f"{rows[0]} of the same batch {sizes[0][0]} x {sizes[0][1]}; give them one "
-                        "size by Resize and CenterCrop, or RandomResizedCrop, in the transform"
+                        f"{self.name(row)} has {size[0]} x {size[1]} pixels, image "
+                        f"{self.index(rows[0])} of the same batch {sizes[0][0]} x {sizes[0][1]}; "
+                        "give them one size by Resize and CenterCrop, or RandomResizedCrop, in the "
+                        "transform"
                     )
         except Exception as error:
             return _Failure(type(error), str(error), traceback.format_exc())

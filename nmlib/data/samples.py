@@ -49,7 +49,7 @@ def sample_of(item: Any) -> tuple[Tensor, int]:
     (torch.Size([4, 5, 3]), 2)
     """
     given, label = _parts(item)
-    if hasattr(given, "convert") and hasattr(given, "mode"):
+    if _checks.is_pillow(given):
         if given.mode.split(";")[0] in _DEEP:
             raise TypeError(
                 f"it is a Pillow image of mode {given.mode!r}; scale its levels to 0 ... 255 and "

@@ -1,4 +1,7 @@
-"""Robustness measures: corruption errors, calibration, stability along sequences."""
+"""Robustness measures: corruption errors, calibration, stability along sequences.
+
+`RMSCalibrationError`, `AURRA` and `FlipProbability` are the same with a state, for torchmetrics.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
         mean_flip_rate,
         top5_distance,
     )
+    from nmlib.metrics.stateful import AURRA, FlipProbability, RMSCalibrationError
 else:
     __getattr__, __dir__ = on_demand(
         __name__,
@@ -43,6 +47,7 @@ else:
             "nmlib.metrics._stability": (
                 "ALEXNET_FLIP_PROBABILITIES flip_probability flip_rate mean_flip_rate top5_distance"
             ),
+            "nmlib.metrics.stateful": "AURRA FlipProbability RMSCalibrationError",
         },
     )
 
@@ -51,7 +56,10 @@ __all__ = [
     "ALEXNET_ERRORS",
     "ALEXNET_FLIP_PROBABILITIES",
     "ALEXNET_SEVERITY_ERRORS",
+    "AURRA",
     "CORRUPTION_FAMILIES",
+    "FlipProbability",
+    "RMSCalibrationError",
     "ReliabilityCurve",
     "aurra",
     "brier_score",
