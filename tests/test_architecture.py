@@ -251,7 +251,11 @@ def tracked_texts():
 # Written in pieces, so that this file passes its own test.
 MACHINE = re.compile(
     r"(?<![\w./])/(" + "|".join(["ro" + "ot", "wo" + "rk", "ho" + "me"]) + r")/\w"
-    r"|\.\./sha" + r"red\b|pypi\." + r"org|pythonhosted\." + r"org|download\.pytorch\." + r"org"
+    r"|\.\./sha"
+    + r"red\b|pypi\."
+    + r"org|pythonhosted\."
+    + r"org|download\.pytorch\."
+    + r"org/(?!models/)"
     r"|registry\.npmjs\." + r"org|deb\.debian\." + r"org"
 )
 

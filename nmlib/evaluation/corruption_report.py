@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from nmlib import _checks
 from nmlib._files import user_path
 from nmlib.corruptions import CORRUPTIONS, FAMILIES
-from nmlib.evaluation.predictions import Predictions
+from nmlib.evaluation.predictions import Predictions, TopPredictions, read_predictions
 from nmlib.evaluation.report import Report, mean_with_error
 from nmlib.evaluation.storage import made, pack, read_record, shares, unpack, write_record
-from nmlib.metrics import CORRUPTION_FAMILIES, ReliabilityCurve, reliability_curve
+from nmlib.metrics import (
+    ALEXNET_SEVERITY_ERRORS,
+    CORRUPTION_FAMILIES,
+    ReliabilityCurve,
+    mean_corruption_error,
+    reliability_curve,
+)
 
 __all__ = ["CorruptedSet", "CorruptionReport"]
 
@@ -47,7 +53,9 @@ class CorruptedSet:
     correct: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, corruption: str, severity: int, found: Predictions) -> CorruptedSet:
+    def of(
+        cls, corruption: str, severity: int, found: Predictions | TopPredictions
+    ) -> CorruptedSet:
         """Compute everything from the predictions, which are not kept."""
         curve = reliability_curve(found)
         return cls(corruption, severity, found.measures(), curve, found.correct.numpy())
@@ -106,7 +114,7 @@ class CorruptionReport(Report):
         provenance: Settings, data fingerprint, corruption seed, commit, versions.
     """
 
-    clean: Predictions
+    clean: Predictions | TopPredictions
     sets: tuple[CorruptedSet, ...]
     key: Mapping[str, Any]
     provenance: Mapping[str, Any]
@@ -242,6 +250,32 @@ class CorruptionReport(Report):
         """The same over the twelve corruptions that are no noise: "(excluding noise)"."""
         return self.mean(without=("noise",))
 
+    @property
+    def mean_corruption_error(self) -> float:
+        """Error relative to AlexNet's under the same corruptions and severities, 1 is as bad.
+
+        For ImageNet-C only. With all five severities it is the benchmark's mCE.
+
+        Raises:
+            ValueError: If one of the 15 corruptions is missing, or some of its severities.
+
+        Source: Hendrycks & Dietterich (2019), eq. of sec. 4.2.
+        """
+        levels = self.severities
+        table = self.errors
+        if any(len(table.get(name, ())) != len(levels) for name in CORRUPTIONS):
+            raise ValueError(
+                f"the mean corruption error needs all 15 corruptions at each severity; this report "
+                f"has {self.coverage}"
+            )
+        reference = {
+            name: np.mean([values[s - 1] for s in levels])
+            for name, values in ALEXNET_SEVERITY_ERRORS.items()
+        }
+        return mean_corruption_error(
+            {name: np.mean(table[name]) for name in CORRUPTIONS}, reference=reference
+        )
+
     def image_accuracies(self) -> NDArray[np.float64]:
         """Return each image's share of sets in which it was recognised, (N,)."""
         return np.mean([s.correct for s in self._chosen()], axis=0, dtype=np.float64)
@@ -269,7 +303,7 @@ class CorruptionReport(Report):
                 f"the reports are on different images ({self.clean.fingerprint}, "
                 f"{other.clean.fingerprint})"
             )
-        for setting in ("corruption_seed", "benchmark", "source", "frost"):
+        for setting in ("corruption_seed", "benchmark", "source", "frost", "jpeg"):
             pair = self.provenance.get(setting), other.provenance.get(setting)
             if pair[0] != pair[1]:
                 raise ValueError(
@@ -450,7 +484,7 @@ class CorruptionReport(Report):
         """
         folder = user_path(folder)
         record = read_record(folder / RECORD, CorruptedSet.from_record)
-        clean = Predictions.read(folder / CLEAN)
+        clean = read_predictions(folder / CLEAN)
         known = record["settings"].get("data_fingerprint")
         if known and clean.fingerprint and known != clean.fingerprint:
             raise ValueError(
@@ -461,7 +495,7 @@ class CorruptionReport(Report):
 
     @classmethod
     def from_record(
-        cls, clean: Predictions, record: Mapping[str, Any], names: Sequence[str]
+        cls, clean: Predictions | TopPredictions, record: Mapping[str, Any], names: Sequence[str]
     ) -> CorruptionReport:
         """Return the report on the sets called `names`, "corruption-severity", of a record."""
         sets = tuple(CorruptedSet.from_record(name, record["sets"][name]) for name in names)
