@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -29,6 +30,17 @@ def to_bytes(values: Tensor) -> Tensor:
     """
     # Via int32, which is twice as fast as a direct conversion.
     return values.clamp_(0, 255).add_(GUARD[values.dtype]).to(torch.int32).to(torch.uint8)
+
+
+def nonzero(mask: Tensor) -> Tensor:
+    """Return where a 1-D mask holds; NumPy is several times as fast on a CPU.
+
+    >>> nonzero(torch.tensor([True, False, True])).tolist()
+    [0, 2]
+    """
+    if mask.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return torch.nonzero(mask)[:, 0]
 
 
 def on_device(build: Callable[..., NDArray]) -> Callable[..., Tensor]:
