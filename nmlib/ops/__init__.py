@@ -4,7 +4,7 @@ Linear maps run in float64, and `to_bytes` truncates with a small guard. So the 
 which depends on device, batch size and number of threads, cannot change a pixel.
 """
 
-from nmlib.ops._bytes import nonzero, on_device, to_bytes
+from nmlib.ops._bytes import on_device, to_bytes
 from nmlib.ops._linear_maps import (
     BandedMap,
     banded,
@@ -47,7 +47,6 @@ __all__ = [
     "equalize",
     "from_columns",
     "invert",
-    "nonzero",
     "on_device",
     "positions",
     "posterize",
