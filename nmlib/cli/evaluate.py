@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nmlib._files import path_option
+from nmlib._files import path_option, write_text
 from nmlib.cli._options import (
     add_corruptions,
     add_data,
@@ -53,6 +53,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--perturbations", nargs="*", metavar="NAME", help="also flips; no name: all ten sequences"
+    )
+    parser.add_argument(
+        "--claim",
+        choices=("robustbench", "openood"),
+        help="also write claim-NAME.md, what this leaderboard's issue form asks for",
     )
     parser.add_argument("--batch-size", type=at_least(1), default=500)
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16 (by autocast)")
@@ -124,6 +129,8 @@ def _run(options: argparse.Namespace) -> int:
     except torch.OutOfMemoryError as error:
         print(f"nmlib evaluate: {error}", file=sys.stderr)
         return 1
+    if options.claim:
+        write_text(options.out / f"claim-{options.claim}.md", report.claim(options.claim) + "\n")
     print(f"results in {options.out}")
     return 0
 

@@ -17,12 +17,10 @@ from nmlib._threads import run_all, thread_count
 from nmlib.corruptions._draws import AnyDraw
 from nmlib.corruptions._frost_textures import frost_textures
 from nmlib.corruptions._registry import REGISTRY, Corruption, apply_to, draw_for
-from nmlib.corruptions._severities import BENCHMARKS, FAMILIES, Benchmark
+from nmlib.corruptions._severities import BENCHMARKS, Benchmark
 from nmlib.corruptions._streams import image_stream
 
 __all__ = [
-    "CORRUPTIONS",
-    "EXTRA_CORRUPTIONS",
     "SMALLEST_SIDE",
     "apply_corruption",
     "corrupt",
@@ -30,18 +28,12 @@ __all__ = [
     "find_corruption",
 ]
 
-CORRUPTIONS: tuple[str, ...] = tuple(
-    name for family, names in FAMILIES.items() if family != "extra" for name in names
-)
-"""The 15 corruptions of the benchmark, in official order."""
-
-EXTRA_CORRUPTIONS: tuple[str, ...] = FAMILIES["extra"]
-"""The four extra (validation) corruptions."""
-
 SMALLEST_SIDE = 32
 """Smallest height and width, in pixels, for which the definitions make sense."""
 
 Images = TypeVar("Images", Tensor, NDArray)
+# A Pillow image, too, whose type nmlib does not import.
+Pictures = TypeVar("Pictures")
 
 
 def check_images(images: Any) -> tuple[Tensor, bool]:
@@ -97,7 +89,7 @@ def chunk_size(corruption: Corruption, view: Tensor) -> int:
 
 
 def corrupt(
-    images: Images,
+    images: Pictures,
     name: str | Corruption,
     severity: int,
     *,
@@ -105,7 +97,7 @@ def corrupt(
     seed: int = 0,
     first_index: int = 0,
     frost: Sequence[NDArray] | None = None,
-) -> Images:
+) -> Pictures:
     """Corrupt images the way CIFAR-C or ImageNet-C does.
 
     The result for an image depends only on (seed, name, severity, index of the image), not on the
@@ -114,16 +106,17 @@ def corrupt(
 
     Args:
         images: uint8 tensor, array or list of images, (N, H, W, 3) or (N, 3, H, W), sides of 32
-            pixels or more.
+            pixels or more; or a single one, (H, W, 3), (3, H, W) or a Pillow image of mode RGB.
         name: One of `CORRUPTIONS` or `EXTRA_CORRUPTIONS`, or a `Corruption` of your own.
         severity: 1 to 5.
         benchmark: "cifar" or "imagenet": whose parameters to use.
         seed: Non-negative integer.
-        first_index: Index of images[0] in its data set, when a data set is streamed in parts.
+        first_index: Index of images[0] in its data set, when a data set is streamed in parts, or of
+            the single image.
         frost: Photographs for frost, from `read_frost_photographs`; None for drawn textures.
 
     Returns:
-        A new tensor or array of the same shape, dtype, layout and device.
+        A new tensor or array of the same shape, dtype, layout and device, or a Pillow image.
 
     Raises:
         TypeError: For images that are not uint8.
@@ -143,7 +136,8 @@ def corrupt(
     >>> bool((corrupt(x[1:], "gaussian_noise", 1, seed=4, first_index=1) == whole[1:]).all())
     True
     """
-    view, channels_first = check_images(images)
+    batch, back = _checks.as_batch(images)
+    view, channels_first = check_images(batch)
     corruption, severity = check_request(name, severity, benchmark)
     first_index = _checks.integer("first_index", first_index, 0)
     n, h, w, _ = view.shape
@@ -169,9 +163,9 @@ def corrupt(
                 piece(start)
     if channels_first:
         out = out.permute(0, 3, 1, 2)
-    if not isinstance(images, Tensor):
-        return np.ascontiguousarray(out.numpy())
-    return out.contiguous() if images.is_contiguous() else out
+    if not isinstance(batch, Tensor):
+        return back(np.ascontiguousarray(out.numpy()))
+    return back(out.contiguous() if batch.is_contiguous() else out)
 
 
 def draw_corruption(
@@ -200,7 +194,7 @@ def draw_corruption(
     >>> draw_corruption(x, "motion_blur", 1).degrees.shape
     torch.Size([2])
     """
-    view, _ = check_images(images)
+    view, _ = check_images(_checks.as_batch(images)[0])
     corruption, severity = check_request(name, severity, benchmark)
     params = corruption.parameters(benchmark, severity, min(view.shape[1:3]))
     purpose = ("corrupt", corruption.name, severity)
@@ -210,14 +204,14 @@ def draw_corruption(
 
 
 def apply_corruption(
-    images: Images,
+    images: Pictures,
     name: str | Corruption,
     severity: int,
     draw: AnyDraw = None,
     *,
     benchmark: Benchmark = "cifar",
     frost: Sequence[NDArray] | None = None,
-) -> Images:
+) -> Pictures:
     """Apply a corruption with given random numbers, drawn or written by hand.
 
     Args:
@@ -235,7 +229,8 @@ def apply_corruption(
     >>> bool((apply_corruption(x, "speckle_noise", 5, d) == again).all())
     True
     """
-    view, channels_first = check_images(images)
+    batch, back = _checks.as_batch(images)
+    view, channels_first = check_images(batch)
     corruption, severity = check_request(name, severity, benchmark)
     if corruption.draw is not None and draw is None:
         raise ValueError(
@@ -248,6 +243,6 @@ def apply_corruption(
         out = apply_to(corruption, view.contiguous(), params, draw, textures)
     if channels_first:
         out = out.permute(0, 3, 1, 2)
-    if not isinstance(images, Tensor):
-        return np.ascontiguousarray(out.numpy())
-    return out.contiguous()
+    if not isinstance(batch, Tensor):
+        return back(np.ascontiguousarray(out.numpy()))
+    return back(out.contiguous())

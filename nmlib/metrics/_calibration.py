@@ -58,11 +58,15 @@ def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
     return p, _checks.class_labels(y, p.shape[1])
 
 
-def _confidence(probabilities: Given, labels: Labels) -> tuple[Tensor, NDArray]:
-    """Return the largest probability of each row, in its own type, and 1 where it is right."""
+def confidence_of(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
+    """Return the largest probability of each row, in its own type, and where it is right."""
     p, y = _checked(probabilities, labels)
     confidence, predicted = p.max(1)
-    return confidence, (predicted == y).to(torch.float64).numpy()
+    return confidence, predicted == y
+
+
+def _doubles(confidence: Tensor, correct: Tensor) -> tuple[NDArray, NDArray]:
+    return tuple(v.cpu().to(torch.float64).numpy() for v in (confidence, correct))  # type: ignore[return-value]
 
 
 def _edges(bins: int, kind: torch.dtype) -> NDArray[np.float64]:
@@ -161,8 +165,8 @@ def reliability_curve(
     ([0, 3], [nan, 0.767], [nan, 0.667])
     """
     bins = _checks.integer("bins", bins, 1)
-    given, correct = _confidence(probabilities, labels)
-    confidence, edges = given.to(torch.float64).numpy(), _edges(bins, given.dtype)
+    given, right = confidence_of(probabilities, labels)
+    (confidence, correct), edges = _doubles(given, right), _edges(bins, given.dtype)
     # Rounding may carry a sum of float32 probabilities above 1.
     place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
@@ -241,8 +245,12 @@ def rms_calibration_error(
     0.247487
     """
     bin_size = _checks.integer("bin_size", bin_size, 1)
-    given, correct = _confidence(probabilities, labels)
-    confidence = given.to(torch.float64).numpy()
+    return rms_gap(*confidence_of(probabilities, labels), bin_size, reference_compatible)
+
+
+def rms_gap(given: Tensor, right: Tensor, bin_size: int, reference_compatible: bool) -> float:
+    """Return the RMS calibration error of confidences (N,) and of where they are right."""
+    confidence, correct = _doubles(given, right)
     total = len(confidence)
     if reference_compatible and total < 2 * bin_size:
         raise ValueError(
@@ -281,12 +289,16 @@ def aurra(probabilities: Given, labels: Labels = None) -> float:
     >>> aurra([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6]], [0, 1, 1])  # (1 + 1/2 + 2/3) / 3
     0.7222222222222222
     """
-    given, correct = _confidence(probabilities, labels)
-    confidence = given.to(torch.float64).numpy()
+    return response_area(*confidence_of(probabilities, labels))
+
+
+def response_area(given: Tensor, right: Tensor) -> float:
+    """Return the AURRA of confidences (N,) and of where they are right."""
+    confidence, correct = _doubles(given, right)
     _, group, size = np.unique(-confidence, return_inverse=True, return_counts=True)
     share = np.bincount(group, correct) / size
-    right = np.cumsum(np.repeat(share, size))
-    return float((right / np.arange(1, len(right) + 1)).mean())
+    sums = np.cumsum(np.repeat(share, size))
+    return float((sums / np.arange(1, len(sums) + 1)).mean())
 
 
 def brier_score(probabilities: Given, labels: Labels = None) -> float:
