@@ -291,7 +291,8 @@ class NoisyMixLoss(nn.Module):
     `Rng(seed).fold(t, rank)`, where rank is that of the process (0 without a process group), so
     every step and every process has its own draws. The number of the next step counts up with the
     calls that compute gradients and is part of the state dict: a resumed loop repeats no draws and
-    leaves out none. Or pass `step` yourself.
+    leaves out none. Or pass `step` yourself. Values are checked in every step on the CPU, and in the
+    first one elsewhere.
 
     Args:
         model: See `batch_loss`.
@@ -319,6 +320,7 @@ class NoisyMixLoss(nn.Module):
         self.model, self.scheme = model, scheme
         self.seed = _checks.integer("seed", seed, 0)
         self.step = 0
+        self._looked = False
 
     def extra_repr(self) -> str:
         return f"scheme={self.scheme.name}, seed={self.seed}"
@@ -348,14 +350,18 @@ class NoisyMixLoss(nn.Module):
         self, x: Tensor, y: Tensor, step: int | None, rng: Rng | None, tracing: bool
     ) -> LossParts:
         step = self.step if step is None else _checks.integer("step", step, 0)
+        device = _checks.tensor("x", x).device
         if rng is None:
             group = torch.distributed.is_available() and torch.distributed.is_initialized()
             rank = torch.distributed.get_rank() if group else 0
-            rng = Rng(self.seed, _checks.tensor("x", x).device).fold(step, rank)
+            rng = Rng(self.seed, device).fold(step, rank)
         # Compiled is the network alone: the draws are made of many small decisions.
         model = self._compiled() if tracing else self.model
-        on_host = not isinstance(x, Tensor) or x.device.type == "cpu"
-        parts = batch_loss(model, (x, y), self.scheme, rng, validate=on_host)
+        # On an accelerator every look at values waits for it: the first batch shows what is wrong
+        # with all.
+        validate = device.type == "cpu" or not self._looked
+        parts = batch_loss(model, (x, y), self.scheme, rng, validate=validate)
+        self._looked = True
         if torch.is_grad_enabled():
             self.step = step + 1
         return parts

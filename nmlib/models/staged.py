@@ -65,9 +65,8 @@ class StagedModel(nn.Module):
     def compiled(self) -> StagedModel:
         """Return these stages on the same weights, each compiled by torch.compile."""
         shared = copy.copy(self)
-        shared._modules = dict(self._modules)
         # By stages, so that four mix points make no new code.
-        shared.stages = nn.ModuleList([torch.compile(stage) for stage in self.stages])  # type: ignore[misc]
+        shared.__dict__["_compiled"] = [torch.compile(stage) for stage in self.stages]
         return shared
 
     def forward(
@@ -98,7 +97,7 @@ class StagedModel(nn.Module):
         if start is None and self.normalise is not None:
             x = self.normalise(x)
         point = None if point is None else self.check_point(point)
-        for k, stage in enumerate(self.stages):
+        for k, stage in enumerate(self.__dict__.get("_compiled", self.stages)):
             if k < (start or 0):
                 continue
             if k == stop:
