@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import address
 import nblint
 import pytest
 
@@ -60,34 +61,42 @@ def first_code(path):
     return next("".join(c["source"]) for c in cells if c["cell_type"] == "code")
 
 
-def test_all_notebooks_begin_with_the_same_cell():
-    assert len({first_code(path) for path in NOTEBOOKS}) == 1
+CELL = address.install_cell(nblint.REPOSITORY, nblint.PROJECT["version"])
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_all_notebooks_begin_with_the_same_cell(path):
+    assert first_code(path) == CELL, "run: make address, with the URL that pyproject.toml names"
+
+
+WHEEL = "nmlib-1.0-py3-none-any.whl"
+
+
+@pytest.mark.parametrize("url", ["", "https://git.example.org/a/nmlib"])
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        (
-            ["nmlib-1.0-py3-none-any.whl"],
-            'asked: install -q "nmlib-1.0-py3-none-any.whl[notebooks]"',
-        ),
+        ([WHEEL], f'asked: install -q "{WHEEL}[notebooks]"'),
         (["../nmlib/__init__.py"], 'asked: install -q "../nmlib/../[notebooks]"'),
-        (["nmlib-1.0-py3-none-any.whl", "../nmlib/__init__.py"], 'asked: install -q "nmlib-1.0'),
-        ([], "nmlib is not here: run this notebook in a clone of it, or put its wheel beside"),
+        ([WHEEL, "../nmlib/__init__.py"], 'asked: install -q "nmlib-1.0'),
+        ([], None),
     ],
 )
-def test_the_first_cell_installs_what_is_at_hand_and_nothing_else(tmp_path, files, expected):
+def test_the_first_cell_installs_what_is_at_hand_and_nothing_else(tmp_path, files, expected, url):
     folder = tmp_path / "with space, ü" / "notebooks"
     folder.mkdir(parents=True)
     for file in files:
         (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).touch()
     done = subprocess.run(
-        [sys.executable, "-c", SHELL], cwd=folder, input=first_code(NOTEBOOKS[0]),
+        [sys.executable, "-c", SHELL], cwd=folder, input=address.install_cell(url, "1.0"),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert expected in done.stdout
-    assert ("asked:" in done.stdout) == bool(files)
+    if expected is None and url:
+        expected = f'asked: install -q "nmlib[notebooks] @ git+{url}@v1.0"'
+    refused = "nmlib is not here: run this notebook in a clone of it, or put its wheel beside"
+    assert (expected or refused) in done.stdout
+    assert ("asked:" in done.stdout) == bool(expected)
 
 
 # -- every rule refuses a notebook that breaks it --------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-# The public address. Without one, notebooks neither link to it nor install from it.
+# The public address (tools/address.py). Without one, notebooks neither link nor install from it.
 REPOSITORY = PROJECT["urls"].get("Repository", "")
 
 # Pictures and their interactive forms.
@@ -135,7 +135,8 @@ def lint_whole(path: Path, notebook: dict[str, Any]) -> Iterator[str]:
 def lint_links(path: Path, markdown: str) -> Iterator[str]:
     """Yield what is wrong with the Colab badge and with links to other files."""
     badge = "https://colab.research.google.com/github/"
-    repository = REPOSITORY.removeprefix("https://github.com/")
+    # Colab reads from one host only.
+    repository = "".join(REPOSITORY.partition("https://github.com/")[2:])
     found = re.findall(re.escape(badge) + r"[^)\"'\s]*", markdown)
     good = {
         f"{badge}{repository}/blob/{ref}/notebooks/{path.name}"

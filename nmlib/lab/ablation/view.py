@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from nmlib.lab.ablation.lab import LabSettings, LabStatus
-from nmlib.lab.ablation.lab_table import COLUMNS, LabRow, LabTable, Placed
+from nmlib.lab.ablation.table import COLUMNS, LabRow, LabTable, Placed
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.words import signed
 

@@ -15,6 +15,7 @@ from nmlib import _checks
 from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.published import ORDERED, published, tables_for
 from nmlib.lab.cifar.records import (
+    SCHEME_NAMES,
     Records,
     flips_note,
     frame,
@@ -25,7 +26,6 @@ from nmlib.lab.cifar.records import (
 )
 from nmlib.lab.display.conditions import Conditions
 from nmlib.rng import Rng
-from nmlib.schemes import SCHEMES
 from nmlib.statistics import Agreement, Cells, agreement, seed_scatter
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def paper_ordering(
     _checks.choice("metric", metric, ORDERED)
     runs, flip = frame(records), metric == "flip_probability"
     there = set(runs.dropna(subset=metric)["scheme"])
-    names = list(schemes or (n for n in SCHEMES if n in there))
+    names = list(schemes or (n for n in SCHEME_NAMES if n in there))
     runs = of_schemes(runs, names)
     conditions(runs)  # refuses mixtures
     if lacking := [n for n in names if n not in there]:

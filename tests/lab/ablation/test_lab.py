@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 import nmlib as nm
 from nmlib.lab.ablation.lab import AblationLab, LabSettings
-from nmlib.lab.ablation.lab_table import LabTable, lab_table
+from nmlib.lab.ablation.table import LabTable, lab_table
 from nmlib.training import Budget, TrainingInterrupted
 from nmlib.training import fitting as nm_fitting
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
-from nmlib.evaluation import CorruptionReport, PerturbationReport
 from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.published import published_by_corruption
 from nmlib.lab.cifar.records import Records, accuracies, flips, of_schemes
@@ -19,9 +18,11 @@ from nmlib.paper.numbers import SPECS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nmlib.evaluation import CorruptionReport, PerturbationReport
+
 __all__ = ["MeasuredDisplay", "Report", "RowsDisplay"]
 
-Report = CorruptionReport | PerturbationReport
+Report: TypeAlias = "CorruptionReport | PerturbationReport"
 
 
 def _conditions_of(rows: pd.DataFrame) -> Conditions:

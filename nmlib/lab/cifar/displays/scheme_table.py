@@ -1,9 +1,9 @@
-"""Tables of schemes: what each makes of a batch, and what was measured beside the paper's."""
+"""The table of schemes: everything that was measured of each, beside the paper's numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,15 +12,13 @@ import numpy as np
 from nmlib import _checks
 from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.published import ORDERED, published, tables_for
-from nmlib.lab.cifar.records import Records, flips_note, frame, measures, of_schemes
+from nmlib.lab.cifar.records import SCHEME_NAMES, Records, flips_note, frame, measures, of_schemes
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import scheme_label
 from nmlib.lab.display.tables import Column, TableDisplay
-from nmlib.methods import settings_in_words
 from nmlib.paper.numbers import SPECS
-from nmlib.schemes import SCHEMES, Scheme
 
-__all__ = ["SchemeTableDisplay", "Spread", "scheme_sheet"]
+__all__ = ["SchemeTableDisplay", "Spread"]
 
 # Column -> (heading, which end is better).
 _CALIBRATION: dict[str, tuple[str, str]] = {
@@ -129,7 +127,7 @@ class SchemeTableDisplay:
             ValueError: For records of several data sets, networks or budgets, or unknown names.
         """
         present = set(frame(records)["scheme"])
-        names = list(schemes or (n for n in SCHEMES if n in present))
+        names = list(schemes or (n for n in SCHEME_NAMES if n in present))
         runs = of_schemes(records, names)
         made, found = conditions(runs), measures(runs, calibration)
         ours = {
@@ -222,28 +220,3 @@ def _source(tables: Sequence[int], records: Records) -> str:
     dataset = tables_for(records, "clean_accuracy")[1]
     named = " and ".join(map(str, tables))
     return f"Table{'s' * (len(tables) > 1)} {named}, {dataset}, {SPECS[tables[0]].network}"
-
-
-_SHEET = (
-    Column("scheme"),
-    Column("views of an image"),
-    Column("mixed by"),
-    Column("noise σ_add, σ_mult"),
-    Column("in effect"),
-    Column("at point"),
-    Column("views compared by"),
-)
-
-
-def scheme_sheet(schemes: Iterable[Scheme] | None = None) -> TableDisplay:
-    """Return a table with a row for each scheme: its `nmlib.methods.settings_in_words`.
-
-    Args:
-        schemes: Default: all of `SCHEMES`.
-
-    >>> scheme_sheet([SCHEMES["noisymix"]]).rows[0][1:4]
-    ('clean, 2 × AugMix', 'Mixup, α 1', '0.5, 0.5')
-    """
-    chosen = SCHEMES.values() if schemes is None else schemes
-    rows = tuple((scheme_label(s.name), *settings_in_words(s)) for s in chosen)
-    return TableDisplay(_SHEET, rows, "What each scheme makes of a batch. Point 0 is the input.")
