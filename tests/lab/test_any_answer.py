@@ -7,13 +7,14 @@ import torch
 from nmlib.lab.ablation import exercises as ablation
 from nmlib.lab.blocks import exercises as blocks
 from nmlib.lab.cifar import exercises as cifar
+from nmlib.lab.imagenet import exercises as imagenet
 from nmlib.lab.paper import exercises as paper
 from nmlib.lab.theory import exercises as theory
 from nmlib.lab.toy import exercises as toy
 
 CHECKS = {
     name: getattr(room, name)
-    for room in (toy, theory, blocks, cifar, ablation, paper)
+    for room in (toy, theory, blocks, cifar, ablation, paper, imagenet)
     for name in room.__all__
     if name.startswith("check_")
 }
@@ -26,6 +27,7 @@ FUNCTIONS = {
     "check_calibration": None,
     "check_effective_level": lambda a, s: a * (3 / 28 * (1 - s)) ** 0.5,
     "check_jsd": lambda p, q: (p * (p / q).log()).sum(-1),
+    "check_mask": lambda s, kept: s.softmax(1),
     "check_mean_gain": lambda none, a, b, both: ((a - none) + (both - b)) / 2,
     "check_mix": lambda h, partner, lam: lam * h + (1 - lam) * h[partner],
     "check_moments": lambda a, b: (0.1, 0.1),
@@ -38,6 +40,7 @@ NAMES = {
     "check_largest": ({"a": 1.0, "b": 2.0},),
     "check_new_row": (),
     "check_prediction": (1.0, 2.0),
+    "check_standard_error": (),
     "check_suspect": (),
 }
 
