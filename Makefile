@@ -22,6 +22,10 @@ PIP_ARGS ?=
 LOCKED ?=
 # Versions to install; `make test-lowest` writes its own file.
 CONSTRAINTS ?= constraints.txt
+# For `make version`.
+VERSION ?=
+# Set in CI: `make release` then takes a version that has no date yet.
+REHEARSAL ?=
 # Arguments for JupyterLab. It refuses to run as root, the user in containers, without this one.
 LAB_ARGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -46,7 +50,7 @@ COLAB := $(call install,colab) "$(COLAB_VENV)" colab ".[notebooks]" \
     -r tests/colab/requirements.txt $(PIP_ARGS)
 
 .PHONY: help demo lab test test-rounding test-colab test-3.12 test-3.13 test-lowest lint format figures \
-    measure bench wheel docs site lock clean suite lab-packages test-packages site-packages colab-packages
+    measure bench wheel address version release docs site lock clean suite lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
 	@grep -E '^[a-z0-9.-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -115,6 +119,17 @@ bench: test-packages  ## every speed against its peer, into build/bench (half an
 wheel: lab-packages  ## write the wheel to dist/; for Colab, upload it beside the notebook
 	@"$(PY)" -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls dist/nmlib-*.whl
+
+# As a word of the command line only: some environments have a variable of this name.
+address: lab-packages  ## the public address: URL=https://... sets it everywhere, URL= removes it
+	@"$(PY)" tools/address.py $(if $(findstring command,$(origin URL)),--set "$(URL)")
+
+version: lab-packages  ## write VERSION=... (default: the present one) and today's date where they stand
+	@"$(PY)" tools/release.py --set "$(VERSION)"
+
+# The site is made by the environment that has everything.
+release: site  ## all files of a release into dist/, tried without the checkout; ALL=1 runs all notebooks
+	@"$(PY)" tools/release.py $(if $(ALL),--all) $(if $(REHEARSAL),--rehearse)
 
 docs: test-packages  ## write the pages of docs/ that come from the code: equations, deviations, methods, audit
 	@"$(PY)" tools/equation_index.py

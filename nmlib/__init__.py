@@ -3,62 +3,114 @@
 The notebooks' displays and panels are in `nmlib.lab`.
 """
 
-import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
-from nmlib.corruptions import (
-    CORRUPTIONS,
-    EXTRA_CORRUPTIONS,
-    PERTURBATIONS,
-    corrupt,
-    perturbation_sequence,
-)
-from nmlib.data import ImageData, load, make_polygon_band
+from nmlib._on_demand import on_demand
 from nmlib.doctor import doctor
-from nmlib.evaluation import (
-    CorruptionReport,
-    PerturbationReport,
-    Predictions,
-    evaluate,
-    evaluate_corruptions,
-    evaluate_perturbations,
-    predict,
-)
-from nmlib.losses import (
-    LossParts,
-    jensen_shannon_divergence,
-    kullback_leibler_divergence,
-    noisymix_loss,
-    soft_cross_entropy,
-)
-from nmlib.metrics import (
-    ReliabilityCurve,
-    aurra,
-    expected_calibration_error,
-    flip_probability,
-    mean_corruption_error,
-    reliability_curve,
-    rms_calibration_error,
-)
-from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
-from nmlib.models import MODELS, StagedModel, build_model, mlp
-from nmlib.noise import Noise, NoiseDraw, inject
-from nmlib.objective import batch_loss
-from nmlib.puzzlemix import PuzzleMix
-from nmlib.rng import Rng, default_device
-from nmlib.schemes import (
-    ABLATION,
-    FIG4,
-    READINGS,
-    SCHEMES,
-    Scheme,
-    Switches,
-    fig4_schemes,
-    get_scheme,
-    suited,
-)
-from nmlib.training import BUDGETS, Budget, Execution, Recipe, Run, fit, load_model, load_weights
-from nmlib.views import AugMax, Augmented, AugMix, AugMixPlan, Plain
+
+if TYPE_CHECKING:
+    import nmlib.paper as paper
+    import nmlib.statistics as statistics
+    import nmlib.theory as theory
+    from nmlib.corruptions import (
+        CORRUPTIONS,
+        EXTRA_CORRUPTIONS,
+        PERTURBATIONS,
+        corrupt,
+        perturbation_sequence,
+    )
+    from nmlib.data import ImageData, load, make_polygon_band
+    from nmlib.evaluation import (
+        CorruptionReport,
+        PerturbationReport,
+        Predictions,
+        evaluate,
+        evaluate_corruptions,
+        evaluate_perturbations,
+        predict,
+    )
+    from nmlib.losses import (
+        LossParts,
+        jensen_shannon_divergence,
+        kullback_leibler_divergence,
+        noisymix_loss,
+        soft_cross_entropy,
+    )
+    from nmlib.metrics import (
+        ReliabilityCurve,
+        aurra,
+        expected_calibration_error,
+        flip_probability,
+        mean_corruption_error,
+        reliability_curve,
+        rms_calibration_error,
+    )
+    from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
+    from nmlib.models import MODELS, StagedModel, build_model
+    from nmlib.models.mlp import mlp
+    from nmlib.noise import Noise, NoiseDraw, inject
+    from nmlib.objective import batch_loss
+    from nmlib.puzzlemix import PuzzleMix
+    from nmlib.rng import Rng, default_device
+    from nmlib.schemes import (
+        ABLATION,
+        FIG4,
+        READINGS,
+        SCHEMES,
+        Scheme,
+        Switches,
+        fig4_schemes,
+        get_scheme,
+        suited,
+    )
+    from nmlib.training import (
+        BUDGETS,
+        Budget,
+        Execution,
+        Recipe,
+        Run,
+        fit,
+        load_model,
+        load_weights,
+    )
+    from nmlib.views import AugMax, Augmented, AugMix, AugMixPlan, Plain
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "nmlib.corruptions": (
+                "CORRUPTIONS EXTRA_CORRUPTIONS PERTURBATIONS corrupt perturbation_sequence"
+            ),
+            "nmlib.data": "ImageData load make_polygon_band",
+            "nmlib.evaluation": (
+                "CorruptionReport PerturbationReport Predictions evaluate evaluate_corruptions "
+                "evaluate_perturbations predict"
+            ),
+            "nmlib.losses": (
+                "LossParts jensen_shannon_divergence kullback_leibler_divergence noisymix_loss "
+                "soft_cross_entropy"
+            ),
+            "nmlib.metrics": (
+                "ReliabilityCurve aurra expected_calibration_error flip_probability "
+                "mean_corruption_error reliability_curve rms_calibration_error"
+            ),
+            "nmlib.mixing": "CutMix Mixup Pair mix mix_labels",
+            "nmlib.models": "MODELS StagedModel build_model",
+            "nmlib.models.mlp": "mlp",
+            "nmlib.noise": "Noise NoiseDraw inject",
+            "nmlib.objective": "batch_loss",
+            "nmlib.puzzlemix": "PuzzleMix",
+            "nmlib.rng": "Rng default_device",
+            "nmlib.schemes": (
+                "ABLATION FIG4 READINGS SCHEMES Scheme Switches fig4_schemes get_scheme suited"
+            ),
+            "nmlib.training": "BUDGETS Budget Execution Recipe Run fit load_model load_weights",
+            "nmlib.views": "AugMax Augmented AugMix AugMixPlan Plain",
+            "nmlib.paper": "",
+            "nmlib.statistics": "",
+            "nmlib.theory": "",
+        },
+    )
 
 __version__ = "0.1.0"
 
@@ -133,10 +185,3 @@ __all__ = [
     "suited",
     "theory",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # Imported on first use: training and evaluation need none of them.
-    if name in ("paper", "statistics", "theory"):
-        return importlib.import_module(f"nmlib.{name}")
-    raise AttributeError(f"module 'nmlib' has no attribute {name!r}")

@@ -1,7 +1,8 @@
 """Validate arguments and convert them; each error names the bad value and a remedy.
 
 Numbers, classes, arrays and images may come from Python, NumPy, PyTorch, pandas or Pillow. Every
-public function converts them here to plain numbers and ordinary tensors.
+public function converts them here to plain numbers and ordinary tensors. Only a function that makes
+a tensor imports torch.
 """
 
 from __future__ import annotations
@@ -14,12 +15,25 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def is_tensor(value: Any) -> TypeGuard[Tensor]:
+    """Return whether a value is a tensor: none is, as long as nobody has imported torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def is_array(value: Any) -> bool:
+    """Return whether a value is a tensor or an array."""
+    return isinstance(value, np.ndarray) or is_tensor(value)
+
 
 # -- numbers ------------------------------------------------------------------------------------
 
@@ -34,18 +48,18 @@ def plain(value: Any) -> Any:
     A float32 becomes the shortest decimal that rounds to it: 0.1, not 0.100000001490116. So the
     same setting compares equal whether it was a float or a float32.
 
-    >>> plain(np.float32(0.1)), plain(torch.tensor(3)), plain(np.bool_(True)), plain("fog")
+    >>> plain(np.float32(0.1)), plain(np.array(3)), plain(np.bool_(True)), plain("fog")
     (0.1, 3, True, 'fog')
     """
     if type(value) in (int, float, bool, str):
         return value
-    if isinstance(value, (Tensor, np.ndarray)) and value.ndim:
+    if is_array(value) and value.ndim:
         return value
-    if isinstance(value, Tensor):
+    if is_tensor(value):
         value = value.detach().cpu()
-        if value.dtype not in _IN_NUMPY and value.is_floating_point():
+        if value.is_floating_point() and str(value.dtype) not in _IN_NUMPY:
             return _shortest(value)
-    if isinstance(value, (Tensor, np.ndarray)):
+    if is_array(value):
         value = np.asarray(value)[()]
     if isinstance(value, np.floating):
         return float(str(value))
@@ -56,7 +70,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-_IN_NUMPY = (torch.float16, torch.float32, torch.float64)
+_IN_NUMPY = ("torch.float16", "torch.float32", "torch.float64")
 
 
 def _shortest(value: Tensor) -> float:
@@ -223,7 +237,7 @@ def keep(record: Any, check: Callable[..., Any], *names: str, **limits: Any) -> 
 def choice(name: str, value: str, allowed: Iterable[str]) -> str:
     """Return one of the allowed values, or raise ValueError, suggesting the nearest."""
     value, allowed = plain(value), list(allowed)
-    if isinstance(value, (Tensor, np.ndarray)) or value not in allowed:
+    if is_array(value) or value not in allowed:
         by_lower = {option.lower(): option for option in allowed}
         near = difflib.get_close_matches(str(value).lower(), by_lower, n=1)
         hint = f"; did you mean {by_lower[near[0]]!r}?" if near else "."
@@ -249,7 +263,7 @@ def storable(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     def convert(value: Any) -> Any:
         found = plain(value)
         if found is value:
-            if not isinstance(value, (Tensor, np.ndarray)):
+            if not is_array(value):
                 raise TypeError
             return value.tolist()
         return found
@@ -269,9 +283,6 @@ def storable(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
 # -- arrays and classes -------------------------------------------------------------------------
 
 
-_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
-
-
 def tensor(name: str, values: Any) -> Tensor:
     """Return numbers as a tensor, without a copy where possible.
 
@@ -282,24 +293,36 @@ def tensor(name: str, values: Any) -> Tensor:
         TypeError: For values that are not numbers.
         ValueError: For nested lists of different lengths.
     """
-    if isinstance(values, Tensor):
-        if values.is_complex():
-            raise TypeError(f"{name} must be real numbers, got {values.dtype}")
-        if values.dtype in _UNSIGNED:  # PyTorch supports few operations on them
-            wide, values = values, values.long()
-            if wide.dtype == torch.uint64 and bool((values < 0).any()):
-                worst = values[values < 0].max().item() + 2**64
-                raise ValueError(f"{name} must lie below 2**63, got {worst}")
-        # The same holds for 8-bit floats.
-        narrow = values.is_floating_point() and values.dtype.itemsize == 1
-        return values.float() if narrow else values
+    import torch
+
+    if not isinstance(values, torch.Tensor):
+        array = _numeric(name, values)
+        # PyTorch rejects swapped bytes and negative strides, and warns about read-only memory.
+        strides = min(array.strides, default=0)
+        usable = array.dtype.isnative and array.flags.writeable and strides >= 0
+        values = torch.from_numpy(array if usable else array.astype(array.dtype.newbyteorder("=")))
+    if values.is_complex():
+        raise TypeError(f"{name} must be real numbers, got {values.dtype}")
+    # PyTorch supports few operations on these.
+    if values.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        wide, values = values, values.long()
+        if wide.dtype == torch.uint64 and bool((values < 0).any()):
+            worst = values[values < 0].max().item() + 2**64
+            raise ValueError(f"{name} must lie below 2**63, got {worst}")
+    # The same holds for 8-bit floats.
+    narrow = values.is_floating_point() and values.dtype.itemsize == 1
+    return values.float() if narrow else values
+
+
+def _numeric(name: str, values: Any) -> NDArray[Any]:
+    """Return anything but a tensor as an array of numbers; see `tensor`."""
     if np.ma.is_masked(values):
         raise ValueError(
             f"{np.ma.count_masked(values)} entries of {name} are masked; leave them out, or fill "
             "them with filled()"
         )
-    if isinstance(values, (list, tuple)) and any(isinstance(v, Tensor) for v in values):
-        values = [v.detach().cpu().numpy() if isinstance(v, Tensor) else v for v in values]
+    if isinstance(values, (list, tuple)) and any(map(is_tensor, values)):
+        values = [v.detach().cpu().numpy() if is_tensor(v) else v for v in values]
     try:
         array = np.asarray(values)
         if array.dtype == object:  # pandas integers with gaps, Python fractions
@@ -310,12 +333,7 @@ def tensor(name: str, values: Any) -> Tensor:
         ) from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be numbers, got {shown(values)}")
-    if array.dtype.itemsize > 8:
-        array = array.astype(np.float64)
-    # PyTorch rejects swapped bytes and negative strides, and warns about read-only memory.
-    usable = array.dtype.isnative and array.flags.writeable and min(array.strides, default=0) >= 0
-    array = array if usable else array.astype(array.dtype.newbyteorder("="))
-    return tensor(name, torch.from_numpy(array))
+    return array.astype(np.float64) if array.dtype.itemsize > 8 else array
 
 
 def table(name: str, values: Any) -> dict[str, Any]:
@@ -327,7 +345,9 @@ def table(name: str, values: Any) -> dict[str, Any]:
 
 def array(name: str, values: Any) -> NDArray[np.float64]:
     """Return numbers as a new float64 array; accepts what `tensor` does."""
-    return tensor(name, values).detach().cpu().to(torch.float64, copy=True).numpy()
+    if is_tensor(values):
+        values = tensor(name, values).detach().cpu().double().numpy()
+    return np.array(_numeric(name, values), np.float64)
 
 
 def class_labels(
@@ -341,6 +361,8 @@ def class_labels(
         name: For the message.
         validate: Check the values (costs a synchronisation on a GPU).
     """
+    import torch
+
     labels = tensor(name, y)
     if not labels.numel():
         return labels.long()
@@ -394,6 +416,8 @@ def on_host_within(name: str, values: Tensor, low: float, high: float) -> None:
 
 def finite_tensor(name: str, value: Tensor, remedy: str = "check the inputs") -> None:
     """Raise ValueError if a tensor holds NaN or infinity."""
+    import torch
+
     if not bool(torch.isfinite(value).all()):
         bad = int((~torch.isfinite(value)).sum())
         raise ValueError(
@@ -403,6 +427,8 @@ def finite_tensor(name: str, value: Tensor, remedy: str = "check the inputs") ->
 
 def probabilities(name: str, value: Tensor, remedy: str) -> None:
     """Raise ValueError unless `value` is non-negative and sums to 1 over the last axis."""
+    import torch
+
     if not value.numel():
         return
     value = value.detach()
@@ -433,6 +459,8 @@ def byte_images(given: Any, *, grey: bool = False) -> tuple[Tensor, bool]:
         TypeError: For another dtype; the message converts these values to bytes.
         ValueError: For another shape; the message makes three channels of it.
     """
+    import torch
+
     images = tensor("images", given)
     if isinstance(given, (list, tuple)) and images.ndim < 3:
         raise TypeError(f"images must be a tensor or an array, got {type(given).__name__}")
@@ -456,7 +484,7 @@ def byte_images(given: Any, *, grey: bool = False) -> tuple[Tensor, bool]:
     elif channels != 3:
         remedy = ""
         if channels == 1:
-            join = "torch.cat" if isinstance(given, Tensor) else "np.concatenate"
+            join = "torch.cat" if is_tensor(given) else "np.concatenate"
             join = join if images.ndim == 4 else f"{join.split('.')[0]}.stack"
             remedy = f"; repeat the grey channel with {join}([images] * 3, {axis})"
         elif channels == 4:
@@ -471,13 +499,15 @@ def byte_images(given: Any, *, grey: bool = False) -> tuple[Tensor, bool]:
 
 def _word(given: Any) -> str:
     """Return the code that names the given images as an array, for messages."""
-    return "images" if isinstance(given, (Tensor, np.ndarray)) else "np.asarray(images)"
+    return "images" if is_array(given) else "np.asarray(images)"
 
 
 def _to_bytes(given: Any, images: Tensor) -> str:
     """Return the code that converts these values to bytes, or the reason why none can."""
+    import torch
+
     word = _word(given)
-    cast = "to(torch.uint8)" if isinstance(given, Tensor) else "astype(np.uint8)"
+    cast = "to(torch.uint8)" if is_tensor(given) else "astype(np.uint8)"
     if images.dtype == torch.bool:
         return f"use ({word} * 255).{cast}"
     values = images.detach()
@@ -511,6 +541,8 @@ def image_axes(name: str, x: Any) -> Tensor:
 
 def unit_range(name: str, x: Tensor) -> None:
     """Raise ValueError unless all values lie in [0, 1], up to rounding (synchronises a GPU)."""
+    import torch
+
     if not x.numel():
         return
     low, high = (float(v) for v in torch.aminmax(x.detach()))
@@ -520,6 +552,8 @@ def unit_range(name: str, x: Tensor) -> None:
 
 def range_fault(name: str, x: Tensor, low: float, high: float) -> str:
     """Name the likely cause why images leave [0, 1], and the remedy."""
+    import torch
+
     bad = int((~torch.isfinite(x)).sum())
     if bad:
         return f"got {bad} NaN or infinite value(s) of {x.numel()}; check how {name} is made"

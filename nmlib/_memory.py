@@ -15,8 +15,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["lacks_memory", "reused_memory"]
 
@@ -55,11 +57,14 @@ def reused_memory(device: torch.device | str = "cpu") -> Iterator[None]:
     changes without glibc, on accelerators, where PyTorch keeps memory itself, and if the
     environment configures malloc (MALLOC_..., GLIBC_TUNABLES).
 
+    >>> import torch
     >>> with reused_memory():
     ...     float(torch.zeros(3).sum())
     0.0
     """
     global _users, _began
+    import torch
+
     if _glibc is None or torch.device(device).type != "cpu":
         yield
         return
@@ -87,6 +92,8 @@ def _set(values: tuple[tuple[int, int], ...]) -> None:
 
 def lacks_memory(error: RuntimeError) -> bool:
     """Return whether an error means that memory is full."""
+    import torch
+
     if isinstance(error, torch.OutOfMemoryError):
         return True
     text = str(error).lower()

@@ -159,7 +159,10 @@ def _package(name: str, tested: Range) -> Finding | None:
 
 
 def _device() -> Finding:
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return Finding("device", "none without torch")
 
     from nmlib.rng import default_device
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from nmlib import _checks
 from nmlib._memory import lacks_memory
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Rng", "checked_rng", "default_device", "named_device", "usable_device"]
 
@@ -23,6 +26,8 @@ def default_device() -> torch.device:
     >>> default_device().type in {"cpu", "cuda", "xpu"}
     True
     """
+    import torch
+
     if torch.accelerator.is_available():
         device = torch.accelerator.current_accelerator()
         if device is not None and _has_doubles(device):
@@ -32,6 +37,8 @@ def default_device() -> torch.device:
 
 def named_device(name: torch.device | str) -> torch.device:
     """Return the device with a name, or raise ValueError if PyTorch has no such device."""
+    import torch
+
     try:
         return torch.device(name)
     except (RuntimeError, TypeError) as error:
@@ -50,6 +57,8 @@ def usable_device(name: torch.device | str) -> torch.device:
     >>> usable_device("cpu")
     device(type='cpu')
     """
+    import torch
+
     device = named_device(name)
     try:
         torch.empty(1, device=device).cpu()  # .cpu() fails on "meta"
@@ -64,6 +73,8 @@ def usable_device(name: torch.device | str) -> torch.device:
 
 
 def _has_doubles(device: torch.device) -> bool:
+    import torch
+
     try:
         torch.empty(1, dtype=torch.float64, device=device)
     except (TypeError, RuntimeError):
@@ -136,6 +147,8 @@ class Rng:
         PyTorch's CPU generator uses only 32 bits of its seed: among 10,000 streams, two start
         identically with a probability of about 1 %. `numpy()` uses all 64 bits.
         """
+        import torch
+
         # torch seeds are signed 64-bit integers; 63 bits suit every backend.
         return torch.Generator(device=self.device).manual_seed(self._key() >> 1)
 

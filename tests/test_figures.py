@@ -4,14 +4,13 @@ import io
 import re
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import make_figures
 import matplotlib
 import numpy as np
 import pytest
-from make_figures import FIGURES, INDEX, MEND, OTHERS, NotYet
+from make_figures import FIGURES, INDEX, MEND, OTHERS
 from oracles import records
 from PIL import Image
 
@@ -84,28 +83,6 @@ def test_files_that_are_lost_or_left(copy):
         "left_over.png: belongs to no figure of tools/make_figures.py",
     ]
     make_figures.make(["fig1"], copy)
-    assert make_figures.stale(copy) == []
-
-
-def test_figures_appear_with_their_data_and_go_with_them(copy, monkeypatch):
-    there = False
-
-    def made():
-        if not there:
-            raise NotYet("some file is not there yet")
-        return FIGURES["fig1"].make()
-
-    monkeypatch.setitem(make_figures.FIGURES, "late", replace(FIGURES["fig1"], make=made))
-    assert make_figures.stale(copy) == []
-    assert make_figures.make(["late"], copy) == {"late": "some file is not there yet"}
-    there = True
-    assert make_figures.stale(copy)[0] == "late: has not been drawn"
-    make_figures.make(["late"], copy)
-    assert make_figures.stale(copy) == []
-    there = False
-    assert make_figures.stale(copy)[0] == "late: is drawn, but some file is not there yet"
-    make_figures.make(["late"], copy)
-    assert not (copy / "late.png").exists()
     assert make_figures.stale(copy) == []
 
 
@@ -204,41 +181,15 @@ def test_figures_name_all_files_that_they_read(monkeypatch):
         if drawing.source:
             continue
         read.clear()
-        try:
-            drawing.make()
-        except NotYet:
-            continue
+        drawing.make()
         assert {*read} <= {*drawing.data}, name
 
 
-# -- the grid -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("grid", "with_paper_alone"),
-    [(GRID, {"differences"}), (SHORT, {"table4", "waterfall", "effects"})],
-)
-def test_figures_of_a_grid_appear_with_its_first_seed(
-    grid, with_paper_alone, tmp_path, monkeypatch
-):
-    invented = records.grid(seeds=1)
+@pytest.mark.parametrize("grid", [GRID, SHORT])
+def test_figures_of_a_grid_need_one_seed_only(grid, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_folder", lambda: tmp_path)
-    names = [name for name, drawing in FIGURES.items() if drawing.data == (grid,)]
-    ordering = next(name for name in names if name.startswith("ordering"))
-    (tmp_path / "other.json").write_text("{}")
-    alone = {}
-    for name in names:
-        try:
-            alone[name] = make_figures.draw(name)[0].summary
-        except NotYet as reason:
-            assert grid in str(reason)
-    assert with_paper_alone == set(alone)
-    store([r for r in invented if r["scheme"] != "noisymix"], tmp_path / grid)
-    with pytest.raises(NotYet, match="no cell of noisymix yet"):
-        make_figures.draw(ordering)
-    store(invented, tmp_path / grid)
-    for name in names:
-        display, figure = make_figures.draw(name)
-        assert display.summary != alone.get(name)
+    store(records.grid(seeds=1), tmp_path / grid)
+    for name in [name for name, drawing in FIGURES.items() if drawing.data == (grid,)]:
+        _, figure = make_figures.draw(name)
         assert f"data: figures/data/{grid}" in corner(figure)
         assert "commit" in corner(figure)

@@ -805,7 +805,10 @@ def test_the_remedy_for_a_run_without_a_name_works(tmp_path):
     nm.fit(**tiny(recipe=recipe, out=folder))
     with pytest.raises(ValueError, match="build it yourself") as caught:
         nm.load_model(folder)
-    weights = eval(re.search(r"use (load_weights.*)$", str(caught.value)).group(1), {**vars(nm)})
+    weights = eval(
+        re.search(r"use (load_weights.*)$", str(caught.value)).group(1),
+        {"load_weights": nm.load_weights},
+    )
     nm.build_model("preact_resnet_small").load_state_dict(weights)
 
 

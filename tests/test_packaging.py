@@ -1,8 +1,13 @@
 """One story about dependencies, a core that imports alone, a wheel that holds everything."""
 
+import ast
+import importlib
+import json
 import os
+import pkgutil
 import re
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
@@ -14,7 +19,9 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+import address
 import measure
+import nblint
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -160,22 +167,80 @@ def test_ci_has_the_locked_packages_and_no_others():
     assert {n: v for n, v in installed.items() if not re.fullmatch(free, n)} == found
 
 
+# Where data come from, and whose they are.
+SOURCES = {
+    "https://github.com/zalandoresearch/fashion-mnist",
+    "https://raw.githubusercontent.com/hendrycks/robustness",
+}
+HOSTS = (
+    r"https?://(?:[\w.-]*(?:git|codeberg|bitbucket)[\w.-]*|colab\.research\.google\.com/github"
+    r"|mybinder\.org/v2/gh)/[\w.~-]+/[\w.~-]+"
+)
+
+
+def foreign(text, ours):
+    """Return the addresses of repositories, and the names pip is given, that are not ours."""
+    name = "/".join(ours.split("/")[3:]) or "/"
+    found = [a.removesuffix(".git") for a in re.findall(HOSTS, text)]
+    by_name = r"pip3? install[^\n`]*[\s'\"\\]nmlib[\s'\"\\\[<>=~)]"
+    return [a for a in found if a not in SOURCES and not a.endswith(f"/{name}")] + re.findall(
+        by_name, text
+    )
+
+
 def test_nothing_leads_to_an_address_or_a_name_of_others():
     """Until `Repository` says where nmlib lies, no text sends a reader, or pip, elsewhere."""
-    ours = PROJECT["urls"].get("Repository", "")
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\0")
-    foreign = []
-    for path in filter(None, tracked):
-        if path.startswith("tests/") or not (ROOT / path).exists():
-            continue
-        text = (ROOT / path).read_bytes().decode("utf-8", "replace")
-        addresses = re.findall(r"https?://[\w.-]*git[\w.-]*/[\w-]+/nmlib\b", text)
-        foreign += [(path, a) for a in addresses if a != ours]
-        by_name = r"pip3? install[^\n`]*[\s'\"\\]nmlib[\s'\"\\\[<>=~)]"
-        foreign += [(path, line) for line in re.findall(by_name, text)]
-    assert foreign == []
+    ours = PROJECT["urls"].get("Repository", "")
+    texts = {
+        path: (ROOT / path).read_bytes().decode("utf-8", "replace")
+        for path in filter(None, tracked)
+        if not path.startswith("tests/") and path != "tools/address.py" and (ROOT / path).exists()
+    }
+    assert {path: bad for path, text in texts.items() if (bad := foreign(text, ours))} == {}
+
+
+@pytest.mark.parametrize("url", ["https://github.com/an-owner/live", "https://git.example.org/a/b"])
+def test_the_address_is_set_and_removed_by_one_command(tmp_path, monkeypatch, capsys, url):
+    files = [path.relative_to(ROOT) for path in address.texts(ROOT, "")]
+    for path in files:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / path, tmp_path / path)
+    monkeypatch.setattr(address, "ROOT", tmp_path)
+
+    def texts():
+        return {path: (tmp_path / path).read_text() for path in files}
+
+    def set_to(url):
+        monkeypatch.setattr(sys, "argv", ["address.py", "--set", url])
+        return address.main()
+
+    before, first = texts(), PROJECT["urls"].get("Repository", "")
+    assert set_to(url + "/") == 0
+    after = texts()
+    version = PROJECT["version"]
+    for path, text in after.items():
+        assert not foreign(text, url), path
+        # Notebooks of other hosts have no badge, and README.md no badges.
+        assert text.count(url) + text.count(f"github/{url[19:]}/blob") >= 1, path
+    assert yaml.safe_load(after[Path("CITATION.cff")])["repository-code"] == url
+    assert url in str(json.loads(after[Path(".zenodo.json")])["related_identifiers"])
+    assert tomllib.loads(after[Path("pyproject.toml")])["project"]["urls"]["Repository"] == url
+    monkeypatch.setattr(nblint, "REPOSITORY", url)
+    for path in files:
+        if path.suffix == ".ipynb":
+            found = nblint.lint(tmp_path / path)
+            assert [problem for problem in found if "links to" not in problem] == []
+            assert f"nmlib[notebooks] @ git+{url}@v{version}" in after[path]
+    # Not a line is written for an address that is none.
+    assert set_to('https://git.example.org/"quoted"') == 1
+    assert "is no address of a repository" in capsys.readouterr().err
+    assert texts() == after
+    assert set_to("") == 0
+    assert not any(url in text for text in texts().values())
+    assert set_to(first) == 0 and texts() == before
 
 
 def test_one_version():
@@ -183,6 +248,10 @@ def test_one_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == PROJECT["version"]
     assert citation.get("repository-code") == PROJECT["urls"].get("Repository")
+    zenodo = json.loads((ROOT / ".zenodo.json").read_text())
+    assert zenodo["title"] == citation["title"] and zenodo["keywords"] == PROJECT["keywords"]
+    assert zenodo["license"] == citation["license"] == PROJECT["license"]
+    assert [{"name": a["name"]} for a in citation["authors"]] == zenodo["creators"]
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
@@ -192,22 +261,32 @@ BLOCKED = (
 )  # fmt: skip
 
 
-def test_the_core_imports_without_anything_else_and_without_network():
-    code = f"""
+def run_without(packages, code):
+    """Run code in a Python that lacks some packages and the network; return what it prints."""
+    blocked = f"""
 import socket, sys
 
 def refuse(*args, **kwargs):
     raise AssertionError("the network was used")
 
 socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
-before = set(sys.modules)
 
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {BLOCKED!r}:
+        if name.split(".")[0] in {packages!r}:
             raise ModuleNotFoundError(name, name=name)
 
 sys.meta_path.insert(0, Block())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", blocked + code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_core_imports_without_anything_else_and_without_network():
+    code = """
 import nmlib, torch
 x, y = nmlib.make_polygon_band(20, random_state=0)
 batch = torch.tensor(x, dtype=torch.float32), torch.tensor(y)
@@ -217,8 +296,74 @@ nmlib.doctor()
 assert all(hasattr(nmlib, name) for name in nmlib.__all__)
 print("done")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout == "done\n", done.stderr
+    assert run_without(BLOCKED, code) == "done\n"
+
+
+# What a reader of results imports.
+TABLES = (
+    "nmlib.paper", "nmlib.statistics", "nmlib.metrics", "nmlib.lab.measurements",
+    "nmlib.lab.display.tables", "nmlib.lab.display.conditions", "nmlib.lab.display.verdict",
+    "nmlib.lab.cifar", "nmlib.lab.cifar.records", "nmlib.lab.cifar.published",
+    "nmlib.lab.cifar.ordering",
+)  # fmt: skip
+PICTURES = (
+    "nmlib.lab.cifar.displays", "nmlib.lab.ablation.displays", "nmlib.lab.paper.displays",
+    "nmlib.lab.paper.exercises", "nmlib.lab.toy.displays",
+)  # fmt: skip
+
+
+def test_results_are_read_with_numpy_and_pandas_alone():
+    blocked = ("torch", *(name for name in BLOCKED if name != "pandas"))
+    code = f"""
+import importlib
+for name in {TABLES!r}:
+    importlib.import_module(name)
+from nmlib import Rng, paper, statistics
+from nmlib.lab.cifar import SHORT, ablation_cells, measured, measures
+assert len(paper.tables()) == 14 and len(paper.audit()) and len(paper.claims())
+for cells in (paper.ablation(), ablation_cells(measured(SHORT))):
+    statistics.effects(cells, Rng(0), resamples=10)
+print(sorted(measures(measured()).columns)[0], "torch" in sys.modules)
+"""
+    assert run_without(blocked, code) == "aurra False\n"
+
+
+def test_pictures_of_results_need_no_torch():
+    code = f"""
+import importlib
+for name in {PICTURES!r}:
+    importlib.import_module(name)
+from nmlib.lab.cifar import measured
+from nmlib.lab.cifar.displays import OrderingDisplay
+from nmlib.lab.toy.displays import ToyStudyDisplay
+OrderingDisplay.from_records(measured()).plot()
+ToyStudyDisplay.from_measured().plot()
+print("torch" in sys.modules)
+"""
+    assert run_without(("torch",), code) == "False\n"
+
+
+@pytest.mark.parametrize(
+    "package", sorted(p for p in ROOT.glob("nmlib/**/__init__.py") if "on_demand(" in p.read_text())
+)
+def test_names_on_demand_are_those_that_type_checkers_see(package):
+    name = ".".join(package.parent.relative_to(ROOT).parts)
+    tree = ast.parse(package.read_text())
+    (branch,) = (n for n in tree.body if isinstance(n, ast.If))
+    typed = {}
+    for node in branch.body:
+        for alias in node.names:
+            whole = isinstance(node, ast.Import)
+            typed[alias.asname or alias.name] = alias.name if whole else node.module
+    (call,) = (n for n in ast.walk(branch.orelse[0]) if isinstance(n, ast.Dict))
+    lazy = ast.literal_eval(call)
+    assert typed == {n: module for module, names in lazy.items() for n in names.split()} | {
+        module.rpartition(".")[2]: module for module, names in lazy.items() if not names
+    }
+    # Importing a submodule sets an attribute of its name, which must not hide another thing.
+    modules = {m.name for m in pkgutil.iter_modules([package.parent])}
+    assert not modules & {n for names in lazy.values() for n in names.split()}
+    assert set(typed) <= set(dir(importlib.import_module(name)))
 
 
 def test_public_names_are_sorted_and_exist():
@@ -281,6 +426,7 @@ def test_make_lists_every_target():
         "docs",
         "site",
         "wheel",
+        "address",
         "lock",
         "test-3.12",
         "test-3.13",

@@ -5,6 +5,7 @@ import math
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -54,15 +55,13 @@ def one_seed(on, values, switches=SWITCHES):
 
 
 def test_full_factorial_gives_back_its_coefficients():
-    found = effects(one_seed(ALL16, model(ALL16, KNOWN)), Rng(0), coding="baseline")
+    found = effects(one_seed(ALL16, model(ALL16, KNOWN)), Rng(0))
     assert found.identified.all()
-    for term, value in KNOWN.items():
-        assert found.of(*term) == pytest.approx(value)
-    assert found.of(A, J) == pytest.approx(0)
-    assert found.residual == pytest.approx(0, abs=1e-9)
+    for term in itertools.combinations(SWITCHES, 2):
+        assert found.of(*term) == pytest.approx(KNOWN.get(term, 0))
 
 
-def test_average_coding_is_the_mean_over_the_other_switches():
+def test_effects_are_means_over_the_other_switches():
     values = model(ALL16, KNOWN) + np.random.default_rng(0).normal(size=16)
     found = effects(one_seed(ALL16, values), Rng(0), order=4)
     by = {tuple(row): v for row, v in zip(ALL16.tolist(), values, strict=True)}
@@ -80,51 +79,41 @@ def test_average_coding_is_the_mean_over_the_other_switches():
 
 
 def test_ten_rows_determine_what_they_determine():
-    found = effects(one_seed(TEN, model(TEN, KNOWN)), Rng(0), coding="baseline", without=[(A, J)])
-    unknown = {t for t, known in zip(found.terms, found.identified, strict=True) if not known}
-    assert unknown == {(A, M), (A, N), (M, J), (N, J)}
-    for term in ((A,), (M,), (N,), (J,), (M, N)):
-        assert found.of(*term) == pytest.approx(KNOWN[term])
-    assert math.isnan(found.of(A, M))
-    assert set(found.mixture) == unknown
-
-
-def test_average_effects_of_the_ten_rows_are_determined_too():
     found = effects(one_seed(TEN, model(TEN, KNOWN)), Rng(0), without=[(A, J)])
+    unknown = {t for t, known in zip(found.terms, found.identified, strict=True) if not known}
     full = effects(one_seed(ALL16, model(ALL16, KNOWN)), Rng(0))
     for s in SWITCHES:
         assert found.of(s) == pytest.approx(full.of(s))
+    assert unknown == {(A, M), (A, N), (M, J), (N, J)}
+    assert found.of(M, N) == pytest.approx(KNOWN[M, N])
+    assert math.isnan(found.of(A, M))
 
 
 def test_with_the_divergence_only_beside_augmentations_the_two_cannot_be_told_apart():
-    found = effects(one_seed(TEN, model(TEN, KNOWN)), Rng(0), coding="baseline")
+    found = effects(one_seed(TEN, model(TEN, KNOWN)), Rng(0))
     unknown = {t for t, known in zip(found.terms, found.identified, strict=True) if not known}
     assert {(J,), (A, J)} <= unknown
-    assert found.mixture[(J,)] == pytest.approx({(J,): 0.5, (A, J): 0.5})
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_identified_is_what_rank_says(seed):
     rng = np.random.default_rng(seed)
     on = ALL16[np.sort(rng.choice(16, rng.integers(3, 14), replace=False))]
-    for coding, shift in (("baseline", 0.0), ("average", 0.5)):
-        found = effects(one_seed(on, rng.normal(size=len(on))), Rng(0), coding=coding)
-        at = {s: k for k, s in enumerate(SWITCHES)}
-        x = np.stack([(on - shift)[:, [at[s] for s in t]].prod(1) for t in found.terms], 1)
-        rank = np.linalg.matrix_rank(x)
-        for j, known in enumerate(found.identified):
-            # A term is determined if asking for it adds nothing to the rows.
-            unit = np.eye(len(found.terms))[j]
-            assert known == (np.linalg.matrix_rank(np.vstack([x, unit])) == rank)
+    found = effects(one_seed(on, rng.normal(size=len(on))), Rng(0))
+    at = {s: k for k, s in enumerate(SWITCHES)}
+    x = np.stack([(on - 0.5)[:, [at[s] for s in t]].prod(1) for t in found.terms], 1)
+    rank = np.linalg.matrix_rank(x)
+    for j, known in enumerate(found.identified):
+        # A term is determined if asking for it adds nothing to the rows.
+        unit = np.eye(len(found.terms))[j]
+        assert known == (np.linalg.matrix_rank(np.vstack([x, unit])) == rank)
 
 
-def test_least_squares_leaves_the_residual_of_numpy():
+def test_least_squares_is_that_of_numpy():
     cells = ablation()
-    found = effects(cells, Rng(0), order=1, coding="baseline")
-    x = np.column_stack([np.ones(10), cells.on])
-    solution, rest, *_ = np.linalg.lstsq(x, cells.means, rcond=None)
-    np.testing.assert_allclose(found.estimate, solution)
-    assert found.residual == pytest.approx(math.sqrt(rest[0] / 10))
+    found = effects(cells, Rng(0), order=1)
+    x = np.column_stack([np.ones(10), cells.on - 0.5])
+    np.testing.assert_allclose(found.estimate, np.linalg.lstsq(x, cells.means, rcond=None)[0])
     assert np.isnan(found.low).all()  # one number a row says nothing of chance
 
 
@@ -154,7 +143,7 @@ def test_orders_and_means_of_the_paper_by_hand():
     found = shapley(ablation(), Rng(0))
     assert found.value == pytest.approx([13.25, 5.65, 2.5, 3.1])
     assert found.value.sum() == pytest.approx(71.9 - 47.4)
-    assert (len(found.orders), found.every_order, found.exact) == (4, 24, False)
+    assert (len(found.orders), found.every_order) == (4, 24)
     assert len(ablation().missing) == 6
 
 
@@ -174,7 +163,6 @@ def by_permutations(on, values):
 def test_full_lattice_gives_shapley_values():
     values = np.random.default_rng(1).normal(size=16)
     found = shapley(one_seed(ALL16, values), Rng(0))
-    assert found.exact
     np.testing.assert_allclose(found.value, by_permutations(ALL16, values))
     low, high = shapley_bounds(one_seed(ALL16, values), -9.0, 9.0)
     np.testing.assert_allclose(low, found.value)
@@ -230,18 +218,19 @@ def test_bootstrap_over_seeds_has_the_unbiased_variance(seeds):
 
 def test_bootstrap_over_images_has_the_binomial_variance():
     cells = noisy(1, 400)
-    draws = resample(cells, Rng(0), resamples=6000, over="images")
+    draws = resample(cells, Rng(0), resamples=6000)
     p = cells.means / 100
     np.testing.assert_allclose(draws.std(0), 100 * np.sqrt(p * (1 - p) / 399), rtol=0.05)
 
 
-def test_both_add_up():
+def test_seeds_and_images_add_up():
     cells = noisy(4, 300)
-    over = {o: resample(cells, Rng(0), resamples=6000, over=o).var(0) for o in
-            ("seeds", "images", "both")}  # fmt: skip
-    assert (over["both"] > np.maximum(over["seeds"], over["images"])).all()
+    both = resample(cells, Rng(0), resamples=6000).var(0)
+    by_seed = cells.values.var(1, ddof=1) / 4
+    by_image = (100 * cells.correct.mean(1)).var(1, ddof=1) / 300
+    assert (both > np.maximum(by_seed, by_image)).all()
     # Seeds, images, and what seeds and images do together: at most counted once more.
-    assert (over["both"] < 2.3 * (over["seeds"] + over["images"])).all()
+    assert (both < 2.3 * (by_seed + by_image)).all()
 
 
 def test_rows_are_drawn_together():
@@ -267,8 +256,6 @@ def test_one_seed_has_no_interval_and_images_give_one():
     assert math.isnan(shapley(ablation(), Rng(0)).low[0])
     found = shapley(noisy(1, 200), Rng(0), resamples=200)
     assert (found.low < found.value).all() and (found.value < found.high).all()
-    with pytest.raises(ValueError, match="give Cells correct="):
-        resample(ablation(), Rng(0), over="images")
 
 
 def test_values_that_do_not_belong_to_the_images_are_refused():
@@ -407,21 +394,15 @@ def test_agreement_with_the_paper():
 
 
 def test_cells_from_a_table():
-    table = {
-        "a": [1, 0, 1, 0], "b": [0, 0, 0, 0], "seed": [1, 1, 0, 0], "acc": [5.0, 2.0, 4.0, 1.0],
-    }  # fmt: skip
+    table = pd.DataFrame(
+        {"a": [1, 0, 1, 0], "b": 0, "seed": [1, 1, 0, 0], "acc": [5.0, 2.0, 4.0, 1.0]}
+    )
     cells = Cells.from_frame(table, "acc", switches=("a", "b"))
-    assert cells.on.tolist() == [[True, False], [False, False]]
-    assert cells.values.tolist() == [[4.0, 5.0], [1.0, 2.0]]
-    pandas = pytest.importorskip("pandas")
-    again = Cells.from_frame(pandas.DataFrame(table), "acc", switches=("a", "b"))
-    np.testing.assert_array_equal(again.values, cells.values)
-    table["seed"] = [1, 1, 0, 2]
-    with pytest.raises(ValueError, match=r"row ✓✗ lacks seed\(s\) \[2\]"):
-        Cells.from_frame(table, "acc", switches=("a", "b"))
-    table["seed"] = [1, 1, 1, 2]
-    with pytest.raises(ValueError, match="has seed 1 twice"):
-        Cells.from_frame(table, "acc", switches=("a", "b"))
+    assert cells.on.tolist() == [[False, False], [True, False]]
+    assert cells.values.tolist() == [[1.0, 2.0], [4.0, 5.0]]
+    for seeds, message in ([1, 1, 0, 2], "leave out seeds that not all"), ([1, 1, 1, 2], "dupl"):
+        with pytest.raises(ValueError, match=message):
+            Cells.from_frame(table.assign(seed=seeds), "acc", switches=("a", "b"))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from typing import Any
 import matplotlib
 import matplotlib.style
 import numpy as np
-import pandas as pd
 import plotly
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
@@ -53,22 +52,18 @@ from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
 from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay
 from nmlib.lab.display.base import Display, jpeg, png
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
+from nmlib.lab.paper.displays.imagenet import ImageNetDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 from nmlib.lab.paper.displays.sources import SourcesDisplay
 from nmlib.lab.speed import FILES as SPEED_FILES
 from nmlib.lab.speed import SpeedDisplay
 from nmlib.lab.theory.displays import RemainderDisplay, TrainedTermsDisplay
 from nmlib.lab.toy.displays.study import ToyScreenDisplay, ToyStudyDisplay
-from nmlib.schemes import ABLATION
 
 INDEX = "README.md"
 PAPER = "data: the paper's tables (`nmlib.paper`)"
 MEND = "run `make figures` and commit figures/"
 DPI = 110
-
-
-class NotYet(Exception):
-    """The data of a figure are not there yet."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +72,8 @@ class Drawing:
 
     Attributes:
         title: What it is, in a few words.
-        make: Makes the display; raises NotYet if data are lacking.
-        data: Files of figures/data that it reads, if they are there.
+        make: Makes the display.
+        data: Files of figures/data that it reads.
         source: For the corner, where there is no file to name.
         svg: Whether lines and words make most of it, so that SVG helps.
         photo: Whether it has photographs, which no palette fits: JPEG instead of PNG.
@@ -93,30 +88,6 @@ class Drawing:
 
 
 # -- what the displays are made of ----------------------------------------------------------------
-
-
-def grid(*schemes: str, name: str = GRID) -> pd.DataFrame:
-    """Return the records of a measured grid; all of these schemes must be in it."""
-    if name not in files.measured_files():
-        raise NotYet(f"figures/data/{name} is not there yet")
-    records = measured(name)
-    lacking = sorted({*schemes} - set(records["scheme"]))
-    if lacking:
-        raise NotYet(f"figures/data/{name} has no cell of {', '.join(lacking)} yet")
-    return records
-
-
-def ablation() -> pd.DataFrame:
-    """Return the records with every row of Table 4."""
-    return grid(*ABLATION, name=SHORT)
-
-
-def or_paper(ours: Callable[[], Display], paper: Callable[[], Display]) -> Display:
-    """Return the display with our results beside the paper's, or the paper's alone."""
-    try:
-        return ours()
-    except NotYet:
-        return paper()
 
 
 CHIEF = ("baseline", "nfm", "augmix", "noisymix")
@@ -209,21 +180,15 @@ def terms() -> Display:
 FIGURES: dict[str, Drawing] = {
     "table4": Drawing(
         "Table 4, the ablation: ticks and gains",
-        lambda: or_paper(
-            lambda: AblationTableDisplay.from_records(ablation()), AblationTableDisplay.from_paper
-        ), (SHORT,),
+        lambda: AblationTableDisplay.from_records(measured(SHORT)), (SHORT,),
     ),
     "waterfall": Drawing(
         "From the bare network to NoisyMix, part by part",
-        lambda: or_paper(
-            lambda: WaterfallDisplay.from_records(ablation()), WaterfallDisplay.from_paper
-        ), (SHORT,),
+        lambda: WaterfallDisplay.from_records(measured(SHORT)), (SHORT,),
     ),
     "effects": Drawing(
         "Effects and interactions of the four parts, with intervals",
-        lambda: or_paper(
-            lambda: EffectsDisplay.from_records(ablation()), EffectsDisplay.from_paper
-        ), (SHORT,),
+        lambda: EffectsDisplay.from_records(measured(SHORT)), (SHORT,),
     ),
     "interactions_paper": Drawing(
         "Interactions of the four parts in Table 4", InteractionDisplay.from_paper,
@@ -231,68 +196,68 @@ FIGURES: dict[str, Drawing] = {
     ),
     "interactions": Drawing(
         "Interactions of the four parts in our rows",
-        lambda: InteractionDisplay.from_records(ablation()), (SHORT,),
+        lambda: InteractionDisplay.from_records(measured(SHORT)), (SHORT,),
     ),
     "precision": Drawing(
         "What more seeds and more test images would say",
-        lambda: PrecisionDisplay.from_records(ablation()), (SHORT,),
+        lambda: PrecisionDisplay.from_records(measured(SHORT)), (SHORT,),
     ),
     "fig1": Drawing(
         "Fig. 1 of the paper, redrawn from Table 1", AccuracyScatterDisplay.fig1,
     ),
     "fig6": Drawing("Fig. 6 of the paper, redrawn from Table 6", FamilyDisplay.fig6),
+    "imagenet": Drawing(
+        "ImageNet-C against ImageNet and ImageNet-R: Table 1 and RobustBench",
+        ImageNetDisplay.from_sources,
+        source="data: the paper's tables and RobustBench's files (`nmlib.paper`)",
+    ),
     "sources": Drawing(
         "NoisyMix by corruption: the paper, RobustBench and ours",
-        lambda: SourcesDisplay.from_method(records=grid("noisymix")), (GRID,),
+        lambda: SourcesDisplay.from_method(records=measured()), (GRID,),
     ),
     "clean_and_robust": Drawing(
         "Clean and robust accuracy of the schemes, the paper's and ours",
-        lambda: AccuracyScatterDisplay.from_records(grid("baseline", "noisymix")), (GRID,),
+        lambda: AccuracyScatterDisplay.from_records(measured()), (GRID,),
     ),
     "ordering": Drawing(
         "Is the order of the schemes the paper's?",
-        lambda: OrderingDisplay.from_records(grid("baseline", "noisymix")), (GRID,),
+        lambda: OrderingDisplay.from_records(measured()), (GRID,),
     ),
     "ordering_short": Drawing(
         "Is the order the paper's after a third of the training?",
-        lambda: OrderingDisplay.from_records(grid("baseline", "noisymix", name=SHORT)), (SHORT,),
+        lambda: OrderingDisplay.from_records(measured(SHORT)), (SHORT,),
     ),
     "length": Drawing(
         "What training three times as long gives",
-        lambda: LengthDisplay.from_records(
-            grid(*CHIEF, name=SHORT), grid(*CHIEF), schemes=CHIEF
-        ), (SHORT, GRID),
+        lambda: LengthDisplay.from_records(measured(SHORT), measured(), schemes=CHIEF),
+        (SHORT, GRID),
     ),
     "length_long": Drawing(
         "What training ten times as long gives, with one seed",
         lambda: LengthDisplay.from_records(
-            *(grid(*LONGEST, name=name) for name in LENGTHS.values()), schemes=LONGEST
+            *(measured(name) for name in LENGTHS.values()), schemes=LONGEST
         ), tuple(LENGTHS.values()),
     ),
     "reliability": Drawing(
         "Accuracy by confidence on corrupted images",
-        lambda: ReliabilityDisplay.from_records(
-            grid(*LONGEST, name=LENGTHS[200]), schemes=LONGEST
-        ), (LENGTHS[200],),
+        lambda: ReliabilityDisplay.from_records(measured(LENGTHS[200]), schemes=LONGEST),
+        (LENGTHS[200],),
     ),
     "radar": Drawing(
         "Accuracy under each corruption",
-        lambda: CorruptionRadarDisplay.from_records(grid(*CHIEF), schemes=CHIEF), (GRID,),
+        lambda: CorruptionRadarDisplay.from_records(measured(), schemes=CHIEF), (GRID,),
     ),
     "families": Drawing(
         "Accuracy by family of corruptions, the paper's and ours",
-        lambda: FamilyBarsDisplay.from_records(grid(*CHIEF), schemes=CHIEF, paper=7), (GRID,),
+        lambda: FamilyBarsDisplay.from_records(measured(), schemes=CHIEF, paper=7), (GRID,),
     ),
     "flips": Drawing(
         "Flips along sequences of perturbations, the paper's and ours",
-        lambda: FlipBarsDisplay.from_records(grid(*CHIEF), schemes=CHIEF, paper=13), (GRID,),
+        lambda: FlipBarsDisplay.from_records(measured(), schemes=CHIEF, paper=13), (GRID,),
     ),
     "differences": Drawing(
         "Gain over the baseline under each corruption",
-        lambda: or_paper(
-            lambda: CorruptionDifferenceDisplay.from_records(grid("baseline", "noisymix")),
-            lambda: CorruptionDifferenceDisplay.from_table(7),
-        ), (GRID,),
+        lambda: CorruptionDifferenceDisplay.from_records(measured()), (GRID,),
     ),
     "toy_study": Drawing(
         "The six schemes of Fig. 4 on many seeds", ToyStudyDisplay.from_measured,
@@ -374,15 +339,13 @@ def draw(name: str) -> tuple[Display, Any]:
 
 def _origin(drawing: Drawing, said: str) -> str:
     """Return the files behind a figure and the commits of their measurement, if not yet said."""
-    there = files.measured_files()
-    named = [name for name in drawing.data if name in there]
-    if not named:
+    if not drawing.data:
         return "" if drawing.source in said else drawing.source
-    commits = [commit for commit in _commits(named) if commit not in said]
+    commits = [commit for commit in _commits(drawing.data) if commit not in said]
     if len(commits) > 4:
         commits = [f"{commits[0]} to {commits[-1]}, {len(commits)} commits"]
     more = f" (commit {', '.join(commits)})" if commits else ""
-    return f"data: figures/data/{', '.join(named)}{more}"
+    return f"data: figures/data/{', '.join(drawing.data)}{more}"
 
 
 def _commits(names: Iterable[str]) -> list[str]:
@@ -440,10 +403,7 @@ def write_pages(folder: Path, script: str = "plotly.min.js") -> list[str]:
     """
     found = []
     for name, drawing in FIGURES.items():
-        try:
-            display, _ = draw(name)
-        except NotYet:
-            continue
+        display, _ = draw(name)
         if hasattr(display, "html"):
             head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{drawing.title}'
             page = f"{head}</title>\n<body>{display.html()}</body></html>\n"
@@ -459,35 +419,27 @@ def write_pages(folder: Path, script: str = "plotly.min.js") -> list[str]:
 # -- the folder -----------------------------------------------------------------------------------
 
 
-def make(names: Sequence[str], folder: Path) -> dict[str, str]:
-    """Draw figures into a folder and bring its index up to date; return what was skipped."""
-    skipped, shown = {}, {}
+def make(names: Sequence[str], folder: Path) -> None:
+    """Draw figures into a folder and bring its index up to date."""
+    shown = {}
     for name in names:
         start = time.perf_counter()
-        try:
-            shown[name], made = pictures(name)
-        except NotYet as reason:
-            skipped[name] = str(reason)
-            print(f"{name:20} skipped: {reason}", flush=True)
-            continue
+        shown[name], made = pictures(name)
         for file, content in made.items():
             with rename_into(folder / file) as temporary:
                 temporary.write_bytes(content)
         sizes = ", ".join(f"{file} {len(content) / 1000:.0f} kB" for file, content in made.items())
         print(f"{name:20} {sizes} ({time.perf_counter() - start:.1f} s)", flush=True)
-    for name in FIGURES.keys() - names:
-        with suppress(NotYet):
-            shown[name] = FIGURES[name].make()
-    for path in left_over(shown, folder):
+    shown |= {name: FIGURES[name].make() for name in FIGURES.keys() - names}
+    for path in left_over(folder):
         path.unlink()
     write_text(folder / INDEX, index(shown))
-    return skipped
 
 
-def left_over(shown: Iterable[str], folder: Path) -> list[Path]:
+def left_over(folder: Path) -> list[Path]:
     """Return the files of a folder that belong to no figure."""
-    known = {INDEX, *OTHERS, *map(picture_name, shown)}
-    known |= {f"{name}.svg" for name in shown if FIGURES[name].svg}
+    known = {INDEX, *OTHERS, *map(picture_name, FIGURES)}
+    known |= {f"{name}.svg" for name, drawing in FIGURES.items() if drawing.svg}
     paths = sorted(path for path in folder.iterdir() if path.is_file())
     return [p for p in paths if p.name not in known and not p.name.startswith(".")]
 
@@ -508,10 +460,8 @@ def index(shown: Mapping[str, Any]) -> str:
         "",
         "`make figures` also writes `html/`: interactive forms that open without a network.",
     ]
-    there = files.measured_files()
     for name, drawing in FIGURES.items():
-        if (display := shown.get(name)) is None:
-            continue
+        display = shown[name]
         kind = type(display)
         home = f"{kind.__module__}.{kind.__qualname__}"
         words = " ".join(display.summary.split())
@@ -519,7 +469,7 @@ def index(shown: Mapping[str, Any]) -> str:
         lines += ["", f"## {drawing.title}", "", f"![Described below.]({picture})", "", words, ""]
         parts = [f"[{picture[-3:].upper()}]({picture})"]
         parts += [f"[SVG]({name}.svg)"] if drawing.svg else []
-        data = ", ".join(f"[{file}](data/{file})" for file in drawing.data if file in there)
+        data = ", ".join(f"[{file}](data/{file})" for file in drawing.data)
         parts.append(f"data: {data}" if data else drawing.source or PAPER)
         path = f"../{kind.__module__.replace('.', '/')}.py"
         parts.append(f"drawn by [`{home.removeprefix('nmlib.')}`]({path})")
@@ -554,12 +504,7 @@ def stale(folder: Path, names: Sequence[str] | None = None) -> list[str]:
     found, shown = [], {}
     for name in FIGURES if names is None else names:
         picture = folder / picture_name(name)
-        try:
-            shown[name], figure = draw(name)
-        except NotYet as reason:
-            if picture.exists():
-                found.append(f"{name}: is drawn, but {reason}")
-            continue
+        shown[name], figure = draw(name)
         with plain_style():
             now = as_pixels(figure, FIGURES[name])
         svg = folder / f"{name}.svg"
@@ -569,7 +514,7 @@ def stale(folder: Path, names: Sequence[str] | None = None) -> list[str]:
             found.append(f"{name}: looks different when it is drawn now")
     if names is None:
         found += [f"{path.name}: belongs to no figure of tools/make_figures.py"
-                  for path in left_over(shown, folder)]  # fmt: skip
+                  for path in left_over(folder)]  # fmt: skip
         page = folder / INDEX
         if not page.exists() or page.read_text(encoding="utf-8") != index(shown):
             found.append(f"{INDEX}: is not what the figures say")
@@ -594,14 +539,14 @@ def main() -> int:
         return bool(found)
     arguments.out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    skipped = make(arguments.names or list(FIGURES), arguments.out)
+    names = arguments.names or list(FIGURES)
+    make(names, arguments.out)
     write_pages(arguments.out / "html")
     shutil.copyfile(
         Path(plotly.__file__).parent / "package_data/plotly.min.js",
         arguments.out / "html/plotly.min.js",
     )
-    drawings = len(arguments.names or FIGURES) - len(skipped)
-    print(f"{drawings} figures in {time.perf_counter() - start:.0f} s, {len(skipped)} skipped")
+    print(f"{len(names)} figures in {time.perf_counter() - start:.0f} s")
     return 0
 
 

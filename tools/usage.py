@@ -84,8 +84,9 @@ def defined(name: str) -> str:
         if (code := module(home)) is not None:
             if parts[count] in code.bodies:
                 return f"{home}.{parts[count]}"
-            found = code.names.get(parts[count], "")
-            return defined(".".join([found, *parts[count + 1 :]])) if found else ""
+            found = ".".join([code.names.get(parts[count], ""), *parts[count + 1 :]])
+            # A package may import its own submodule.
+            return defined(found) if found != name else ""
     return ""
 
 

@@ -16,26 +16,16 @@ from nmlib._threads import run_all, thread_count
 from nmlib.corruptions._draws import AnyDraw
 from nmlib.corruptions._frost_textures import frost_textures
 from nmlib.corruptions._registry import REGISTRY, Corruption, apply_to, draw_for
-from nmlib.corruptions._severities import BENCHMARKS, FAMILIES, Benchmark
+from nmlib.corruptions._severities import BENCHMARKS, Benchmark
 from nmlib.corruptions._streams import image_stream
 
 __all__ = [
-    "CORRUPTIONS",
-    "EXTRA_CORRUPTIONS",
     "SMALLEST_SIDE",
     "apply_corruption",
     "corrupt",
     "draw_corruption",
     "find_corruption",
 ]
-
-CORRUPTIONS: tuple[str, ...] = tuple(
-    name for family, names in FAMILIES.items() if family != "extra" for name in names
-)
-"""The 15 corruptions of the benchmark, in official order."""
-
-EXTRA_CORRUPTIONS: tuple[str, ...] = FAMILIES["extra"]
-"""The four extra (validation) corruptions."""
 
 SMALLEST_SIDE = 32
 """Smallest height and width, in pixels, for which the definitions make sense."""

@@ -20,36 +20,13 @@ from nmlib.corruptions import _blur, _weather
 from nmlib.corruptions import _noise as _noises
 from nmlib.corruptions._api import Images, check_images
 from nmlib.corruptions._draws import FieldDraw
-from nmlib.corruptions._severities import BENCHMARKS, Benchmark
+from nmlib.corruptions._severities import BENCHMARKS, PERTURBATIONS, Benchmark
 from nmlib.corruptions._streams import Stream, image_stream
 from nmlib.ops import to_bytes
 
-__all__ = [
-    "PERTURBATIONS",
-    "SEQUENCES",
-    "frame_count",
-    "frames_are_independent",
-    "outdated",
-    "perturbation_sequence",
-]
+__all__ = ["frame_count", "frames_are_independent", "perturbation_sequence"]
 
 _FRAMES = 31
-
-SEQUENCES = 2
-"""Version of the sequences, stored with every measurement along them.
-
-Records of version 1 carry no version. There `zoom_blur` used the zoom of CIFAR-C, and `rotate` ran
-from the last frame to the first; with `crop`, every frame was cropped at the end.
-"""
-
-
-def outdated(version: int) -> tuple[str, ...]:
-    """Return the sequences whose flip probabilities have changed since a version.
-
-    >>> outdated(1), outdated(SEQUENCES)
-    (('zoom_blur',), ())
-    """
-    return ("zoom_blur",) if version < 2 else ()
 
 
 def frame_count(name: str, benchmark: Benchmark = "cifar") -> int:
@@ -270,9 +247,6 @@ _PERTURBATIONS: dict[str, _Perturbation] = {
     "tilt": _Perturbation(_tilting, whole=True),
     "scale": _Perturbation(_scale, whole=True),
 }
-
-PERTURBATIONS: tuple[str, ...] = tuple(_PERTURBATIONS)
-"""The ten sequences, in official order."""
 
 
 def perturbation_sequence(

@@ -1,4 +1,4 @@
-"""The severity parameters of CIFAR-C and ImageNet-C, as the official scripts set them."""
+"""The names of corruptions and sequences, and the severity parameters of the official scripts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ from typing import Any, Literal
 
 from nmlib.metrics import CORRUPTION_FAMILIES
 
-__all__ = ["BENCHMARKS", "FAMILIES", "SEVERITIES", "Benchmark"]
+__all__ = [
+    "BENCHMARKS",
+    "CORRUPTIONS",
+    "EXTRA_CORRUPTIONS",
+    "FAMILIES",
+    "PERTURBATIONS",
+    "SEQUENCES",
+    "SEVERITIES",
+    "Benchmark",
+    "outdated",
+]
 
 Benchmark = Literal["cifar", "imagenet"]
 """Whose parameters to use: those of CIFAR-C and -P, or of ImageNet-C and -P."""
@@ -17,6 +27,37 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "extra": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
 }
 """Names by family, in official order. "extra" holds the four outside the benchmark's mean."""
+
+CORRUPTIONS: tuple[str, ...] = tuple(
+    name for family, names in FAMILIES.items() if family != "extra" for name in names
+)
+"""The 15 corruptions of the benchmark, in official order."""
+
+EXTRA_CORRUPTIONS: tuple[str, ...] = FAMILIES["extra"]
+"""The four extra (validation) corruptions."""
+
+PERTURBATIONS: tuple[str, ...] = (
+    "gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "snow", "brightness", "translate",
+    "rotate", "tilt", "scale",
+)  # fmt: skip
+"""The ten sequences, in official order."""
+
+SEQUENCES = 2
+"""Version of the sequences, stored with every measurement along them.
+
+Records of version 1 carry no version. There `zoom_blur` used the zoom of CIFAR-C, and `rotate` ran
+from the last frame to the first; with `crop`, every frame was cropped at the end.
+"""
+
+
+def outdated(version: int) -> tuple[str, ...]:
+    """Return the sequences whose flip probabilities have changed since a version.
+
+    >>> outdated(1), outdated(SEQUENCES)
+    (('zoom_blur',), ())
+    """
+    return ("zoom_blur",) if version < 2 else ()
+
 
 # name: (CIFAR 1..5, ImageNet 1..5). The function that applies a corruption documents its entries.
 SEVERITIES: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {

@@ -1,14 +1,8 @@
 """Robustness measures: corruption errors, calibration, stability along sequences."""
 
-from nmlib.metrics._calibration import (
-    ReliabilityCurve,
-    aurra,
-    brier_score,
-    expected_calibration_error,
-    negative_log_likelihood,
-    reliability_curve,
-    rms_calibration_error,
-)
+from typing import TYPE_CHECKING
+
+from nmlib._on_demand import on_demand
 from nmlib.metrics._corruption_errors import (
     ALEXNET_CLEAN_ERROR,
     ALEXNET_ERRORS,
@@ -19,13 +13,37 @@ from nmlib.metrics._corruption_errors import (
     robust_accuracy,
     unnormalised_corruption_error,
 )
-from nmlib.metrics._stability import (
-    ALEXNET_FLIP_PROBABILITIES,
-    flip_probability,
-    flip_rate,
-    mean_flip_rate,
-    top5_distance,
-)
+
+if TYPE_CHECKING:
+    from nmlib.metrics._calibration import (
+        ReliabilityCurve,
+        aurra,
+        brier_score,
+        expected_calibration_error,
+        negative_log_likelihood,
+        reliability_curve,
+        rms_calibration_error,
+    )
+    from nmlib.metrics._stability import (
+        ALEXNET_FLIP_PROBABILITIES,
+        flip_probability,
+        flip_rate,
+        mean_flip_rate,
+        top5_distance,
+    )
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "nmlib.metrics._calibration": (
+                "ReliabilityCurve aurra brier_score expected_calibration_error "
+                "negative_log_likelihood reliability_curve rms_calibration_error"
+            ),
+            "nmlib.metrics._stability": (
+                "ALEXNET_FLIP_PROBABILITIES flip_probability flip_rate mean_flip_rate top5_distance"
+            ),
+        },
+    )
 
 __all__ = [
     "ALEXNET_CLEAN_ERROR",

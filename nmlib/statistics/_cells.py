@@ -82,10 +82,10 @@ class Cells:
     def from_frame(
         cls, frame: Any, value: str, *, switches: Sequence[str], seed: str = "seed"
     ) -> Cells:
-        """Make cells from a tidy table with one line for each row of switches and seed.
+        """Make cells from a tidy pandas frame with one line for each row of switches and seed.
 
         Args:
-            frame: Anything whose columns are got by name (pandas, or a dict of lists).
+            frame: The frame.
             value: Column of the results.
             switches: Columns of the switches.
             seed: Column of the seeds.
@@ -93,22 +93,8 @@ class Cells:
         Raises:
             ValueError: If a row lacks a seed that another has, or has one twice.
         """
-        found: dict[tuple[bool, ...], dict[Any, float]] = {}
-        columns = [np.asarray(frame[name]).tolist() for name in (*switches, seed, value)]
-        for *ticks, s, v in zip(*columns, strict=True):
-            cell = found.setdefault(tuple(map(bool, ticks)), {})
-            if s in cell:
-                raise ValueError(f"row {row_ticks(ticks)} has seed {s} twice")
-            cell[s] = float(v)
-        wanted = sorted(set(columns[-2]), key=str)
-        for row, cell in found.items():
-            if lacking := [s for s in wanted if s not in cell]:
-                raise ValueError(
-                    f"row {row_ticks(row)} lacks seed(s) {lacking}; differences are paired, so "
-                    "give all rows the same seeds"
-                )
-        values = [[cell[s] for s in wanted] for cell in found.values()]
-        return cls(tuple(switches), np.array(list(found)), np.array(values))
+        table = frame.pivot(index=list(switches), columns=seed, values=value)
+        return cls(tuple(switches), table.index.to_frame().to_numpy(), table.to_numpy())
 
     @property
     def means(self) -> Floats:

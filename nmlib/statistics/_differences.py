@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nmlib import _checks
 from nmlib.rng import Rng
 from nmlib.statistics._cells import Cells, Floats, row_ticks
-from nmlib.statistics._resampling import Over, check_level, interval, resample, scale_of
+from nmlib.statistics._resampling import check_level, interval, resample, scale_of
 from nmlib.statistics._scatter import load_scipy, seed_scatter
 
 
@@ -46,7 +46,6 @@ def differences(
     baseline: Sequence[bool] | None = None,
     level: float = 0.95,
     resamples: int = 2000,
-    over: Over | None = None,
     pooled: bool = False,
 ) -> Differences:
     """Compare each row with the baseline, seed by seed.
@@ -60,7 +59,6 @@ def differences(
         baseline: Row to compare with; default: all switches off.
         level: Coverage of the intervals.
         resamples: Draws of the bootstrap.
-        over: See `resample`.
         pooled: Take the scatter between seeds from all rows together (`seed_scatter`) instead of
             from the two that are compared: much narrower with few seeds, if all scatter alike.
 
@@ -86,7 +84,7 @@ def differences(
         error, freedom = paired.std(1, ddof=1) / math.sqrt(n), n - 1
     reach = load_scipy().t.ppf((1 + level) / 2, freedom) * error
     mean = paired.mean(1)
-    draws = resample(cells, rng, resamples=resamples, over=over)
+    draws = resample(cells, rng, resamples=resamples)
     low, high = interval(cells, draws - draws[:, [base]], level)
     return Differences(cells.on, mean, error, mean - reach, mean + reach, low, high)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from nmlib.rng import Rng
 from nmlib.statistics._cells import Cells, Floats, row_ticks
-from nmlib.statistics._resampling import Over, check_level, interval, resample
+from nmlib.statistics._resampling import check_level, interval, resample
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,6 @@ def gains(
     *,
     level: float = 0.95,
     resamples: int = 2000,
-    over: Over | None = None,
 ) -> tuple[Gain, ...]:
     """Return the gain of each switch wherever the rows before and after it exist.
 
@@ -61,7 +60,7 @@ def gains(
     ]
     if not pairs:
         return ()
-    draws = resample(cells, rng, resamples=resamples, over=over)
+    draws = resample(cells, rng, resamples=resamples)
     first, last = [rows[b] for _, b, _ in pairs], [a for _, _, a in pairs]
     low, high = interval(cells, draws[:, last] - draws[:, first], level)
     return tuple(
@@ -109,11 +108,6 @@ class Shapley:
     orders: tuple[tuple[str, ...], ...]
     every_order: int
 
-    @property
-    def exact(self) -> bool:
-        """Whether these are Shapley values proper: all orders were there."""
-        return len(self.orders) == self.every_order
-
 
 def shapley(
     cells: Cells,
@@ -121,15 +115,14 @@ def shapley(
     *,
     level: float = 0.95,
     resamples: int = 2000,
-    over: Over | None = None,
 ) -> Shapley:
     r"""Average the gain of each switch over all orders that the rows allow.
 
     $$\phi_s = \frac1{|\Pi|} \sum_{\pi \in \Pi} \big(v(P_\pi(s) \cup s) - v(P_\pi(s))\big)$$
 
     with $\Pi$ the orders all of whose rows exist and $P_\pi(s)$ the switches before $s$. Shapley
-    values proper need all $k!$ orders; see `exact`, and `shapley_bounds` for what the missing
-    rows could make of them.
+    values proper need all $k!$ orders; see `shapley_bounds` for what the missing rows could make of
+    them.
 
     Raises:
         ValueError: If no order from all off to all on is complete.
@@ -155,7 +148,7 @@ def shapley(
             row = tuple(j in before for j in range(k))
             weights[s, rows[row]] -= 1 / len(found)
             weights[s, rows[_after(row, s)]] += 1 / len(found)
-    draws = resample(cells, rng, resamples=resamples, over=over) @ weights.T
+    draws = resample(cells, rng, resamples=resamples) @ weights.T
     low, high = interval(cells, draws, level)
     return Shapley(
         cells.switches,

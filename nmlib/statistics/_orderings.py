@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from nmlib import _checks
 from nmlib.rng import Rng
 from nmlib.statistics._cells import Cells, Floats
-from nmlib.statistics._resampling import Over, check_level, interval, resample
+from nmlib.statistics._resampling import check_level, interval, resample
 from nmlib.statistics._scatter import load_scipy
 
 
@@ -64,7 +64,6 @@ def agreement(
     *,
     level: float = 0.95,
     resamples: int = 2000,
-    over: Over | None = None,
 ) -> Agreement:
     """Compare the order of our rows with that of a reference, such as the paper's.
 
@@ -81,7 +80,7 @@ def agreement(
         raise ValueError(f"needs three rows in common, got {len(shared)}")
     ours = [cells.rows[row] for row in shared]
     theirs = reference.means[[reference.rows[row] for row in shared]]
-    draws = resample(cells, rng, resamples=resamples, over=over)[:, ours]
+    draws = resample(cells, rng, resamples=resamples)[:, ours]
     rho = float(spearman(cells.means[ours], theirs))
     low, high = interval(cells, spearman(draws, theirs), level)
     return Agreement(rho, float(low), float(high), len(shared))

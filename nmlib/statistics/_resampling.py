@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from nmlib import _checks
 from nmlib.rng import Rng, checked_rng
 from nmlib.statistics._cells import Cells, Floats
 
-Over = Literal["seeds", "images", "both"]
 
-
-def resample(cells: Cells, rng: Rng, *, resamples: int = 2000, over: Over | None = None) -> Floats:
-    r"""Draw row means from the bootstrap over seeds, test images, or both.
+def resample(cells: Cells, rng: Rng, *, resamples: int = 2000) -> Floats:
+    r"""Draw row means from the bootstrap over seeds and, if `cells.correct` has them, test images.
 
     From n seeds (or images), n - 1 are drawn with replacement: their mean has
     variance $s^2/n$ with $s^2$ the unbiased variance, where n draws would give $(n-1)/n$ of it,
@@ -24,13 +20,9 @@ def resample(cells: Cells, rng: Rng, *, resamples: int = 2000, over: Over | None
         cells: Results.
         rng: Random source.
         resamples: Number of draws.
-        over: "seeds", "images" or "both"; default: whatever there is more than one of.
 
     Returns:
         (resamples, R) row means. With one seed and no images, all are the printed values.
-
-    Raises:
-        ValueError: If images are asked for and `cells.correct` is None.
 
     Source: ours (rescaled bootstrap, Rao and Wu 1988).
 
@@ -40,18 +32,13 @@ def resample(cells: Cells, rng: Rng, *, resamples: int = 2000, over: Over | None
     [1.0, 1.0, 1.0, 1.0]
     """
     resamples = _checks.integer("resamples", resamples, 1)
-    if over is None:
-        over = "seeds" if cells.correct is None else "both"
-    _checks.choice("over", over, ("seeds", "images", "both"))
-    if over != "seeds" and cells.correct is None:
-        raise ValueError(f"over={over!r} needs results for each image; give Cells correct=")
     n = cells.seeds
     draw = checked_rng(rng).fold("bootstrap", "seeds").numpy()
-    if over == "images" or n == 1:
-        weights = np.full((resamples, n), 1 / n)
+    if n == 1:
+        weights = np.ones((resamples, 1))
     else:
         weights = draw.multinomial(n - 1, np.full(n, 1 / n), size=resamples) / (n - 1)
-    if over == "seeds" or cells.correct is None:
+    if cells.correct is None:
         return weights @ cells.values.T
     rows, _, images = cells.correct.shape
     if images < 2:

@@ -128,12 +128,12 @@ class LabSettings:
         """A remark on an unusual combination; may be empty."""
         if self.problem:
             return ""
-        parts = []
+        if self.switches in _NAMES:
+            return ""
+        text = "Table 4 of the paper has no such row."
         if self.jsd_loss and not self.augmentations:
-            parts.append("Without augmentations the three views differ in their noise alone.")
-        if self.switches not in _NAMES:
-            parts.append("Table 4 of the paper has no such row.")
-        return " ".join(parts)
+            text = f"Without augmentations the three views differ in their noise alone. {text}"
+        return text
 
     def scheme(self) -> Scheme:
         """Return the scheme.
@@ -166,14 +166,11 @@ class LabSettings:
         """The name of the scheme: that of its row in `ABLATION`, if there is one."""
         if self.switches in _NAMES:
             return _NAMES[self.switches]
-        on = (
-            ("augmix", self.augmentations),
-            ("mixing", self.feature_mixing),
-            ("noise", self.noise_injections),
-        )
-        ending = {(True, False): ["no_jsd"], (False, True): ["jsd"]}
-        parts = [word for word, is_on in on if is_on]
-        return "_".join(parts + ending.get((self.augmentations, self.jsd_loss), []))
+        words = zip(("augmix", "mixing", "noise"), self.switches, strict=False)
+        on = [word for word, is_on in words if is_on]
+        if self.jsd_loss != self.augmentations:
+            on.append("jsd" if self.jsd_loss else "no_jsd")
+        return "_".join(on)
 
     @property
     def levels(self) -> str:
@@ -190,19 +187,13 @@ class LabResult:
 
     Attributes:
         settings: Canonical.
-        model: The network.
+        run: The training: network, losses, provenance.
         report: Clean and corrupted test images.
-        losses: (step, loss) of every step.
-        seconds: Of training and of evaluation.
-        provenance: Commit, versions, device.
     """
 
     settings: LabSettings
-    model: StagedModel
+    run: Run
     report: CorruptionReport
-    losses: tuple[tuple[int, float], ...]
-    seconds: tuple[float, float]
-    provenance: dict[str, Any]
 
     def __repr__(self) -> str:
         s = self.settings
@@ -365,8 +356,8 @@ class AblationLab:
             with self._state:
                 # Nothing to compute, but the reader asked for this one.
                 job = self.status.job + 1
-                result = self.results[settings]
-                self.status = LabStatus("done", settings, losses=list(result.losses), job=job)
+                losses = self.results[settings].run.series("loss", "step")
+                self.status = LabStatus("done", settings, losses=losses, job=job)
             return ()
         if not self._work.acquire(blocking=False):
             raise ValueError("a training is under way; wait for it, or stop it first")
@@ -452,7 +443,7 @@ class AblationLab:
             pace = (now - then) / (run.step - first) if run.step > first else None
             with self._state:
                 self.status.step, self.status.steps = run.step, run.steps
-                self.status.losses = [(s, v) for s, v in run.series("loss", "step")]
+                self.status.losses = run.series("loss", "step")
                 if pace is not None:
                     self.status.seconds_left = pace * (run.steps - run.step)
 
@@ -462,15 +453,11 @@ class AblationLab:
             log=lambda text: None, execution=Execution(log_every=1),
             details={"model": self.budget.model, "budget": self.budget.name},
         )  # fmt: skip
-        report, seconds = self._measure(model, test, settings)
-        return LabResult(
-            settings, model, report, tuple(run.series("loss", "step")), (run.seconds, seconds),
-            run.provenance,
-        )  # fmt: skip
+        return LabResult(settings, run, self._measure(model, test, settings))
 
     def _measure(
         self, model: StagedModel, test: ImageData, settings: LabSettings
-    ) -> tuple[CorruptionReport, float]:
+    ) -> CorruptionReport:
         start = time.perf_counter()
         total = 15 * len(self.severities)
         seen: set[str] = set()
@@ -489,10 +476,7 @@ class AblationLab:
                     pace = (time.perf_counter() - start) / len(seen)
                     self.status.seconds_left = pace * (total - len(seen))
 
-        report = evaluate_corruptions(
+        return evaluate_corruptions(
             model, test, severities=self.severities, progress=follow,
-            key={
-                "model": self.budget.model, "scheme": settings.name, "seed": settings.seed,
-            },
+            key={"model": self.budget.model, "scheme": settings.name, "seed": settings.seed},
         )  # fmt: skip
-        return report, time.perf_counter() - start

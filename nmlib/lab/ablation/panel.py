@@ -14,7 +14,7 @@ from typing import Any
 from nmlib import _checks
 from nmlib.lab.ablation.displays.placed import AblationLabDisplay
 from nmlib.lab.ablation.lab import LEVELS, SEEDS, AblationLab, LabSettings
-from nmlib.lab.ablation.lab_table import LabTable, lab_table
+from nmlib.lab.ablation.table import LabTable, lab_table
 from nmlib.lab.ablation.view import LETTERS, loss_svg, row_key, status_words, table_html
 from nmlib.lab.panel import Control, Message, Panel, Reply, open_panel
 from nmlib.training import Budget

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nmlib.lab.cifar.conditions import conditions
-from nmlib.lab.cifar.records import Records, frame
+from nmlib.lab.cifar.records import ABLATION_NAMES, Records, frame
 from nmlib.lab.display.conditions import Conditions
 from nmlib.paper import SWITCHES
 from nmlib.paper.numbers import load_pandas, read_table
 from nmlib.rng import Rng
-from nmlib.schemes import ABLATION
 from nmlib.statistics import Cells, Effects, effects
 
 if TYPE_CHECKING:
@@ -42,12 +41,12 @@ SWITCH_WORDS = {
 def ablation_conditions(records: Records) -> Conditions:
     """Return the conditions of the records that belong to the ablation."""
     runs = frame(records)
-    return conditions(runs[runs["scheme"].isin(ABLATION)])
+    return conditions(runs[runs["scheme"].isin(ABLATION_NAMES)])
 
 
-def check_switches(cells: Cells | None) -> None:
+def check_switches(cells: Cells) -> None:
     """Raise a ValueError for cells of other switches than Table 4's."""
-    if cells is not None and cells.switches != SWITCHES:
+    if cells.switches != SWITCHES:
         raise ValueError(f"cells must have the switches {SWITCHES}, got {cells.switches}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from nmlib.lab.ablation.lab import LabSettings, LabStatus
-from nmlib.lab.ablation.lab_table import COLUMNS, LabRow, LabTable, Placed
+from nmlib.lab.ablation.table import COLUMNS, LabRow, LabTable, Placed
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.words import signed
 
@@ -72,22 +72,20 @@ def _cell(row: LabRow, name: str, scale: tuple[float, float], usual: int) -> str
     placed: Placed | None = getattr(row, name)
     if placed is None:
         return f'<td class="nl-{name} nl-none">–</td>'
-    gain = "–" if placed.gain is None else signed(placed.gain)
-    base = not any(row.switches)
-    if base:
+    gain, error, strip = "–" if placed.gain is None else signed(placed.gain), "", ""
+    if not any(row.switches):
         gain = "baseline"
-    error = (
-        f' <small class="nl-error">± {placed.error:.1f}</small>'
-        if placed.error is not None and not base
-        else ""
-    )
+    else:
+        strip = _strip(placed, name, scale)
+        if placed.error is not None:
+            error = f' <small class="nl-error">± {placed.error:.1f}</small>'
     count = len(placed.seeds)
     # The sources below the table say what is usual.
     seeds = f", {count} seed{'s' * (count != 1)}" if count != usual else ""
     return (
         f'<td class="nl-{name}"><div class="nl-numbers"><span class="nl-gain">{gain}{error}</span> '
         f'<small class="nl-robust">{placed.robust:.1f} %{seeds}</small></div>'
-        f"{'' if base else _strip(placed, name, scale)}</td>"
+        f"{strip}</td>"
     )
 
 
@@ -102,7 +100,7 @@ def _head_of(row: LabRow) -> str:
     extra = ""
     if row.levels:
         extra = f"<small>{html.escape(row.levels)}</small>"
-    elif not row.in_paper:
+    elif row.paper is None:
         extra = "<small>not in Table 4</small>"
     settings = {k: v for k, v in asdict(row.settings).items() if k != "seed"}
     packed = html.escape(json.dumps(settings), quote=True)

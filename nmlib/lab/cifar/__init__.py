@@ -3,12 +3,10 @@
 A grid can be stopped at any time and resumes where it stopped. `measured` reads the committed ones.
 """
 
-from nmlib.lab.cifar.cell import Cell, finished, run_cell
-from nmlib.lab.cifar.cluster import run_on_cluster
+from typing import TYPE_CHECKING
+
+from nmlib._on_demand import on_demand
 from nmlib.lab.cifar.conditions import conditions
-from nmlib.lab.cifar.experiments import EXPERIMENTS, Experiment, cells
-from nmlib.lab.cifar.grid import collect, run_grid
-from nmlib.lab.cifar.progress import CellFailed, Progress, result_words
 from nmlib.lab.cifar.records import (
     GRID,
     LENGTHS,
@@ -22,6 +20,24 @@ from nmlib.lab.cifar.records import (
     seeds_complete,
     store,
 )
+
+if TYPE_CHECKING:
+    from nmlib.lab.cifar.cell import Cell, finished, run_cell
+    from nmlib.lab.cifar.cluster import run_on_cluster
+    from nmlib.lab.cifar.experiments import EXPERIMENTS, Experiment, cells
+    from nmlib.lab.cifar.grid import collect, run_grid
+    from nmlib.lab.cifar.progress import CellFailed, Progress, result_words
+else:
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "nmlib.lab.cifar.cell": "Cell finished run_cell",
+            "nmlib.lab.cifar.cluster": "run_on_cluster",
+            "nmlib.lab.cifar.experiments": "EXPERIMENTS Experiment cells",
+            "nmlib.lab.cifar.grid": "collect run_grid",
+            "nmlib.lab.cifar.progress": "CellFailed Progress result_words",
+        },
+    )
 
 __all__ = [
     "EXPERIMENTS",

@@ -17,6 +17,7 @@ from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
 from nmlib.evaluation.storage import shares
 from nmlib.identity import VERSION, differences, settings_of
+from nmlib.lab.cifar.records import CALIBRATION
 from nmlib.models import MODELS, build_model
 from nmlib.provenance import combined
 from nmlib.schemes import Scheme
@@ -31,15 +32,6 @@ TEST_IMAGES: dict[str, tuple[int | None, int | None]] = {
     "long": (1000, 100),
     "paper": (None, None),
 }
-
-# Measures of confidence; the mean over the corrupted sets is kept.
-CALIBRATION = (
-    "expected_calibration_error",
-    "rms_calibration_error",
-    "rms_calibration_error_reference",
-    "aurra",
-)
-
 
 # Entries of a result that its readers need.
 _RESULT: dict[str, type | tuple[type, ...]] = {

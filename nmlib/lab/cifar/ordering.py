@@ -15,6 +15,7 @@ from nmlib import _checks
 from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.published import ORDERED, published, tables_for
 from nmlib.lab.cifar.records import (
+    SCHEME_NAMES,
     Records,
     flips_note,
     frame,
@@ -25,7 +26,6 @@ from nmlib.lab.cifar.records import (
 )
 from nmlib.lab.display.conditions import Conditions
 from nmlib.rng import Rng
-from nmlib.schemes import SCHEMES
 from nmlib.statistics import Agreement, Cells, agreement, seed_scatter
 
 if TYPE_CHECKING:
@@ -119,16 +119,14 @@ def paired_interval(
     return Interval(mean, mean - reach, mean + reach)
 
 
-def _compare(
-    cells: Cells, a: int, b: int, *, level: float, scatter: tuple[float, int] | None = None
-) -> Interval:
+def _compare(cells: Cells, a: int, b: int, scatter: tuple[float, int] | None) -> Interval:
     """Return row a minus row b of cells in percent."""
     by_image = None
     if cells.correct is not None:
         shares = cells.correct[[a, b]].mean(1, dtype=np.float64)
         by_image = 100 * (shares[0] - shares[1])
     by_seed = cells.values[a] - cells.values[b]
-    return paired_interval(by_seed, by_image, level=level, scatter=scatter)
+    return paired_interval(by_seed, by_image, scatter=scatter)
 
 
 def compare_schemes(
@@ -136,32 +134,27 @@ def compare_schemes(
     scheme: str,
     other: str = "baseline",
     metric: str = "robust_accuracy",
-    *,
-    level: float = 0.95,
-    pooled: bool = True,
 ) -> Interval:
-    """Return by how many points one scheme is ahead of another, with an interval.
+    """Return by how many points one scheme is ahead of another, with a 95 % interval.
 
     Over the seeds that both have and over the test images; with one seed over the images alone, so
-    that another seed may differ by more.
+    that another seed may differ by more. The scatter between seeds is that of all schemes of the
+    records, whichever seeds each has, as if all scattered alike.
 
     Args:
         records: As from `measured`.
         scheme: The one.
         other: The other.
         metric: "clean_accuracy", "robust_accuracy" or "flip_probability".
-        level: Coverage of the interval.
-        pooled: Take the scatter between seeds from all schemes of the records, whichever seeds
-            each has, as if all scattered alike.
 
     Raises:
         ValueError: If a scheme has no record, or no seed is common to both.
     """
     cells = scheme_cells(records, metric, schemes=(scheme, other))
     scatter = None
-    if pooled and cells.seeds > 1:
+    if cells.seeds > 1:
         scatter = seed_scatter(measures(records)[metric].unstack("seed").to_numpy())
-    return _compare(cells, 0, 1, level=level, scatter=scatter)
+    return _compare(cells, 0, 1, scatter)
 
 
 def verdict(clear: bool, ours: Interval) -> str:
@@ -205,8 +198,6 @@ class Ordering:
         to_baseline: Scheme -> our difference to the baseline, of all schemes but it.
         agreement: Rank correlation with the paper's order.
         images: Number of test images that the intervals are over; 0 for flip probabilities.
-        level: Coverage of the intervals.
-        pooled: Whether the scatter between seeds is that of all schemes together.
         table: The paper's table.
         dataset: Its test set, as printed.
         conditions: What ours were measured on.
@@ -221,8 +212,6 @@ class Ordering:
     to_baseline: Mapping[str, Interval]
     agreement: Agreement
     images: int
-    level: float
-    pooled: bool
     table: int
     dataset: str
     conditions: Conditions
@@ -253,13 +242,12 @@ class Ordering:
         """What the intervals are over."""
         parts = []
         if len(self.seeds) > 1:
-            how = " (their scatter pooled over the schemes)" if self.pooled else ""
-            parts.append(f"{len(self.seeds)} seeds{how}")
+            parts.append(f"{len(self.seeds)} seeds (their scatter pooled over the schemes)")
         if self.images:
             parts.append(f"{self.images:,} test images")
         if not parts:
             return "one seed and no results by image: no intervals"
-        text = f"{100 * self.level:.0f} % intervals over {' and '.join(parts)}"
+        text = f"95 % intervals over {' and '.join(parts)}"
         return text if len(self.seeds) > 1 else f"{text}; one seed, so another may differ by more"
 
     @property
@@ -290,26 +278,20 @@ def paper_ordering(
     metric: str = "robust_accuracy",
     *,
     schemes: Sequence[str] | None = None,
-    level: float = 0.95,
     resamples: int = 2000,
-    rng: Rng | None = None,
-    pooled: bool = True,
 ) -> Ordering:
     """Compare the order of measured schemes with the paper's, and say how sure each pair is.
 
     Schemes share seeds and test images, so each pair is compared seed by seed and image by image.
-    Every pair has an interval of its own: of twenty pairs that do not differ at all, one is
-    expected to be decided by chance.
+    Every pair has a 95 % interval of its own: of twenty pairs that do not differ at all, one is
+    expected to be decided by chance. The scatter between seeds is that of all schemes together, for
+    a few seeds of two schemes say little of it; that supposes that they scatter alike.
 
     Args:
         records: As from `measured`.
         metric: "clean_accuracy", "robust_accuracy" or "flip_probability".
         schemes: Which; default those of `SCHEMES` that have records (of flip probabilities).
-        level: Coverage of the intervals.
         resamples: Draws of the bootstrap of the rank correlation.
-        rng: Random source of the bootstrap.
-        pooled: Take the scatter between seeds from all schemes together: a few seeds of two
-            schemes say little of it. It supposes that they scatter alike.
 
     Raises:
         ValueError: If fewer than three schemes are in the paper's table too, no seed is common to
@@ -322,7 +304,7 @@ def paper_ordering(
     _checks.choice("metric", metric, ORDERED)
     runs, flip = frame(records), metric == "flip_probability"
     there = set(runs.dropna(subset=metric)["scheme"])
-    names = list(schemes or (n for n in SCHEMES if n in there))
+    names = list(schemes or (n for n in SCHEME_NAMES if n in there))
     runs = of_schemes(runs, names)
     conditions(runs)  # refuses mixtures
     if lacking := [n for n in names if n not in there]:
@@ -343,10 +325,10 @@ def paper_ordering(
     cells = scheme_cells(runs, metric, schemes=names)
     used = runs[runs["seed"].isin(seeds)]
     row = {name: k for k, name in enumerate(names)}
-    scatter = seed_scatter(cells.values) if pooled and cells.seeds > 1 else None
+    scatter = seed_scatter(cells.values) if cells.seeds > 1 else None
 
     def compare(a: str, b: str) -> Interval:
-        return _compare(cells, row[a], row[b], level=level, scatter=scatter)
+        return _compare(cells, row[a], row[b], scatter)
 
     pairs = []
     for (a, p), (b, q) in itertools.combinations(paper.iterrows(), 2):
@@ -365,10 +347,8 @@ def paper_ordering(
         paper=paper,
         pairs=pd.DataFrame(pairs),
         to_baseline={name: compare(name, "baseline") for name in others},
-        agreement=agreement(cells, reference, rng or Rng(0), level=level, resamples=resamples),
+        agreement=agreement(cells, reference, Rng(0), resamples=resamples),
         images=0 if cells.correct is None else cells.correct.shape[2],
-        level=level,
-        pooled=scatter is not None,
         table=table,
         dataset=dataset,
         conditions=conditions(used),

@@ -1,7 +1,8 @@
 """Measured grids as data frames: a row for each trained network, and tidy views of it.
 
 `measured` reads a committed grid. `accuracies` and `flips` are its numbers with a row for each
-corruption and severity, or each perturbation; `measures` has a column for each metric.
+corruption and severity, or each perturbation; `measures` has a column for each metric. All of it
+needs pandas and no torch.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ from nmlib import _checks
 from nmlib._files import write_text
 from nmlib.corruptions import CORRUPTIONS, PERTURBATIONS, outdated
 from nmlib.lab.measurements import read_measured
-from nmlib.schemes import ABLATION, SCHEMES, Switches
+from nmlib.paper import ablation
 from nmlib.statistics import Cells
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "ABLATION_NAMES",
     "CALIBRATION",
     "GRID",
     "LENGTHS",
+    "SCHEME_NAMES",
     "SHORT",
     "Records",
     "ablation_cells",
@@ -71,7 +74,19 @@ CALIBRATION = (
 Records: TypeAlias = "pd.DataFrame | Iterable[Mapping[str, Any]]"
 """A frame from `measured`, or the dictionaries of `run_grid` and `collect`."""
 
-_PLACE = {name: place for place, name in enumerate(dict.fromkeys([*SCHEMES, *ABLATION]))}
+SCHEME_NAMES = (
+    "baseline", "noise_injection", "stability_training", "mixup", "manifold_mixup", "cutmix",
+    "puzzlemix", "nfm", "augmix", "augmix_no_jsd", "augmax", "noisymix",
+)  # fmt: skip
+"""The names of `nmlib.SCHEMES`, whose import needs torch."""
+
+ABLATION_NAMES = (
+    "baseline", "noise", "mixing", "mixing_noise", "augmix_no_jsd", "augmix_noise", "augmix",
+    "noisymix_no_jsd", "augmix_mixing", "noisymix",
+)  # fmt: skip
+"""The names of `nmlib.ABLATION`: the rows of Table 4."""
+
+_PLACE = {name: n for n, name in enumerate(dict.fromkeys([*SCHEME_NAMES, *ABLATION_NAMES]))}
 
 
 def _order(record: Mapping[str, Any]) -> tuple[int, int]:
@@ -85,7 +100,7 @@ def measured(name: str = GRID, *, schemes: Iterable[str] | None = None) -> pd.Da
 
     Args:
         name: A file of figures/data.
-        schemes: Only these, in this order, e.g. `ABLATION`.
+        schemes: Only these, in this order, e.g. `ABLATION_NAMES`.
 
     Raises:
         ValueError: For an unknown file, or a scheme without records.
@@ -352,11 +367,11 @@ def ablation_cells(records: Records, metric: str = "robust_accuracy") -> Cells:
             different test images.
     """
     runs = frame(records)
-    runs = runs[runs["scheme"].isin(ABLATION)]
-    lacking = [name for name in ABLATION if name not in set(runs["scheme"])]
+    runs = runs[runs["scheme"].isin(ABLATION_NAMES)]
+    lacking = [name for name in ABLATION_NAMES if name not in set(runs["scheme"])]
     if lacking:
         raise ValueError(
             f"no record of {', '.join(lacking)}; run `nmlib reproduce table4` with the same budget"
         )
-    on = [scheme.switches for scheme in ABLATION.values()]
-    return Cells.from_correct(Switches._fields, on, _hits(runs, metric, list(ABLATION)))
+    rows = ablation()
+    return Cells.from_correct(rows.switches, rows.on, _hits(runs, metric, ABLATION_NAMES))

@@ -12,13 +12,14 @@ import math
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from nmlib import _checks
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "Unusable",
@@ -121,8 +122,8 @@ def number(answer: Any, say: str = "return one number") -> float:
     Raises:
         Unusable: If it is a boolean, a text, several numbers, or not finite.
     """
-    kind = getattr(answer, "dtype", None)
-    if isinstance(answer, (bool, str, bytes)) or kind in (torch.bool, np.dtype(bool)):
+    kind = str(getattr(answer, "dtype", "")).removeprefix("torch.")
+    if isinstance(answer, (bool, str, bytes)) or kind == "bool":
         raise Unusable(f"{say}, not {_short(answer)}.")
     try:
         if np.ndim(answer):
@@ -141,11 +142,12 @@ def entries(answer: Any, like: Tensor, hint: str = "") -> Tensor:
     Raises:
         Unusable: If it has another shape, or no numbers.
     """
+    import torch
+
     shape = f"return a tensor of shape {tuple(like.shape)}{hint}."
     try:
-        mine = (
-            answer.detach() if isinstance(answer, Tensor) else torch.as_tensor(np.asarray(answer))
-        )
+        tensor = isinstance(answer, torch.Tensor)
+        mine = answer.detach() if tensor else torch.as_tensor(np.asarray(answer))
     except (TypeError, ValueError, RuntimeError):
         raise Unusable(shape) from None
     if mine.shape != like.shape or mine.dtype == torch.bool or mine.is_complex():
@@ -174,6 +176,8 @@ def named(answer: Any, what: str, options: Iterable[str]) -> str:
 
 def first_difference(mine: Tensor, truth: Tensor, slips: Sequence[tuple[str, Tensor]]) -> str:
     """Say which slip an answer looks like, else where it first differs."""
+    import torch
+
     for name, slip in slips:
         if mine.shape == slip.shape and torch.allclose(mine, slip, atol=1e-6):
             return name

@@ -6,7 +6,7 @@ A new panel is a subclass of `Panel` and a script; `nmlib/lab/theory/meter.py` i
 from nmlib.lab.panel.base import Panel
 from nmlib.lab.panel.controls import Control, checked_settings
 from nmlib.lab.panel.forms import choose_mode, open_panel
-from nmlib.lab.panel.messages import Message, Reply, answered, pong
+from nmlib.lab.panel.messages import Message, Reply, answered
 from nmlib.lab.panel.mime import Bundle, WithStill, picture_of
 
 __all__ = [
@@ -21,5 +21,4 @@ __all__ = [
     "choose_mode",
     "open_panel",
     "picture_of",
-    "pong",
 ]

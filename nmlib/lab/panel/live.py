@@ -11,7 +11,7 @@ import traitlets
 
 from nmlib.lab.panel.base import Panel
 from nmlib.lab.panel.controls import Control
-from nmlib.lab.panel.messages import Message, Reply, answered, pong
+from nmlib.lab.panel.messages import Message, Reply, answered
 from nmlib.lab.panel.mime import STATIC
 
 __all__ = ["live_class", "script"]
@@ -61,12 +61,8 @@ def live_class(panel: type[Panel]) -> Any:
 
         def _receive(self, _widget: Any, content: Any, _buffers: Any) -> None:
             with self._lock:
-                self.send(*answered(content, {"ask": self._ask, "ping": pong}, _refusal))
+                self.send(*answered(content, self._ask))
 
     traits = {control.name: _trait(control).tag(sync=True) for control in panel.CONTROLS}
     about = {"__module__": panel.__module__, "__doc__": panel.__doc__}
     return type(panel.__name__, (Live,), {**traits, **about})
-
-
-def _refusal(words: str) -> dict[str, Any]:
-    return {"kind": "answer", "error": words}

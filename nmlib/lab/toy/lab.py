@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -13,12 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from nmlib import _checks
 from nmlib.lab.toy.boundary import grid_points, measure_boundary
-from nmlib.lab.toy.draws import integers, normals, scale_quantile, symmetric_beta, uniforms
-from nmlib.lab.toy.ensemble import POOL_SIZE, Ensemble, noise_pool
+from nmlib.lab.toy.draws import normals
+from nmlib.lab.toy.ensemble import Ensemble
 from nmlib.lab.toy.shapes import SHAPES, toy_data
-from nmlib.losses import jensen_shannon_divergence
-from nmlib.mixing import mix
-from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.schemes import FIG4, READINGS, Scheme, fig4_schemes
 
 __all__ = ["Settings", "ToyLab", "one_class_words"]
@@ -42,8 +39,6 @@ def _one_thread(method: _Method) -> _Method:
     @functools.wraps(method)
     def run(*args: Any, **kwargs: Any) -> Any:
         before = torch.get_num_threads()
-        if before == 1:
-            return method(*args, **kwargs)
         torch.set_num_threads(1)
         try:
             return method(*args, **kwargs)
@@ -51,10 +46,6 @@ def _one_thread(method: _Method) -> _Method:
             torch.set_num_threads(before)
 
     return run  # type: ignore[return-value]
-
-
-def _image(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.rint(probability * 255).astype(np.uint8)
 
 
 def one_class_words(metrics: Mapping[str, Any]) -> str:
@@ -68,27 +59,6 @@ def one_class_words(metrics: Mapping[str, Any]) -> str:
     return (
         "collapsed: one class everywhere" if metrics["collapsed"] else "one class everywhere so far"
     )
-
-
-def _map_noise(noise: Noise | None, shape: tuple[int, ...], seed: int, draw: int) -> NoiseDraw:
-    """Return the fields of one draw of `ToyLab.jsd_map`, out of the pool of the training."""
-    if noise is None:
-        return NoiseDraw()
-    size, released = int(np.prod(shape)), noise.law == "released"
-    windows = integers(seed, "map noise", 2 * draw, 2, POOL_SIZE)
-    scale = np.ones((shape[0], 2))
-    if released:
-        scale = scale_quantile(uniforms(seed, "map noise", 2 * draw + 1, scale.size))
-        scale = scale.reshape(shape[0], 2)
-    views = np.arange(shape[0])
-    gains = (noise.additive * (1 + noise.view_gain * views), noise.multiplicative * views**0)
-    fields = []
-    for k, (start, gain) in enumerate(zip(windows, gains, strict=True)):
-        pool = noise_pool(k == 1 and released, noise.sparsity, POOL_SIZE + size)
-        level = gain * scale[:, k] * (views >= noise.clean_views)
-        field = pool[start : start + size].view(shape)
-        fields.append(field * torch.from_numpy(level.astype(np.float32)).view(-1, 1, 1))
-    return NoiseDraw(*fields)
 
 
 @dataclass(frozen=True)
@@ -263,18 +233,12 @@ class ToyLab:
 
     def reset(self) -> None:
         """Start training again from the seed's weights."""
-        self._ensemble = self._networks(FIG4, [self.settings.seed])
-        self._band: tuple[tuple[str, int], Ensemble] | None = None
-        self._cache: dict[Any, Any] = {}
-
-    def _networks(self, lanes: Sequence[str], seeds: Sequence[int]) -> Ensemble:
-        """Return untrained networks of some schemes at the current settings."""
         s = self.settings
-        schemes = s.schemes()
-        return Ensemble(
-            [schemes[lane] for lane in lanes], self.X_train, self.y_train, seeds=seeds,
+        self._ensemble = Ensemble(
+            list(s.schemes().values()), self.X_train, self.y_train, seeds=[s.seed],
             sizes=(2, s.width, 2), learning_rate=s.learning_rate, batch_size=s.batch_size,
         )  # fmt: skip
+        self._margins: dict[tuple[str, int], NDArray[np.float32]] = {}
 
     # -- training -------------------------------------------------------------------------------
 
@@ -308,7 +272,7 @@ class ToyLab:
         taken = min(self.total_steps - self.steps_done, _checks.integer("n", n, 0))
         if taken:
             self._ensemble.step(taken)
-            self._cache.clear()
+            self._margins.clear()
         return taken
 
     # -- pictures and numbers -------------------------------------------------------------------
@@ -321,13 +285,12 @@ class ToyLab:
     def _margin(self, lane: str, size: int) -> NDArray[np.float32]:
         """Return the (size, size) difference of the logits, class 1 minus class 0."""
         size = _checks.integer("size", size, 2)
-        key = ("margin", lane, size)
-        if key not in self._cache:
+        if (lane, size) not in self._margins:
             i = self._lane(lane)
             points = grid_points(self.EXTENT, size)
             logits = self._ensemble.logits(points, schemes=slice(i, i + 1))[0, 0]
-            self._cache[key] = (logits[:, 1] - logits[:, 0]).view(size, size).numpy()
-        return self._cache[key]
+            self._margins[lane, size] = (logits[:, 1] - logits[:, 0]).view(size, size).numpy()
+        return self._margins[lane, size]
 
     def probability(self, lane: str, size: int = _GRID) -> NDArray[np.float32]:
         """Return P(class 1) on a (size, size) grid over [-EXTENT, EXTENT]^2, top row first."""
@@ -335,7 +298,7 @@ class ToyLab:
 
     def grid(self, lane: str, size: int = _GRID) -> NDArray[np.uint8]:
         """Return 255 * P(class 1), rounded, as a (size, size) image with the top row first."""
-        return _image(self.probability(lane, size))
+        return np.rint(self.probability(lane, size) * 255).astype(np.uint8)
 
     @_one_thread
     def metrics(self, lane: str) -> dict[str, Any]:
@@ -382,102 +345,12 @@ class ToyLab:
             "collapsed": one_class and steps >= max(self.total_steps, ENOUGH_STEPS),
         }
 
-    @_one_thread
-    def saw(self, lane: str) -> dict[str, Any] | None:
-        """Return the inputs of the last training step, or None before the first.
-
-        Keys: points (B, 2), y (B,), partner (V, B), lam (V,), point (0 = input, 1 = hidden layer)
-        and mixed, the (V, B, 2) inputs after mixing and noise, or None if the hidden layer was
-        mixed.
-        """
-        if not self.steps_done:
-            return None
-        draws, y = self._ensemble.draws(self._lane(lane), 0)
-        batch = draws.views.shape[1]
-        pairs = draws.pairs
-        mixed = None
-        if draws.point == 0:
-            h = draws.views
-            if len(pairs) == 1:
-                h = mix(h, pairs[0], dim=1)
-            elif pairs:
-                h = torch.stack([mix(v, p) for v, p in zip(h, pairs, strict=True)])
-            mixed = inject(h, draws.noise).numpy()
-        none = np.arange(batch)[None]
-        return {
-            "points": draws.views[0].numpy(),
-            "y": y.numpy(),
-            "partner": np.stack([p.partner.numpy() for p in pairs]) if pairs else none,
-            "lam": np.array([p.lam for p in pairs] or [1.0], dtype=np.float32),
-            "point": draws.point,
-            "mixed": mixed,
-        }
-
-    @_one_thread
-    def jsd_map(self, lane: str, size: int = 50, *, draws: int = 6) -> NDArray[np.uint8]:
-        """Return the divergence between the views of each pixel; 255 is log 2, the maximum.
-
-        Each pixel becomes an input of the scheme: its views are mixed with random training points
-        and get noise at the input. The map is the mean over `draws`.
-        """
-        size, draws = _checks.integer("size", size, 2), _checks.integer("draws", draws, 1)
-        i = self._lane(lane)
-        scheme = self._ensemble.schemes[i]
-        views = max(scheme.views.count, 2)
-        x = torch.from_numpy(grid_points(self.EXTENT, size))
-        seed = self.settings.seed
-        total = torch.zeros(len(x))
-        train = torch.tensor(self.X_train, dtype=torch.float32)
-        for k in range(draws):
-            h = x.expand(views, *x.shape)
-            if scheme.mix is not None:
-                lam = symmetric_beta(uniforms(seed, "map", k, views), self.settings.alpha)
-                drawn = integers(seed, "map partner", k, views * len(x), len(train))
-                who = torch.from_numpy(drawn.reshape(views, -1))
-                if scheme.pairing == "shared":
-                    lam, who = np.full(views, lam[0]), who[:1].expand(views, -1)
-                elif scheme.pairing == "unmixed":
-                    lam[1:] = 1
-                weight = torch.from_numpy(lam.astype(np.float32)).view(-1, 1, 1)
-                h = weight * h + (1 - weight) * train[who]
-            h = inject(h, _map_noise(scheme.noise, (views, *x.shape), seed, k))
-            logits = self._ensemble.logits(h.reshape(-1, 2), schemes=slice(i, i + 1))[0, 0]
-            total += jensen_shannon_divergence(
-                logits.view(views, len(x), -1), from_logits=True, validate=False
-            )
-        scaled = total / draws / np.log(2) * 255
-        return scaled.clamp(0, 255).round().to(torch.uint8).view(size, size).numpy()
-
-    @_one_thread
-    def band(self, lane: str, seeds: int = 12, size: int = 50) -> NDArray[np.uint8]:
-        """Return 255 * the fraction of seeds that predict class 1 at the current step.
-
-        The seeds are the `seeds` that follow the current one; they are trained on demand.
-        """
-        seeds, size = _checks.integer("seeds", seeds, 1), _checks.integer("size", size, 2)
-        self._lane(lane)
-        key = (lane, seeds)
-        if self._band is None or self._band[0] != key:
-            first = self.settings.seed + 1
-            self._band = key, self._networks([lane], range(first, first + seeds))
-        ensemble = self._band[1]
-        if ensemble.steps_done > self.steps_done:
-            raise RuntimeError("the band is ahead of the lab; call reset()")
-        ensemble.step(self.steps_done - ensemble.steps_done)
-        logits = ensemble.logits(grid_points(self.EXTENT, size))[0]
-        share = (logits[..., 1] > logits[..., 0]).float().mean(0)
-        return (share * 255).round().to(torch.uint8).view(size, size).numpy()
-
     # -- export ---------------------------------------------------------------------------------
 
     def preset(self) -> dict[str, Any]:
         """Return the settings that differ from the defaults, ready for `Settings(**preset)`."""
         default = asdict(Settings())
-        return {
-            f.name: getattr(self.settings, f.name)
-            for f in fields(Settings)
-            if getattr(self.settings, f.name) != default[f.name]
-        }
+        return {k: v for k, v in asdict(self.settings).items() if v != default[k]}
 
     def as_code(self, lane: str = "noisymix") -> str:
         """Return Python that reproduces the numbers and the picture shown.

@@ -2,14 +2,13 @@
 
 `python -m nmlib.lab.toy.study screen` trains the six schemes at random values of the settings that
 the paper leaves open; `python -m nmlib.lab.toy.study final` trains 1,000 seeds at five chosen
-settings. Both append to a JSON lines file and resume where they stopped.
+settings. Both add to a JSON lines file and resume where they stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nmlib._files import path_option
+from nmlib._files import path_option, write_text
 from nmlib.data import make_polygon_band, signed_distance
 from nmlib.lab.toy.boundary import grid_points, measure_boundary
 from nmlib.lab.toy.ensemble import SEED_BLOCK, Ensemble
@@ -321,10 +320,10 @@ FINAL: dict[str, StudySetting] = {
 
 
 def _run(settings: Iterable[tuple[str, StudySetting]], seeds: range, out: Path) -> None:
-    """Append one JSON line for each setting to `out`; skip those already there with these seeds."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+    """Add one JSON line for each setting to `out`; skip those already there with these seeds."""
     keys = ("setting", "seeds", "first_seed")
-    done = [[line[key] for key in keys] for line in _stored(out)]
+    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
+    done = [[record[key] for key in keys] for record in map(json.loads, lines)]
     for label, setting in settings:
         record: dict[str, Any] = {"label": label, "setting": asdict(setting)}
         record |= {"data": "polygon band (appendix A)", "seeds": len(seeds)}
@@ -333,33 +332,12 @@ def _run(settings: Iterable[tuple[str, StudySetting]], seeds: range, out: Path) 
             continue
         summary = summarise(run_setting(setting, seeds))
         record |= {"summary": summary} | provenance()
-        with out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        lines.append(json.dumps(record))
+        write_text(out, "\n".join(lines) + "\n")
         accuracy = summary["test_accuracy"]
         print(
             label, " ".join(f"{100 * accuracy[name]['mean'][0]:.2f}" for name in FIG4), flush=True
         )
-
-
-def _stored(out: Path) -> list[dict[str, Any]]:
-    """Return the records of a file; cut off a last line that a killed process left unfinished."""
-    if not out.exists():
-        return []
-    whole, _, torn = out.read_bytes().rpartition(b"\n")
-    try:
-        json.loads(torn or b"{}")
-    except ValueError:
-        os.truncate(out, len(whole) + bool(whole))
-    else:
-        if torn:
-            whole = (whole + b"\n" if whole else b"") + torn
-            out.write_bytes(whole + b"\n")
-    try:
-        return [json.loads(line) for line in whole.splitlines()]
-    except ValueError as error:
-        raise ValueError(f"{out} is damaged ({error}); remove it") from error
 
 
 def main() -> None:

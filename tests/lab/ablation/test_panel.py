@@ -8,8 +8,8 @@ import pytest
 
 from nmlib.lab.ablation.displays.placed import AblationLabDisplay
 from nmlib.lab.ablation.lab import AblationLab, LabSettings, LabStatus
-from nmlib.lab.ablation.lab_table import lab_table
 from nmlib.lab.ablation.panel import ablation_lab
+from nmlib.lab.ablation.table import lab_table
 from nmlib.lab.ablation.view import loss_svg, row_key, status_words, table_html
 from nmlib.lab.panel import Message
 from nmlib.training import Budget

@@ -59,9 +59,8 @@ def test_weights_are_those_of_mixup():
     display = LawDisplay.from_alphas((0.3, 2.0), draws=300, seed=5)
     own = float(nm.Mixup(2.0).draw(torch.zeros(2, 1), None, None, nm.Rng(5).fold(7)).lam)
     assert display.lam[1, 7] == own
-    share = display.extreme_share()
-    assert share[0] == (np.abs(display.lam[0] - 0.5) >= 0.4).mean() and share[0] > share[1]
-    assert "alpha 0.3" in shown(display)
+    share = (np.abs(display.lam[0] - 0.5) >= 0.4).mean()
+    assert f"alpha 0.3: {100 * share:.0f} % within 0.1 of 0 or 1" in shown(display)
 
 
 def test_density():
@@ -73,11 +72,11 @@ def test_density():
 
 
 def test_tiles_stand_row_by_row():
-    tiles = np.arange(3 * 4 * 8).reshape(3, 4, 8)
-    grid = tile_maps(tiles, gap=2, fill=-1)
-    assert grid.shape == (10, 18)
-    assert (grid[:4, 10:] == tiles[1]).all() and (grid[6:, :8] == tiles[2]).all()
-    assert (grid[4:6] == -1).all() and (grid[6:, 10:] == -1).all()
+    tiles = np.arange(3 * 4 * 8, dtype=np.uint8).reshape(3, 4, 8)
+    grid = tile_maps(tiles)
+    assert grid.shape == (9, 17)
+    assert (grid[:4, 9:] == tiles[1]).all() and (grid[5:, :8] == tiles[2]).all()
+    assert (grid[4] == 128).all() and (grid[5:, 9:] == 128).all()
 
 
 def test_colours_of_feature_maps():
@@ -153,8 +152,6 @@ def test_noise_laws(data):
     display = NoiseDisplay.from_laws(data.images[8], laws, rng=nm.Rng(0))
     assert display.effective[0].tolist() == [0.5, 0.5]
     assert display.effective[1] == pytest.approx([0.0968, 0.0559], abs=1e-4)
-    # 200 fields, each with a scale of its own: within a few standard errors.
-    assert display.measured == pytest.approx(display.effective, rel=0.15)
     clean = display.clean.astype(int)
     drawn = laws["paper"].draw(torch.zeros(1, 1, 3, 32, 32), nm.Rng(0))
     added = clean + 127.5 * drawn.additive[0, 0].permute(1, 2, 0).numpy()
@@ -195,8 +192,8 @@ def test_mixers_share_partner_and_lambda(model, data, x):
 def test_augmix_step_by_step(data, x):
     augmix = nm.AugMix(severity=8)
     plan = augmix.draw(3, nm.Rng(4))
-    display = AugMixDisplay.from_plan(data.images[2], plan, copy=1, sample=2)
-    ends = augmix.chains(x[:3], plan)[1, 2]
+    display = AugMixDisplay.from_plan(data.images[2], plan, sample=2)
+    ends = augmix.chains(x[:3], plan)[0, 2]
     for pictures, end, words in zip(display.steps, ends, display.words, strict=True):
         same_but_few(pictures[-1], end.permute(1, 2, 0))
         assert len(pictures) == len(words) >= 1

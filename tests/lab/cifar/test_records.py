@@ -12,6 +12,8 @@ from nmlib import paper
 from nmlib.lab import measurements as files
 from nmlib.lab.cifar.conditions import PAPER_NAMES, conditions, in_paper
 from nmlib.lab.cifar.records import (
+    ABLATION_NAMES,
+    SCHEME_NAMES,
     ablation_cells,
     accuracies,
     by_corruption,
@@ -25,14 +27,21 @@ from nmlib.lab.cifar.records import (
     seeds_complete,
     store,
 )
-from nmlib.schemes import ABLATION
+from nmlib.methods import CARDS
+from nmlib.schemes import ABLATION, SCHEMES, Switches
 
 
 def rows(*pairs, **changes):
     return [record(scheme, seed, **changes) for scheme, seed in pairs]
 
 
-def test_names_are_those_of_the_paper():
+def test_names_are_those_of_the_schemes_and_of_the_paper():
+    """They stand in the lab once more, because the schemes need torch."""
+    assert tuple(SCHEMES) == SCHEME_NAMES and tuple(ABLATION) == ABLATION_NAMES
+    assert {n: c.name for n, c in CARDS.items() if c.in_tables} == PAPER_NAMES
+    cells = paper.ablation()
+    assert [scheme.switches for scheme in ABLATION.values()] == list(map(tuple, cells.on.tolist()))
+    assert cells.switches == Switches._fields
     assert set(PAPER_NAMES.values()) == set(paper.table(2)["method"])
     assert list(in_paper(rows(("mixing", 0), ("nfm", 0)))["scheme"]) == ["nfm"]
     with pytest.raises(ValueError, match="no record is of a scheme in the paper's tables: base"):

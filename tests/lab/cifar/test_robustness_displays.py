@@ -4,6 +4,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from evaluation.nets import Colours
 from matplotlib.figure import Figure
@@ -32,7 +33,7 @@ def made_up(schemes=SCHEMES, seeds=3):
     ]  # fmt: skip
 
 
-PAPER = {"noisymix": {n: 60.0 + i for i, n in enumerate(nm.CORRUPTIONS)}}
+PAPER = pd.DataFrame({n: 60.0 + i for i, n in enumerate(nm.CORRUPTIONS)}, ["noisymix"])
 
 
 def mean(rows, scheme, names):
@@ -64,7 +65,7 @@ def drawn(figure):
 
 def test_radar_draws_the_means():
     rows = made_up()
-    display = CorruptionRadarDisplay.from_rows(rows, paper=PAPER)
+    display = CorruptionRadarDisplay._of(rows, PAPER)
     (ax,) = drawn(display.plot().figure_)
     lines = {line.get_label(): line for line in ax.lines}
     for scheme in SCHEMES:
@@ -88,7 +89,7 @@ def test_radar_draws_the_means():
 
 def test_family_bars_draw_the_means():
     rows = made_up()
-    display = FamilyBarsDisplay.from_rows(rows, paper=PAPER)
+    display = FamilyBarsDisplay._of(rows, PAPER)
     assert display.groups == ("clean", "noise", "blur", "weather", "digital", "all 15")
     (ax,) = drawn(display.plot().figure_)
     # Error bars are containers too.
@@ -100,7 +101,7 @@ def test_family_bars_draw_the_means():
     assert diamonds.get_markerfacecolor() == "none" and np.isnan(diamonds.get_ydata()[0])
     np.testing.assert_allclose(
         diamonds.get_ydata()[1:],
-        [np.mean([PAPER["noisymix"][n] for n in names]) for names in [*groups.values()][1:]],
+        [PAPER[list(names)].mean(axis=None) for names in [*groups.values()][1:]],
     )
     below, above = (part.loc["baseline", "noise"] for part in display.spread)
     noise = [
@@ -144,9 +145,14 @@ def test_from_reports_equals_the_reports(reports):
     drawn(bars.plot().figure_)
 
 
+def both_curves(report):
+    curves = {"clean": nm.metrics.reliability_curve(report.clean), "foggy": report.reliability()}
+    return ReliabilityDisplay.from_curves(curves, conditions=report.coverage)
+
+
 def test_reliability_draws_the_curves(reports):
     report = reports["baseline"][0]
-    display = ReliabilityDisplay.from_report(report)
+    display = both_curves(report)
     clean, corrupted = drawn(display.plot().figure_)[:2]
     for ax, curve in ((clean, display.curves["clean"]), (corrupted, report.reliability())):
         filled = curve.count > 0
@@ -154,7 +160,8 @@ def test_reliability_draws_the_curves(reports):
         np.testing.assert_allclose(sorted(heights), sorted(curve.accuracy[filled]))
         assert f"{100 * curve.error():.1f} %" in ax.get_title()
         assert f"{100 * curve.error():.1f} %" in display.summary
-    single = ReliabilityDisplay.from_predictions({"net": report.clean}, bins=5)
+    few = nm.metrics.reliability_curve(report.clean, bins=5)
+    single = ReliabilityDisplay.from_curves({"net": few})
     figure = Figure()
     drawn(single.plot(figure.subplots(2, 1)).figure_)
     assert sum(len(t.x) for t in display.plotly().data if t.name.startswith("accuracy")) == sum(
@@ -210,24 +217,21 @@ def test_flip_curves_draw_the_reports():
         s: nm.evaluate_perturbations(Colours(seed=i), data, perturbations=names)
         for i, s in enumerate(("baseline", "noisymix"))
     }
-    paper = {"noisymix": {"shot_noise": 4.5, "translate": 1.6}}
-    display = FlipCurvesDisplay.from_reports(reports, paper=paper)
+    display = FlipCurvesDisplay.from_reports(reports)
     axes = drawn(display.plot().figure_)
     for ax, name in zip(axes, names, strict=True):
         ours = [line.get_ydata() for line in ax.lines]
         for i, report in enumerate(reports.values()):
             np.testing.assert_allclose(ours[i], 100 * report.curves[name])
             np.testing.assert_allclose(ours[2 + i], [100 * report.flip_probabilities[name]])
-        assert list(ours[4]) == [paper["noisymix"][name]]
-    assert len(display.plotly().data) == 2 * 5
+    assert len(display.plotly().data) == 2 * 4
     assert "translate" in display.summary
     with pytest.raises(ValueError, match="draws into 2 axes, got 1"):
         display.plot(axes[0])
 
 
 def test_shown_in_a_notebook_with_words(reports):
-    one = ReliabilityDisplay.from_report(reports["baseline"][0])
-    for display in (FamilyBarsDisplay.from_reports(reports), one):
+    for display in (FamilyBarsDisplay.from_reports(reports), both_curves(reports["baseline"][0])):
         data, metadata = display._repr_mimebundle_()
         assert data["image/png"][:4] == b"\x89PNG" and len(data["image/png"]) < 100_000
         assert metadata["image/png"]["alt"] == display.summary
@@ -235,11 +239,6 @@ def test_shown_in_a_notebook_with_words(reports):
 
 def test_bad_input():
     rows = made_up()
-    with pytest.raises(ValueError, match=r"in percent, got 0\.74"):
-        shares = {k: v / 100 for k, v in PAPER["noisymix"].items()}
-        CorruptionRadarDisplay.from_rows(rows, paper={"noisymix": shares})
-    with pytest.raises(ValueError, match="did you mean 'noisymix'"):
-        FamilyBarsDisplay.from_rows(rows, paper={"noisymixx": PAPER["noisymix"]})
     with pytest.raises(ValueError, match="no rows"):
         CorruptionRadarDisplay.from_rows([])
     with pytest.raises(ValueError, match="no rows with one of the 15"):

@@ -2,8 +2,10 @@
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from oracles.records import record
@@ -14,7 +16,6 @@ from nmlib.lab.cifar.displays.bars import FamilyBarsDisplay, FlipBarsDisplay
 from nmlib.lab.cifar.displays.ordering import OrderingDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
 from nmlib.lab.cifar.displays.scheme_table import SchemeTableDisplay, Spread
-from nmlib.lab.cifar.records import measured
 from nmlib.lab.display.base import Live
 from nmlib.lab.display.looks import scheme_label
 from nmlib.metrics import CORRUPTION_FAMILIES
@@ -94,13 +95,13 @@ def test_the_papers_numbers_are_the_papers(records):
             if number == 2:
                 assert display.paper[s][metric].low == row["low"].item()
     assert display.paper["stability_training"] == {}
-    assert display.copied == ("augmax",) and "†" in display.text()
+    assert display.copied == ("augmax",) and "†" in display.table().text()
     assert display.source == "Tables 2 and 13, CIFAR-10, PreActResNet-18"
 
 
 def test_the_table_as_html_and_text(records):
     display = SchemeTableDisplay.from_records(records)
-    html = display.html()
+    html = display.table().html()
     robust = display.ours["nfm"]["robust_accuracy"]
     assert f">{bound(robust)}<" in html
     assert re.search(r'class="paper[^>]*>83\.3 \(82\.7\s/\s83\.9\)<', html)
@@ -219,13 +220,12 @@ def test_flips_of_an_older_kind_are_marked(records):
 def test_a_number_of_the_paper_beyond_the_axis_is_written_at_its_edge(records):
     ours = FlipBarsDisplay.from_records(records)
     highest = ours.values.max(axis=None)
-    near = {"nfm": dict.fromkeys(PERTURBATIONS, 1.5 * highest)}
-    display = FlipBarsDisplay.from_records(records, paper=near)
+    near = pd.DataFrame(1.5 * highest, ["nfm"], ours.groups)
+    display = replace(ours, paper=near)
     (ax,) = drawn(display.plot().figure_)
     assert ax.get_ylim()[1] > 1.5 * highest
     assert "beyond the axis" not in display.small_print
-    far = {"nfm": near["nfm"] | {"tilt": 10 * highest}}
-    display = FlipBarsDisplay.from_records(records, paper=far)
+    display = replace(ours, paper=near.assign(tilt=10 * highest))
     (ax,) = drawn(display.plot().figure_)
     assert ax.get_ylim()[1] == pytest.approx(1.4 * highest)
     assert f"{10 * highest:.1f}" in [text.get_text() for text in ax.texts]
@@ -281,14 +281,3 @@ def test_thin_lines_keep_their_colour_in_a_notebook(records):
     for line in display.plot().figure_.axes[0].lines:
         wanted = np.array([round(255 * v) for v in to_rgb(line.get_color())])
         assert np.abs(shown - wanted).max(1).min() <= 8
-
-
-def test_what_is_committed_can_be_shown():
-    from nmlib.lab.cifar.records import GRID
-    from nmlib.lab.measurements import measured_files
-
-    if GRID not in measured_files():
-        pytest.skip("the measured grid is not there yet")
-    records = measured()
-    assert SchemeTableDisplay.from_records(records).metrics
-    assert OrderingDisplay.from_records(records, resamples=20).summary

@@ -7,7 +7,7 @@ from oracles.records import grid
 
 from nmlib.lab.ablation import view as _lab_view
 from nmlib.lab.ablation.displays.gains import InteractionDisplay
-from nmlib.lab.ablation.lab_table import lab_table
+from nmlib.lab.ablation.table import lab_table
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 

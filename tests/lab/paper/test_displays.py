@@ -28,10 +28,8 @@ def corrupted(shift=-20.0):
 
 
 DISPLAYS = {
-    "table": lambda: AblationTableDisplay.from_paper(),
-    "table, ours": lambda: AblationTableDisplay.from_paper(invented(), conditions="none"),
-    "waterfall": lambda: WaterfallDisplay.from_paper(),
-    "waterfall, ours": lambda: WaterfallDisplay.from_paper(invented(1)),
+    "table": lambda: AblationTableDisplay.from_cells(invented(), conditions="none"),
+    "waterfall": lambda: WaterfallDisplay.from_cells(invented(1)),
     "interaction": lambda: InteractionDisplay.from_paper(),
     "fig. 1": lambda: AccuracyScatterDisplay.fig1(),
     "scatter": lambda: AccuracyScatterDisplay.from_table(
@@ -64,7 +62,7 @@ def points(axes, marker):
 
 def test_paper_and_ours_have_two_styles():
     ours = invented()
-    _, axes = AblationTableDisplay.from_paper(ours).plot().figure_.axes
+    _, axes = AblationTableDisplay.from_cells(ours).plot().figure_.axes
     hollow = [line for line in axes.get_lines() if line.get_marker() == "D"]
     filled = [line for line in axes.get_lines() if line.get_marker() == "o"]
     assert all(line.get_markerfacecolor() == "none" for line in hollow)
@@ -72,7 +70,7 @@ def test_paper_and_ours_have_two_styles():
     gains = sorted(x for x, _ in points(axes, "D"))
     # The printed gains, the last of which is not the difference of the printed accuracies.
     assert gains == [0.0, 2.1, 5.8, 11.3, 16.6, 19.3, 19.5, 21.2, 21.9, 24.4]
-    clean = AblationTableDisplay.from_paper(metric="clean_accuracy")
+    clean = AblationTableDisplay.from_cells(ours, metric="clean_accuracy")
     assert "clean accuracy from 79.0 to 82.1 %" in clean.summary
     assert max(x for x, _ in points(clean.plot().figure_.axes[1], "D")) == pytest.approx(3.1)
     assert sorted(x for x, _ in points(axes, "o")) == pytest.approx(
@@ -84,40 +82,26 @@ def test_paper_and_ours_have_two_styles():
 
 
 def test_ticks_follow_the_switches():
-    left, _ = AblationTableDisplay.from_paper(sort_by="switches").plot().figure_.axes
+    left, _ = AblationTableDisplay.from_cells(invented()).plot().figure_.axes
     dots = [line for line in left.get_lines() if line.get_marker() == "o"]
     assert len(dots) == 40
     on = sum(line.get_markersize() > 5 for line in dots)
     assert on == ablation().on.sum()
 
 
-def test_rows_are_sorted_as_asked():
-    paper, ours = ablation(), invented()
-    by_paper = AblationTableDisplay.from_paper(ours).order()
-    assert [paper.means[paper.rows[r]] for r in by_paper] == sorted(paper.means)
-    by_ours = AblationTableDisplay.from_paper(ours, sort_by="ours").order()
-    assert [ours.means[ours.rows[r]] for r in by_ours] == sorted(ours.means)
-    by_switches = AblationTableDisplay.from_paper(sort_by="switches").order()
-    assert [sum(r) for r in by_switches] == sorted(map(sum, by_switches))
-    with pytest.raises(ValueError, match="needs our results"):
-        AblationTableDisplay.from_paper(sort_by="ours")
-    with pytest.raises(ValueError, match="did you mean 'paper'"):
-        AblationTableDisplay.from_paper(sort_by="papers")
-
-
 def test_rows_that_only_one_side_has():
     kept = invented()
     some = Cells(SWITCHES, kept.on[[0, 2, 9]], kept.values[[0, 2, 9]])
-    display = AblationTableDisplay.from_paper(some)
-    assert len(display.order()) == 10
+    display = AblationTableDisplay.from_cells(some)
+    assert display.frame()["paper"].tolist() == sorted(display.paper.means)
     assert "–" in display.html()
     without_baseline = Cells(SWITCHES, kept.on[1:], kept.values[1:])
     with pytest.raises(ValueError, match="all switches off is missing"):
-        AblationTableDisplay.from_paper(without_baseline).plot()
+        AblationTableDisplay.from_cells(without_baseline).plot()
 
 
 def test_the_html_table_is_self_contained():
-    text = AblationTableDisplay.from_paper(invented(), conditions="<b>&").html()
+    text = AblationTableDisplay.from_cells(invented(), conditions="<b>&").html()
     assert text.count("<tr>") == 11
     assert text.count('class="paper"') == 20
     assert text.count('class="ours"') == 30
@@ -127,15 +111,11 @@ def test_the_html_table_is_self_contained():
 
 
 def test_waterfall_steps_add_up():
-    display = WaterfallDisplay.from_paper()
+    display = WaterfallDisplay.from_cells(invented())
     assert len(display.routes()) == 4
     for route in display.routes():
         steps = display.steps(display.paper, route)
         assert (steps[0], steps[-1]) == (47.4, 71.9)
-    one = WaterfallDisplay.from_paper(route=display.routes()[1])
-    assert len(one.plot().figure_.axes) == 1
-    with pytest.raises(ValueError, match="lacks rows"):
-        WaterfallDisplay.from_paper(route=SWITCHES)
 
 
 def test_interactions_that_are_unknown_are_hatched_not_coloured():
@@ -211,4 +191,4 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="lacks gaussian_noise"):
         CorruptionDifferenceDisplay.from_table(7, ours={"Baseline": {"fog": 1.0}})
     with pytest.raises(ValueError, match="must have the switches"):
-        InteractionDisplay.from_cells(Cells(("a",), [[0], [1]], [[0.0], [1.0]]), "x")
+        InteractionDisplay(Cells(("a",), [[0], [1]], [[0.0], [1.0]]))

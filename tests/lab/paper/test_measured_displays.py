@@ -115,7 +115,6 @@ def test_effects_have_intervals_only_where_they_can():
     assert total == pytest.approx(71.9 - 47.4)
     text = EffectsDisplay.from_records(GRIDS[3]).table()
     assert len(text.split("\n")) == 1 + len(rows["paper"])
-    assert "interval" not in EffectsDisplay.from_paper().table()
 
 
 def test_the_papers_own_spread_and_steps():

@@ -108,43 +108,6 @@ def test_the_end_is_the_end():
     assert lab.step(5) == 0
 
 
-def test_what_the_model_saw_is_the_batch():
-    lab = ToyLab(sigma_add=0.0, sigma_mult=0.0)
-    assert lab.saw("noisymix") is None
-    seen = {}
-    for _ in range(12):
-        lab.step(1)
-        saw = lab.saw("manifold_mixup")
-        seen[saw["point"]] = saw
-    assert set(seen) == {0, 1}
-    assert seen[1]["mixed"] is None
-    saw = seen[0]
-    lam, partner = saw["lam"][0], saw["partner"][0]
-    expected = lam * saw["points"] + (1 - lam) * saw["points"][partner]
-    assert np.allclose(saw["mixed"][0], expected, atol=1e-6)
-
-
-def test_views_that_do_not_differ_have_no_divergence():
-    lab = trained(50, sigma_add=0.0, sigma_mult=0.0)
-    assert lab.jsd_map("baseline", 20).max() == 0
-    assert lab.jsd_map("noisymix", 20).max() > 0
-    assert np.array_equal(lab.jsd_map("noisymix", 20), lab.jsd_map("noisymix", 20))
-
-
-def test_band_is_the_share_of_other_seeds():
-    lab = trained(100)
-    band = lab.band("nfm", seeds=3, size=25)
-    share = np.zeros((25, 25))
-    for seed in (1, 2, 3):
-        other = trained(100, seed=seed)
-        share += other._margin("nfm", 25) > 0
-    # Three networks trained at once sum otherwise than each alone: a point of 625 that lies on a
-    # boundary may fall on either side of it.
-    assert np.count_nonzero(band != np.rint(share / 3 * 255)) <= 1
-    lab.step(10)
-    assert lab.band("nfm", seeds=3, size=25).shape == (25, 25)
-
-
 def test_own_points():
     lab = ToyLab()
     X = np.concatenate([lab.X_train, lab.X_test, [[0.1, 0.2]]])

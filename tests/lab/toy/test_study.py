@@ -96,19 +96,6 @@ def test_other_seeds_are_another_measurement(tmp_path):
     assert [(r["seeds"], r["first_seed"]) for r in records] == [(2, 0), (3, 0), (2, 2)]
 
 
-@pytest.mark.parametrize("torn", ['{"label": "b", "set', "\n", ""])
-def test_a_torn_last_line_is_cut_off(tmp_path, torn):
-    out = tmp_path / "study.jsonl"
-    _run([("a", TINY)], range(2), out)
-    first = out.read_text()
-    out.write_text(first.removesuffix("\n") if torn == "\n" else first + torn)
-    _run([("a", TINY), ("b", TINY)], range(2), out)
-    assert out.read_text() == first
-    out.write_text("{}}\n" + first)
-    with pytest.raises(ValueError, match=r"study\.jsonl is damaged"):
-        _run([("a", TINY)], range(2), out)
-
-
 def test_committed_numbers_belong_to_the_settings_in_the_code():
     final = {r["label"]: r for r in read_measured("toy_final.jsonl")}
     assert set(final) == set(FINAL)

@@ -17,7 +17,7 @@ __all__ = ["AblationDisplay"]
 
 @dataclass(frozen=True, eq=False)
 class AblationDisplay(Display):
-    """The ten rows of Table 4, and ours if there are any.
+    """The ten rows of Table 4, the paper's and ours.
 
     Attributes:
         paper: The published rows, in percent.
@@ -25,7 +25,7 @@ class AblationDisplay(Display):
     """
 
     paper: Cells
-    ours: Cells | None = None
+    ours: Cells
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,10 +33,8 @@ class AblationDisplay(Display):
         check_switches(self.ours)
 
     @classmethod
-    def from_paper(
-        cls, ours: Cells | None = None, *, conditions: Conditions | str = "", **options: Any
-    ) -> Self:
-        """Put our cells (in percent), if any, beside the paper's.
+    def from_cells(cls, ours: Cells, *, conditions: Conditions | str = "", **options: Any) -> Self:
+        """Put our cells (in percent) beside the paper's.
 
         Args:
             ours: Cells of Table 4's switches.
@@ -55,7 +53,7 @@ class AblationDisplay(Display):
             **options: Other fields of the display.
         """
         ours = ablation_cells(records, *cls._metric(options))
-        return cls.from_paper(ours, conditions=ablation_conditions(records), **options)
+        return cls.from_cells(ours, conditions=ablation_conditions(records), **options)
 
     @staticmethod
     def _metric(options: dict[str, Any]) -> tuple[str, ...]:
@@ -64,7 +62,7 @@ class AblationDisplay(Display):
     @property
     def sources(self) -> dict[str, Cells]:
         """The cells by where they come from, "paper" and "ours"."""
-        return {"paper": self.paper} | ({} if self.ours is None else {"ours": self.ours})
+        return {"paper": self.paper, "ours": self.ours}
 
     @property
     def small_print(self) -> str:

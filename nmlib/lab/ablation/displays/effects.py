@@ -31,15 +31,12 @@ class EffectsDisplay(AblationDisplay):
 
     Attributes:
         paper: The published rows.
-        ours: Our rows, if any.
+        ours: Our rows.
         conditions: What ours were measured on.
         level: Coverage of our intervals (bootstrap over seeds and test images).
         resamples: Draws of the bootstrap.
 
     Source: paper Table 4; the effects are ours.
-
-    >>> EffectsDisplay.from_paper().summary.split(",")[0]
-    'Main effects in points. Paper: augmentations +13.3'
     """
 
     level: float = 0.95
@@ -69,14 +66,12 @@ class EffectsDisplay(AblationDisplay):
     def table(self) -> str:
         """Return the same as text: estimates in points, ours with intervals."""
         rows = self.rows()
-        lines = [f"{'points':38}{'paper':>7}" + (f"{'ours':>8}  interval" if self.ours else "")]
+        lines = [f"{'points':38}{'paper':>7}{'ours':>8}  interval"]
         for term, (value, *_) in rows["paper"].items():
             line = f"{term:38}{value:+7.1f}"
-            if self.ours is not None and term in rows["ours"]:
+            if term in rows["ours"]:
                 own, low, high = rows["ours"][term]
-                line += f"{own:+8.1f}" + (
-                    "" if np.isnan(low) else f"  {low:+.1f} to {high:+.1f}"
-                )  # fmt: skip
+                line += f"{own:+8.1f}" + ("" if np.isnan(low) else f"  {low:+.1f} to {high:+.1f}")
             lines.append(line)
         return "\n".join(lines)
 
@@ -90,12 +85,10 @@ class EffectsDisplay(AblationDisplay):
 
     @property
     def small_print(self) -> str:
-        text = f"paper: Table 4, {len(self.paper.on)} rows, one number each, so without interval"
-        if self.ours is None:
-            return text
         over = "test images" if self.ours.seeds == 1 else "seeds and test images"
         return (
-            f"{text}\nours: {self.conditions}; bars: {100 * self.level:.0f} % interval over {over}"
+            f"paper: Table 4, {len(self.paper.on)} rows, one number each, so without interval\n"
+            f"ours: {self.conditions}; bars: {100 * self.level:.0f} % interval over {over}"
         )
 
     def _axes(self) -> Any:
@@ -107,12 +100,11 @@ class EffectsDisplay(AblationDisplay):
         rows = self.rows()
         self._panel(left, [t for t in rows["paper"] if t not in _MEAN_GAINS], rows)
         self._panel(right, _MEAN_GAINS, rows)
-        for (name, cells), shift in zip(self.sources.items(), (0.14, -0.14), strict=False):
+        for (name, cells), shift in zip(self.sources.items(), (0.14, -0.14), strict=True):
             low, high = shapley_bounds(cells, cells.means.min(), cells.means.max())
             colour = PAPER if name == "paper" else OKABE_ITO["sky blue"]
             right.hlines(
-                np.arange(4)[::-1] + (0 if self.ours is None else shift), low, high, color=colour,
-                lw=6, alpha=0.22, zorder=1,
+                np.arange(4)[::-1] + shift, low, high, color=colour, lw=6, alpha=0.22, zorder=1,
                 label=f"{name}, all 24 orders: bounds",
             )  # fmt: skip
         left.set_title("main effects, and interactions (×)", fontsize=10)
@@ -123,18 +115,14 @@ class EffectsDisplay(AblationDisplay):
     def _panel(self, ax: Any, terms: Sequence[str], rows: Mapping[str, Any]) -> None:
         y = np.arange(len(terms))[::-1]
         ax.axvline(0, color="0.5", lw=0.8)
-        both = self.ours is not None
-        ax.plot([rows["paper"][t][0] for t in terms], y + (0.14 if both else 0), zorder=4,
-                **diamond(label="paper"))  # fmt: skip
-        if both:
-            own = [(at, rows["ours"][t]) for at, t in zip(y, terms, strict=True) if t in
-                   rows["ours"]]  # fmt: skip
-            value = np.array([v[0] for _, v in own])
-            ends = np.array([[v[0] - v[1], v[2] - v[0]] for _, v in own]).T
-            ax.errorbar(
-                value, [at - 0.14 for at, _ in own], xerr=np.maximum(np.nan_to_num(ends), 0),
-                fmt="o", ms=5, color=OURS, capsize=2.5, lw=1.3, zorder=5, label="ours",
-            )  # fmt: skip
+        ax.plot([rows["paper"][t][0] for t in terms], y + 0.14, zorder=4, **diamond(label="paper"))
+        own = [(at, *rows["ours"][t]) for at, t in zip(y, terms, strict=True) if t in rows["ours"]]
+        at, value, low, high = np.array(own).T
+        ends = np.maximum(np.nan_to_num([value - low, high - value]), 0)
+        ax.errorbar(
+            value, at - 0.14, xerr=ends, fmt="o", ms=5, color=OURS, capsize=2.5, lw=1.3, zorder=5,
+            label="ours",
+        )  # fmt: skip
         names = [t.removeprefix("mean gain: ").replace(" x ", " × ") for t in terms]
         ax.set_yticks(y, names, fontsize=9)
         ax.set_xlabel("percentage points")

@@ -40,26 +40,17 @@ class WaterfallDisplay(AblationDisplay):
 
     Attributes:
         paper: The published rows.
-        ours: Our rows, if any.
+        ours: Our rows.
         conditions: What ours were measured on.
-        route: One order of the switches; default: all orders whose rows exist in the paper.
 
     Source: paper Table 4.
     """
 
-    route: Sequence[str] | None = None
-
     grid = "y"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.route is not None and tuple(self.route) not in orders(self.paper):
-            complete = ", ".join(map(str, orders(self.paper)))
-            raise ValueError(f"order {self.route} lacks rows; complete are {complete}")
-
     def routes(self) -> tuple[tuple[str, ...], ...]:
-        """Return the orders shown."""
-        return orders(self.paper) if self.route is None else (tuple(self.route),)
+        """Return the orders shown, all whose rows exist in the paper."""
+        return orders(self.paper)
 
     @staticmethod
     def steps(cells: Cells, route: Sequence[str]) -> list[float]:
@@ -77,27 +68,18 @@ class WaterfallDisplay(AblationDisplay):
             for name, share in found.items()
         }
         first = found["paper"]
-        text = (
+        return (
             f"Of {first.every_order} orders, Table 4 has the rows of {len(first.orders)}. Mean gain"
             f" over these, in points: {gained['paper']}."
+            f" Ours ({len(found['ours'].orders)} orders): {gained['ours']}."
         )
-        if "ours" in found:
-            text += f" Ours ({len(found['ours'].orders)} orders): {gained['ours']}."
-        return text
 
     @property
     def _about(self) -> str:
         return "paper: Table 4, CIFAR-100-C, differences of the printed accuracies"
 
     def _axes(self) -> Any:
-        count = len(self.routes())
-        columns = min(2, count)
-        lines = -(-count // columns)
-        figure = new_figure(4.9 * columns, 2.9 * lines + 0.4)
-        axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
-        for ax in axes[count:]:
-            ax.remove()
-        return axes[:count]
+        return new_figure(9.8, 6.2).subplots(2, 2, sharey=True).ravel()  # Table 4 has four orders
 
     def _draw(self, ax: Any) -> None:
         for one, route in zip(np.ravel(ax), self.routes(), strict=True):
@@ -108,11 +90,8 @@ class WaterfallDisplay(AblationDisplay):
     def _panel(self, ax: Any, route: Sequence[str]) -> None:
         from matplotlib.patches import Patch
 
-        both = self.ours is not None
-        width = 0.38 if both else 0.66
-        for (name, cells), shift in zip(
-            self.sources.items(), (-0.2, 0.2) if both else (0.0,), strict=True
-        ):
+        width = 0.38
+        for (name, cells), shift in zip(self.sources.items(), (-0.2, 0.2), strict=True):
             values = np.array(self.steps(cells, route)) - all_off(cells)
             look, colour = _BARS[name], _BARS[name]["edgecolor"]
             bold = "normal" if name == "paper" else "bold"
@@ -141,9 +120,8 @@ class WaterfallDisplay(AblationDisplay):
         # Bars of losses must not end at the frame.
         ax.use_sticky_edges = False
         ax.margins(x=0.03, y=0.12)
-        if both:
-            handles = [Patch(**look, label=name) for name, look in _BARS.items()]
-            ax.legend(handles=handles, fontsize=8, loc="upper left")
+        handles = [Patch(**look, label=name) for name, look in _BARS.items()]
+        ax.legend(handles=handles, fontsize=8, loc="upper left")
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,11 +156,6 @@ class InteractionDisplay(Display):
         return cls(ablation())
 
     @classmethod
-    def from_cells(cls, cells: Cells, title: str) -> InteractionDisplay:
-        """Show the effects of our rows."""
-        return cls(cells, title, True)
-
-    @classmethod
     def from_records(cls, records: Records) -> InteractionDisplay:
         """Show the effects of measured records (`nmlib.lab.cifar.records`)."""
         made = ablation_conditions(records)
@@ -212,19 +185,17 @@ class InteractionDisplay(Display):
         left, right = ax
         found = fitted_effects(self.cells, resamples=2)
         square = np.full((4, 4), np.nan)
-        for (i, a), (j, b) in itertools.combinations_with_replacement(enumerate(SWITCHES), 2):
-            term = {a, b}
-            for t, value in zip(found.terms, found.estimate, strict=True):
-                if set(t) == term:
-                    square[j, i] = value
+        for term, value in zip(found.terms, found.estimate, strict=True):
+            if term:  # the constant has no field
+                square[SWITCHES.index(term[-1]), SWITCHES.index(term[0])] = value
         names = [SWITCH_WORDS[s].replace(" ", "\n") for s in SWITCHES]
         upper = np.triu(np.ones((4, 4), bool), 1)
-        reach = float(np.nanmax(np.abs(self._gains()[0])))
+        table, already, before = self._gains()
+        reach = float(np.nanmax(np.abs(table)))
         self._heat(left, square, upper, reach)
         left.set_xticks(range(4), names, fontsize=8)
         left.set_yticks(range(4), names, fontsize=8)
         left.set_title("diagonal: main effect; below: interaction", fontsize=9.5)
-        table, already, before = self._gains()
         picture = self._heat(right, table, already, reach)
         right.set_yticks(range(4), [f"+ {n}" for n in names], fontsize=8)
         letters = ["".join("AMNJ"[k] for k in range(4) if row[k]) or "none" for row in before]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nmlib.lab.ablation.lab_table import COLUMNS, LabTable
 from nmlib.lab.ablation.switches import draw_ticks
+from nmlib.lab.ablation.table import COLUMNS, LabTable
 from nmlib.lab.display.base import Display
 from nmlib.lab.display.looks import OKABE_ITO, bare, diamond, new_figure
 from nmlib.lab.display.words import signed
@@ -27,9 +27,9 @@ class AblationLabDisplay(Display):
     """Gains over the baseline, each column in a panel of its own.
 
     Attributes:
-        table: From `nmlib.lab.ablation.lab_table`.
+        table: From `nmlib.lab.ablation.table`.
 
-    >>> from nmlib.lab.ablation.lab_table import lab_table
+    >>> from nmlib.lab.ablation.table import lab_table
     >>> print(AblationLabDisplay(lab_table(records=[])).summary)
     Ten rows of Table 4. Paper: gains of +2.1 to +24.4 points over the baseline. ...
     """

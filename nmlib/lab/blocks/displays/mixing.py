@@ -67,15 +67,12 @@ class LawDisplay(Display):
         ]
         return cls(tuple(alphas), np.array(lam), f"{draws} draws each, seed {seed}")
 
-    def extreme_share(self, within: float = 0.1) -> Floats:
-        """Return, for each alpha, the share of draws within a distance of 0 or 1."""
-        return (np.minimum(self.lam, 1 - self.lam) <= within).mean(1)
-
     @property
     def summary(self) -> str:
+        extreme = (np.minimum(self.lam, 1 - self.lam) <= 0.1).mean(1)
         parts = [
             f"alpha {a:g}: {100 * s:.0f} % within 0.1 of 0 or 1"
-            for a, s in zip(self.alphas, self.extreme_share(), strict=True)
+            for a, s in zip(self.alphas, extreme, strict=True)
         ]
         return f"Mixing weights lambda ({self.title}). {'; '.join(parts)}."
 
@@ -122,7 +119,7 @@ class MixingDisplay(Pictured):
         images: (2, H, W, 3) uint8: the sample and its partner.
         maps: (4, C, h, w) activations at the mix point: sample, partner, mixture, mixture with
             noise. At point 0 they are the normalised images.
-        channels: Which channels are shown: those that vary most over the pair, in rising order.
+        channels: Which 16 channels are shown: those that vary most over the pair, in rising order.
         limit: Magnitude at which the colours end, the same for all four.
         point: The mix point.
         lam: Share of the sample.
@@ -160,7 +157,6 @@ class MixingDisplay(Pictured):
         classes: Sequence[str],
         noise: Noise | NoiseDraw | None = None,
         rng: Rng | None = None,
-        channels: int = 16,
         noise_name: str | None = None,
         title: str = "",
     ) -> MixingDisplay:
@@ -176,7 +172,6 @@ class MixingDisplay(Pictured):
             noise: A law to draw from (then `rng` is needed), fields for (1, 2, C, h, w)
                 activations, or None.
             rng: The stream of the noise.
-            channels: So many channels are shown at most.
             noise_name: The noise in words, where it comes as fields.
             title: Which network.
 
@@ -192,7 +187,7 @@ class MixingDisplay(Pictured):
             noised = inject(mixed[None], noise, rng)[0]
         maps = torch.stack([h[0], h[1], mixed[0], noised[0]])
         spread = h.var((0, 2, 3))
-        shown = spread.argsort(descending=True, stable=True)[:channels].sort().values
+        shown = spread.argsort(descending=True, stable=True)[:16].sort().values
         limit = float(np.quantile(h[:, shown].abs().numpy(), 0.995))
         pixels = None
         if point == 0:
@@ -355,8 +350,7 @@ class MixersDisplay(Pictured):
 
     def share(self, name: str) -> Floats:
         """Return the (B,) label weight that a mixer leaves to the samples."""
-        own = self.shares[self.names.index(name)][np.arange(len(self.labels)), self.labels[:, 0]]
-        return own
+        return self.shares[self.names.index(name)][np.arange(len(self.labels)), self.labels[:, 0]]
 
     @property
     def summary(self) -> str:

@@ -49,8 +49,6 @@ class NoiseDisplay(Pictured):
             black and white.
         nominal: (laws, 2) levels as given, additive and multiplicative.
         effective: (laws, 2) root mean square that the law gives them, `Noise.effective_levels`.
-        measured: (laws, 2) root mean square over `draws` fields of the law.
-        draws: Fields measured.
         clean: (H, W, 3) uint8.
     """
 
@@ -58,24 +56,19 @@ class NoiseDisplay(Pictured):
     pixels: Bytes
     nominal: Floats
     effective: Floats
-    measured: Floats
-    draws: int
     clean: Bytes
 
     @classmethod
-    def from_laws(
-        cls, image: Tensor, laws: Mapping[str, Noise], *, rng: Rng, draws: int = 200
-    ) -> NoiseDisplay:
+    def from_laws(cls, image: Tensor, laws: Mapping[str, Noise], *, rng: Rng) -> NoiseDisplay:
         """Put noise on an image, in the units of the normalised network input.
 
         Args:
             image: (H, W, 3) uint8.
             laws: Name -> law.
             rng: The stream; all laws draw from it.
-            draws: Fields for the measured levels (the released law's vary from draw to draw).
         """
         x = (as_floats(image[None]) - 0.5) / 0.5
-        pixels, nominal, effective, measured = [], [], [], []
+        pixels, nominal, effective = [], [], []
         for law in laws.values():
             drawn = law.draw(x[None], rng)
             states = [
@@ -86,25 +79,17 @@ class NoiseDisplay(Pictured):
             pixels.append(as_pixels(torch.stack(states)[:, 0] * 0.5 + 0.5))
             nominal.append((law.additive, law.multiplicative))
             effective.append(law.effective_levels())
-            measured.append(_root_mean_squares(law, x[None], rng, draws))
         return cls(
-            tuple(laws), np.stack(pixels), np.array(nominal), np.array(effective),
-            np.array(measured), draws, image.numpy(),
-        )  # fmt: skip
+            tuple(laws), np.stack(pixels), np.array(nominal), np.array(effective), image.numpy()
+        )
 
     @property
     def summary(self) -> str:
         rows = [
-            f"{name}: levels {a:g} and {m:g} act like {ea:.2f} and {em:.2f} (measured {fa:.2f} and "
-            f"{fm:.2f})"
-            for name, (a, m), (ea, em), (fa, fm) in zip(
-                self.laws, self.nominal, self.effective, self.measured, strict=True
-            )
+            f"{name}: levels {a:g} and {m:g} act like {ea:.2f} and {em:.2f}"
+            for name, (a, m), (ea, em) in zip(self.laws, self.nominal, self.effective, strict=True)
         ]
-        return (
-            f"Additive, multiplicative and both kinds of noise on an image. {'; '.join(rows)}, "
-            f"over {self.draws} fields."
-        )
+        return f"Additive, multiplicative and both kinds of noise on an image. {'; '.join(rows)}."
 
     def _axes(self) -> Any:
         rows = len(self.laws)
@@ -119,14 +104,3 @@ class NoiseDisplay(Pictured):
             for one, pixels, head, words in zip(row, pictures, heads, below, strict=True):
                 picture(one, pixels, head if r == 0 else "", words)
             row[0].set_ylabel(name, fontsize=10)
-
-
-def _root_mean_squares(law: Noise, like: Tensor, rng: Rng, draws: int) -> tuple[float, float]:
-    """Measure the levels of a law over many fields, one stream each."""
-    squares = np.zeros(2)
-    for k in range(draws):
-        drawn = law.draw(like, rng.fold("measured", k))
-        for j, field in enumerate((drawn.additive, drawn.multiplicative)):
-            squares[j] += 0.0 if field is None else float(field.double().square().mean())
-    add, mult = np.sqrt(squares / draws)
-    return float(add), float(mult)

@@ -67,23 +67,17 @@ def as_pixels(x: Tensor) -> Bytes:
     return pixels.movedim(-3, -1).contiguous().numpy()
 
 
-def tile_maps(tiles: NDArray, *, gap: int | None = None, fill: int = 128) -> NDArray:
-    """Lay (n, h, w, ...) tiles out as a square grid, row by row.
-
-    Args:
-        tiles: The tiles; a last square with fewer is filled up.
-        gap: Pixels between them; default an eighth of their width, at least 1.
-        fill: Value of the gaps.
+def tile_maps(tiles: Bytes) -> Bytes:
+    """Lay (n, h, w) levels out as a square grid, row by row, with gaps of level 128.
 
     >>> tile_maps(np.zeros((4, 8, 8), np.uint8)).shape
     (17, 17)
     """
-    count, height, width = tiles.shape[:3]
-    gap = max(1, width // 8) if gap is None else gap
+    count, height, width = tiles.shape
+    gap = max(1, width // 8)
     side = int(np.ceil(np.sqrt(count)))
     rows = -(-count // side)
-    shape = (rows * (height + gap) - gap, side * (width + gap) - gap, *tiles.shape[3:])
-    grid = np.full(shape, fill, tiles.dtype)
+    grid = np.full((rows * (height + gap) - gap, side * (width + gap) - gap), 128, np.uint8)
     for k, tile in enumerate(tiles):
         top, left = k // side * (height + gap), k % side * (width + gap)
         grid[top : top + height, left : left + width] = tile

@@ -92,16 +92,14 @@ class AugMixDisplay(Pictured):
         image: Tensor,
         plan: AugMixPlan,
         *,
-        copy: int = 0,
         sample: int = 0,
         title: str = "image",
     ) -> AugMixDisplay:
-        """Follow the plan of one augmented view of one image.
+        """Follow the plan of the first augmented view of one image.
 
         Args:
             image: (H, W, 3) uint8.
             plan: From `AugMix.draw`, or a hand.
-            copy: Which augmented view.
             sample: Which sample of the plan.
             title: What the image is.
 
@@ -110,12 +108,10 @@ class AugMixDisplay(Pictured):
         >>> AugMixDisplay.from_plan(torch.zeros(32, 32, 3, dtype=torch.uint8), plan).words
         (('rotate +9°', 'solarize from 180'), ('equalize',))
         """
-        one = slice(sample, sample + 1)
-        view = slice(copy, copy + 1)
+        one = np.s_[:1, sample : sample + 1]
         own = AugMixPlan(
-            plan.operation[view, one], plan.level[view, one], plan.sign[view, one],
-            plan.weights[view, one], plan.mix[view, one],
-        )  # fmt: skip
+            plan.operation[one], plan.level[one], plan.sign[one], plan.weights[one], plan.mix[one]
+        )
         x = as_floats(image[None])
         augmix = AugMix(width=own.operation.shape[2])
         lengths = own.depth[0, 0]

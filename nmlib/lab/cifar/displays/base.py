@@ -5,10 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
-from nmlib import _checks
-from nmlib.evaluation import CorruptionReport, PerturbationReport
 from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.published import published_by_corruption
 from nmlib.lab.cifar.records import Records, accuracies, flips, of_schemes
@@ -20,12 +18,11 @@ from nmlib.paper.numbers import SPECS
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MeasuredDisplay", "Paper", "Report", "RowsDisplay"]
+    from nmlib.evaluation import CorruptionReport, PerturbationReport
 
-Paper = Mapping[str, Mapping[str, float]]
-"""Scheme -> column -> percent."""
+__all__ = ["MeasuredDisplay", "Report", "RowsDisplay"]
 
-Report = CorruptionReport | PerturbationReport
+Report: TypeAlias = "CorruptionReport | PerturbationReport"
 
 
 def _conditions_of(rows: pd.DataFrame) -> Conditions:
@@ -71,7 +68,7 @@ class MeasuredDisplay(Display):
         """Choose, average and order the columns of ours and the paper's."""
 
     @classmethod
-    def _of(cls, rows: Any, paper: Paper | None) -> Self:
+    def _of(cls, rows: Any, paper: pd.DataFrame | None = None) -> Self:
         """Average a tidy table over everything but scheme, seed and the columns of the display."""
         import pandas as pd
 
@@ -80,28 +77,24 @@ class MeasuredDisplay(Display):
             raise ValueError("there are no rows to draw")
         rows["seed"] = pd.to_numeric(rows["seed"]).fillna(0)  # without a seed: one
         wide = 100 * rows.pivot_table(cls._value, ["scheme", "seed"], cls._key, sort=False)
-        theirs = _in_percent(
-            pd.DataFrame({} if paper is None else dict(paper)).T, list(rows["scheme"].unique())
-        )
+        theirs = pd.DataFrame() if paper is None else paper
         return cls(*cls._arrange(wide, theirs), conditions=_conditions_of(rows))
 
     @classmethod
-    def from_reports(
-        cls, reports: Mapping[str, Report | Sequence[Report]], *, paper: Paper | None = None
-    ) -> Self:
+    def from_reports(cls, reports: Mapping[str, Report | Sequence[Report]]) -> Self:
         """Draw reports of `evaluate_corruptions` or `evaluate_perturbations`.
 
         Args:
             reports: Scheme -> report, or reports of several seeds.
-            paper: Scheme -> column -> percent, the paper's numbers.
         """
         rows = []
-        for label, several in reports.items():
-            for number, report in enumerate(_several(several)):
+        for label, given in reports.items():
+            several: Sequence[Any] = given if isinstance(given, Sequence) else [given]
+            for number, report in enumerate(several):
                 seed = report.key.get("seed")
                 own = {"scheme": label, "seed": number if seed is None else seed}
                 rows += [{**row, **own} for row in report.rows]
-        return cls._of(rows, paper)
+        return cls._of(rows)
 
     @property
     def means(self) -> pd.DataFrame:
@@ -136,22 +129,6 @@ class MeasuredDisplay(Display):
         return f"ours: {text}\npaper: {self.source}" if self.source else text
 
 
-def _several(reports: Report | Sequence[Report]) -> Sequence[Any]:
-    return reports if isinstance(reports, Sequence) else [reports]
-
-
-def _in_percent(paper: pd.DataFrame, schemes: Sequence[str]) -> pd.DataFrame:
-    """Check the paper's numbers, and put them in the order of our schemes."""
-    for scheme, largest in paper.max(axis="columns").items():
-        _checks.choice("scheme of the paper", str(scheme), schemes)
-        if largest <= 1:
-            raise ValueError(
-                f"the paper's numbers for {scheme} must be in percent, got {largest:.3g} as the "
-                "largest"
-            )
-    return paper.reindex([s for s in schemes if s in paper.index])
-
-
 class RowsDisplay(MeasuredDisplay):
     """Measured values by scheme, from a tidy table, from reports or from a grid."""
 
@@ -159,15 +136,14 @@ class RowsDisplay(MeasuredDisplay):
     _clean: ClassVar[bool] = False
 
     @classmethod
-    def from_rows(cls, rows: Any, *, paper: Paper | None = None) -> Self:
+    def from_rows(cls, rows: Any) -> Self:
         """Draw a tidy table: a data frame, or a dictionary for each row.
 
         Args:
             rows: With dataset, model, scheme, seed, images; and corruption, severity and accuracy,
                 or perturbation and flip_probability, as shares in [0, 1].
-            paper: Scheme -> corruption or perturbation -> percent, the paper's numbers.
         """
-        return cls._of(rows, paper)
+        return cls._of(rows)
 
     @classmethod
     def from_records(
@@ -175,26 +151,25 @@ class RowsDisplay(MeasuredDisplay):
         records: Records,
         *,
         schemes: Sequence[str] | None = None,
-        paper: Paper | int | None = None,
+        paper: int | None = None,
     ) -> Self:
         """Draw a measured grid; records without the value that is drawn are left out.
 
         Args:
             records: As from `nmlib.lab.cifar.measured`.
             schemes: Which, in this order; default all.
-            paper: As in `from_rows`, or the number of a table: 7 to 10 of accuracies, 13 or 14 of
-                flip probabilities.
+            paper: Table of the paper to draw beside it: 7 to 10 of accuracies, 13 or 14 of flip
+                probabilities.
         """
         runs = of_schemes(records, schemes).dropna(subset=cls._value)
-        numbers: Any = paper
-        source = ""
-        if isinstance(paper, int):
+        theirs, source = None, ""
+        if paper is not None:
             clean = f" (clean: Table {2 if paper < 9 else 3})" if cls._clean else ""
             source = f"Table {paper}{clean}, {SPECS[paper].network}"
-            table = published_by_corruption(paper)
-            numbers = table[table.columns.intersection(runs["scheme"])]
+            table = published_by_corruption(paper).T
+            theirs = table.loc[[s for s in runs["scheme"].unique() if s in table.index]]
         rows = accuracies(runs) if cls._value == "accuracy" else flips(runs)
-        display = cls._of(rows, numbers)
+        display = cls._of(rows, theirs)
         return replace(display, conditions=cls._measured_on(runs), source=source)
 
     @classmethod

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nmlib.corruptions import PERTURBATIONS
-from nmlib.lab.cifar.displays.base import MeasuredDisplay, Paper
-from nmlib.lab.display.looks import PAPER, diamond, new_figure, scheme_label
+from nmlib.lab.cifar.displays.base import MeasuredDisplay
+from nmlib.lab.display.looks import new_figure, scheme_label
 from nmlib.lab.display.words import spaced
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ class FlipCurvesDisplay(MeasuredDisplay):
 
     Attributes:
         values: (scheme and seed, perturbation) percent, the flip probabilities.
-        paper: (scheme, perturbation) percent, the paper's numbers.
         curves: Scheme -> perturbation -> (F - 1,) percent of sequences, mean over seeds.
 
     Source: paper Tables 13 and 14.
@@ -44,19 +43,13 @@ class FlipCurvesDisplay(MeasuredDisplay):
     _key = "perturbation"
 
     @classmethod
-    def from_reports(
-        cls,
-        reports: Mapping[str, Any],
-        *,
-        paper: Paper | None = None,
-    ) -> FlipCurvesDisplay:
+    def from_reports(cls, reports: Mapping[str, Any]) -> FlipCurvesDisplay:
         """Draw reports of `evaluate_perturbations`.
 
         Args:
             reports: Scheme -> report, or reports of several seeds.
-            paper: Scheme -> perturbation -> percent, from the paper's Tables 13 and 14.
         """
-        display = super().from_reports(reports, paper=paper)
+        display = super().from_reports(reports)
         curves: dict[str, dict[str, NDArray[np.float64]]] = {}
         for scheme, given in reports.items():
             several = given if isinstance(given, Sequence) else [given]
@@ -123,10 +116,6 @@ class FlipCurvesDisplay(MeasuredDisplay):
             for scheme, mean in means[name].dropna().items():
                 look = looks[scheme]
                 one.plot([1.08 * last], [mean], look.marker, color=look.colour, ms=5.5)
-            for scheme, value in self.paper[name].items():
-                style = diamond(marker=looks[scheme].marker)
-                label = f"{scheme_label(scheme)} in the paper"
-                one.plot([1.16 * last], [value], label=label, **style)
             one.set_title(spaced(name), fontsize=10)
             one.set_ylim(bottom=0)
             one.set_xlim(0, last * 1.21)
@@ -163,19 +152,12 @@ class FlipCurvesDisplay(MeasuredDisplay):
                         hovertemplate="frame %{x}: %{y:.2f} %", **place,
                     )  # fmt: skip
             end = self._frames(name)
-            marks = [
-                (1.08, scheme_label(scheme), scheme, value, False,
-                 {"symbol": looks[scheme].symbol, "color": looks[scheme].colour})
-                for scheme, value in means[name].dropna().items()
-            ] + [
-                (1.18, f"{scheme_label(scheme)} in the paper", f"paper {scheme}", value,
-                 number == 0, {"symbol": f"{looks[scheme].symbol}-open", "color": PAPER})
-                for scheme, value in self.paper[name].items()
-            ]  # fmt: skip
-            for x, label, group, value, named, marker in marks:
+            for scheme, mean in means[name].dropna().items():
+                look = looks[scheme]
                 figure.add_scatter(
-                    x=[x * end], y=[value], mode="markers", name=label, legendgroup=group,
-                    showlegend=named, marker={"size": 9, **marker},
+                    x=[1.08 * end], y=[mean], mode="markers", name=scheme_label(scheme),
+                    legendgroup=scheme, showlegend=False,
+                    marker={"size": 9, "symbol": look.symbol, "color": look.colour},
                     hovertemplate="mean of all frames: %{y:.2f} %", **place,
                 )  # fmt: skip
         figure.update_xaxes(title="frame", row=rows)

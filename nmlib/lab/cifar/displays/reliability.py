@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nmlib.evaluation import CorruptionReport, Predictions
 from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.records import Records, of_schemes
 from nmlib.lab.display.base import Display
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import OKABE_ITO, new_figure, scheme_label
-from nmlib.metrics import ReliabilityCurve, reliability_curve
+from nmlib.metrics import ReliabilityCurve
 
 __all__ = [
     "ReliabilityDisplay",
@@ -49,6 +48,7 @@ class ReliabilityDisplay(Display):
     Attributes:
         curves: Heading -> curve, one panel each.
 
+    >>> from nmlib.metrics import reliability_curve
     >>> display = ReliabilityDisplay.from_curves(
     ...     {"net": reliability_curve([[0.9, 0.1], [0.8, 0.2]], [0, 1], bins=5)}
     ... )
@@ -69,25 +69,6 @@ class ReliabilityDisplay(Display):
         if not curves:
             raise ValueError("there are no curves to draw")
         return cls(dict(curves), conditions=Conditions.of(conditions))
-
-    @classmethod
-    def from_predictions(
-        cls, predictions: Mapping[str, Predictions], *, bins: int = 15
-    ) -> ReliabilityDisplay:
-        """Draw the results of `evaluate`."""
-        data = next(iter(predictions.values())).data if predictions else ""
-        curves = {name: reliability_curve(p, bins=bins) for name, p in predictions.items()}
-        return cls.from_curves(curves, conditions=data)
-
-    @classmethod
-    def from_report(cls, report: CorruptionReport) -> ReliabilityDisplay:
-        """Draw a model on clean images beside the same model on all its corrupted sets."""
-        curves = {"clean": reliability_curve(report.clean), "corrupted": report.reliability()}
-        names = [str(report.key[k]) for k in ("dataset", "model") if report.key.get(k)]
-        if report.key.get("scheme"):
-            names.append(scheme_label(str(report.key["scheme"])))
-        note = f"corrupted: {report.coverage}, pooled"
-        return cls(curves, conditions=Conditions(", ".join(names), note=note))
 
     @classmethod
     def from_records(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from nmlib.lab.display.looks import scheme_label
 from nmlib.lab.display.tables import Column, TableDisplay
-from nmlib.methods import settings_in_words
-from nmlib.schemes import SCHEMES, Scheme
+
+if TYPE_CHECKING:
+    from nmlib.schemes import Scheme
 
 __all__ = ["scheme_sheet"]
 
@@ -28,9 +30,13 @@ def scheme_sheet(schemes: Iterable[Scheme] | None = None) -> TableDisplay:
     Args:
         schemes: Default: all of `SCHEMES`.
 
+    >>> from nmlib import SCHEMES
     >>> scheme_sheet([SCHEMES["noisymix"]]).rows[0][1:4]
     ('clean, 2 × AugMix', 'Mixup, α 1', '0.5, 0.5')
     """
+    from nmlib.methods import settings_in_words
+    from nmlib.schemes import SCHEMES
+
     chosen = SCHEMES.values() if schemes is None else schemes
     rows = tuple((scheme_label(s.name), *settings_in_words(s)) for s in chosen)
     return TableDisplay(_COLUMNS, rows, "What each scheme makes of a batch. Point 0 is the input.")

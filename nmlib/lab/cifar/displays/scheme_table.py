@@ -12,12 +12,11 @@ import numpy as np
 from nmlib import _checks
 from nmlib.lab.cifar.conditions import conditions
 from nmlib.lab.cifar.published import ORDERED, published, tables_for
-from nmlib.lab.cifar.records import Records, flips_note, frame, measures, of_schemes
+from nmlib.lab.cifar.records import SCHEME_NAMES, Records, flips_note, frame, measures, of_schemes
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import scheme_label
 from nmlib.lab.display.tables import Column, TableDisplay
 from nmlib.paper.numbers import SPECS
-from nmlib.schemes import SCHEMES
 
 __all__ = ["SchemeTableDisplay", "Spread"]
 
@@ -128,7 +127,7 @@ class SchemeTableDisplay:
             ValueError: For records of several data sets, networks or budgets, or unknown names.
         """
         present = set(frame(records)["scheme"])
-        names = list(schemes or (n for n in SCHEMES if n in present))
+        names = list(schemes or (n for n in SCHEME_NAMES if n in present))
         runs = of_schemes(records, names)
         made, found = conditions(runs), measures(runs, calibration)
         ours = {
@@ -210,14 +209,6 @@ class SchemeTableDisplay:
             top = (max if best == "high" else min)(there, key=there.__getitem__)
             parts.append(f"{heading.removesuffix(' %')} {scheme_label(top)} {there[top].text()} %")
         return f"{len(self.schemes)} schemes. Best here: {'; '.join(parts)}."
-
-    def text(self) -> str:
-        """Return the table as aligned text."""
-        return self.table().text()
-
-    def html(self) -> str:
-        """Return the table as HTML; nothing is loaded from elsewhere."""
-        return self.table().html()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return self.table()._repr_mimebundle_()

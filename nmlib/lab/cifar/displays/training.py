@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from nmlib import _checks
 from nmlib._files import user_path
 from nmlib.lab.display.base import Display, Live
 from nmlib.lab.display.looks import looks_of, new_figure, scheme_label
@@ -136,20 +135,16 @@ class LivePlot:
     """Draws a run anew after every epoch: `fit(..., on_epoch=LivePlot())` in a notebook.
 
     Outside a notebook it draws nothing.
-
-    Args:
-        every: Epochs between two pictures; the last epoch is always drawn.
     """
 
-    def __init__(self, every: int = 1) -> None:
-        self.every = _checks.integer("every", every, 1)
+    def __init__(self) -> None:
         self._handle: Any = None
 
     def __call__(self, run: Run) -> None:
         from IPython.core.getipython import get_ipython
         from IPython.display import display
 
-        if get_ipython() is None or (len(run.epochs) % self.every and not run.finished):
+        if get_ipython() is None:
             return
         picture = Live(TrainingDisplay.from_run(run))
         if self._handle is None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +28,7 @@ PAPER_FIG4: dict[str, float] = {
 87.4 is no multiple of 1/250, so that number or the count of test points must be something else.
 """
 
+_SMOOTHERS = ("noise_injection", "manifold_mixup", "noisymix")
 # Measure, column heading, factor, difference to the baseline or the value itself.
 _COLUMNS = (
     ("test_accuracy", "test accuracy\nminus baseline (points)", 100.0, True),
@@ -40,16 +39,13 @@ _COLUMNS = (
 )
 
 
-def _one_or_range(records: Sequence[dict[str, Any]], *path: str) -> str:
-    """Return what all records say at a path: one value, lowest to highest, or a list.
+def _one_or_range(values: Iterable[Any]) -> str:
+    """Return what all values are: one, lowest to highest, or a list.
 
-    >>> _one_or_range([{"setting": {"epochs": 100}}, {"setting": {"epochs": 30}}],
-    ...               "setting", "epochs")
-    '30 to 100'
+    >>> _one_or_range([100, 30, 100]), _one_or_range(["band", "band"])
+    ('30 to 100', 'band')
     """
-    found: list[Any] = list(
-        dict.fromkeys(functools.reduce(operator.getitem, path, r) for r in records)
-    )
+    found: list[Any] = list(dict.fromkeys(values))
     if len(found) > 1 and all(isinstance(v, (int, float)) for v in found):
         return f"{min(found)} to {max(found)}"
     return ", ".join(map(str, found))
@@ -66,7 +62,7 @@ class ToyStudyDisplay(Display):
     """Forest plot of the six schemes, one row of panels a setting.
 
     Attributes:
-        records: Lines of figures/data/toy_final.jsonl or toy_screen.jsonl.
+        records: Lines of figures/data/toy_final.jsonl.
 
     Source: paper Fig. 4.
     """
@@ -77,16 +73,13 @@ class ToyStudyDisplay(Display):
     grid = "x"
 
     @classmethod
-    def from_measured(
-        cls, labels: Sequence[str] | None = None, *, name: str = "toy_final.jsonl"
-    ) -> ToyStudyDisplay:
+    def from_measured(cls, labels: Sequence[str] | None = None) -> ToyStudyDisplay:
         """Read the committed measurements.
 
         Args:
             labels: Which settings, in this order; default all.
-            name: File of figures/data.
         """
-        records = {record["label"]: record for record in read_measured(name)}
+        records = {record["label"]: record for record in read_measured("toy_final.jsonl")}
         for label in labels or ():
             _checks.choice("setting", label, records)
         return cls(tuple(records[label] for label in (labels or records)))
@@ -101,7 +94,7 @@ class ToyStudyDisplay(Display):
                 f"{record['label']}: NoisyMix minus baseline {100 * accuracy[0]:+.1f} points "
                 f"(standard error {100 * accuracy[1]:.1f})"
             )
-        seeds = _one_or_range(self.records, "seeds")
+        seeds = _one_or_range(r["seeds"] for r in self.records)
         return f"Toy study, {seeds} seeds a scheme. " + "; ".join(parts) + "."
 
     def table(self, label: str) -> str:
@@ -135,9 +128,11 @@ class ToyStudyDisplay(Display):
 
     @property
     def small_print(self) -> str:
+        data = _one_or_range(r["data"] for r in self.records)
+        seeds = _one_or_range(r["seeds"] for r in self.records)
+        epochs = _one_or_range(r["setting"]["epochs"] for r in self.records)
         return (
-            f"{_one_or_range(self.records, 'data')}, {_one_or_range(self.records, 'seeds')} seeds "
-            f"a scheme (own data each), {_one_or_range(self.records, 'setting', 'epochs')} epochs; "
+            f"{data}, {seeds} seeds a scheme (own data each), {epochs} epochs; "
             "bars: 95 % interval of the mean; hollow: more than half of the networks collapsed to "
             f"one class; {_commits(self.records)}"
         )
@@ -187,18 +182,16 @@ class ToyScreenDisplay(Display):
 
     Attributes:
         records: Lines of figures/data/toy_screen.jsonl.
-        lanes: Schemes to show.
     """
 
     records: tuple[dict[str, Any], ...]
-    lanes: tuple[str, ...] = ("noise_injection", "manifold_mixup", "noisymix")
 
     image = "lines"
 
     @classmethod
-    def from_measured(cls, name: str = "toy_screen.jsonl") -> ToyScreenDisplay:
+    def from_measured(cls) -> ToyScreenDisplay:
         """Read the committed measurements; settings whose baseline collapsed are left out."""
-        records = read_measured(name)
+        records = read_measured("toy_screen.jsonl")
         kept = [r for r in records if r["summary"]["collapsed"]["baseline"]["mean"][0] <= 0.5]
         return cls(tuple(kept))
 
@@ -217,8 +210,8 @@ class ToyScreenDisplay(Display):
     @property
     def small_print(self) -> str:
         return (
-            f"{_one_or_range(self.records, 'data')}, {len(self.records)} settings x "
-            f"{_one_or_range(self.records, 'seeds')} seeds; bars: one standard error; "
+            f"{_one_or_range(r['data'] for r in self.records)}, {len(self.records)} settings x "
+            f"{_one_or_range(r['seeds'] for r in self.records)} seeds; bars: one standard error; "
             f"{_commits(self.records)}"
         )
 
@@ -230,7 +223,7 @@ class ToyScreenDisplay(Display):
         for one, key, heading in zip(
             ax, ("test_accuracy", "noisy_accuracy"), headings, strict=True
         ):
-            for lane, look in looks_of(self.lanes).items():
+            for lane, look in looks_of(_SMOOTHERS).items():
                 length = [r["summary"]["boundary_length"] for r in self.records]
                 x = [v[lane]["mean"][0] / v["baseline"]["mean"][0] for v in length]
                 gain = np.array([r["summary"][key][lane]["minus_baseline"] for r in self.records])

@@ -79,11 +79,6 @@ class LabRow:
     grid: Placed | None = None
     here: Placed | None = None
 
-    @property
-    def in_paper(self) -> bool:
-        """Whether Table 4 has it."""
-        return self.paper is not None
-
 
 @dataclass(frozen=True)
 class LabTable:
@@ -106,12 +101,12 @@ class LabTable:
         wanted = replace(settings.canonical, seed=0)
         return next((row for row in self.rows if row.settings == wanted), None)
 
-    def agreement(self, name: str = "here") -> tuple[float, int] | None:
-        """Return Spearman's correlation of a column with the paper's, and the number of rows.
+    def agreement(self) -> tuple[float, int] | None:
+        """Return Spearman's correlation of this session with the paper, and the number of rows.
 
         Ranks can be compared where accuracies cannot. None with fewer than six rows in common.
         """
-        both = [(row.paper.robust, p.robust) for row, p in self.column(name) if row.paper]
+        both = [(row.paper.robust, p.robust) for row, p in self.column("here") if row.paper]
         if len(both) < _LEAST_ROWS:
             return None
         paper, other = np.array(both).T
@@ -211,7 +206,9 @@ def lab_table(
             lab.conditions,
             seeds=tuple(sorted({s.seed for s in results})),
             commits=tuple(
-                dict.fromkeys(str(r.provenance.get("commit", "unknown")) for r in results.values())
+                dict.fromkeys(
+                    str(r.run.provenance.get("commit", "unknown")) for r in results.values()
+                )
             ),
         ),
     }
