@@ -11,7 +11,7 @@ import numpy as np
 from nmlib.lab.display.base import Display
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import OURS, PLOTLY_PAPER, ROBUSTBENCH, diamond, new_figure
-from nmlib.lab.paper.displays.scatter import _label, _Name
+from nmlib.lab.paper.displays.scatter import PointName, write_names
 from nmlib.paper import robustbench
 from nmlib.paper.numbers import load_pandas, read_table
 
@@ -124,13 +124,13 @@ class ImageNetDisplay(Display):
         shown: dict[str, Any] = {}
         for one, y in zip(np.ravel(ax), _PANELS, strict=True):
             points: list[tuple[float, float]] = []
-            names: list[_Name] = []
+            names: list[PointName] = []
             for source, rows in self._points(y).items():
                 shown[source] = one.plot(rows["corrupted"], rows[y], **looks[source])[0]
                 if source != "RobustBench":  # there a line leads to the paper's point
                     colour = OURS if source == "ours" else "black"
                     points += rows.itertuples(index=False, name=None)
-                    names += [_Name(m, m == "NoisyMix", colour) for m in rows.index]
+                    names += [PointName(m, m == "NoisyMix", colour) for m in rows.index]
             spans = []
             for row in self.benchmark.itertuples() if y in self.benchmark else ():
                 ends = (*self.paper.loc[row.method, ["corrupted", y]],), (row.corrupted, row.clean)
@@ -139,7 +139,7 @@ class ImageNetDisplay(Display):
             one.set_ylabel(f"accuracy on {_AXES[y]} (%)")
             one.margins(0.12)
             one.figure.canvas.draw()
-            _label(one, points, names, spans)
+            write_names(one, points, names, spans)
         np.ravel(ax)[-1].set_xlabel(f"accuracy on {_AXES['corrupted']} (%)")
         np.ravel(ax)[0].legend(shown.values(), shown.keys(), fontsize=9, loc="lower right")
 
