@@ -209,7 +209,7 @@ FIGURES: dict[str, Drawing] = {
     "imagenet": Drawing(
         "ImageNet-C against ImageNet and ImageNet-R: Table 1 and RobustBench",
         ImageNetDisplay.from_sources,
-        source="data: the paper's tables and RobustBench's files (`nmlib.paper`)",
+        source="the paper's Table 1 and RobustBench's files, as in nmlib.paper",
     ),
     "sources": Drawing(
         "NoisyMix by corruption: the paper, RobustBench and ours",
