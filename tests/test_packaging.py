@@ -170,6 +170,11 @@ def test_ci_has_the_locked_packages_and_no_others():
 # Where data come from, and whose they are.
 SOURCES = {
     "https://github.com/zalandoresearch/fashion-mnist",
+    "https://github.com/RobustBench/robustbench",
+    "https://github.com/forresti/SqueezeNet",
+    "https://github.com/hendrycks/imagenet-r",
+    "https://github.com/rgeirhos/texture-vs-shape",
+    "https://github.com/songhan/SqueezeNet-Deep-Compression",
     "https://raw.githubusercontent.com/hendrycks/robustness",
 }
 HOSTS = (
