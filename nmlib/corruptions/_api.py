@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks
+from nmlib._memory import reused_memory
 from nmlib._threads import run_all, thread_count
 from nmlib.corruptions._draws import AnyDraw
 from nmlib.corruptions._frost_textures import frost_textures
+from nmlib.corruptions._jpeg import jpeg_compression
 from nmlib.corruptions._registry import REGISTRY, Corruption, apply_to, draw_for
 from nmlib.corruptions._severities import BENCHMARKS, Benchmark
 from nmlib.corruptions._streams import image_stream
@@ -96,6 +98,7 @@ def corrupt(
     seed: int = 0,
     first_index: int = 0,
     frost: Sequence[NDArray] | None = None,
+    jpeg: int | None = None,
 ) -> Pictures:
     """Corrupt images the way CIFAR-C or ImageNet-C does.
 
@@ -113,6 +116,8 @@ def corrupt(
         first_index: Index of images[0] in its data set, when a data set is streamed in parts, or of
             the single image.
         frost: Photographs for frost, from `read_frost_photographs`; None for drawn textures.
+        jpeg: Quality, 1 to 100, of a JPEG compression of the result. The published files of
+            ImageNet-C are JPEGs of quality 85, and accuracies on them are lower by 2 to 8 points.
 
     Returns:
         A new tensor or array of the same shape, dtype, layout and device, or a Pillow image.
@@ -139,6 +144,7 @@ def corrupt(
     view, channels_first = check_images(batch)
     corruption, severity = check_request(name, severity, benchmark)
     first_index = _checks.integer("first_index", first_index, 0)
+    jpeg = None if jpeg is None else _checks.integer("jpeg", jpeg, 1, 100)
     n, h, w, _ = view.shape
     out = torch.empty_like(view, memory_format=torch.preserve_format)
     params = corruption.parameters(benchmark, severity, min(h, w))
@@ -150,9 +156,10 @@ def corrupt(
         part = view[start : start + step].contiguous()
         stream = image_stream(seed, purpose, first_index + start, len(part), part.device)
         draw = draw_for(corruption, part, stream, params, textures)
-        out[start : start + step] = apply_to(corruption, part, params, draw, textures)
+        made = apply_to(corruption, part, params, draw, textures)
+        out[start : start + step] = made if jpeg is None else jpeg_compression(made, jpeg)
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), reused_memory(view.device):
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         starts = range(0, n, step)
         if view.device.type == "cpu":

@@ -9,6 +9,7 @@ from nmlib._on_demand import on_demand
 from nmlib.metrics._corruption_errors import (
     ALEXNET_CLEAN_ERROR,
     ALEXNET_ERRORS,
+    ALEXNET_SEVERITY_ERRORS,
     CORRUPTION_FAMILIES,
     family_errors,
     mean_corruption_error,
@@ -54,6 +55,7 @@ __all__ = [
     "ALEXNET_CLEAN_ERROR",
     "ALEXNET_ERRORS",
     "ALEXNET_FLIP_PROBABILITIES",
+    "ALEXNET_SEVERITY_ERRORS",
     "AURRA",
     "CORRUPTION_FAMILIES",
     "FlipProbability",

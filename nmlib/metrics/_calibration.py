@@ -24,7 +24,23 @@ class Predicted(Protocol):
     def labels(self) -> Tensor: ...
 
 
-Given = ArrayLike | Tensor | Predicted
+class Summarised(Protocol):
+    """What is left of predictions whose probabilities are not kept, all of it (N,)."""
+
+    @property
+    def confidence(self) -> Tensor: ...
+
+    @property
+    def correct(self) -> Tensor: ...
+
+    @property
+    def true_probability(self) -> Tensor: ...
+
+    @property
+    def square_sum(self) -> Tensor: ...
+
+
+Given = ArrayLike | Tensor | Predicted | Summarised
 Labels = ArrayLike | Tensor | None
 
 
@@ -58,8 +74,25 @@ def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
     return p, _checks.class_labels(y, p.shape[1])
 
 
+def _is_summary(given: Given, labels: Labels) -> bool:
+    return labels is None and hasattr(given, "square_sum") and not hasattr(given, "probabilities")
+
+
+def _true_and_squares(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
+    """Return the true class's probability and the sum of squares, (N,) float64."""
+    if _is_summary(probabilities, labels):
+        kept: Any = probabilities
+        return kept.true_probability.to(torch.float64), kept.square_sum.to(torch.float64)
+    p, y = _checked(probabilities, labels)
+    p = p.to(torch.float64)
+    return p.gather(1, y[:, None])[:, 0], p.square().sum(1)
+
+
 def confidence_of(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
     """Return the largest probability of each row, in its own type, and where it is right."""
+    if _is_summary(probabilities, labels):
+        kept: Any = probabilities
+        return kept.confidence, kept.correct
     p, y = _checked(probabilities, labels)
     confidence, predicted = p.max(1)
     return confidence, predicted == y
@@ -151,8 +184,8 @@ def reliability_curve(
     any type ends the ninth of 15 bins.
 
     Args:
-        probabilities: (N, K), rows sum to 1; or an object with `probabilities` and `labels`, such
-            as the result of `evaluate`.
+        probabilities: (N, K), rows sum to 1; or the result of `evaluate`, or another object with
+            `probabilities` and `labels`.
         labels: (N,) integers in [0, K).
         bins: Number of bins, >= 1.
 
@@ -318,10 +351,8 @@ def brier_score(probabilities: Given, labels: Labels = None) -> float:
     >>> round(brier_score([[0.9, 0.1], [0.4, 0.6]], [0, 0]), 6)
     0.37
     """
-    p, y = _checked(probabilities, labels)
-    p = p.to(torch.float64)
-    right = p.gather(1, y[:, None])[:, 0]
-    return float((p.square().sum(1) - 2 * right + 1).mean())
+    right, squares = _true_and_squares(probabilities, labels)
+    return float((squares - 2 * right + 1).mean())
 
 
 def negative_log_likelihood(probabilities: Given, labels: Labels = None) -> float:
@@ -339,7 +370,6 @@ def negative_log_likelihood(probabilities: Given, labels: Labels = None) -> floa
     >>> round(negative_log_likelihood([[0.5, 0.5], [0.25, 0.75]], [0, 0]), 4)
     1.0397
     """
-    p, y = _checked(probabilities, labels)
+    right, _ = _true_and_squares(probabilities, labels)
     # Rounding may carry a probability above 1.
-    right = p.to(torch.float64).gather(1, y[:, None]).clamp(torch.finfo(torch.float32).tiny, 1)
-    return abs(float(right.log().mean()))
+    return abs(float(right.clamp(torch.finfo(torch.float32).tiny, 1).log().mean()))
