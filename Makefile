@@ -49,7 +49,7 @@ SITE := $(call install,ci) "$(VENV)" site ".[site]" -c "$(CONSTRAINTS)" $(PIP_AR
 COLAB := $(call install,colab) "$(COLAB_VENV)" colab ".[notebooks]" \
     -r tests/colab/requirements.txt $(PIP_ARGS)
 
-.PHONY: help demo lab test test-rounding test-colab test-3.12 test-3.13 test-lowest lint format figures \
+.PHONY: help demo lab test test-rounding test-colab test-3.12 test-3.13 test-lowest test-newest lint format figures \
     measure bench wheel address version release docs site lock clean suite lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
@@ -91,6 +91,13 @@ test-lowest:  ## the same with the lowest versions that pyproject.toml declares
 	@PYTHON=python3.11 $(MAKE) suite VENV=.venv-lowest CONSTRAINTS=build/lowest.txt \
 	    COMPARED="--nbval-lax --ignore=tests/test_figures.py"
 
+# pip chooses the newest that the declared bounds allow.
+test-newest:  ## the same with the newest versions there are
+	@mkdir -p build
+	@: >build/newest.txt
+	@$(MAKE) suite VENV=.venv-newest CONSTRAINTS=build/newest.txt \
+	    COMPARED="--nbval-lax --ignore=tests/test_figures.py"
+
 suite: test-packages
 	@OMP_NUM_THREADS=1 "$(PY)" -m pytest $(COMPARED) -n $(WORKERS) --dist loadscope \
 	    -m "not browser" $(PYTEST_ARGS)
@@ -111,9 +118,7 @@ figures: lab-packages  ## draw every picture of figures/ from figures/data
 measure: lab-packages  ## measure figures/data again (hours)
 	@"$(PY)" tools/measure.py
 
-# timm is installed without its dependencies, which would bring another torch.
 bench: test-packages  ## every speed against its peer, into build/bench (half an hour)
-	@"$(PY)" -m pip install --quiet --no-deps "timm>=1.0.11"
 	@"$(PY)" tools/measure.py --speed --into build/bench
 
 wheel: lab-packages  ## write the wheel to dist/; for Colab, upload it beside the notebook

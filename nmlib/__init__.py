@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import nmlib.paper as paper
     import nmlib.statistics as statistics
     import nmlib.theory as theory
+    import nmlib.transforms as transforms
     from nmlib.corruptions import (
         CORRUPTIONS,
         EXTRA_CORRUPTIONS,
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
         corrupt,
         perturbation_sequence,
     )
-    from nmlib.data import ImageData, load, make_polygon_band
+    from nmlib.data import ImageData, LazyImages, load, make_polygon_band
     from nmlib.evaluation import (
         CorruptionReport,
         PerturbationReport,
@@ -46,10 +47,10 @@ if TYPE_CHECKING:
         rms_calibration_error,
     )
     from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
-    from nmlib.models import MODELS, StagedModel, build_model
+    from nmlib.models import MODELS, MixPoints, StagedModel, build_model, suggest_points
     from nmlib.models.mlp import mlp
     from nmlib.noise import Noise, NoiseDraw, inject
-    from nmlib.objective import batch_loss
+    from nmlib.objective import NoisyMixLoss, batch_loss
     from nmlib.puzzlemix import PuzzleMix
     from nmlib.rng import Rng, default_device
     from nmlib.schemes import (
@@ -81,7 +82,7 @@ else:
             "nmlib.corruptions": (
                 "CORRUPTIONS EXTRA_CORRUPTIONS PERTURBATIONS corrupt perturbation_sequence"
             ),
-            "nmlib.data": "ImageData load make_polygon_band",
+            "nmlib.data": "ImageData LazyImages load make_polygon_band",
             "nmlib.evaluation": (
                 "CorruptionReport PerturbationReport Predictions evaluate evaluate_corruptions "
                 "evaluate_perturbations predict"
@@ -95,10 +96,10 @@ else:
                 "mean_corruption_error reliability_curve rms_calibration_error"
             ),
             "nmlib.mixing": "CutMix Mixup Pair mix mix_labels",
-            "nmlib.models": "MODELS StagedModel build_model",
+            "nmlib.models": "MODELS MixPoints StagedModel build_model suggest_points",
             "nmlib.models.mlp": "mlp",
             "nmlib.noise": "Noise NoiseDraw inject",
-            "nmlib.objective": "batch_loss",
+            "nmlib.objective": "NoisyMixLoss batch_loss",
             "nmlib.puzzlemix": "PuzzleMix",
             "nmlib.rng": "Rng default_device",
             "nmlib.schemes": (
@@ -109,6 +110,7 @@ else:
             "nmlib.paper": "",
             "nmlib.statistics": "",
             "nmlib.theory": "",
+            "nmlib.transforms": "",
         },
     )
 
@@ -133,10 +135,13 @@ __all__ = [
     "CutMix",
     "Execution",
     "ImageData",
+    "LazyImages",
     "LossParts",
+    "MixPoints",
     "Mixup",
     "Noise",
     "NoiseDraw",
+    "NoisyMixLoss",
     "Pair",
     "PerturbationReport",
     "Plain",
@@ -182,6 +187,8 @@ __all__ = [
     "rms_calibration_error",
     "soft_cross_entropy",
     "statistics",
+    "suggest_points",
     "suited",
     "theory",
+    "transforms",
 ]

@@ -4,7 +4,9 @@ The paper's numbers are hollow grey diamonds or dashed outlines, RobustBench's h
 ours are filled and coloured.
 """
 
+from nmlib.lab.paper.displays.cards import ModelCards
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
+from nmlib.lab.paper.displays.imagenet import ImageNetDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 from nmlib.lab.paper.displays.sources import SourcesDisplay, misfiled_table, sources_table
 
@@ -12,6 +14,8 @@ __all__ = [
     "AccuracyScatterDisplay",
     "CorruptionDifferenceDisplay",
     "FamilyDisplay",
+    "ImageNetDisplay",
+    "ModelCards",
     "SourcesDisplay",
     "misfiled_table",
     "sources_table",
