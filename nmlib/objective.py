@@ -291,8 +291,8 @@ class NoisyMixLoss(nn.Module):
     `Rng(seed).fold(t, rank)`, where rank is that of the process (0 without a process group), so
     every step and every process has its own draws. The number of the next step counts up with the
     calls that compute gradients and is part of the state dict: a resumed loop repeats no draws and
-    leaves out none. Or pass `step` yourself. Values are checked in every step on the CPU, and in the
-    first one elsewhere.
+    leaves out none. Or pass `step` yourself. Values are checked in every step on the CPU, and in
+    the first one elsewhere.
 
     Args:
         model: See `batch_loss`.
