@@ -752,10 +752,9 @@ REMEDIES = [
      lambda do: nm.batch_loss(
          MODEL, (do(x=(255 * X).byte()), TWO[1]), MIXUP, nm.Rng(0))),
     (lambda: nm.batch_loss(torch.nn.Linear(2, 3), TWO, MIXUP, nm.Rng(0)),
-     r"only, (StagedModel\(\[module\]\))",
+     r"with (nmlib\..*\)), or",
      lambda do: nm.batch_loss(
-         do(StagedModel=nm.StagedModel, module=torch.nn.Linear(2, 3)), TWO,
-         MIXUP, nm.Rng(0))),
+         do(nmlib=nm, model=torch.nn.Linear(2, 3)), TWO, MIXUP, nm.Rng(0))),
     (lambda: nm.batch_loss(NET, TWO, "noisymix", nm.Rng(0)), r"such as (.*\)),",
      lambda do: nm.batch_loss(
          MODEL, (X, TWO[1]), do(nmlib=nm), nm.Rng(0))),
