@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import nmlib.paper as paper
     import nmlib.statistics as statistics
     import nmlib.theory as theory
+    import nmlib.transforms as transforms
     from nmlib.corruptions import (
         CORRUPTIONS,
         EXTRA_CORRUPTIONS,
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
         corrupt,
         perturbation_sequence,
     )
-    from nmlib.data import ImageData, load, make_polygon_band
+    from nmlib.data import ImageData, LazyImages, load, make_polygon_band
     from nmlib.evaluation import (
         CorruptionReport,
         PerturbationReport,
@@ -81,7 +82,7 @@ else:
             "nmlib.corruptions": (
                 "CORRUPTIONS EXTRA_CORRUPTIONS PERTURBATIONS corrupt perturbation_sequence"
             ),
-            "nmlib.data": "ImageData load make_polygon_band",
+            "nmlib.data": "ImageData LazyImages load make_polygon_band",
             "nmlib.evaluation": (
                 "CorruptionReport PerturbationReport Predictions evaluate evaluate_corruptions "
                 "evaluate_perturbations predict"
@@ -109,6 +110,7 @@ else:
             "nmlib.paper": "",
             "nmlib.statistics": "",
             "nmlib.theory": "",
+            "nmlib.transforms": "",
         },
     )
 
@@ -133,6 +135,7 @@ __all__ = [
     "CutMix",
     "Execution",
     "ImageData",
+    "LazyImages",
     "LossParts",
     "Mixup",
     "Noise",
@@ -184,4 +187,5 @@ __all__ = [
     "statistics",
     "suited",
     "theory",
+    "transforms",
 ]

@@ -448,6 +448,41 @@ def probabilities(name: str, value: Tensor, remedy: str) -> None:
 ROUNDING = 1e-4
 
 
+def is_pillow(value: Any) -> bool:
+    """Return whether a value is a Pillow image."""
+    return hasattr(value, "convert") and hasattr(value, "mode")
+
+
+def pillow_pixels(image: Any, modes: tuple[str, ...]) -> NDArray[np.uint8]:
+    """Return the pixels (H, W, channels) of a Pillow image of one of some modes, or raise."""
+    if image.mode not in modes:
+        raise TypeError(
+            f"a Pillow image must have mode {' or '.join(map(repr, modes))}, got {image.mode!r}; "
+            "use image.convert('RGB')"
+        )
+    pixels = np.array(image)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def pillow_image(pixels: NDArray[np.uint8]) -> Any:
+    """Return the Pillow image of pixels (H, W, channels)."""
+    from PIL import Image
+
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+
+
+def as_batch(given: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """Return images as a batch, and the function that gives a result their form back.
+
+    A Pillow image, (H, W, 3) and (3, H, W) become a batch of one; everything else is one already.
+    """
+    if is_pillow(given):
+        return pillow_pixels(given, ("RGB",))[None], lambda out: pillow_image(out[0])
+    if getattr(given, "ndim", 0) == 3 and 3 in (given.shape[0], given.shape[2]):
+        return given[None], lambda out: out[0]
+    return given, lambda out: out
+
+
 def byte_images(given: Any, *, grey: bool = False) -> tuple[Tensor, bool]:
     """Return images as an (N, H, W, 3) uint8 view, and whether their channels came first.
 

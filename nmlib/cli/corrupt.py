@@ -1,4 +1,4 @@
-"""`nmlib corrupt`: a data set in the layout of CIFAR-10-C."""
+"""`nmlib corrupt`: a data set in the layout of CIFAR-10-C or ImageNet-C."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from nmlib._files import open_array, path_option, user_path
+from nmlib.cli import imagenet
 from nmlib.cli._options import add_corruptions, add_data, add_device, add_quiet, corruption_names
 
 
@@ -14,18 +15,21 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "corrupt",
-        help="write a corrupted data set in the layout of CIFAR-10-C",
+        help="write a corrupted data set in the layout of CIFAR-10-C or ImageNet-C",
         description="Write NAME.npy for every corruption, the five severities one after the other, "
-        "and labels.npy. Interrupted, the same command goes on where it stopped.",
+        "and labels.npy; for imagenet NAME/SEVERITY/CLASS/FILE.JPEG. Interrupted, the same command "
+        "goes on where it stopped.",
     )
     parser.add_argument(
         "--dataset",
         required=True,
-        help="cifar10, cifar100 or fashion-mini, or a .npy file of uint8 images (N, H, W, 3)",
+        help="cifar10, cifar100, fashion-mini or imagenet, or a .npy file of uint8 images "
+        "(N, H, W, 3)",
     )
     parser.add_argument(
         "--labels", type=path_option, metavar="FILE",
-        help="a .npy file with the labels of such images, written beside the sets",
+        help="a .npy file with the labels of such images, written beside the sets; for flat "
+        "images of imagenet a text file",
     )  # fmt: skip
     parser.add_argument("--out", required=True, type=path_option, help="folder for the files")
     parser.add_argument("--split", default="test", choices=("train", "test"))
@@ -34,10 +38,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_corruptions(parser)
     add_device(parser, "cpu", "cpu")
     add_quiet(parser)
+    imagenet.add_folder(parser.add_argument_group("--dataset imagenet"))
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.dataset == "imagenet":
+        return imagenet.run_corrupt(options)
     from nmlib import _checks
     from nmlib._progress import reporter
     from nmlib.corruptions import read_frost_photographs

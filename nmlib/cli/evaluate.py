@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nmlib._files import path_option
+from nmlib._files import path_option, write_text
+from nmlib.cli import imagenet
 from nmlib.cli._options import (
     add_corruptions,
     add_data,
@@ -32,10 +33,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--checkpoint",
         required=True,
         type=path_option,
-        help="folder of `nmlib train --out`, one of its checkpoints, or a file with a state dict",
+        help="folder of `nmlib train --out`, one of its checkpoints, or a file with a state dict; "
+        "for imagenet also a name (noisymix, augmix, ...), timm:NAME or torchvision:NAME",
     )
     parser.add_argument(
-        "--dataset", help="fashion-mini, cifar10 or cifar100; default: what the run was trained on"
+        "--dataset",
+        help="fashion-mini, cifar10, cifar100 or imagenet; default: what the run was trained on",
     )
     parser.add_argument("--out", required=True, type=path_option, help="folder for the results")
     parser.add_argument("--model", help="network of a plain state dict, e.g. wrn28_4")
@@ -54,16 +57,26 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--perturbations", nargs="*", metavar="NAME", help="also flips; no name: all ten sequences"
     )
-    parser.add_argument("--batch-size", type=at_least(1), default=500)
+    parser.add_argument(
+        "--claim",
+        choices=("robustbench", "openood"),
+        help="also write claim-NAME.md, what this leaderboard's issue form asks for",
+    )
+    parser.add_argument("--batch-size", type=at_least(1), help="default: 500, or 64 for imagenet")
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16 (by autocast)")
     add_data(parser)
     add_label(parser)
     add_device(parser, None, "the accelerator, if any")
     add_quiet(parser)
+    imagenet.add_evaluate(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.dataset == "imagenet":
+        own = options.checkpoint.is_dir() or _is_own(options.checkpoint)
+        stored = _stored_model(options.checkpoint, options.model, 1000) if own else None
+        return imagenet.run_evaluate(options, stored)
     import torch
 
     from nmlib import _checks
@@ -79,7 +92,7 @@ def _run(options: argparse.Namespace) -> int:
             str(options.checkpoint),
         )
     dataset = options.dataset or _trained_on(options.checkpoint)
-    _checks.choice("data set", dataset, DATASETS)
+    _checks.choice("data set", dataset, (*DATASETS, "imagenet"))
     names = corruption_names(options.corruptions)
     sequences = options.perturbations
     for name in sequences or ():
@@ -99,7 +112,8 @@ def _run(options: argparse.Namespace) -> int:
             )
         key["scheme"] = options.scheme
     shared = {
-        "seed": options.seed, "batch_size": options.batch_size, "precision": options.precision,
+        "seed": options.seed, "batch_size": options.batch_size or 500,
+        "precision": options.precision,
         "device": options.device or default_device(), "key": key, "out": options.out,
         "progress": not options.quiet,
     }  # fmt: skip
@@ -124,8 +138,14 @@ def _run(options: argparse.Namespace) -> int:
     except torch.OutOfMemoryError as error:
         print(f"nmlib evaluate: {error}", file=sys.stderr)
         return 1
+    if options.claim:
+        write_text(options.out / f"claim-{options.claim}.md", report.claim(options.claim) + "\n")
     print(f"results in {options.out}")
     return 0
+
+
+def _is_own(checkpoint: Path) -> bool:
+    return checkpoint.name.startswith("checkpoint-")
 
 
 def _run_record(checkpoint: Path) -> dict[str, Any]:
@@ -133,9 +153,7 @@ def _run_record(checkpoint: Path) -> dict[str, Any]:
     from nmlib.training.record import RECORD, read_run
 
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    if (folder / RECORD).is_file() and (
-        checkpoint.is_dir() or checkpoint.name.startswith("checkpoint-")
-    ):
+    if (folder / RECORD).is_file() and (checkpoint.is_dir() or _is_own(checkpoint)):
         return read_run(folder)
     return {"details": {}}
 
@@ -153,7 +171,8 @@ def _trained_on(checkpoint: Path) -> str:
 def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any, dict[str, Any]]:
     """Return the network of a run, of one of its checkpoints or of a plain state dict, and keys."""
     from nmlib.models import build_model
-    from nmlib.training.checkpoints import load_into, load_weights
+    from nmlib.models.weights import load_into, unpack
+    from nmlib.training.checkpoints import load_weights
 
     record = _run_record(checkpoint)
     details = record["details"]
@@ -168,6 +187,11 @@ def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any
             "classes; give the --dataset that it was trained on"
         )
     model = build_model(wanted, classes, **(details.get("options") or {}))
-    load_into(model, load_weights(checkpoint), f"{checkpoint}, taken for a {wanted},")
     key = {"model": wanted, "scheme": record.get("scheme"), "seed": record.get("seed")}
+    source = f"{checkpoint}, taken for a {wanted},"
+    if checkpoint.is_dir() or _is_own(checkpoint):
+        load_into(model, load_weights(checkpoint), source)
+    else:
+        stored, key["sha256"] = unpack(checkpoint)
+        load_into(model, stored, source)
     return model.eval(), key

@@ -6,12 +6,14 @@ from nmlib._on_demand import on_demand
 from nmlib.data.toy import POLYGON_VERTICES, make_polygon_band, signed_distance
 
 if TYPE_CHECKING:
-    from nmlib.data.images import DATASETS, ImageData, load
+    from nmlib.data.images import DATASETS, ImageData, Images, load
+    from nmlib.data.reading import LazyImages
 else:
     __getattr__, __dir__ = on_demand(
         __name__,
         {
-            "nmlib.data.images": "DATASETS ImageData load",
+            "nmlib.data.images": "DATASETS ImageData Images load",
+            "nmlib.data.reading": "LazyImages",
         },
     )
 
@@ -19,6 +21,8 @@ __all__ = [
     "DATASETS",
     "POLYGON_VERTICES",
     "ImageData",
+    "Images",
+    "LazyImages",
     "load",
     "make_polygon_band",
     "signed_distance",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -16,9 +16,44 @@ from torch import Tensor
 
 from nmlib import _checks
 
-__all__ = ["DATASETS", "ImageData", "load"]
+__all__ = ["DATASETS", "ImageData", "Images", "load"]
 
 DATASETS = ("fashion-mini", "cifar10", "cifar100")
+
+
+class Images(Protocol):
+    """What training and evaluation ask of image data.
+
+    `ImageData` holds them in memory, `LazyImages` reads them from a Dataset.
+    """
+
+    @property
+    def label(self) -> str:
+        """Name in figures, tables and messages."""
+
+    @property
+    def split(self) -> str:
+        """ "train" or "test"."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, () if unknown."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What stored results are keyed by."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64; may have to read all images."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64] | Tensor) -> Images:
+        """Return the images of some rows, with their own fingerprint."""
+
+    def parts(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield all images in their order: bytes (n, H, W, 3) and labels (n,), n <= size."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +174,10 @@ class ImageData:
         """Return the images of some rows as a data set with its own fingerprint."""
         chosen = torch.from_numpy(row_numbers(rows, len(self))).to(self.images.device)
         return self._with(self.images[chosen], self.labels[chosen])
+
+    def parts(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield views of all images in their order: (n, H, W, 3) and labels (n,), n <= size."""
+        yield from zip(self.images.split(size), self.labels.split(size), strict=True)
 
 
 def row_numbers(rows: Sequence[int] | NDArray[np.int64] | Tensor, count: int) -> NDArray[np.int64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,24 @@ from numpy.typing import NDArray
 from nmlib import _checks
 from nmlib._files import user_path
 from nmlib.corruptions import CORRUPTIONS, FAMILIES
-from nmlib.evaluation.predictions import Predictions
+from nmlib.evaluation.predictions import Predictions, TopPredictions, read_predictions
 from nmlib.evaluation.report import Report, mean_with_error
 from nmlib.evaluation.storage import made, pack, read_record, shares, unpack, write_record
-from nmlib.metrics import CORRUPTION_FAMILIES, ReliabilityCurve, reliability_curve
+from nmlib.metrics import (
+    ALEXNET_SEVERITY_ERRORS,
+    CORRUPTION_FAMILIES,
+    ReliabilityCurve,
+    mean_corruption_error,
+    reliability_curve,
+)
 
 __all__ = ["CorruptedSet", "CorruptionReport"]
 
 RECORD, CLEAN = "corruptions.json", "clean.npz"
 # The greatest value of the measures that are no shares.
 _MOST = {"negative_log_likelihood": np.inf, "brier_score": 2}
+# As leaderboards write them.
+_PRINTED = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 _FAMILY = {name: family for family, names in FAMILIES.items() for name in names}
 
 
@@ -45,7 +53,9 @@ class CorruptedSet:
     correct: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, corruption: str, severity: int, found: Predictions) -> CorruptedSet:
+    def of(
+        cls, corruption: str, severity: int, found: Predictions | TopPredictions
+    ) -> CorruptedSet:
         """Compute everything from the predictions, which are not kept."""
         curve = reliability_curve(found)
         return cls(corruption, severity, found.measures(), curve, found.correct.numpy())
@@ -104,7 +114,7 @@ class CorruptionReport(Report):
         provenance: Settings, data fingerprint, corruption seed, commit, versions.
     """
 
-    clean: Predictions
+    clean: Predictions | TopPredictions
     sets: tuple[CorruptedSet, ...]
     key: Mapping[str, Any]
     provenance: Mapping[str, Any]
@@ -240,6 +250,32 @@ class CorruptionReport(Report):
         """The same over the twelve corruptions that are no noise: "(excluding noise)"."""
         return self.mean(without=("noise",))
 
+    @property
+    def mean_corruption_error(self) -> float:
+        """Error relative to AlexNet's under the same corruptions and severities, 1 is as bad.
+
+        For ImageNet-C only. With all five severities it is the benchmark's mCE.
+
+        Raises:
+            ValueError: If one of the 15 corruptions is missing, or some of its severities.
+
+        Source: Hendrycks & Dietterich (2019), eq. of sec. 4.2.
+        """
+        levels = self.severities
+        table = self.errors
+        if any(len(table.get(name, ())) != len(levels) for name in CORRUPTIONS):
+            raise ValueError(
+                f"the mean corruption error needs all 15 corruptions at each severity; this report "
+                f"has {self.coverage}"
+            )
+        reference = {
+            name: np.mean([values[s - 1] for s in levels])
+            for name, values in ALEXNET_SEVERITY_ERRORS.items()
+        }
+        return mean_corruption_error(
+            {name: np.mean(table[name]) for name in CORRUPTIONS}, reference=reference
+        )
+
     def image_accuracies(self) -> NDArray[np.float64]:
         """Return each image's share of sets in which it was recognised, (N,)."""
         return np.mean([s.correct for s in self._chosen()], axis=0, dtype=np.float64)
@@ -267,7 +303,7 @@ class CorruptionReport(Report):
                 f"the reports are on different images ({self.clean.fingerprint}, "
                 f"{other.clean.fingerprint})"
             )
-        for setting in ("corruption_seed", "benchmark", "source", "frost"):
+        for setting in ("corruption_seed", "benchmark", "source", "frost", "jpeg"):
             pair = self.provenance.get(setting), other.provenance.get(setting)
             if pair[0] != pair[1]:
                 raise ValueError(
@@ -367,6 +403,61 @@ class CorruptionReport(Report):
             lines.append(f"{'robust accuracy':20}{means}{100 * self.robust_accuracy:8.1f}")
         return "\n".join(lines)
 
+    def claim(self, board: Literal["robustbench", "openood"] = "robustbench") -> str:
+        """Return the entry that a leaderboard's issue form asks for, in Markdown.
+
+        The forms are RobustBench's "New Model(s)" and OpenOOD's "Adding leaderboard entry". Where
+        the report knows nothing, a field stays empty: the paper, the address of the checkpoint,
+        whether more data were used for training; for OpenOOD also the postprocessor and its two
+        AUROCs, which OpenOOD's own evaluator measures.
+
+        Args:
+            board: "robustbench" (threat model "Common Corruptions") or "openood".
+
+        Raises:
+            ValueError: For another board, or an incomplete report: RobustBench's robust accuracy is
+                the mean over 15 corruptions at five severities.
+        """
+        _checks.choice("leaderboard", board, ("robustbench", "openood"))
+        if board == "robustbench" and not self.complete:
+            raise ValueError(
+                "RobustBench takes means over 15 corruptions x 5 severities; this report has "
+                f"{self.coverage}: evaluate the rest (without corruptions= and severities=)"
+            )
+        known = self.provenance
+        dataset = str(self.key.get("dataset", ""))
+        printed = _PRINTED.get(dataset, dataset)
+        method = str(self.key.get("scheme") or "")
+        clean = f"{100 * self.clean.accuracy:.2f}"
+        measured = f"nmlib {known.get('nmlib', '')}, commit {known.get('commit', 'unknown')}"
+        if board == "openood":
+            entry = {
+                "Training": method, "Postprocessor": "", "Near-OOD AUROC": "",
+                "Far-OOD AUROC": "", "ID Accuracy": clean, "Outlier Data": "",
+                "Model Arch.": self.key.get("model", ""),
+                "Additional Description": f"{printed}, {len(self.clean):,} images; {measured}",
+            }  # fmt: skip
+            return "\n".join(f"- **`{name}`**: {value}".rstrip() for name, value in entry.items())
+        source = known.get("source", "")
+        if source == "generated":
+            source = f"sets made by nmlib, seed {known['corruption_seed']}, not the official files"
+        entry = {
+            "Dataset": printed, "Architecture": self.key.get("model", ""),
+            "Threat Model": "Common Corruptions", "eps": "N/A", "Clean accuracy": clean,
+            "Robust accuracy": f"{100 * self.robust_accuracy:.2f}", "Additional data": "",
+            "Evaluation method": f"{printed}-C, {self.coverage}; {source}; {measured}",
+            "Checkpoint and code": "",
+        }  # fmt: skip
+        paper = ("Paper Title", "Paper URL", "Paper authors")
+        return "\n".join(
+            [
+                "# Paper Information\n",
+                *(f"- **{name}**:" for name in paper),
+                f"\n# Leaderboard Claim(s)\n\n## {method or 'Model 1'}\n",
+                *(f"- **{name}**: {value}".rstrip() for name, value in entry.items()),
+            ]
+        )
+
     def save(self, folder: str | Path) -> Path:
         """Write the report for `read`; what the folder holds of an older one is replaced.
 
@@ -393,7 +484,7 @@ class CorruptionReport(Report):
         """
         folder = user_path(folder)
         record = read_record(folder / RECORD, CorruptedSet.from_record)
-        clean = Predictions.read(folder / CLEAN)
+        clean = read_predictions(folder / CLEAN)
         known = record["settings"].get("data_fingerprint")
         if known and clean.fingerprint and known != clean.fingerprint:
             raise ValueError(
@@ -404,7 +495,7 @@ class CorruptionReport(Report):
 
     @classmethod
     def from_record(
-        cls, clean: Predictions, record: Mapping[str, Any], names: Sequence[str]
+        cls, clean: Predictions | TopPredictions, record: Mapping[str, Any], names: Sequence[str]
     ) -> CorruptionReport:
         """Return the report on the sets called `names`, "corruption-severity", of a record."""
         sets = tuple(CorruptedSet.from_record(name, record["sets"][name]) for name in names)

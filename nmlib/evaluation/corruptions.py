@@ -27,19 +27,25 @@ from nmlib.corruptions import (
     frost_name,
 )
 from nmlib.data.cifar import CorruptionFile, open_cifar_c
-from nmlib.data.images import ImageData
+from nmlib.data.corrupted import RECORD as MADE
+from nmlib.data.image_folder import ImageFolder
+from nmlib.data.imagenet import CORRUPTED, corrupted_folder
+from nmlib.data.images import ImageData, Images
 from nmlib.evaluation.corruption_report import CLEAN, RECORD, CorruptedSet, CorruptionReport
 from nmlib.evaluation.predictions import (
     Precision,
     Predictions,
+    TopPredictions,
     as_data,
     forward,
-    labelled,
+    gathered,
     model_fingerprint,
+    read_predictions,
+    uploaded,
 )
 from nmlib.evaluation.report import row_key
 from nmlib.evaluation.storage import Tell, complete, note_file, opened, stamp, write_record
-from nmlib.evaluation.streaming import chunk_images, generated, predicted
+from nmlib.evaluation.streaming import chunk_images, generated
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_corruptions"]
@@ -54,7 +60,7 @@ OwnCorruption = Callable[..., Tensor]
 
 def evaluate_corruptions(
     model: nn.Module,
-    data: ImageData | tuple[Any, Any],
+    data: Images | tuple[Any, Any],
     *,
     severities: int | Iterable[int] = range(1, 6),
     corruptions: str
@@ -64,6 +70,7 @@ def evaluate_corruptions(
     benchmark: Benchmark = "cifar",
     seed: int = 0,
     frost: Sequence[NDArray] | None = None,
+    jpeg: int | None = None,
     folder: str | Path | None = None,
     verify: bool = True,
     batch_size: int = 500,
@@ -81,7 +88,11 @@ def evaluate_corruptions(
 
     Args:
         model: Any module that maps (B, 3, H, W) in [0, 1] to logits (B, K).
-        data: Clean test images from `nmlib.load`, or a pair (images uint8 (N, H, W, 3), labels).
+        data: Clean test images from `nmlib.load`, a pair (images uint8 (N, H, W, 3), labels), or
+            images that are read when they are needed: an `ImageFolder`, a Dataset. With
+            benchmark="imagenet" the images of a folder are corrupted as the published files were
+            made, from 224 pixels after a bilinear resize to 256, whatever the preparation of the
+            clean ones.
         severities: From 1 to 5.
         corruptions: From `CORRUPTIONS` (the default, all 15) and `EXTRA_CORRUPTIONS`, or
             `nmlib.corruptions.Corruption` records of your own. For functions of your own a
@@ -91,9 +102,11 @@ def evaluate_corruptions(
         benchmark: "cifar" or "imagenet": whose parameters.
         seed: Of the corruptions, not of the model.
         frost: Photographs for frost, see `nmlib.corrupt`.
-        folder: Read NAME.npy and labels.npy of CIFAR-10-C or CIFAR-100-C from here instead of
-            generating anything; `data` are the clean images in the same order, or the first of
-            them.
+        jpeg: Quality of a JPEG compression of what is generated, see `nmlib.corrupt`.
+        folder: Read files from here instead of generating anything. NAME.npy and labels.npy of
+            CIFAR-10-C or CIFAR-100-C: `data` are the clean images in the same order, or the first
+            of them. NAME/SEVERITY/CLASS/FILE of ImageNet-C, if `data` are an `ImageFolder`: the
+            files of the same class and name.
         verify: Compare the files in `folder` with the official checksums; False for sets of one's
             own (`nmlib corrupt`).
         batch_size: Images the model gets at a time.
@@ -132,6 +145,19 @@ def evaluate_corruptions(
     levels = tuple(dict.fromkeys(_checks.integers("severity", severities, 1, 5)))
     seed = _checks.integer("seed", seed, 0)
     sets = {f"{name}-{level}": (name, level) for name in named for level in levels}
+    folder = None if folder is None else user_path(folder)
+    images_c = isinstance(data, ImageFolder) and folder is not None
+    if folder is not None and not isinstance(data, (ImageData, ImageFolder)):
+        raise TypeError(
+            f"files in {folder} are compared with ImageData or an ImageFolder, got "
+            f"{type(data).__name__}"
+        )
+    if jpeg is not None:
+        jpeg = _checks.integer("jpeg", jpeg, 1, 100)
+        own = [name for name, which in named.items() if not isinstance(which, Corruption)]
+        if folder is not None or own:
+            what = f"the function {own[0]!r}" if own else "files, which are what they are"
+            raise ValueError(f"jpeg compresses what nmlib generates, not {what}; leave it out")
     settings = {
         "data": data.label,
         "data_fingerprint": data.fingerprint,
@@ -139,7 +165,7 @@ def evaluate_corruptions(
         "corruption_seed": seed,
         "benchmark": benchmark,
         "precision": precision,
-        "source": "generated" if folder is None else ("official files" if verify else "own files"),
+        "source": _source(folder, images_c, verify, jpeg),
         "frost": frost_name(frost),
     }
     path = None if out is None else user_path(out) / RECORD
@@ -150,55 +176,79 @@ def evaluate_corruptions(
     ):
         if path is not None:
             sweep(path.parent, CLEAN)
-        if folder is not None:
-            folder = user_path(folder)
+        files: dict[str, ImageFolder] = {}
+        if folder is not None and isinstance(data, ImageFolder):
+            files = _check_folders(folder, sets, data, record)
+        elif folder is not None and isinstance(data, ImageData):
             _check_files(folder, sets, data, record)
         now = provenance(device=str(where))["provenance"]
-        clean = _clean(run, data, path, record, now)
-        images = data.images.to(where)
-        chunk = chunk_images(images[0].numel(), batch_size, _CHUNK_BYTES)
+        chunk, base = batch_size, data
+        if isinstance(data, ImageData):
+            chunk = chunk_images(data.images[0].numel(), batch_size, _CHUNK_BYTES)
+            data = base = data.to(where)
+        elif isinstance(data, ImageFolder) and benchmark == "imagenet":
+            base = data.prepared(CORRUPTED)
+        clean = _clean(run, data, len(data) if data is base else chunk, where, path, record, now)
 
         @functools.lru_cache(maxsize=1)  # all levels are in one file, which is checked once
-        def stored(name: str) -> Callable[[int, int], Iterator[Tensor]]:
-            assert folder is not None
+        def stored(name: str) -> Callable[[int, int], Iterator[tuple[Tensor, Tensor]]]:
+            assert folder is not None and isinstance(data, ImageData)
             file = open_cifar_c(folder, name, dataset=_official(data), verify=verify)
             note_file(record, file.path, file.md5)
             return _stored(file, data)
 
-        def parts(name: str, level: int) -> Iterator[Tensor]:
+        def parts(name: str, level: int) -> Iterator[tuple[Tensor, Tensor]]:
+            label = f"{name}-{level}"
+            if images_c:
+                note_file(record, Path(f"{label}.folder"), files[label].fingerprint)
+                return uploaded(files[label].parts(chunk), where)
             if folder is not None:
                 return stored(name)(level, chunk)
             which = named[name]
-            if not isinstance(which, Corruption):
-                return generated(images, chunk, partial(_made, which, name, level))
-            make = partial(
-                corrupt, name=which, severity=level, benchmark=benchmark, seed=seed,
-                frost=frost,
-            )  # fmt: skip
-            return generated(images, chunk, make)
+            if isinstance(which, Corruption):
+                make: Callable[..., Tensor] = partial(
+                    corrupt, name=which, severity=level, benchmark=benchmark, seed=seed,
+                    frost=frost, jpeg=jpeg,
+                )  # fmt: skip
+            else:
+                make = partial(_made, which, name, level)
+            return generated(uploaded(base.parts(chunk), where), make)
 
         def measure(label: str, tell: Tell) -> dict[str, Any]:
-            found = predicted(run, parts(*sets[label]), len(data), tell)
-            return CorruptedSet.of(*sets[label], labelled(found, data)).record()
+            found = gathered(run, parts(*sets[label]), data, tell)
+            return CorruptedSet.of(*sets[label], found).record()
 
         complete(path, record, list(sets), len(data), progress, now, measure)
     return CorruptionReport.from_record(clean, record, list(sets))
 
 
+def _source(folder: Path | None, images_c: bool, verify: bool, jpeg: int | None) -> str:
+    """Return where the corrupted images are from, as results say it."""
+    if folder is None:
+        return "generated" if jpeg is None else f"generated, JPEG {jpeg}"
+    if not images_c:
+        return "official files" if verify else "own files"
+    # Sets that `nmlib corrupt` has written have a record.
+    own = not verify or (folder / MADE).exists()
+    return "own JPEG files" if own else "official JPEG files"
+
+
 def _clean(
-    run: Callable[[ImageData], Tensor],
-    data: ImageData,
+    run: Callable[[Tensor], Tensor],
+    data: Images,
+    chunk: int,
+    where: torch.device,
     path: Path | None,
     record: dict[str, Any],
     now: Mapping[str, Any],
-) -> Predictions:
+) -> Predictions | TopPredictions:
     """Return the predictions for the clean images: the stored ones, or new ones, now stored."""
     if path is not None and "clean" in record:
         with suppress(FileNotFoundError, ValueError):  # missing or damaged: they are made anew
-            stored = Predictions.read(path.parent / CLEAN)
+            stored = read_predictions(path.parent / CLEAN)
             if stored.fingerprint == data.fingerprint and len(stored) == len(data):
                 return stored
-    clean = labelled(run(data), data)
+    clean = gathered(run, uploaded(data.parts(chunk), where), data)
     record["clean"] = stamp(record, now)
     if path is not None:
         clean.save(path.parent / CLEAN)
@@ -247,6 +297,17 @@ def _official(data: ImageData) -> str | None:
     return data.name if data.name in ("cifar10", "cifar100") else None
 
 
+def _check_folders(
+    folder: Path, sets: Mapping[str, tuple[str, int]], data: ImageFolder, record: dict[str, Any]
+) -> dict[str, ImageFolder]:
+    """Return the folders of ImageNet-C that are wanted; raise if images of `data` are missing."""
+    return {
+        label: corrupted_folder(folder, name, level, like=data)
+        for label, (name, level) in sets.items()
+        if label not in record["sets"]
+    }
+
+
 def _check_files(
     folder: Path, sets: Mapping[str, tuple[str, int]], data: ImageData, record: dict[str, Any]
 ) -> None:
@@ -261,7 +322,9 @@ def _check_files(
         _stored(file, data)
 
 
-def _stored(file: CorruptionFile, data: ImageData) -> Callable[[int, int], Iterator[Tensor]]:
+def _stored(
+    file: CorruptionFile, data: ImageData
+) -> Callable[[int, int], Iterator[tuple[Tensor, Tensor]]]:
     """Return a reader (severity, chunk) -> parts of a file, checked against `data`."""
     if file.share < len(data) or file.images.shape[1:] != tuple(data.images.shape[1:]):
         raise ValueError(
@@ -274,10 +337,11 @@ def _stored(file: CorruptionFile, data: ImageData) -> Callable[[int, int], Itera
             "are others, or in another order"
         )
 
-    def parts(severity: int, chunk: int) -> Iterator[Tensor]:
+    def parts(severity: int, chunk: int) -> Iterator[tuple[Tensor, Tensor]]:
         images = file.at(severity)
         for first in range(0, len(data), chunk):
+            here = slice(first, min(first + chunk, len(data)))
             # A copy: the file is mapped read-only.
-            yield torch.from_numpy(np.array(images[first : min(first + chunk, len(data))]))
+            yield torch.from_numpy(np.array(images[here])), data.labels[here]
 
     return parts

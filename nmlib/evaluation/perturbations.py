@@ -24,17 +24,19 @@ from nmlib.corruptions import (
     perturbation_sequence,
 )
 from nmlib.data.cifar import read_cifar_p
-from nmlib.data.images import ImageData
+from nmlib.data.image_folder import ImageFolder
+from nmlib.data.imagenet import WHOLE, video_folder
+from nmlib.data.images import ImageData, Images
 from nmlib.evaluation.perturbation_report import (
     RECORD,
     PerturbationReport,
     PerturbedSet,
     renewed,
 )
-from nmlib.evaluation.predictions import Precision, as_data, forward, model_fingerprint
+from nmlib.evaluation.predictions import Precision, as_data, forward, model_fingerprint, uploaded
 from nmlib.evaluation.report import row_key
 from nmlib.evaluation.storage import Tell, complete, note_file, opened
-from nmlib.evaluation.streaming import chunk_images, generated, predicted
+from nmlib.evaluation.streaming import chunk_images, generated, joined, predicted
 from nmlib.provenance import provenance
 
 __all__ = ["evaluate_perturbations"]
@@ -44,7 +46,7 @@ _CHUNK_BYTES = 1 << 25
 
 def evaluate_perturbations(
     model: nn.Module,
-    data: ImageData | tuple[Any, Any],
+    data: Images | tuple[Any, Any],
     *,
     perturbations: str | Iterable[str] = PERTURBATIONS,
     benchmark: Benchmark = "cifar",
@@ -67,13 +69,16 @@ def evaluate_perturbations(
     Args:
         model: As for `evaluate_corruptions`.
         data: As for `evaluate_corruptions`; without images of its own where `folder` is given,
-            but as many, in the same order.
+            but as many, in the same order. The pictures of an `ImageFolder` are resized to 256
+            pixels and warped before they are cropped, as those of ImageNet-P.
         perturbations: From `PERTURBATIONS` (the default, all ten).
         benchmark: "cifar" or "imagenet": whose parameters and frame counts.
         seed: Of the perturbations.
         difficulty: 1, 2 or 3: stronger noise, frames further apart. Always 1 in published results.
         crop: Cut the middle out of every frame, see `nmlib.perturbation_sequence`.
-        folder: Read NAME.npy of CIFAR-10-P from here instead of generating anything.
+        folder: Read files from here instead of generating anything: NAME.npy of CIFAR-10-P, or
+            NAME/CLASS/FILE.mp4 of ImageNet-P if `data` are an `ImageFolder`, which needs PyAV
+            (`nmlib[video]`).
         batch_size: Frames the model gets at a time.
         device: As for `evaluate_corruptions`.
         precision: As for `predict`.
@@ -104,7 +109,15 @@ def evaluate_perturbations(
     seed = _checks.integer("seed", seed, 0)
     difficulty = _checks.integer("difficulty", difficulty, 1, 3)
     crop = None if crop is None else _checks.integer("crop", crop, 1)
-    if folder is not None and difficulty > 1 and any(map(frames_are_independent, names)):
+    videos = isinstance(data, ImageFolder) and folder is not None
+    if folder is not None and not isinstance(data, (ImageData, ImageFolder)):
+        raise TypeError(f"files belong to ImageData or an ImageFolder, got {type(data).__name__}")
+    if (
+        folder is not None
+        and not videos
+        and difficulty > 1
+        and any(map(frames_are_independent, names))
+    ):
         raise ValueError("the files of CIFAR-10-P hold noise of difficulty 1 only")
     settings = {
         "data": data.label,
@@ -115,7 +128,7 @@ def evaluate_perturbations(
         "difficulty": difficulty,
         "crop": crop,
         "precision": precision,
-        "source": "generated" if folder is None else "files",
+        "source": "generated" if folder is None else ("videos" if videos else "files"),
     }
     if folder is None:
         settings["sequences"] = SEQUENCES
@@ -125,32 +138,51 @@ def evaluate_perturbations(
         forward(model, batch_size=batch_size, device=device, precision=precision) as (run, where),
         opened(path, settings, row_key(model, data, key), parse, renewed) as record,
     ):
-        if folder is not None:
+        clips = {}
+        if isinstance(data, ImageFolder) and folder is not None:
+            for name in names:
+                if name not in record["sets"]:
+                    found = video_folder(folder, name, difficulty=difficulty, partial=True)
+                    clips[name] = found.like(data)
+        elif folder is not None:
             folder = user_path(folder)
+            assert isinstance(data, ImageData)
             for name in names:
                 if name not in record["sets"]:
                     _frames(folder, name, data, difficulty)
                 elif (folder / f"{name}.npy").exists():
                     note_file(record, folder / f"{name}.npy")
         now = provenance(device=str(where))["provenance"]
-        images = data.images.to(where)
+        base = data.to(where) if isinstance(data, ImageData) else data
+        if isinstance(base, ImageFolder):
+            base = base.prepared(WHOLE)
 
-        def parts(name: str) -> Iterator[Tensor]:
-            row = images[0].numel() * frame_count(name, benchmark)
-            chunk = chunk_images(row, 1, _CHUNK_BYTES)
+        def parts(name: str) -> Iterator[tuple[Tensor, Tensor]]:
+            count = frame_count(name, benchmark)
+            chunk = max(1, batch_size // count)
+            if videos:
+                note_file(record, Path(f"{name}.folder"), clips[name].fingerprint)
+                return uploaded(clips[name].parts(chunk), where)
+            if isinstance(base, ImageData):
+                row = base.images[0].numel() * count
+                chunk = chunk_images(row, 1, _CHUNK_BYTES)
             if isinstance(folder, Path):
+                assert isinstance(data, ImageData)
                 note_file(record, folder / f"{name}.npy")
                 frames = _frames(folder, name, data, difficulty)
                 # A copy: the file is mapped read-only.
                 return (
-                    torch.from_numpy(np.array(frames[first : min(first + chunk, len(data))]))
+                    (torch.from_numpy(np.array(frames[first : min(first + chunk, len(data))])),) * 2
                     for first in range(0, len(data), chunk)
                 )
             make = partial(
                 perturbation_sequence, name=name, benchmark=benchmark, seed=seed,
                 difficulty=difficulty if frames_are_independent(name) else 1, crop=crop,
             )  # fmt: skip
-            return generated(images, chunk, make)
+            if isinstance(base, ImageFolder):  # each picture has a size of its own
+                single = generated(uploaded(base.parts(1), where), make)
+                return joined(single, chunk if crop is not None else 1)
+            return generated(uploaded(base.parts(chunk), where), make)
 
         def classes(part: Tensor) -> Tensor:
             return run(part.flatten(0, 1)).argmax(1).reshape(len(part), -1).cpu()

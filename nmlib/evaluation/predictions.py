@@ -8,21 +8,24 @@ import itertools
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from nmlib import _checks
+from nmlib._devices import to_device
 from nmlib._files import rename_into, user_path
 from nmlib._memory import lacks_memory, reused_memory
-from nmlib.data.images import ImageData
+from nmlib.data.images import ImageData, Images
+from nmlib.data.reading import as_images
 from nmlib.metrics import (
     aurra,
     brier_score,
@@ -33,16 +36,72 @@ from nmlib.metrics import (
 from nmlib.models.modes import evaluating, unwrapped
 from nmlib.rng import usable_device
 
-__all__ = ["Precision", "Predictions", "evaluate", "forward", "model_fingerprint", "predict"]
+__all__ = [
+    "Precision",
+    "Predictions",
+    "TopPredictions",
+    "evaluate",
+    "forward",
+    "gathered",
+    "model_fingerprint",
+    "predict",
+    "read_predictions",
+    "uploaded",
+]
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 # The reference convention leaves the last bin of 100 out, so it needs two.
 _REFERENCE_IMAGES = 200
+# Probabilities of one data set that are kept: 64 MB.
+_MOST_KEPT = 1 << 24
+
+
+class Measured:
+    """What is known of predictions, whether their probabilities are kept or not."""
+
+    if TYPE_CHECKING:
+        labels: Tensor
+
+        @property
+        def predicted(self) -> Tensor: ...
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def correct(self) -> Tensor:
+        """(N,) whether the most probable class is the label."""
+        return self.predicted == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right predictions, in [0, 1]."""
+        return float(self.correct.to(torch.float64).mean())
+
+    def measures(self) -> dict[str, float | None]:
+        """Return accuracy and every measure of calibration by name.
+
+        The reference convention of the RMS calibration error needs 200 predictions; with fewer it
+        is None.
+        """
+        enough = len(self) >= _REFERENCE_IMAGES
+        kept: Any = self
+        return {
+            "accuracy": self.accuracy,
+            "expected_calibration_error": expected_calibration_error(kept),
+            "rms_calibration_error": rms_calibration_error(kept),
+            "rms_calibration_error_reference": (
+                rms_calibration_error(kept, reference_compatible=True) if enough else None
+            ),
+            "aurra": aurra(kept),
+            "negative_log_likelihood": negative_log_likelihood(kept),
+            "brier_score": brier_score(kept),
+        }
 
 
 @dataclass(frozen=True)
-class Predictions:
+class Predictions(Measured):
     """Probabilities beside the true labels.
 
     Attributes:
@@ -76,9 +135,6 @@ class Predictions:
         object.__setattr__(self, "probabilities", given.to("cpu", kind, copy=True))
         object.__setattr__(self, "labels", labels.to("cpu", copy=True))
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     def __repr__(self) -> str:
         n, k = self.probabilities.shape
         return f"Predictions({self.data or 'images'}, {n} x {k}, accuracy {self.accuracy:.4f})"
@@ -93,47 +149,12 @@ class Predictions:
         """(N,) the probability of that class."""
         return self.probabilities.amax(1)
 
-    @property
-    def correct(self) -> Tensor:
-        """(N,) whether it is the label."""
-        return self.predicted == self.labels
-
-    @property
-    def accuracy(self) -> float:
-        """Share of right predictions, in [0, 1]."""
-        return float(self.correct.to(torch.float64).mean())
-
-    def measures(self) -> dict[str, float | None]:
-        """Return accuracy and every measure of calibration by name.
-
-        The reference convention of the RMS calibration error needs 200 predictions; with fewer it
-        is None.
-        """
-        enough = len(self) >= _REFERENCE_IMAGES
-        return {
-            "accuracy": self.accuracy,
-            "expected_calibration_error": expected_calibration_error(self),
-            "rms_calibration_error": rms_calibration_error(self),
-            "rms_calibration_error_reference": (
-                rms_calibration_error(self, reference_compatible=True) if enough else None
-            ),
-            "aurra": aurra(self),
-            "negative_log_likelihood": negative_log_likelihood(self),
-            "brier_score": brier_score(self),
-        }
-
     def save(self, path: str | Path) -> Path:
         """Write an .npz file under a temporary name, then rename it."""
-        path = user_path(path)
-        with rename_into(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                probabilities=self.probabilities.numpy(),
-                labels=self.labels.numpy(),
-                data=self.data,
-                fingerprint=self.fingerprint,
-            )
-        return path
+        return _save(
+            path, probabilities=self.probabilities.numpy(), labels=self.labels.numpy(),
+            data=self.data, fingerprint=self.fingerprint,
+        )  # fmt: skip
 
     @classmethod
     def read(cls, path: str | Path) -> Predictions:
@@ -143,41 +164,155 @@ class Predictions:
             FileNotFoundError: If there is no such file.
             ValueError: If it is damaged or something else.
         """
-        path = user_path(path)
-        try:
-            with zipfile.ZipFile(path) as packed:
-                if any(entry.compress_type != zipfile.ZIP_STORED for entry in packed.infolist()):
-                    raise ValueError("it is compressed, as no file of nmlib is")
-            with np.load(path, allow_pickle=False) as stored:
-                found = cls(
-                    torch.from_numpy(stored["probabilities"]),
-                    torch.from_numpy(stored["labels"]),
-                    str(stored["data"]),
-                    str(stored["fingerprint"]),
-                )
-            _checks.probabilities("probabilities", found.probabilities, "they are damaged")
-            if found.probabilities.ndim != 2 or found.labels.shape != found.probabilities.shape[:1]:
-                raise ValueError(f"{len(found.probabilities)} predictions, {len(found)} labels")
-            return found
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # zipfile, NumPy and zlib each have their own
-            raise ValueError(f"{path} holds no predictions ({error}); remove it") from error
+        return _read(path, cls._restored)
+
+    @classmethod
+    def _restored(cls, stored: Any) -> Predictions:
+        labels = torch.from_numpy(stored["labels"])
+        found = cls(
+            torch.from_numpy(stored["probabilities"]),
+            labels,
+            str(stored["data"]),
+            str(stored["fingerprint"]),
+        )
+        _checks.probabilities("probabilities", found.probabilities, "they are damaged")
+        if found.probabilities.ndim != 2 or found.labels.shape != found.probabilities.shape[:1]:
+            raise ValueError(f"{len(found.probabilities)} predictions, {len(found)} labels")
+        return found
 
 
-def as_data(data: Any) -> ImageData:
-    """Return image data as they are, and a pair (images, labels) as image data.
+@dataclass(frozen=True, repr=False)
+class TopPredictions(Measured):
+    """What is kept of predictions whose probabilities would fill the memory.
+
+    Accuracy, calibration and proper scores follow from it as from the probabilities. `evaluate`
+    returns it where images times classes exceed 2^24, as for the 50,000 images of ImageNet.
+
+    Attributes:
+        top: (N, 5) int64 the five most probable classes, the most probable first.
+        confidence: (N,) float32, the probability of the first.
+        true_probability: (N,) float32, the probability of the label.
+        square_sum: (N,) float32, the sum of squared probabilities.
+        labels: (N,) int64.
+        data: What figures and tables call the data.
+        fingerprint: Of the data.
+
+    >>> kept = TopPredictions.of(torch.tensor([[0.9, 0.1], [0.4, 0.6]]), torch.tensor([0, 0]))
+    >>> kept.accuracy, round(kept.measures()["brier_score"], 5)
+    (0.5, 0.37)
+    """
+
+    top: Tensor
+    confidence: Tensor
+    true_probability: Tensor
+    square_sum: Tensor
+    labels: Tensor
+    data: str = ""
+    fingerprint: str = ""
+
+    def __repr__(self) -> str:
+        return f"TopPredictions({self.data or 'images'}, {len(self)}, accuracy {self.accuracy:.4f})"
+
+    @classmethod
+    def of(
+        cls, probabilities: Tensor, labels: Tensor, data: str = "", fingerprint: str = ""
+    ) -> TopPredictions:
+        """Return what is kept of probabilities (N, K) and labels (N,), on the CPU."""
+        p, y = probabilities, labels.to(probabilities.device)
+        order = p.argsort(dim=1, descending=True, stable=True)[:, :5]
+        right = p.gather(1, torch.stack([order[:, 0], y], 1))
+        kept = (order, right[:, 0], right[:, 1], p.square().sum(1), labels)
+        columns: Any = [*(values.cpu() for values in kept), data, fingerprint]
+        return cls(*columns)
+
+    @classmethod
+    def joined(cls, parts: Sequence[TopPredictions], data: str, mark: str) -> TopPredictions:
+        """Return several parts as one."""
+        names = ("top", "confidence", "true_probability", "square_sum", "labels")
+        columns: Any = [*(torch.cat([getattr(p, n) for p in parts]) for n in names), data, mark]
+        return cls(*columns)
+
+    @property
+    def predicted(self) -> Tensor:
+        """(N,) the most probable class."""
+        return self.top[:, 0]
+
+    @property
+    def top5_accuracy(self) -> float:
+        """Share of labels among the five most probable classes, in [0, 1]."""
+        return float((self.top == self.labels[:, None]).any(1).to(torch.float64).mean())
+
+    def save(self, path: str | Path) -> Path:
+        """Write an .npz file under a temporary name, then rename it."""
+        return _save(
+            path, top=self.top.numpy().astype(np.int32), confidence=self.confidence.numpy(),
+            true_probability=self.true_probability.numpy(), square_sum=self.square_sum.numpy(),
+            labels=self.labels.numpy(), data=self.data, fingerprint=self.fingerprint,
+        )  # fmt: skip
+
+    @classmethod
+    def _restored(cls, stored: Any) -> TopPredictions:
+        names = ("confidence", "true_probability", "square_sum")
+        kept: Any = [torch.from_numpy(stored[name]) for name in names]
+        top, labels = (torch.from_numpy(stored[n].astype(np.int64)) for n in ("top", "labels"))
+        for name, values in zip(names, kept, strict=True):
+            if values.shape != labels.shape or not bool(((values >= 0) & (values < 1.001)).all()):
+                raise ValueError(f"{name} are no probabilities of {len(labels)} images")
+        if labels.ndim != 1 or top.ndim != 2 or len(top) != len(labels):
+            raise ValueError(f"{len(top)} predictions, {len(labels)} labels")
+        kept = [top, *kept, labels, str(stored["data"]), str(stored["fingerprint"])]
+        return cls(*kept)
+
+
+def read_predictions(path: str | Path) -> Predictions | TopPredictions:
+    """Read what `save` of either kind wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or something else.
+    """
+    return _read(
+        path, lambda stored: (TopPredictions if "top" in stored else Predictions)._restored(stored)
+    )
+
+
+def _save(path: str | Path, **values: Any) -> Path:
+    path = user_path(path)
+    with rename_into(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **values)
+    return path
+
+
+def _read(path: str | Path, parse: Callable[[Any], Any]) -> Any:
+    path = user_path(path)
+    try:
+        with zipfile.ZipFile(path) as packed:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in packed.infolist()):
+                raise ValueError("it is compressed, as no file of nmlib is")
+        with np.load(path, allow_pickle=False) as stored:
+            return parse(stored)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # zipfile, NumPy and zlib each have their own
+        raise ValueError(f"{path} holds no predictions ({error}); remove it") from error
+
+
+def as_data(data: Any) -> Images:
+    """Return image data as they are, a pair (images, labels) and a Dataset as image data.
 
     >>> as_data((torch.zeros(2, 32, 32, 3, dtype=torch.uint8), torch.tensor([0, 1]))).label
     'own images'
     """
-    if isinstance(data, ImageData):
+    if isinstance(data, ImageData) or (hasattr(data, "parts") and hasattr(data, "fingerprint")):
         return data
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise TypeError(
-            f"data must be nmlib.ImageData or a pair (images, labels), got {type(data).__name__}"
-        )
-    return ImageData.of(*data, split="test")
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        return ImageData.of(*data, split="test")
+    if isinstance(data, Dataset):
+        return as_images(data)
+    raise TypeError(
+        f"data must be nmlib.ImageData, a Dataset or a pair (images, labels), got "
+        f"{type(data).__name__}"
+    )
 
 
 def model_fingerprint(model: nn.Module) -> str:
@@ -213,6 +348,9 @@ def _batches(images: Any, size: int) -> Iterator[Tensor]:
     """Yield images as (n, C, H, W) views, uint8 or floats in [0, 1]."""
     if isinstance(images, ImageData):
         images = images.images
+    if hasattr(images, "parts"):  # images that are read when they are needed
+        yield from (part.permute(0, 3, 1, 2) for part, _ in images.parts(size))
+        return
     if isinstance(images, np.ndarray) and len(images.shape) == 4:
         # A file that is mapped need not fit into memory.
         parts = [images[first : first + size] for first in range(0, len(images), size)]
@@ -250,6 +388,7 @@ def forward(
     batch_size: int = 500,
     device: torch.device | str | None = None,
     precision: Precision = "fp32",
+    classes: Sequence[int] | None = None,
 ) -> Iterator[tuple[Callable[[Any], Tensor], torch.device]]:
     """Put a model in evaluation mode; yield a function from images to probabilities, and where.
 
@@ -267,6 +406,8 @@ def forward(
     target = present if device is None else usable_device(device)
     narrow = _PRECISIONS[precision]
     checked: list[bool] = []
+    chosen = () if classes is None else _checks.integers("classes", classes, 0)
+    columns = torch.tensor(chosen, device=target)
 
     def one_batch(part: Tensor) -> Tensor:
         # A copy to the CPU that does not block would be read before it is there.
@@ -278,6 +419,8 @@ def forward(
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(f"the model must return logits ({len(x)}, classes), got {got}")
+        if chosen and max(chosen) >= logits.shape[1]:
+            raise ValueError(f"class {max(chosen)} is none of the model's {logits.shape[1]}")
         logits = logits.float()
         checked.append(True)
         if len(checked) == 1 and _are_probabilities(logits):
@@ -286,7 +429,8 @@ def forward(
                 "own out, or return their logarithm",
                 stacklevel=2,
             )
-        return torch.softmax(logits, 1)
+        # Before the softmax: probabilities are then those among these classes alone.
+        return torch.softmax(logits[:, columns] if chosen else logits, 1)
 
     def probabilities_of(images: Any) -> Tensor:
         with torch.inference_mode():
@@ -354,24 +498,31 @@ def predict(
 
 def evaluate(
     model: nn.Module,
-    data: ImageData | tuple[Any, Any],
+    data: Images | tuple[Any, Any],
     *,
+    classes: Sequence[int] | None = None,
     batch_size: int = 500,
     device: torch.device | str | None = None,
     precision: Precision = "fp32",
-) -> Predictions:
+    tell: Callable[[int, int], None] | None = None,
+) -> Predictions | TopPredictions:
     """Predict a labelled data set.
 
     Args:
         model: As for `predict`.
-        data: Image data from `nmlib.load`, or a pair (images uint8 (N, H, W, 3), labels (N,)).
+        data: Image data from `nmlib.load`, a pair (images uint8 (N, H, W, 3), labels (N,)), or
+            images that are read when they are needed: an `ImageFolder`, a Dataset.
+        classes: Numbers of the classes to choose from; label k then means `classes[k]`. All other
+            logits are left out before the softmax, so that neither accuracy nor confidence knows of
+            them: so ImageNet-R's 200 of 1,000 classes are scored.
         batch_size: As for `predict`.
         device: As for `predict`.
         precision: As for `predict`.
+        tell: Called with (images done, images in all) on the way.
 
     Returns:
         Probabilities and labels; `accuracy`, `confidence` and the measures of `nmlib.metrics`
-        follow from them.
+        follow from them. Above 2^24 probabilities `TopPredictions`, which keep what these need.
 
     Raises:
         ValueError: As for `predict`, and for labels that the model has no class for.
@@ -382,12 +533,56 @@ def evaluate(
     'fashion-mini'
     """
     data = as_data(data)
-    found = predict(model, data, batch_size=batch_size, device=device, precision=precision)
-    return labelled(found, data)
+    with forward(
+        model, batch_size=batch_size, device=device, precision=precision, classes=classes
+    ) as (run, where):
+        # What is in memory goes to the model as it is, the rest batch by batch.
+        size = len(data) if isinstance(data, ImageData) else batch_size
+        return gathered(run, uploaded(data.parts(size), where), data, tell)
 
 
-def labelled(found: Tensor, data: ImageData, labels: Tensor | None = None) -> Predictions:
-    """Return probabilities and labels as one record, or raise if a label has no class."""
-    labels = _checks.column(data.labels if labels is None else labels)
-    labels = _checks.class_labels(labels, found.shape[1]).cpu()
-    return Predictions(found.cpu(), labels, data.label, data.fingerprint)
+def uploaded(
+    parts: Iterable[tuple[Tensor, Tensor]], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images on a device, each part sent before the one ahead of it is worked on."""
+    ahead: tuple[Tensor, Tensor] | None = None
+    for images, labels in parts:
+        sent = images if images.device == device else to_device(images, device)
+        if ahead is not None:
+            yield ahead
+        ahead = sent, labels
+    if ahead is not None:
+        yield ahead
+
+
+def gathered(
+    run: Callable[[Tensor], Tensor],
+    parts: Iterable[tuple[Tensor, Tensor]],
+    data: Images,
+    tell: Callable[[int, int], None] | None = None,
+) -> Predictions | TopPredictions:
+    """Return the predictions for all parts together.
+
+    Args:
+        run: From images to probabilities, see `forward`.
+        parts: Images and labels.
+        data: What they are of, for name and fingerprint.
+        tell: Called with (images done, images in all) after each part.
+    """
+    whole: list[tuple[Tensor, Tensor]] = []
+    kept: list[TopPredictions] = []
+    done, total = 0, len(data)
+    for images, labels in parts:
+        found = run(images)
+        labels = _checks.class_labels(_checks.column(labels), found.shape[1]).cpu()
+        if total * found.shape[1] > _MOST_KEPT:
+            kept.append(TopPredictions.of(found, labels))
+        else:
+            whole.append((found.cpu(), labels))
+        done += len(labels)
+        if tell is not None:
+            tell(done, total)
+    if kept:
+        return TopPredictions.joined(kept, data.label, data.fingerprint)
+    rows, answers = (torch.cat(column) for column in zip(*whole, strict=True))
+    return Predictions(rows, answers, data.label, data.fingerprint)

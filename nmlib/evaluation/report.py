@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from nmlib.data.images import ImageData
+from nmlib.data.images import Images
 from nmlib.models.modes import unwrapped
 
 __all__ = ["Report", "mean_with_error", "row_key"]
@@ -58,7 +58,7 @@ def mean_with_error(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(values.mean()), float(error)
 
 
-def row_key(model: nn.Module, data: ImageData, key: Mapping[str, Any] | None) -> dict[str, Any]:
+def row_key(model: nn.Module, data: Images, key: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what rows are keyed by: dataset, model, scheme, seed, then anything else given."""
     given = dict(key or {})
     model = unwrapped(model)

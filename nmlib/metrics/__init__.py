@@ -1,4 +1,7 @@
-"""Robustness measures: corruption errors, calibration, stability along sequences."""
+"""Robustness measures: corruption errors, calibration, stability along sequences.
+
+`RMSCalibrationError`, `AURRA` and `FlipProbability` are the same with a state, for torchmetrics.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +9,7 @@ from nmlib._on_demand import on_demand
 from nmlib.metrics._corruption_errors import (
     ALEXNET_CLEAN_ERROR,
     ALEXNET_ERRORS,
+    ALEXNET_SEVERITY_ERRORS,
     CORRUPTION_FAMILIES,
     family_errors,
     mean_corruption_error,
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
         mean_flip_rate,
         top5_distance,
     )
+    from nmlib.metrics.stateful import AURRA, FlipProbability, RMSCalibrationError
 else:
     __getattr__, __dir__ = on_demand(
         __name__,
@@ -42,6 +47,7 @@ else:
             "nmlib.metrics._stability": (
                 "ALEXNET_FLIP_PROBABILITIES flip_probability flip_rate mean_flip_rate top5_distance"
             ),
+            "nmlib.metrics.stateful": "AURRA FlipProbability RMSCalibrationError",
         },
     )
 
@@ -49,7 +55,11 @@ __all__ = [
     "ALEXNET_CLEAN_ERROR",
     "ALEXNET_ERRORS",
     "ALEXNET_FLIP_PROBABILITIES",
+    "ALEXNET_SEVERITY_ERRORS",
+    "AURRA",
     "CORRUPTION_FAMILIES",
+    "FlipProbability",
+    "RMSCalibrationError",
     "ReliabilityCurve",
     "aurra",
     "brier_score",

@@ -24,7 +24,23 @@ class Predicted(Protocol):
     def labels(self) -> Tensor: ...
 
 
-Given = ArrayLike | Tensor | Predicted
+class Summarised(Protocol):
+    """What is left of predictions whose probabilities are not kept, all of it (N,)."""
+
+    @property
+    def confidence(self) -> Tensor: ...
+
+    @property
+    def correct(self) -> Tensor: ...
+
+    @property
+    def true_probability(self) -> Tensor: ...
+
+    @property
+    def square_sum(self) -> Tensor: ...
+
+
+Given = ArrayLike | Tensor | Predicted | Summarised
 Labels = ArrayLike | Tensor | None
 
 
@@ -58,11 +74,32 @@ def _checked(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
     return p, _checks.class_labels(y, p.shape[1])
 
 
-def _confidence(probabilities: Given, labels: Labels) -> tuple[Tensor, NDArray]:
-    """Return the largest probability of each row, in its own type, and 1 where it is right."""
+def _is_summary(given: Given, labels: Labels) -> bool:
+    return labels is None and hasattr(given, "square_sum") and not hasattr(given, "probabilities")
+
+
+def _true_and_squares(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
+    """Return the true class's probability and the sum of squares, (N,) float64."""
+    if _is_summary(probabilities, labels):
+        kept: Any = probabilities
+        return kept.true_probability.to(torch.float64), kept.square_sum.to(torch.float64)
+    p, y = _checked(probabilities, labels)
+    p = p.to(torch.float64)
+    return p.gather(1, y[:, None])[:, 0], p.square().sum(1)
+
+
+def confidence_of(probabilities: Given, labels: Labels) -> tuple[Tensor, Tensor]:
+    """Return the largest probability of each row, in its own type, and where it is right."""
+    if _is_summary(probabilities, labels):
+        kept: Any = probabilities
+        return kept.confidence, kept.correct
     p, y = _checked(probabilities, labels)
     confidence, predicted = p.max(1)
-    return confidence, (predicted == y).to(torch.float64).numpy()
+    return confidence, predicted == y
+
+
+def _doubles(confidence: Tensor, correct: Tensor) -> tuple[NDArray, NDArray]:
+    return tuple(v.cpu().to(torch.float64).numpy() for v in (confidence, correct))  # type: ignore[return-value]
 
 
 def _edges(bins: int, kind: torch.dtype) -> NDArray[np.float64]:
@@ -147,8 +184,8 @@ def reliability_curve(
     any type ends the ninth of 15 bins.
 
     Args:
-        probabilities: (N, K), rows sum to 1; or an object with `probabilities` and `labels`, such
-            as the result of `evaluate`.
+        probabilities: (N, K), rows sum to 1; or the result of `evaluate`, or another object with
+            `probabilities` and `labels`.
         labels: (N,) integers in [0, K).
         bins: Number of bins, >= 1.
 
@@ -161,8 +198,8 @@ def reliability_curve(
     ([0, 3], [nan, 0.767], [nan, 0.667])
     """
     bins = _checks.integer("bins", bins, 1)
-    given, correct = _confidence(probabilities, labels)
-    confidence, edges = given.to(torch.float64).numpy(), _edges(bins, given.dtype)
+    given, right = confidence_of(probabilities, labels)
+    (confidence, correct), edges = _doubles(given, right), _edges(bins, given.dtype)
     # Rounding may carry a sum of float32 probabilities above 1.
     place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
@@ -241,8 +278,12 @@ def rms_calibration_error(
     0.247487
     """
     bin_size = _checks.integer("bin_size", bin_size, 1)
-    given, correct = _confidence(probabilities, labels)
-    confidence = given.to(torch.float64).numpy()
+    return rms_gap(*confidence_of(probabilities, labels), bin_size, reference_compatible)
+
+
+def rms_gap(given: Tensor, right: Tensor, bin_size: int, reference_compatible: bool) -> float:
+    """Return the RMS calibration error of confidences (N,) and of where they are right."""
+    confidence, correct = _doubles(given, right)
     total = len(confidence)
     if reference_compatible and total < 2 * bin_size:
         raise ValueError(
@@ -281,12 +322,16 @@ def aurra(probabilities: Given, labels: Labels = None) -> float:
     >>> aurra([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6]], [0, 1, 1])  # (1 + 1/2 + 2/3) / 3
     0.7222222222222222
     """
-    given, correct = _confidence(probabilities, labels)
-    confidence = given.to(torch.float64).numpy()
+    return response_area(*confidence_of(probabilities, labels))
+
+
+def response_area(given: Tensor, right: Tensor) -> float:
+    """Return the AURRA of confidences (N,) and of where they are right."""
+    confidence, correct = _doubles(given, right)
     _, group, size = np.unique(-confidence, return_inverse=True, return_counts=True)
     share = np.bincount(group, correct) / size
-    right = np.cumsum(np.repeat(share, size))
-    return float((right / np.arange(1, len(right) + 1)).mean())
+    sums = np.cumsum(np.repeat(share, size))
+    return float((sums / np.arange(1, len(sums) + 1)).mean())
 
 
 def brier_score(probabilities: Given, labels: Labels = None) -> float:
@@ -306,10 +351,8 @@ def brier_score(probabilities: Given, labels: Labels = None) -> float:
     >>> round(brier_score([[0.9, 0.1], [0.4, 0.6]], [0, 0]), 6)
     0.37
     """
-    p, y = _checked(probabilities, labels)
-    p = p.to(torch.float64)
-    right = p.gather(1, y[:, None])[:, 0]
-    return float((p.square().sum(1) - 2 * right + 1).mean())
+    right, squares = _true_and_squares(probabilities, labels)
+    return float((squares - 2 * right + 1).mean())
 
 
 def negative_log_likelihood(probabilities: Given, labels: Labels = None) -> float:
@@ -327,7 +370,6 @@ def negative_log_likelihood(probabilities: Given, labels: Labels = None) -> floa
     >>> round(negative_log_likelihood([[0.5, 0.5], [0.25, 0.75]], [0, 0]), 4)
     1.0397
     """
-    p, y = _checked(probabilities, labels)
+    right, _ = _true_and_squares(probabilities, labels)
     # Rounding may carry a probability above 1.
-    right = p.to(torch.float64).gather(1, y[:, None]).clamp(torch.finfo(torch.float32).tiny, 1)
-    return abs(float(right.log().mean()))
+    return abs(float(right.clamp(torch.finfo(torch.float32).tiny, 1).log().mean()))

@@ -66,6 +66,14 @@ def flip_probability(
     >>> flip_probability([[0, 0, 1, 1], [2, 2, 2, 2]], reference="first")
     0.3333333333333333
     """
+    flips, pairs = count_flips(predictions, reference, stride)
+    return flips / pairs
+
+
+def count_flips(
+    predictions: ArrayLike | Tensor, reference: Reference, stride: int
+) -> tuple[int, int]:
+    """Return how many predictions differ from that of their reference frame, and of how many."""
     seen = _checks.tensor("predictions", predictions).detach().cpu()
     if seen.ndim != 2 or seen.shape[0] == 0:
         raise ValueError(f"predictions must have shape (n, frames), got {tuple(seen.shape)}")
@@ -77,7 +85,8 @@ def flip_probability(
     stride = _check_sequence(seen.shape[1], reference, stride)
     seen = seen.long()
     base = seen[:, :1] if reference == "first" else seen[:, :-stride]
-    return float((seen[:, stride:] != base).double().mean())
+    flips = seen[:, stride:] != base
+    return int(flips.sum()), flips.numel()
 
 
 def flip_rate(

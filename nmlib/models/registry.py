@@ -9,6 +9,7 @@ from typing import Any
 
 from nmlib import _checks
 from nmlib.models.preact_resnet import preact_resnet
+from nmlib.models.resnet50 import resnet50
 from nmlib.models.staged import StagedModel
 from nmlib.models.wide_resnet import wide_resnet
 
@@ -17,6 +18,7 @@ __all__ = ["MODELS", "build_model"]
 MODELS: dict[str, Callable[..., StagedModel]] = {
     "preact_resnet18": preact_resnet,
     "preact_resnet_small": partial(preact_resnet, widths=(16, 24, 48, 96), blocks=(1, 1, 1, 1)),
+    "resnet50": resnet50,
     "wrn28_2": partial(wide_resnet, widen=2),
     "wrn28_4": partial(wide_resnet, widen=4),
 }
@@ -24,15 +26,17 @@ MODELS: dict[str, Callable[..., StagedModel]] = {
 
 
 def build_model(name: str, num_classes: int = 10, *, seed: int = 0, **options: Any) -> StagedModel:
-    """Build a network for 32-pixel images, with weights that depend on the seed only.
+    """Build a network with weights that depend on the seed only.
 
     Args:
-        name: "preact_resnet18", "wrn28_4" (the paper's Wide-ResNet as released), "wrn28_2" (as
-            the paper's text says) or "preact_resnet_small" (small enough for a CPU).
+        name: For images of 32 pixels "preact_resnet18", "wrn28_4" (the paper's Wide-ResNet as
+            released), "wrn28_2" (as the paper's text says) or "preact_resnet_small" (small enough
+            for a CPU); for those of 224 pixels "resnet50".
         num_classes: K >= 2.
         seed: Of the weights.
-        **options: Of `preact_resnet` (skip, norm, widths, blocks, mean, std) or `wide_resnet`
-            (dropout, conv_bias, last_momentum, norm, depth, widen, mean, std).
+        **options: Of `preact_resnet` (skip, norm, widths, blocks, mean, std), `wide_resnet`
+            (dropout, conv_bias, last_momentum, norm, depth, widen, mean, std) or `resnet50` (mean,
+            std).
 
     Returns:
         A staged model of images (B, 3, H, W) in [0, 1], with mix points 0 to 3.
@@ -43,9 +47,9 @@ def build_model(name: str, num_classes: int = 10, *, seed: int = 0, **options: A
 
     >>> build_model("preact_resnet_small", 10, seed=1).num_points
     4
-    >>> build_model("resnet18")
+    >>> build_model("preact_resnet")
     Traceback (most recent call last):
-    ValueError: unknown model 'resnet18'; did you mean 'preact_resnet18'? Choose from: ...
+    ValueError: unknown model 'preact_resnet'; did you mean 'preact_resnet18'? Choose from: ...
     """
     _checks.choice("model", name, MODELS)
     known = set(inspect.signature(MODELS[name]).parameters) - {"num_classes", "seed"}

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import io
 import os
-import pickle
 import re
 import shutil
 import warnings
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nmlib._files import NO_SPACE, rename_into, sweep, user_path
 from nmlib.identity import VERSION, differences, settings_of
+from nmlib.models.weights import NESTS, load_into, unpack
 
 __all__ = [
     "KEPT",
@@ -34,9 +34,6 @@ KEPT = 2
 FORMAT = 1
 # Entries of every checkpoint; the training loop adds its own.
 _CONTENT = {"identity": Mapping, "step": int, "model": Mapping}
-# Where other people's files keep their weights, and what wrappers put before the names.
-_NESTS = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema")
-_WRAPPER = re.compile(r"^((module|model|net|network)\.)+")
 _NAME = re.compile(r"checkpoint-(\d{8})\.pt")
 
 
@@ -80,24 +77,9 @@ def _on_cpu(value: Any) -> Any:
     return value
 
 
-def _unpack(path: Path) -> Any:
-    """Return what a file of torch.save holds: tensors, numbers, texts and containers, no code."""
-    raw = io.BytesIO(path.read_bytes())
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of other kinds of files; an error says enough
-            return torch.load(raw, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch, zipfile or pickle say of damaged files
-        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
-            raise ValueError(
-                f"{path} holds more than weights, which could run code when it is read"
-            ) from error
-        raise ValueError(f"{path} cannot be read ({type(error).__name__})") from error
-
-
 def _read(path: Path) -> dict[str, Any]:
     """Return a checkpoint's content, or raise ValueError if it is damaged."""
-    return _checked(_unpack(path), path)
+    return _checked(unpack(path)[0], path)
 
 
 def _checked(stored: Any, path: Path) -> dict[str, Any]:
@@ -272,56 +254,12 @@ def _weights(stored: Any, path: Path) -> dict[str, Tensor]:
             return {
                 str(k).replace("_orig_mod.", ""): v for k, v in stored.items() if k != "n_averaged"
             }
-        inner = [k for k in _NESTS if isinstance(stored.get(k), Mapping)]
+        inner = [k for k in NESTS if isinstance(stored.get(k), Mapping)]
         stored = stored[inner[0]] if inner else None
     raise ValueError(
         f"{path} holds no weights: expected a state dict, alone or under one of "
-        f"{', '.join(_NESTS)}; save model.state_dict()"
+        f"{', '.join(NESTS)}; save model.state_dict()"
     )
-
-
-def load_into(model: nn.Module, weights: Mapping[str, Tensor], source: str | Path) -> None:
-    """Load weights into a model, also those of the same model in a wrapper.
-
-    Prefixes such as "module." (data parallel) and "model." (trainers) go where the model has none.
-
-    Args:
-        model: Gets the weights.
-        weights: Of `load_weights`.
-        source: Where they are from, for the message.
-
-    Raises:
-        ValueError: If they are another model's; one line with up to three names of each kind.
-    """
-    expected = model.state_dict()
-    plain = {_WRAPPER.sub("", name): value for name, value in weights.items()}
-    if len(plain) == len(weights) and len(expected.keys() & plain) > len(expected.keys() & weights):
-        weights = plain
-    lacking = [name for name in expected if name not in weights]
-    foreign = [name for name in weights if name not in expected]
-    shapes = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(value.shape)}"
-        for name, value in expected.items()
-        if name in weights and weights[name].shape != value.shape
-    ]
-    found = [
-        f"{what} {', '.join(names[:3])}" + (f" and {len(names) - 3} more" if names[3:] else "")
-        for what, names in (("lacks", lacking), ("has unknown", foreign), ("has", shapes))
-        if names
-    ]
-    if found:
-        raise ValueError(f"{source} holds the weights of another network: it {'; '.join(found)}")
-    odd = [
-        name
-        for name, value in weights.items()
-        if value.layout != torch.strided or value.is_meta or value.is_complex()
-    ]
-    if odd:
-        raise ValueError(
-            f"{source} holds {odd[0]} as no plain tensor of real numbers; save dense weights, on "
-            "any device but 'meta'"
-        )
-    model.load_state_dict(weights)
 
 
 def load_weights(source: str | Path) -> dict[str, Tensor]:
@@ -338,7 +276,7 @@ def load_weights(source: str | Path) -> dict[str, Tensor]:
     source = user_path(source)
     if source.is_file():
         try:
-            stored = _unpack(source)
+            stored, _ = unpack(source)
         except ValueError as error:
             raise ValueError(
                 f"{error}; give a whole file that torch.save(model.state_dict(), ...) has written"

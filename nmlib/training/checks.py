@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from nmlib._memory import lacks_memory
-from nmlib.data import ImageData
+from nmlib.data.loader import Batches, LoaderBatches
+from nmlib.data.reading import holds_test_images
 from nmlib.models import StagedModel
 from nmlib.models.modes import evaluating, unwrapped
 from nmlib.objective import check_scheme
@@ -16,11 +19,13 @@ from nmlib.rng import usable_device
 from nmlib.schemes import Scheme
 from nmlib.training.errors import OutOfMemory
 from nmlib.training.execution import Execution
-from nmlib.training.held_out import as_float
 from nmlib.training.recipe import Recipe
 from nmlib.training.workers import Workers, check_parts
 
-__all__ = ["check_arguments", "check_classes", "check_device", "check_sizes", "without_wrappers"]
+__all__ = [
+    "check_arguments", "check_classes", "check_device", "check_sizes", "with_sizes_of",
+    "without_wrappers",
+]  # fmt: skip
 
 
 def without_wrappers(model: Any) -> tuple[Any, bool]:
@@ -61,21 +66,34 @@ def check_arguments(model: Any, train: Any, scheme: Any, recipe: Any, execution:
             f"fit trains a StagedModel, got {type(model).__name__}; nmlib.build_model(name) makes "
             "one, and StagedModel([module]) wraps any module for schemes that mix inputs only"
         )
-    if not isinstance(train, ImageData):
-        raise TypeError(
-            f"fit needs ImageData from nmlib.load, got {type(train).__name__}; for images of your "
-            "own use nmlib.ImageData.of(images, labels)"
-        )
     check_scheme(model, scheme)
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a Recipe, got {recipe!r}")
     if not isinstance(execution, Execution):
         raise TypeError(f"execution must be an Execution, got {execution!r}")
-    if train.split == "test":
+    if holds_test_images(train.dataset if isinstance(train, DataLoader) else train):
         raise ValueError(
             "fit got the test images; nothing is trained or selected on them. Load "
             "split='train'; Recipe(validation=...) keeps some of those out"
         )
+
+
+def with_sizes_of(loader: DataLoader, recipe: Recipe, shared: Workers) -> Recipe:
+    """Return a recipe with the batch size of a DataLoader.
+
+    Raises:
+        ValueError: For several processes, or for images to hold out.
+    """
+    if shared.count > 1 or recipe.validation:
+        what = f"{shared.count} processes" if shared.count > 1 else "Recipe(validation=...)"
+        raise ValueError(
+            f"a DataLoader cannot be split for {what}; pass its Dataset, e.g. "
+            "nmlib.LazyImages(loader.dataset, num_workers=loader.num_workers)"
+        )
+    sizes = loader if loader.batch_size else loader.batch_sampler
+    batch_size = getattr(sizes, "batch_size", None) or recipe.batch_size
+    drop_last = bool(getattr(sizes, "drop_last", False))
+    return replace(recipe, batch_size=batch_size, drop_last=drop_last)
 
 
 def check_sizes(
@@ -105,17 +123,19 @@ def check_sizes(
         )
 
 
-def check_classes(model: StagedModel, train: ImageData, device: torch.device) -> None:
-    """Run one image through the model and compare its outputs with the labels."""
+def check_classes(model: StagedModel, batches: Batches | LoaderBatches) -> int:
+    """Run one image through the model, compare outputs with labels; return their number."""
+    x, labels = batches.first()
     with evaluating(model), torch.no_grad():
-        logits = model(as_float(train.images[:1].to(device)))
+        logits = model(x[:1])
     if logits.ndim != 2:
         raise ValueError(f"the model must return (N, classes), got {tuple(logits.shape)}")
-    outputs, highest = logits.shape[1], int(train.labels.max())
-    if int(train.labels.min()) < 0:
-        raise ValueError(f"{train.label} has label {int(train.labels.min())}; they count from 0")
+    outputs, highest, label = logits.shape[1], int(labels.max()), batches.about["label"]
+    if int(labels.min()) < 0:
+        raise ValueError(f"{label} has label {int(labels.min())}; they count from 0")
     if highest >= outputs:
         raise ValueError(
-            f"{train.label} has labels up to {highest} but the model has {outputs} outputs; "
-            f"build_model(..., num_classes={max(len(train.classes), highest + 1)})"
+            f"{label} has labels up to {highest} but the model has {outputs} outputs; "
+            f"build_model(..., num_classes={max(len(batches.classes), highest + 1)})"
         )
+    return outputs

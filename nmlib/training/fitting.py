@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from nmlib import _checks
 from nmlib._files import alone_in, user_path
 from nmlib._memory import lacks_memory, reused_memory
 from nmlib.data import ImageData
-from nmlib.data.loader import Batches
+from nmlib.data.loader import Batches, LoaderBatches, images_of
+from nmlib.data.reading import LazyImages, as_images
 from nmlib.identity import structure_of, text_of
 from nmlib.models import StagedModel
 from nmlib.provenance import provenance
@@ -26,6 +29,7 @@ from nmlib.training.checks import (
     check_classes,
     check_device,
     check_sizes,
+    with_sizes_of,
     without_wrappers,
 )
 from nmlib.training.environment import Stop, backend, open_tensorboard
@@ -37,7 +41,7 @@ from nmlib.training.progress import open_progress, print_message
 from nmlib.training.recipe import Recipe
 from nmlib.training.record import Run, RunFiles
 from nmlib.training.step import Network, Objective
-from nmlib.training.workers import workers
+from nmlib.training.workers import Workers, workers
 
 __all__ = ["fit"]
 
@@ -46,7 +50,7 @@ Log = Callable[[str], None]
 
 def fit(
     model: StagedModel,
-    train: ImageData,
+    train: ImageData | LazyImages | Dataset | DataLoader,
     scheme: Scheme,
     recipe: Recipe | None = None,
     *,
@@ -80,7 +84,14 @@ def fit(
     Args:
         model: From `build_model`, or any staged model of images (N, 3, H, W) in [0, 1]. A compiled
             or parallel one is unwrapped; a compiled one is compiled again, stage by stage.
-        train: Training images.
+        train: Training images: `ImageData`, which lie on the device; a map-style Dataset of
+            (Pillow image or tensor, label), or `LazyImages` of one, which reads it in worker
+            processes; or a DataLoader. Views are made on the device, and `Recipe.augment` flips and
+            crops the images of all three: turn it off if a transform does so. Floats must lie in
+            [0, 1]; the model normalises, not the transform. What a Dataset draws from global
+            generators is keyed by (seed, epoch, index), so its runs resume as exactly as those of
+            `ImageData`. A DataLoader has its own batch size, which replaces the recipe's; a line of
+            the log says what a resumed run repeats of it, see `nmlib.data.loader.LoaderBatches`.
         scheme: One of `SCHEMES`, or your own.
         recipe: Optimiser settings; default the paper's (200 epochs).
         seed: Of all draws; not of the initial weights, which `build_model` draws.
@@ -106,7 +117,9 @@ def fit(
             lower.
         CheckpointMismatch: If `out` holds a run of another scheme, model, data set or recipe.
         OSError: If a checkpoint cannot be written; those before stay.
-        ValueError: For settings that do not fit together.
+        ValueError: For settings that do not fit together; for images outside [0, 1] or labels that
+            the model has no output for, with the batch that holds them.
+        RuntimeError: If an image cannot be read; names it. The steps before it are saved.
 
     Source: paper sec. 4.1.
 
@@ -120,30 +133,29 @@ def fit(
     recipe = Recipe() if recipe is None else recipe
     execution = Execution() if execution is None else execution
     model, compiled = without_wrappers(model)
-    check_arguments(model, train, scheme, recipe, execution)
+    data = train if isinstance(train, DataLoader) else as_images(train)
+    check_arguments(model, data, scheme, recipe, execution)
     seed = _checks.integer("seed", seed, 0)
     compile = execution.compile or compiled
     shared = workers(device, execution.accelerator)
     check_device(shared.device)
-    rows, held_out = hold_out(train, recipe.validation, seed)
-    check_sizes(model, len(rows), scheme, recipe, shared)
+    if isinstance(data, DataLoader):
+        recipe = with_sizes_of(data, recipe, shared)
+    rows, held_out = hold_out(data, recipe.validation, seed)
+    check_sizes(model, images_of(data) if rows is None else len(rows), scheme, recipe, shared)
 
-    with _room(shared.device, train):
+    with _room(shared.device, data):
         model.to(shared.device)
         if execution.channels_last:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        check_classes(model, train, shared.device)
-        batches = Batches(
-            train, recipe.batch_size, rng=Rng(seed), augment=recipe.augment,
-            drop_last=recipe.drop_last, device=shared.device, subset=rows,
-            rank=shared.rank, world_size=shared.count,
-        )  # fmt: skip
+        batches = _batches(data, rows, recipe, seed, shared)
+        batches.num_classes = check_classes(model, batches)
     run = Run(
         model=model,
         scheme=scheme,
         recipe=recipe,
         seed=seed,
-        data={"label": train.label, "fingerprint": train.fingerprint, "images": len(train)},
+        data=batches.about,
         steps=recipe.epochs * len(batches),
         out=None if out is None else user_path(out),
         details=_checks.storable("details", details or {}),
@@ -157,11 +169,13 @@ def fit(
     objective = shared.wrap(Objective(network, scheme, stream))
     loop = Loop(
         run, objective, recipe.optimiser(model), batches, shared,
-        images=len(rows), held_out=held_out, execution=execution,
+        images=batches.images, held_out=held_out, execution=execution,
     )  # fmt: skip
     loop.on_epoch, loop.on_row = on_epoch, on_row
+    say = log or print_message
 
     with ExitStack() as stack:
+        stack.callback(batches.close)
         if run.out is not None:
             run.out.mkdir(parents=True, exist_ok=True)
             if shared.main:
@@ -169,13 +183,15 @@ def fit(
             layout = "channels_last" if execution.channels_last else "plain"
             identity = _identity(run) | {"layout": layout}
             loop.checkpoints = CheckpointFolder(run.out, identity, _texts(run))
-            _resume(loop, log or print_message)
+            _resume(loop, say)
         model.train()
         if run.finished:
             if run.out is not None and shared.main:
                 RunFiles(run.out).restore(run)
             return run
         run.begin_stretch(now)
+        if run.out is not None and shared.main and batches.promise:
+            say(f"{batches.about['label']}: {batches.promise}")
         if run.out is not None and shared.main:
             loop.files = RunFiles(run.out)
             loop.files.begin(run.rows)
@@ -199,17 +215,36 @@ def fit(
     return run
 
 
+def _batches(
+    data: ImageData | LazyImages | DataLoader,
+    rows: Tensor | None,
+    recipe: Recipe,
+    seed: int,
+    shared: Workers,
+) -> Batches | LoaderBatches:
+    if isinstance(data, DataLoader):
+        return LoaderBatches(data, rng=Rng(seed), augment=recipe.augment, device=shared.device)
+    return Batches(
+        data, recipe.batch_size, rng=Rng(seed), augment=recipe.augment,
+        drop_last=recipe.drop_last, device=shared.device, subset=rows,
+        rank=shared.rank, world_size=shared.count,
+    )  # fmt: skip
+
+
 @contextmanager
-def _room(device: torch.device, train: ImageData) -> Iterator[None]:
+def _room(device: torch.device, data: Any) -> Iterator[None]:
     """Raise OutOfMemory with a remedy if model and images do not fit into the device's memory."""
     try:
         yield
     except RuntimeError as error:
         if not lacks_memory(error):
             raise
+        what, fewer = "the model", ""
+        if isinstance(data, ImageData):
+            what += f" and {len(data):,} images ({data.images.nbytes / 1e6:,.0f} MB)"
+            fewer = "Train on fewer images, e"
         raise OutOfMemory(
-            f"{device} has too little free memory for the model and {len(train):,} images "
-            f"({train.images.nbytes / 1e6:,.0f} MB). Train on fewer images, end what else uses the "
+            f"{device} has too little free memory for {what}. {fewer or 'E'}nd what else uses the "
             f"device, or choose another ({str(error).splitlines()[0][:200]})"
         ) from error
 

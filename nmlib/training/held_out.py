@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from nmlib.data import ImageData
-from nmlib.data.images import fingerprint
+from nmlib.data.reading import LazyImages
 from nmlib.models import StagedModel
 from nmlib.models.modes import evaluating
 from nmlib.rng import Rng
@@ -21,31 +20,31 @@ def as_float(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float() / 255
 
 
-def hold_out(train: ImageData, count: int, seed: int) -> tuple[Tensor, ImageData | None]:
-    """Return the rows to train on and the held-out images; the seed alone decides."""
-    if not count:
-        return torch.arange(len(train)), None
+def hold_out(
+    train: ImageData | LazyImages | DataLoader, count: int, seed: int
+) -> tuple[Tensor | None, ImageData | LazyImages | None]:
+    """Return the rows to train on (None for all) and the held-out images, by the seed alone."""
+    if not count or isinstance(train, DataLoader):
+        return None, None
     if count >= len(train):
         raise ValueError(
             f"validation={count} leaves nothing of {len(train)} training images; lower it"
         )
     order = torch.from_numpy(Rng(seed).fold("validation").numpy().permutation(len(train)))
-    rows = order[:count].sort().values.to(train.images.device)
-    images, labels = train.images[rows], train.labels[rows]
-    kept_out = replace(train, images=images, labels=labels, fingerprint=fingerprint(images, labels))
-    return order[count:].sort().values, kept_out
+    return order[count:].sort().values, train.take(order[:count].sort().values)
 
 
 @torch.no_grad()
-def classify(model: StagedModel, data: ImageData, batch: int = 500) -> dict[str, float]:
+def classify(
+    model: StagedModel, data: ImageData | LazyImages, batch: int = 500
+) -> dict[str, float]:
     """Return accuracy and cross-entropy on images that are neither augmented nor mixed."""
     device = next(model.parameters()).device
     found = []
     with evaluating(model):
-        for first in range(0, len(data), batch):
-            x = as_float(data.images[first : first + batch].to(device))
-            y = data.labels[first : first + batch].to(device)
-            logits = model(x)
+        for images, labels in data.parts(batch):
+            y = labels.to(device)
+            logits = model(as_float(images.to(device)))
             loss = nn.functional.cross_entropy(logits, y, reduction="sum")
             found.append(torch.stack(((logits.argmax(-1) == y).sum().to(loss.dtype), loss)))
     # One look at the device, whatever the number of batches.

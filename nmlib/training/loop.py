@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from nmlib._devices import to_device
 from nmlib.data import ImageData
-from nmlib.data.loader import Batches
+from nmlib.data.loader import Batches, LoaderBatches
+from nmlib.data.reading import LazyImages
+from nmlib.data.samples import excess, in_unit_range
 from nmlib.rng import Rng
 from nmlib.training.batch_statistics import RunningStatistics
 from nmlib.training.checkpoints import CheckpointFolder
@@ -45,11 +47,11 @@ class Loop:
         run: Run,
         objective: nn.Module,
         optimiser: torch.optim.SGD,
-        batches: Batches,
+        batches: Batches | LoaderBatches,
         shared: Workers,
         *,
         images: int,
-        held_out: ImageData | None,
+        held_out: ImageData | LazyImages | None,
         execution: Execution,
     ) -> None:
         self.run, self.objective, self.optimiser = run, objective, optimiser
@@ -67,7 +69,8 @@ class Loop:
         self.on_row: Callable[[Run], object] | None = None
         # Sums over the epoch so far: loss, ce and jsd times images, number right, images, seconds.
         self.epoch_sums = [0.0] * 6
-        # Per step since the last read from the device: (loss, ce, jsd, number right), images.
+        # Per step since the last read from the device: (loss, ce, jsd, number right, by how much
+        # the images leave [0, 1]), images.
         self.pending: list[Tensor] = []
         self.pending_images: list[int] = []
         self.saved_at, self.saved_step = time.perf_counter(), -1
@@ -135,12 +138,17 @@ class Loop:
 
     # Steps
 
-    def step(self) -> None:
-        """Do one step of the optimiser."""
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Return this process's share of the next batch."""
+        return self.batches.at(*divmod(self.run.step, self.per_epoch))
+
+    def step(self, x: Tensor, y: Tensor) -> None:
+        """Do one step of the optimiser, on this process's share of the batch."""
         run, recipe, shared = self.run, self.run.recipe, self.shared
         epoch, step = divmod(run.step, self.per_epoch)
-        x, y = self.batches.at(epoch, step)
-        whole = min(recipe.batch_size, self.images - step * recipe.batch_size)
+        whole = len(y)
+        if shared.count > 1:
+            whole = min(recipe.batch_size, self.images - step * recipe.batch_size)
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.rate(run.step, run.steps)
         self.optimiser.zero_grad(set_to_none=True)
@@ -166,7 +174,8 @@ class Loop:
             numbers.append(values * to_device(shares, values.device))
         self.optimiser.step()
         self.statistics.combine()
-        self.pending.append(torch.stack(numbers).sum(0) if mine > 1 else numbers[0])
+        sums = torch.stack(numbers).sum(0) if mine > 1 else numbers[0]
+        self.pending.append(torch.cat([sums, excess(x).clamp(min=0)[None]]))
         self.pending_images.append(whole)
         run.step += 1
 
@@ -177,12 +186,16 @@ class Loop:
             Their sums, as in `epoch_sums` but for the seconds, and whether any process is to stop.
 
         Raises:
+            ValueError: If images were not in [0, 1].
             TrainingDiverged: If a loss is not finite.
         """
         block = torch.stack(self.pending)
-        asked = block.new_full((1, 4), float(stop))
+        asked = block.new_full((1, 5), float(stop))
         table = self.shared.total(torch.cat([block, asked])).cpu().double()
         losses, wanted = table[:-1], bool(table[-1, 0] > 0)
+        for back, outside in enumerate(losses[:, 4].tolist(), -len(losses)):
+            epoch, step = divmod(self.run.step + back, self.per_epoch)
+            in_unit_range(f"images of the batch at epoch {epoch}, step {step},", outside)
         finite = torch.isfinite(losses[:, 0])
         if not bool(finite.all()):
             bad = int((~finite).nonzero()[0, 0])
@@ -218,30 +231,49 @@ class Loop:
             for name in set(_SCALARS) & set(row):
                 self.board.add_scalar(f"{row['kind']}/{name}", row[name], row["step"])
 
+    def look(self, stop: bool, seconds: float) -> tuple[Row, bool]:
+        """Read the pending numbers, keep them as a row; return it, and whether to stop."""
+        sums, wanted = self.flush(stop)
+        seconds = max(seconds, 1e-9)  # a clock may stand still; speeds are divided by it
+        self.run.seconds += seconds
+        sums.append(seconds)
+        self.epoch_sums = [a + b for a, b in zip(self.epoch_sums, sums, strict=True)]
+        self.add(row := self.row("step", sums))
+        return row, wanted
+
+    def keep(self, seconds: float) -> None:
+        """Save what is done when the next batch cannot be read."""
+        if self.pending:
+            self.look(False, seconds)
+        if self.run.step:
+            self.save()
+
     def go(self, stop: Stop) -> None:
         """Run to the last step.
 
         Raises:
             TrainingDiverged: If a loss or a weight is not finite.
             TrainingInterrupted: If a signal asked for it.
+            Exception: What reading a batch raises, after the steps before it are saved.
         """
         run, shown = self.run, self.run.step
         start = time.perf_counter()
         while run.step < run.steps:
-            self.step()
+            try:
+                batch = self.batch()
+            except Exception:
+                # Several processes would have to agree on what is saved.
+                if self.shared.count == 1:
+                    self.keep(time.perf_counter() - start)
+                raise
+            self.step(*batch)
             ends_epoch = run.step % self.per_epoch == 0
             # One process answers a signal at once. Several must agree, so they wait for a flush.
             asked = stop.asked()
             at_once = asked and self.shared.count == 1
             if not (ends_epoch or at_once or run.step % self.execution.log_every == 0):
                 continue
-            sums, wanted = self.flush(asked)
-            # A clock may stand still; speeds are divided by it.
-            seconds = max(time.perf_counter() - start, 1e-9)
-            run.seconds += seconds
-            sums.append(seconds)
-            self.epoch_sums = [a + b for a, b in zip(self.epoch_sums, sums, strict=True)]
-            self.add(row := self.row("step", sums))
+            row, wanted = self.look(asked, time.perf_counter() - start)
             if ends_epoch:
                 row = self.row("epoch", self.epoch_sums)
                 self.epoch_sums = [0.0] * 6

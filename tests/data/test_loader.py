@@ -5,10 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from data.sets import Counted, Pictures, Stream, normalised, pixels, shaken, to_tensor
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
 
 import nmlib as nm
 from nmlib.data.images import fingerprint
-from nmlib.data.loader import Batches, flip_and_crop
+from nmlib.data.loader import Batches, LoaderBatches, flip_and_crop
 
 
 def make(count=50, side=(8, 10), seed=0):
@@ -271,3 +274,106 @@ def test_wrong_steps_are_named():
         bad = f"epoch must .* got {epoch}" if epoch else f"step must .* got {step}"
         with pytest.raises(ValueError, match=bad):
             batches.at(epoch, step)
+
+
+# -- DataLoaders ----------------------------------------------------------------------------------
+
+
+def loaded(dataset, seed=3, batch=5, epochs=2, first=(0, 0), **options):
+    """All batches of some epochs, from a step on."""
+    augment = options.pop("augment", False)
+    loader = DataLoader(dataset, batch, **options)
+    batches = LoaderBatches(loader, rng=nm.Rng(seed), augment=augment)
+    keys = [(e, s) for e in range(epochs) for s in range(len(batches)) if (e, s) >= first]
+    return [batches.at(*key) for key in keys]
+
+
+X = torch.zeros(3, 4, 4)
+
+
+def same(a, b):
+    return len(a) == len(b) and all(
+        torch.equal(u, v) for p, q in zip(a, b, strict=True) for u, v in zip(p, q, strict=True)
+    )
+
+
+def test_batches_of_a_loader_are_converted_and_augmented_by_key():
+    images = pixels()
+    plain = Batches(nm.ImageData.of(images, np.arange(12) % 3), 5, rng=nm.Rng(3), drop_last=False,
+                    shuffle=False)  # fmt: skip
+    mine = loaded(Pictures(images, to_tensor), augment=True)
+    assert same(mine, [plain.at(e, s) for e in range(2) for s in range(3)])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_shuffles_by_seed_and_epoch_and_can_be_taken_up_anywhere(workers):
+    """Order and random transforms come from (seed, epoch), whatever was drawn globally before."""
+    options = dict(shuffle=True, num_workers=workers)
+    dataset = Pictures(pixels(), shaken)
+    before = torch.get_rng_state()
+    whole = loaded(dataset, **options)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(7)
+    assert same(loaded(dataset, first=(1, 1), **options), whole[4:])
+    assert not same(whole[:3], whole[3:])
+    assert not same(loaded(dataset, seed=4, epochs=1, **options), whole[:3])
+    drawn = torch.cat([y for _, y in whole[:3]])
+    assert drawn.sort().values.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+
+
+def test_a_sampler_is_told_the_epoch():
+    dataset = Pictures(pixels(), to_tensor)
+    sampler = DistributedSampler(dataset, num_replicas=1, rank=0, shuffle=True, seed=1)
+    first, second = (
+        [y for _, y in loaded(dataset, sampler=sampler, first=(e, 0), epochs=e + 1)] for e in (0, 1)
+    )
+    sampler.set_epoch(1)
+    assert torch.cat(second).tolist() == [i % 3 for i in sampler]
+    assert not torch.equal(torch.cat(first), torch.cat(second))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "those of the DataLoader that come from global generators"),
+        ({"shuffle": True, "generator": torch.Generator()}, "has a generator of its own"),
+        ({"num_workers": 1, "persistent_workers": True}, "and the order of the images, but"),
+    ],
+)
+def test_a_loader_says_what_it_repeats(options, message):
+    loader = DataLoader(Pictures(pixels()), 4, **options)
+    assert message in LoaderBatches(loader, rng=nm.Rng(0)).promise
+
+
+@pytest.mark.parametrize(
+    ("loader", "error", "message"),
+    [
+        (DataLoader(Stream(pixels()), 4), TypeError, "does not know .* give that class a __len__"),
+        (DataLoader(Pictures(pixels(3)), 4, drop_last=True), ValueError, "gives no batch"),
+        (DataLoader(Counted(pixels(), 16), 4), ValueError, "ended after 3 batches, but .* is 4"),
+        (DataLoader([{"x": 1, "label": 0}], 1), TypeError, "step 0, of list: .*'x', 'label'"),
+        (DataLoader([(torch.zeros(3, 4, 4), 0.0)], 1), TypeError, "must be integers"),
+        (DataLoader([(torch.zeros(3, 4, 4), 3)], 1), ValueError, "image 0 .* label 3, .* 3 outp"),
+        (DataLoader([(torch.zeros(4, 4), 0)], 1), ValueError, r"must be \(B, 3, H, W\)"),
+        (DataLoader([(X, 0)], 1, collate_fn=iter), TypeError, "it is <list_iterator"),
+        (DataLoader([X, X], 2, collate_fn=lambda rows: (rows, [0, 1])), TypeError,
+         r"its images are a list; give them one size \(Resize"),
+    ],
+)  # fmt: skip
+def test_wrong_loaders_are_named(loader, error, message):
+    with pytest.raises(error, match=message):
+        batches = LoaderBatches(loader, rng=nm.Rng(0))
+        batches.num_classes = 3
+        for step in range(len(batches)):
+            batches.at(0, step)
+
+
+def test_the_first_batch_is_looked_at_and_not_read_twice():
+    dataset = Pictures(pixels(), to_tensor)
+    batches = LoaderBatches(DataLoader(dataset, 6, shuffle=True), rng=nm.Rng(0))
+    first = batches.first()
+    assert batches.at(0, 0) is first
+    assert len(torch.cat([first[1], batches.at(0, 1)[1]])) == 12
+    wrong = LoaderBatches(DataLoader(Pictures(pixels(), normalised), 6), rng=nm.Rng(0))
+    with pytest.raises(ValueError, match=r"first batch of Pictures .* take Normalize out"):
+        wrong.first()

@@ -68,7 +68,8 @@ def quick(model, data=None, scheme="noisymix", *, recipe=None, **options):
     names = {f.name for f in fields(Execution)} & options.keys()
     execution = Execution(**{name: options.pop(name) for name in names})
     options = {"device": "cpu", "progress": False, "execution": execution} | options
-    return fit(model, data or images(), scheme, recipe, **options)
+    data = images() if data is None else data
+    return fit(model, data, scheme, recipe, **options)
 
 
 def equal(a, b):

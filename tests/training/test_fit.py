@@ -404,7 +404,8 @@ LABELS = nm.ImageData(**{**vars(images(classes=5))})
     ("change", "error", "message"),
     [
         ({"model": nn.Linear(2, 2)}, TypeError, r"StagedModel\(\[module\]\)"),
-        ({"data": [1, 2]}, TypeError, "ImageData from nmlib.load, got list"),
+        ({"data": (1, 2)}, TypeError, "ImageData, a Dataset or a DataLoader, got tuple"),
+        ({"data": [1, 2]}, TypeError, r"image 0 of list: it is 1; a Dataset gives"),
         ({"scheme": 3}, TypeError, "must be a Scheme such as"),
         ({"recipe": {"epochs": 3}}, TypeError, "must be a Recipe"),
         ({"data": TEST_SPLIT}, ValueError, "nothing is trained or selected on them"),

@@ -1,31 +1,19 @@
-"""NoisyMix's pieces on one pair of images: settings in, arrays and numbers out. No widgets here."""
+"""What the panel of the building blocks draws and computes: steady draws, and their reading."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from nmlib.data import ImageData
 from nmlib.lab.blocks.displays.mixing import MixingDisplay
-from nmlib.lab.blocks.displays.noise import noise_words
-from nmlib.lab.blocks.displays.pixels import as_floats
 from nmlib.lab.blocks.displays.views import ViewsDisplay, operation_words
-from nmlib.lab.panel import Control, checked_settings
-from nmlib.losses import LossParts, jensen_shannon_divergence
-from nmlib.mixing import Pair
-from nmlib.models import StagedModel
-from nmlib.models.modes import evaluating
-from nmlib.noise import Noise, NoiseDraw
-from nmlib.objective import Draws, apply_draws
+from nmlib.lab.panel import Control
+from nmlib.losses import LossParts
 from nmlib.rng import Rng
 from nmlib.views import AugMix, AugMixPlan
 
-__all__ = ["Bench", "Reading", "steady_lam", "steady_plan", "summary"]
+__all__ = ["Reading", "steady_lam", "steady_plan"]
 
 MAX_WIDTH, MAX_DEPTH = 5, 4
 STABILITY = 12.0
@@ -136,6 +124,18 @@ class Reading:
     alpha: float
 
     @property
+    def summary(self) -> str:
+        """What the panel shows, in words."""
+        jsd, step, parts = self.views.jsd, self.step_jsd, self.parts
+        first, second = self.mixing.names
+        return (
+            f"{self.mixing.label_words}. JSD of the three views {jsd[0]:.3f} ({first}) and "
+            f"{jsd[1]:.3f} ({second}); after mixing and noise {step[0]:.3f} and {step[1]:.3f}. "
+            f"Loss: cross-entropy {float(parts.ce):.2f} + {STABILITY:g} x {float(parts.jsd):.3f} = "
+            f"{float(parts.total):.2f}."
+        )
+
+    @property
     def chains(self) -> tuple[tuple[str, ...], ...]:
         """Chains of the first image, one line each, for each augmented view."""
         side = self.views.views.shape[2:4]
@@ -150,113 +150,3 @@ class Reading:
                 )
             )
         return tuple(lines)
-
-
-class Bench:
-    """Networks and images, and what a setting makes of them; no front end and no state.
-
-    Args:
-        models: Name -> staged model of images, with mix points 0 to 3.
-        data: Images to choose pairs from.
-    """
-
-    def __init__(self, models: Mapping[str, StagedModel] | StagedModel, data: ImageData) -> None:
-        self.models = {"network": models} if isinstance(models, StagedModel) else {**models}
-        if not self.models:
-            raise ValueError("models is empty; pass a model, or name -> model")
-        if not isinstance(data, ImageData):
-            raise TypeError(
-                f"data must be an ImageData as nm.load returns it, got {type(data).__name__}"
-            )
-        self.data = data
-        self.points = min(m.num_points for m in self.models.values())
-        names = tuple(self.models)
-        top = {"max": min(3, self.points - 1), "start": min(2, self.points - 1)}
-        narrowed: dict[str, dict[str, Any]] = {
-            "net": {"choices": names, "start": names[0]},
-            "point": top,
-        }
-        self.controls = tuple(replace(c, **narrowed.get(c.name, {})) for c in BENCH_CONTROLS)
-
-    def checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return complete settings, or raise for an unknown name or a value out of range."""
-        # AugMix writes a random depth as -1, a slider as its lowest stop.
-        return checked_settings(
-            self.controls,
-            {**settings, "depth": 0} if settings.get("depth") == -1 else settings,
-        )
-
-    def pair(self, number: int) -> Tensor:
-        """Return the rows of two images of different classes."""
-        draws = Rng(number).fold("step", "pair").numpy()
-        first = int(draws.integers(len(self.data)))
-        others = (self.data.labels != self.data.labels[first]).nonzero()[:, 0]
-        if not len(others):
-            raise ValueError("data holds one class only; a pair needs two")
-        return torch.tensor([first, int(others[int(draws.integers(len(others)))])])
-
-    def read(self, settings: Mapping[str, Any]) -> Reading:
-        """Compute what the panel shows."""
-        s = self.checked(settings)
-        rng = Rng(s["seed"]).fold("step")
-        model, rows = self.models[s["net"]], self.pair(s["pair"])
-        images, labels = self.data.images[rows], self.data.labels[rows]
-        lam = steady_lam(s["alpha"], rng.fold("lam", s["draw"]))
-        pair = Pair(torch.tensor([1, 0]), lam, lam)
-        plan = steady_plan(
-            s["op_severity"], s["width"], s["depth"], 2, rng.fold("views", s["pair"])
-        )
-        views = AugMix(width=s["width"]).apply(as_floats(images), plan)
-        noise = (
-            Noise(s["sigma_add"], s["sigma_mult"])
-            if s["law"] == "paper"
-            else Noise.released(s["sigma_add"], s["sigma_mult"])
-        )
-        classes = self.data.classes
-        # One draw of the noise, so that the maps show the noise that the loss has seen.
-        with evaluating(model), torch.no_grad():
-            like = model(views.flatten(0, 1), stop=s["point"]).unflatten(0, views.shape[:2])
-            fields = noise.draw(like, rng.fold("noise"))
-            draws = Draws(views, s["point"], (pair,), fields)
-            parts = apply_draws(model, labels, draws, stability=STABILITY)
-        jsd = jensen_shannon_divergence(parts.logits, from_logits=True)
-        mixing = MixingDisplay.from_model(
-            model, images, labels, pair, point=s["point"], classes=classes,
-            noise=_first_view(fields), noise_name=noise_words(noise), title=s["net"],
-        )  # fmt: skip
-        shown = ViewsDisplay.from_model(model, views, labels, classes=classes, title=s["net"])
-        return Reading(mixing, shown, parts, (float(jsd[0]), float(jsd[1])), plan, s["alpha"])
-
-    def words(self, settings: Mapping[str, Any]) -> str:
-        """Describe the settings and the pair; the same text on every machine."""
-        s = self.checked(settings)
-        rows = self.pair(s["pair"])
-        first, second = (self.data.classes[int(k)] for k in self.data.labels[rows])
-        lam = steady_lam(s["alpha"], Rng(s["seed"]).fold("step").fold("lam", s["draw"]))
-        sliders = (c for c in self.controls if c.kind == "slider")
-        where = ", ".join(f"{c.name}={c.show(s[c.name])}" for c in sliders)
-        return (
-            f"Building blocks on {self.data.label} at {where}, law={s['law']}, net={s['net']}. "
-            f"{first} mixed with {second}, lambda {lam:.2f}, at mix point {s['point']}: images, "
-            "feature maps before and after mixing and noise, labels, and the divergence of three "
-            "views."
-        )
-
-
-def _first_view(fields: NoiseDraw) -> NoiseDraw:
-    """Return the fields of view 0."""
-    add, mult = fields.additive, fields.multiplicative
-    return NoiseDraw(None if add is None else add[:1], None if mult is None else mult[:1])
-
-
-def summary(reading: Reading) -> str:
-    """Say in words what the panel shows."""
-    jsd = reading.views.jsd
-    parts = reading.parts
-    ce, total = float(parts.ce), float(parts.total)
-    return (
-        f"{reading.mixing.label_words}. JSD of the three views {jsd[0]:.3f} "
-        f"({reading.mixing.names[0]}) and {jsd[1]:.3f} ({reading.mixing.names[1]}); after mixing "
-        f"and noise {reading.step_jsd[0]:.3f} and {reading.step_jsd[1]:.3f}. Loss: cross-entropy "
-        f"{ce:.2f} + {STABILITY:g} x {float(parts.jsd):.3f} = {total:.2f}."
-    )

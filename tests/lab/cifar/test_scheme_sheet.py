@@ -3,7 +3,7 @@ import re
 import pytest
 
 import nmlib as nm
-from nmlib.lab.cifar.displays.scheme_sheet import scheme_sheet
+from nmlib.lab.cifar.displays.scheme_table import scheme_sheet
 
 
 def cells(scheme):

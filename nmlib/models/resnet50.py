@@ -1,0 +1,131 @@
+"""ResNet-50 for ImageNet, with the names of torchvision's, so that public weights fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nmlib import _checks
+from nmlib.models.initial import draw_weights
+from nmlib.models.norm import Normalise
+from nmlib.models.staged import StagedModel
+from nmlib.rng import Rng
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "resnet50"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet's pixels, red, green and blue in [0, 1]: what public networks subtract."""
+
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Their standard deviation."""
+
+
+class Bottleneck(nn.Module):
+    """1x1, strided 3x3, 1x1 with four times the width, each normalised, plus x or a 1x1 of it.
+
+    Args:
+        width_in: Channels in.
+        width: Channels of the 3x3 convolution.
+        stride: Of the 3x3 convolution.
+    """
+
+    def __init__(self, width_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        out = 4 * width
+        self.conv1 = nn.Conv2d(width_in, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride != 1 or width_in != out:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(width_in, out, 1, stride, bias=False), nn.BatchNorm2d(out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def _layer(width_in: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    rest = (Bottleneck(4 * width, width, 1) for _ in range(blocks - 1))
+    return nn.Sequential(Bottleneck(width_in, width, stride), *rest)
+
+
+class ResNet50(StagedModel):
+    """What `resnet50` builds: modules under torchvision's names, and the stages they make up."""
+
+    def __init__(self, num_classes: int) -> None:
+        nn.Module.__init__(self)
+        self.normalise: nn.Module | None = None
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.layer1 = _layer(64, 64, 3, 1)
+        self.layer2 = _layer(256, 128, 4, 2)
+        self.layer3 = _layer(512, 256, 6, 2)
+        self.layer4 = _layer(1024, 512, 3, 2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(2048, num_classes)
+
+    @property
+    def stages(self) -> tuple[nn.Module, ...]:  # type: ignore[override]
+        """The four parts between the mix points; their modules belong to the network itself."""
+        first = nn.Sequential(self.conv1, self.bn1, self.relu, self.maxpool, self.layer1)
+        head = nn.Sequential(self.layer4, self.avgpool, nn.Flatten(), self.fc)
+        return first, self.layer2, self.layer3, head
+
+
+def resnet50(
+    num_classes: int = 1000,
+    *,
+    seed: int = 0,
+    mean: float | Sequence[float] = IMAGENET_MEAN,
+    std: float | Sequence[float] = IMAGENET_STD,
+) -> StagedModel:
+    r"""Build a ResNet-50 whose state dict has torchvision's names.
+
+    A 7x7 stem, four layers of 3, 4, 6 and 3 bottlenecks with the stride in the 3x3 convolution, the
+    mean over pixels and a linear layer: 25,557,032 parameters in 320 entries. Mix point 0 is the
+    normalised image; mix points 1, 2, 3 are the outputs of layers 1, 2, 3. Convolutions start from
+    $N(0, 2/\text{fan out})$, the linear layer from PyTorch's own law.
+
+    Args:
+        num_classes: K >= 2.
+        seed: Of the weights.
+        mean: Subtracted from images in [0, 1].
+        std: Divisor after the subtraction.
+
+    Returns:
+        A model of images (B, 3, H, W) in [0, 1]; 224 x 224 pixels in all published numbers.
+
+    Source: He et al. (2016), with the stride of torchvision; the networks of the paper's Tables 1,
+        6, 11 and 12. Mix points are those of the released ImageNet script.
+
+    >>> net = resnet50()
+    >>> sum(p.numel() for p in net.parameters()), len(net.state_dict()), net.num_points
+    (25557032, 320, 4)
+    """
+    num_classes = _checks.integer("num_classes", num_classes, 2)
+    with torch.device("meta"):
+        model = ResNet50(num_classes)
+    model = model.to_empty(device="cpu")
+    model.normalise = Normalise(mean, std)
+    draw_weights(model, seed)
+    rng = Rng(seed).fold("init", "he")
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            deviation = math.sqrt(2 / (module.weight.numel() / module.weight.shape[1]))
+            draw = rng.fold(name).numpy().standard_normal(module.weight.shape, dtype="float32")
+            with torch.no_grad():
+                module.weight.copy_(torch.from_numpy(draw * deviation))
+    return model
