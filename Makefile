@@ -49,7 +49,7 @@ SITE := $(call install,ci) "$(VENV)" site ".[site]" -c "$(CONSTRAINTS)" $(PIP_AR
 COLAB := $(call install,colab) "$(COLAB_VENV)" colab ".[notebooks]" \
     -r tests/colab/requirements.txt $(PIP_ARGS)
 
-.PHONY: help demo lab test test-rounding test-colab test-3.12 test-3.13 test-lowest lint format figures \
+.PHONY: help demo lab test test-rounding test-colab test-3.12 test-3.13 test-lowest test-newest lint format figures \
     measure bench wheel address version release docs site lock clean suite lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
@@ -86,9 +86,16 @@ test-3.13:  ## the same under Python 3.13
 # Older versions print and draw slightly differently, so notebooks and figures are not compared.
 test-lowest:  ## the same with the lowest versions that pyproject.toml declares
 	@mkdir -p build
-	@grep -oE '"[a-z-]+(\[[a-z]+\])?>=[0-9.]+"' pyproject.toml | \
+	@grep -oE '"[a-z0-9-]+(\[[a-z]+\])?>=[0-9.]+"' pyproject.toml | \
 	    sed -E 's/"|\[[a-z]+\]//g; s/>=/==/' >build/lowest.txt
 	@PYTHON=python3.11 $(MAKE) suite VENV=.venv-lowest CONSTRAINTS=build/lowest.txt \
+	    COMPARED="--nbval-lax --ignore=tests/test_figures.py"
+
+# pip chooses the newest that the declared bounds allow.
+test-newest:  ## the same with the newest versions there are
+	@mkdir -p build
+	@: >build/newest.txt
+	@$(MAKE) suite VENV=.venv-newest CONSTRAINTS=build/newest.txt \
 	    COMPARED="--nbval-lax --ignore=tests/test_figures.py"
 
 suite: test-packages

@@ -76,7 +76,7 @@ def total(rows: dict[str, dict[str, float]]) -> dict[str, float]:
 def compare(rounds: int) -> dict[str, Any]:
     """Return the tables for 32 and 224 pixels."""
     small = load("fashion-mini", "train").images[:1024].numpy()
-    large = torch.stack([p for p in sample_photographs().values() for _ in range(4)]).numpy()
+    large = torch.stack([p for p in sample_photographs().values() for _ in range(16)]).numpy()
     tables: dict[str, Any] = {}
     for key, images, benchmark, theirs in (
         ("32", small, "cifar", 8),

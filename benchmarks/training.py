@@ -90,7 +90,7 @@ class Pair:
         self.network, self.optimiser = Network(bare, precision, compile), recipe.optimiser(bare)
 
     def full_step(self) -> None:
-        self.loop.step()
+        self.loop.step(*self.loop.batch())
 
     def bare_step(self) -> None:
         self.optimiser.zero_grad(set_to_none=True)

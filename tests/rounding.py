@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-ROUNDED_LEVELS = {"motion_blur", "snow", "elastic_transform"}
+ROUNDED_LEVELS = {"defocus_blur", "motion_blur", "snow", "elastic_transform"}
 """Corruptions whose levels are sums in single precision.
 
 The others look levels up, take whole numbers, one rounded operation an element after another, or

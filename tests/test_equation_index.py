@@ -39,7 +39,7 @@ def test_equations_lead_to_the_notebooks_that_use_them():
     expected = {
         "losses.noisymix_loss": {"04", "05", "06"},
         "losses.jensen_shannon_divergence": {"04", "05", "06"},
-        "noise.inject": {"01", "04", "05", "06"},
+        "noise.inject": {"02", "04", "05", "06"},
         "theory.exact.nfm_loss_exact": {"02"},
         "lab.toy.displays.study.ToyStudyDisplay": {"01", "07"},
     }

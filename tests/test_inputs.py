@@ -183,7 +183,7 @@ def test_counts_of_any_kind():
         learning_rate=np.float32(0.01), batch_size=np.int64(3),
     )  # fmt: skip
     members.step(np.int64(2))
-    assert members.learning_rates == (0.01,)
+    assert members.learning_rate == 0.01
 
 
 def test_theory_takes_numbers_of_any_kind():

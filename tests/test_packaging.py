@@ -170,7 +170,13 @@ def test_ci_has_the_locked_packages_and_no_others():
 # Where data come from, and whose they are.
 SOURCES = {
     "https://github.com/zalandoresearch/fashion-mnist",
+    "https://github.com/RobustBench/robustbench",
+    "https://github.com/forresti/SqueezeNet",
+    "https://github.com/hendrycks/imagenet-r",
+    "https://github.com/rgeirhos/texture-vs-shape",
+    "https://github.com/songhan/SqueezeNet-Deep-Compression",
     "https://raw.githubusercontent.com/hendrycks/robustness",
+    "https://bitbucket.org/robert_geirhos/texture-vs-shape-pretrained-models",
 }
 HOSTS = (
     r"https?://(?:[\w.-]*(?:git|codeberg|bitbucket)[\w.-]*|colab\.research\.google\.com/github"
@@ -427,10 +433,13 @@ def test_make_lists_every_target():
         "site",
         "wheel",
         "address",
+        "version",
+        "release",
         "lock",
         "test-3.12",
         "test-3.13",
         "test-lowest",
+        "test-newest",
         "clean",
     ]:
         assert re.search(rf"^{re.escape(target)}\s+\S", listed, re.MULTILINE), target
@@ -442,7 +451,7 @@ def test_make_takes_paths_with_spaces():
     places = ["VENV=/some where/ü", "COLAB_VENV=/some where/ü", "CONSTRAINTS=/some where/ü"]
     for target in names:
         # Recipes that call make again choose an environment of their own.
-        if target in ("test-3.12", "test-3.13", "test-lowest"):
+        if target in ("test-3.12", "test-3.13", "test-lowest", "test-newest"):
             continue
         done = subprocess.run(
             ["make", "-n", target, *places], cwd=ROOT, capture_output=True, text=True, check=True
@@ -627,9 +636,35 @@ def test_ci_runs_what_make_runs():
     text = (ROOT / ".ci/run").read_text()
     assert "make test " in text
     assert "make test-colab " in text
-    assert "make site " in text
-    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
-    assert workflow["jobs"]["test"]["steps"][-1]["run"] == "bash .ci/run"
+    assert "make release " in text
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    assert jobs["test"]["steps"][-1]["run"] == "bash .ci/run"
+
+
+HOSTED = sorted(
+    path.relative_to(ROOT)
+    for path in [*ROOT.glob(".github/**/*.yml"), ROOT / ".gitlab-ci.yml"]
+    if "ISSUE" not in str(path)
+)
+
+
+@pytest.mark.parametrize("path", HOSTED, ids=str)
+def test_hosts_run_targets_that_exist(path):
+    text = (ROOT / path).read_text()
+    known = yaml.safe_load(text)
+    words = re.findall(r"\bmake ([a-z][\w.-]*)", text) + re.findall(r"(?i)target: ([\w.-]+)", text)
+    targets = re.findall(r"^([a-z0-9.-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(words) <= set(targets)
+    for job in known.get("jobs", {}).values():
+        for step in job["steps"]:
+            assert ("run" in step) != ("uses" in step)
+            assert "@" in step.get("uses", "@")
+
+
+def test_commits_are_checked_with_the_tested_formatter():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    pinned = {d for hook in hooks for d in hook.get("additional_dependencies", ())}
+    assert pinned == {f"ruff=={pins('constraints.txt')['ruff']}"}
 
 
 @pytest.mark.parametrize(

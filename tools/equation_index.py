@@ -181,7 +181,7 @@ def deviations_page(entries: list[Entry]) -> str:
 
 def audit_page() -> str:
     """Return docs/audit.md."""
-    from nmlib.paper import audit
+    from nmlib.paper import audit, robustbench_audit
 
     def text(value: Any) -> str:
         shown = f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -210,6 +210,23 @@ def audit_page() -> str:
                 named = f"Table {row.table}, {text(row.method)}, {text(row.quantity)}"
                 notes.append(f"- {named}: {row.explanation}")
         lines += ["", *notes] if notes else []
+    rows = robustbench_audit()
+    lines += [
+        "", "## RobustBench's rows", "",
+        f"`nmlib.paper.robustbench_audit()` compares each of the {len(rows)} rows of RobustBench's",
+        "files with the other rows and with the paper's, as labelled and with its numbers in the",
+        "order of columns of the other files, by Pearson's correlation. Its ImageNet has 5,000",
+        "images.", "",
+        "| test set | row | paper's method | as labelled | in the other order | misfiled |",
+        "|---|---|---|---:|---:|---|",
+    ]  # fmt: skip
+    for row in rows.itertuples():
+        lines.append(
+            f"| {row.dataset} | {row.model} | {row.method} | {row.as_filed:.2f} | "
+            f"{row.reordered:.2f} | {'**yes**' if row.misfiled else 'no'} |"
+        )
+    wrong = rows[rows["misfiled"]]
+    lines += ["", *(f"- {r.dataset}, {r.model}: {r.explanation}" for r in wrong.itertuples())]
     return "\n".join([*lines, ""])
 
 

@@ -75,9 +75,8 @@ def version_of(root: Path = ROOT) -> str:
 
 def entry(changelog: str, version: str) -> tuple[str, str]:
     """Return the date in a version's heading and what the changelog says of it; "" for neither."""
-    found = re.search(
-        rf"^## {re.escape(version)} \((.*)\)\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL
-    )
+    pattern = rf"^## {re.escape(version)} \(([^\n]*)\)\n(.*?)(?=^## |\Z)"
+    found = re.search(pattern, changelog, re.MULTILINE | re.DOTALL)
     date = re.fullmatch(r"\d{4}-\d\d-\d\d", found[1]) if found else None
     return (date[0] if date else "", found[2].strip() if found else "")
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from nmlib._files import path_option
+from nmlib._files import path_option, write_text
 from nmlib.cli import imagenet
 from nmlib.cli._options import (
     add_corruptions,
@@ -56,6 +56,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--perturbations", nargs="*", metavar="NAME", help="also flips; no name: all ten sequences"
+    )
+    parser.add_argument(
+        "--claim",
+        choices=("robustbench", "openood"),
+        help="also write claim-NAME.md, what this leaderboard's issue form asks for",
     )
     parser.add_argument(
         "--batch-size",
@@ -137,6 +142,8 @@ def _run(options: argparse.Namespace) -> int:
     except torch.OutOfMemoryError as error:
         print(f"nmlib evaluate: {error}", file=sys.stderr)
         return 1
+    if options.claim:
+        write_text(options.out / f"claim-{options.claim}.md", report.claim(options.claim) + "\n")
     print(f"results in {options.out}")
     return 0
 
@@ -168,8 +175,7 @@ def _trained_on(checkpoint: Path) -> str:
 def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any, dict[str, Any]]:
     """Return the network of a run, of one of its checkpoints or of a plain state dict, and keys."""
     from nmlib.models import build_model
-    from nmlib.models.weights import load_into, unpack
-    from nmlib.training.checkpoints import load_weights
+    from nmlib.training.checkpoints import load_file, load_into, load_weights
 
     record = _run_record(checkpoint)
     details = record["details"]
@@ -189,6 +195,5 @@ def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any
     if checkpoint.is_dir() or _is_own(checkpoint):
         load_into(model, load_weights(checkpoint), source)
     else:
-        stored, key["sha256"] = unpack(checkpoint)
-        load_into(model, stored, source)
+        key["sha256"] = load_file(model, checkpoint, source).sha256
     return model.eval(), key

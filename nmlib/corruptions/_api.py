@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nmlib import _checks
+from nmlib._memory import reused_memory
 from nmlib._threads import run_all, thread_count
 from nmlib.corruptions._draws import AnyDraw
 from nmlib.corruptions._frost_textures import frost_textures
@@ -158,7 +159,7 @@ def corrupt(
         made = apply_to(corruption, part, params, draw, textures)
         out[start : start + step] = made if jpeg is None else jpeg_compression(made, jpeg)
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), reused_memory(view.device):
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         starts = range(0, n, step)
         if view.device.type == "cpu":

@@ -38,9 +38,10 @@ def speckle_noise(x: Tensor, level: float, draw: FieldDraw) -> Tensor:
 
 def draw_impulse(x: Tensor, stream: Stream, amount: float) -> FieldDraw:
     words = stream.words("noise", x[0].numel())
-    hit = ((words >> 1) & 0x7FFFFFFF) < round(amount * 2**31)
-    salt = (words & 1).mul_(2).sub_(1)
-    return FieldDraw(salt.mul_(hit).to(torch.int8).reshape(x.shape))
+    salt = words.to(torch.int8).bitwise_and_(1).mul_(2).sub_(1)
+    # The upper 31 bits decide; the sign turned over, they compare as without one.
+    hit = words.bitwise_xor_(-(1 << 31)) < round(amount * 2**31) * 2 - (1 << 31)
+    return FieldDraw(salt.mul_(hit).reshape(x.shape))
 
 
 def impulse_noise(x: Tensor, amount: float, draw: FieldDraw) -> Tensor:
@@ -48,8 +49,7 @@ def impulse_noise(x: Tensor, amount: float, draw: FieldDraw) -> Tensor:
 
     Source: CIFAR-C, ImageNet-C, which call scikit-image.
     """
-    values = draw.values
-    return torch.where(values == 0, x, (values > 0).to(torch.uint8).mul_(255))
+    return draw.values.to(torch.int16).mul(255).add_(x).clamp_(0, 255).to(torch.uint8)
 
 
 @lru_cache(maxsize=32)

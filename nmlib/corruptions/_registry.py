@@ -55,7 +55,7 @@ class Corruption:
     textures: bool = False
     side_lengths: tuple[float, float] | None = None
     load: int = 64
-    least: int = 4
+    least: int = 8
 
     def __post_init__(self) -> None:
         if [len(levels) for levels in self.severities] != [5] * len(BENCHMARKS):
@@ -99,8 +99,7 @@ _HALVES: dict[str, _Halves] = {
 }
 
 _MORE: dict[str, dict[str, Any]] = {
-    "glass_blur": {"least": 1},
-    "pixelate": {"least": 1},
+    "glass_blur": {"least": 4},
     "frost": {"textures": True},
     # The ImageNet script takes 244 for images of 224 pixels; other sizes keep the ratio.
     "elastic_transform": {"side_lengths": (1, 244 / 224)},

@@ -135,7 +135,7 @@ def spatter(x: Tensor, params: tuple[float, ...], draw: FieldDraw) -> Tensor:
     """
     location, deviation, sigma, threshold, strength, mud = params
     field = draw.values.to(torch.float64).mul(deviation).add_(location)
-    liquid = separable(field, blur_map, float(sigma))
+    liquid = separable(field, blur_map, float(sigma)).contiguous()
     pixels = x.to(torch.float32)
     if mud:
         # The definition thresholds in single precision.

@@ -40,11 +40,10 @@ def _mix_(x: Tensor, key: Tensor | None = None) -> Tensor:
 
 
 @functools.lru_cache(maxsize=32)
-def _counters(field: str, count: int, device: torch.device) -> Tensor:
-    """Return the hashed element numbers of a field, which all images share."""
-    x = torch.arange(count, dtype=torch.int64, device=device)
-    x = ((x + zlib.crc32(field.encode())) & 0xFFFFFFFF) - (1 << 31)
-    return _mix_(x.to(torch.int32))
+def _counters(fields: tuple[tuple[str, int], ...], device: torch.device) -> Tensor:
+    """Return the hashed element numbers of fields, one after another, which all images share."""
+    parts = [torch.arange(count, device=device) + zlib.crc32(f.encode()) for f, count in fields]
+    return _mix_((torch.cat(parts) & 0xFFFFFFFF).sub_(1 << 31).to(torch.int32))
 
 
 def _splitmix64(x: np.ndarray) -> np.ndarray:
@@ -71,7 +70,10 @@ class Stream:
 
     def words(self, field: str, count: int) -> Tensor:
         """Return (n, count) int32 words, all 32 bits random."""
-        counters = _counters(field, count, self.keys.device)
+        return self._words(((field, count),))
+
+    def _words(self, fields: tuple[tuple[str, int], ...]) -> Tensor:
+        counters = _counters(fields, self.keys.device)
         return _mix_(counters ^ self.keys[:, :1], self.keys[:, 1:])
 
     def uniform(self, field: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -82,8 +84,14 @@ class Stream:
 
     def symmetric(self, field: str, *shape: int) -> Tensor:
         """Return (n, *shape) float32 numbers, uniform on [-1, 1]."""
-        words = self.words(field, math.prod(shape)).to(torch.float32)
-        return words.mul_(2.0**-31).reshape(-1, *shape)
+        return self.symmetrics((field, shape))[0]
+
+    def symmetrics(self, *fields: tuple[str, tuple[int, ...]]) -> list[Tensor]:
+        """Return `symmetric` of several (field, shape) in one draw."""
+        sizes = tuple((field, math.prod(shape)) for field, shape in fields)
+        values = self._words(sizes).to(torch.float32).mul_(2.0**-31)
+        parts = values.split([count for _, count in sizes], 1)
+        return [p.reshape(-1, *shape) for p, (_, shape) in zip(parts, fields, strict=True)]
 
     def normal(self, field: str, *shape: int) -> Tensor:
         r"""Return (n, *shape) float32 standard normal numbers.

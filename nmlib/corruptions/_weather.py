@@ -34,7 +34,7 @@ def snow_layer(
     if zoom != 1:
         grains = separable(grains, zoom_map, float(zoom))
     grains = torch.where(grains < threshold, 0.0, grains)
-    levels = to_bytes(grains.mul_(255)).to(torch.float32)
+    levels = to_bytes(grains.mul_(255)).contiguous().to(torch.float32)
     return motion(levels[..., None], radius, sigma, degrees)[..., 0].add_(2.0**-10).floor_()
 
 
@@ -97,17 +97,11 @@ def _side(x: Tensor) -> int:
 
 
 def draw_fog(x: Tensor, stream: Stream, params: object) -> FogDraw:
-    fields = []
-    count = 1
-    while count < _side(x):
-        fields.append(
-            tuple(
-                stream.symmetric(f"plasma {count} {kind}", count, count)
-                for kind in ("square", "drop", "left")
-            )
-        )
-        count *= 2
-    return FogDraw(tuple(fields))  # type: ignore[arg-type]
+    sizes = [1 << level for level in range(_side(x).bit_length() - 1)]
+    fields = stream.symmetrics(
+        *((f"plasma {k} {kind}", (k, k)) for k in sizes for kind in ("square", "drop", "left"))
+    )
+    return FogDraw(tuple(zip(fields[::3], fields[1::3], fields[2::3], strict=True)))
 
 
 def plasma(fields: Sequence[tuple[Tensor, Tensor, Tensor]], decay: float) -> Tensor:
@@ -117,29 +111,25 @@ def plasma(fields: Sequence[tuple[Tensor, Tensor, Tensor]], decay: float) -> Ten
     the middle of an edge is the mean of its four neighbours plus noise, all periodic. The noise
     is $w\cdot U(-w, w)$, hence of order $w^2$ (the official quirk), with w = 100, 100/decay, ...
     """
-    side = 2 * fields[-1][0].shape[1]
-    first = fields[0][0]
-    cloud = first.new_zeros((len(first), side, side))
-    step, wobble = side, 100.0
+    cloud = torch.zeros_like(fields[0][0])
+    wobble = 100.0
     for square, drop, left in fields:
-        half = step // 2
+        n, size, _ = cloud.shape
         scale = wobble * wobble
-        corner = cloud[:, ::step, ::step]
-        total = corner + corner.roll(-1, 1)
-        total = total + total.roll(-1, 2)
-        centre = total.mul_(0.25).add_(square * scale)
-        cloud[:, half::step, half::step] = centre
-        # Middles of horizontal edges have corners beside them and centres above and below.
-        along = centre + centre.roll(1, 1)
-        across = corner + corner.roll(-1, 2)
-        cloud[:, ::step, half::step] = (along + across).mul_(0.25).add_(drop * scale)
-        # Vertical edges the other way round.
-        along = centre + centre.roll(1, 2)
-        across = corner + corner.roll(-1, 1)
-        cloud[:, half::step, ::step] = (along + across).mul_(0.25).add_(left * scale)
-        step, wobble = half, wobble / decay
+        below = cloud + cloud.roll(-1, 1)
+        centre = (below + below.roll(-1, 2)).mul_(0.25).add_(square * scale)
+        # Middles of horizontal edges have corners beside them and centres above and below;
+        # vertical edges the other way round.
+        beside = (centre + centre.roll(1, 1)).add_(cloud).add_(cloud.roll(-1, 2))
+        above = below.add_(centre).add_(centre.roll(1, 2))
+        finer = cloud.new_empty((n, 2 * size, 2 * size))
+        finer[:, ::2, ::2] = cloud
+        finer[:, 1::2, 1::2] = centre
+        finer[:, ::2, 1::2] = beside.mul_(0.25).add_(drop * scale)
+        finer[:, 1::2, ::2] = above.mul_(0.25).add_(left * scale)
+        cloud, wobble = finer, wobble / decay
     cloud = cloud - cloud.amin((1, 2), keepdim=True)
-    return cloud / cloud.amax((1, 2), keepdim=True)
+    return cloud.div_(cloud.amax((1, 2), keepdim=True))
 
 
 def fog(x: Tensor, params: tuple[float, float], draw: FogDraw) -> Tensor:

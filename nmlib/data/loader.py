@@ -450,13 +450,15 @@ class LoaderBatches:
             tell = getattr(sampler, "set_epoch", None)
             if tell is not None:
                 tell(epoch)
-        with global_draws(self._rng.fold("order", epoch)):
+        with global_draws() as draw_from:
+            draw_from(self._rng.fold("order", epoch))
             self._open = iter(self.loader)
         self._next = (epoch, 0)
 
     def _read(self, epoch: int, step: int) -> Any:
         assert self._open is not None
-        with global_draws(self._rng.fold("dataset", epoch, step)):
+        with global_draws() as draw_from:
+            draw_from(self._rng.fold("dataset", epoch, step))
             try:
                 item = next(self._open)
             except StopIteration:

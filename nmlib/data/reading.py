@@ -7,7 +7,7 @@ import pickle
 import random
 import signal
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Literal
@@ -126,7 +126,8 @@ class LazyImages:
 
     def sample(self, row: int) -> tuple[Tensor, int]:
         """Return an image (H, W, 3), bytes or floats, and its label, read in this process."""
-        return self._source(Rng(0).fold("in order")).sample(0, row)
+        with global_draws() as draw_from:
+            return self._source(Rng(0).fold("in order")).sample(0, row, draw_from)
 
     @cached_property
     def labels(self) -> Tensor:
@@ -252,11 +253,11 @@ class _Source(Dataset):
     def name(self, row: int) -> str:
         return f"image {self.index(row)} of {self.label}"
 
-    def sample(self, epoch: int, row: int) -> tuple[Tensor, int]:
+    def sample(self, epoch: int, row: int, draw_from: Callable[[Rng], None]) -> tuple[Tensor, int]:
         index = self.index(row)
+        draw_from(self.rng.fold(epoch, index))
         try:
-            with global_draws(self.rng.fold(epoch, index)):
-                item = self.dataset[index]
+            item = self.dataset[index]
         except Exception as error:
             raise RuntimeError(
                 f"{self.name(row)} cannot be read ({type(error).__name__}: {error})"
@@ -268,7 +269,8 @@ class _Source(Dataset):
             raise kind(f"{self.name(row)}: {error}") from None
 
     def digest(self, row: int) -> str:
-        image, label = self.sample(0, int(row))
+        with global_draws() as draw_from:
+            image, label = self.sample(0, int(row), draw_from)
         content = image.contiguous().numpy().tobytes()
         about = f"{tuple(image.shape)} {image.dtype} {label}".encode()
         return hashlib.sha256(about + content).hexdigest()
@@ -276,7 +278,8 @@ class _Source(Dataset):
     def __getitem__(self, key: tuple[int, NDArray[np.int64]]) -> Any:
         epoch, rows = key
         try:
-            samples = [self.sample(epoch, int(row)) for row in rows]
+            with global_draws() as draw_from:
+                samples = [self.sample(epoch, int(row), draw_from) for row in rows]
             sizes = [tuple(image.shape) for image, _ in samples]
             for row, size in zip(rows, sizes, strict=True):
                 if size != sizes[0]:
@@ -294,20 +297,26 @@ class _Source(Dataset):
         return torch.stack(images), torch.tensor([label for _, label in samples])
 
 
-@contextmanager
-def global_draws(rng: Rng) -> Iterator[None]:
-    """Let code of other people draw from a stream by the global generators; put their state back.
+# ruff: noqa: NPY002 (transforms of other people use NumPy's older interface)
 
-    These are the generators of Python, of NumPy's older interface and of PyTorch on the CPU.
+
+@contextmanager
+def global_draws() -> Iterator[Callable[[Rng], None]]:
+    """Yield a function that lets code of other people draw from a stream, by the global generators.
+
+    These are the generators of Python, of NumPy's older interface and of PyTorch on the CPU. Their
+    state is put back in the end.
     """
-    # ruff: noqa: NPY002 (other people's transforms use it)
     before = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
-    key = int(rng.numpy().integers(2**63))
-    random.seed(key)
-    np.random.seed(key % 2**32)
-    torch.default_generator.manual_seed(key)
+
+    def draw_from(rng: Rng) -> None:
+        key = int(rng.numpy().integers(2**63))
+        random.seed(key)
+        np.random.seed(key % 2**32)
+        torch.default_generator.manual_seed(key)
+
     try:
-        yield
+        yield draw_from
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])

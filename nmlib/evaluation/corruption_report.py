@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ __all__ = ["CorruptedSet", "CorruptionReport"]
 RECORD, CLEAN = "corruptions.json", "clean.npz"
 # The greatest value of the measures that are no shares.
 _MOST = {"negative_log_likelihood": np.inf, "brier_score": 2}
+# As leaderboards write them.
+_PRINTED = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}
 _FAMILY = {name: family for family, names in FAMILIES.items() for name in names}
 
 
@@ -400,6 +402,61 @@ class CorruptionReport(Report):
             means = "".join(f"{100 * v:7.1f}" for v in self.by_severity.values())
             lines.append(f"{'robust accuracy':20}{means}{100 * self.robust_accuracy:8.1f}")
         return "\n".join(lines)
+
+    def claim(self, board: Literal["robustbench", "openood"] = "robustbench") -> str:
+        """Return the entry that a leaderboard's issue form asks for, in Markdown.
+
+        The forms are RobustBench's "New Model(s)" and OpenOOD's "Adding leaderboard entry". Where
+        the report knows nothing, a field stays empty: the paper, the address of the checkpoint,
+        whether more data were used for training; for OpenOOD also the postprocessor and its two
+        AUROCs, which OpenOOD's own evaluator measures.
+
+        Args:
+            board: "robustbench" (threat model "Common Corruptions") or "openood".
+
+        Raises:
+            ValueError: For another board, or an incomplete report: RobustBench's robust accuracy is
+                the mean over 15 corruptions at five severities.
+        """
+        _checks.choice("leaderboard", board, ("robustbench", "openood"))
+        if board == "robustbench" and not self.complete:
+            raise ValueError(
+                "RobustBench takes means over 15 corruptions x 5 severities; this report has "
+                f"{self.coverage}: evaluate the rest (without corruptions= and severities=)"
+            )
+        known = self.provenance
+        dataset = str(self.key.get("dataset", ""))
+        printed = _PRINTED.get(dataset, dataset)
+        method = str(self.key.get("scheme") or "")
+        clean = f"{100 * self.clean.accuracy:.2f}"
+        measured = f"nmlib {known.get('nmlib', '')}, commit {known.get('commit', 'unknown')}"
+        if board == "openood":
+            entry = {
+                "Training": method, "Postprocessor": "", "Near-OOD AUROC": "",
+                "Far-OOD AUROC": "", "ID Accuracy": clean, "Outlier Data": "",
+                "Model Arch.": self.key.get("model", ""),
+                "Additional Description": f"{printed}, {len(self.clean):,} images; {measured}",
+            }  # fmt: skip
+            return "\n".join(f"- **`{name}`**: {value}".rstrip() for name, value in entry.items())
+        source = known.get("source", "")
+        if source == "generated":
+            source = f"sets made by nmlib, seed {known['corruption_seed']}, not the official files"
+        entry = {
+            "Dataset": printed, "Architecture": self.key.get("model", ""),
+            "Threat Model": "Common Corruptions", "eps": "N/A", "Clean accuracy": clean,
+            "Robust accuracy": f"{100 * self.robust_accuracy:.2f}", "Additional data": "",
+            "Evaluation method": f"{printed}-C, {self.coverage}; {source}; {measured}",
+            "Checkpoint and code": "",
+        }  # fmt: skip
+        paper = ("Paper Title", "Paper URL", "Paper authors")
+        return "\n".join(
+            [
+                "# Paper Information\n",
+                *(f"- **{name}**:" for name in paper),
+                f"\n# Leaderboard Claim(s)\n\n## {method or 'Model 1'}\n",
+                *(f"- **{name}**: {value}".rstrip() for name, value in entry.items()),
+            ]
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write the report for `read`; what the folder holds of an older one is replaced.

@@ -6,7 +6,6 @@ which depends on device, batch size and number of threads, cannot change a pixel
 
 from nmlib.ops._bytes import on_device, to_bytes
 from nmlib.ops._linear_maps import (
-    SPARSE_PIXELS,
     BandedMap,
     banded,
     blur_map,
@@ -14,7 +13,6 @@ from nmlib.ops._linear_maps import (
     from_columns,
     reflect_index,
     separable,
-    separable_columns,
     sparse_map,
     to_columns,
     zoom_map,
@@ -38,7 +36,6 @@ from nmlib.ops._moves import (
 from nmlib.ops._tones import autocontrast, equalize, invert, posterize, solarize
 
 __all__ = [
-    "SPARSE_PIXELS",
     "BandedMap",
     "Positions",
     "affine",
@@ -58,7 +55,6 @@ __all__ = [
     "rotation",
     "sample",
     "separable",
-    "separable_columns",
     "shear_x",
     "shear_y",
     "sheared_positions",

@@ -118,39 +118,25 @@ class BandedMap:
 
     Args:
         matrix: (out, size) weights.
-        device: Device of the images.
-        block: Number of outputs per block.
+        device: Device of the images. A CPU takes blocks of 16 outputs, others all in one product.
     """
 
-    def __init__(self, matrix: Matrix, device: torch.device, block: int = 32) -> None:
-        self.out, self.size = matrix.shape
+    def __init__(self, matrix: Matrix, device: torch.device) -> None:
+        self.out = len(matrix)
         self.blocks: list[tuple[slice, slice, Tensor]] = []
+        block = 16 if device.type == "cpu" else self.out
         for start in range(0, self.out, block):
-            rows = matrix[start : start + block]
-            used = np.flatnonzero(np.abs(rows).sum(0))
-            first, last = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
-            stop = min(start + block, self.out)
-            part = to_device(rows[:, first:last], device)
-            self.blocks.append((slice(start, stop), slice(first, last), part))
+            part = matrix[start : start + block]
+            used = np.flatnonzero(np.abs(part).sum(0))
+            columns = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
+            rows = slice(start, start + len(part))
+            self.blocks.append((rows, columns, to_device(part[:, columns], device)))
 
-    def along_columns(self, x: Tensor) -> Tensor:
-        """Map the last axis of (..., size) float64 values to (..., out)."""
-        flat = x.reshape(-1, self.size)
-        if len(self.blocks) == 1 and self.blocks[0][2].shape[1] == self.size:
-            result = flat @ self.blocks[0][2].T
-        else:
-            result = flat.new_empty((len(flat), self.out))
-            for rows, columns, part in self.blocks:
-                result[:, rows] = flat[:, columns] @ part.T
-        return result.reshape(*x.shape[:-1], self.out)
-
-    def along_rows(self, x: Tensor) -> Tensor:
-        """Map axis 1 of (m, size, w) float64 values to (m, out, w)."""
-        if len(self.blocks) == 1 and self.blocks[0][2].shape[1] == self.size:
-            return torch.matmul(self.blocks[0][2], x)
-        result = x.new_empty((len(x), self.out, x.shape[2]))
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map (size, m) float64 values to (out, m)."""
+        result = x.new_empty((self.out, x.shape[1]))
         for rows, columns, part in self.blocks:
-            torch.matmul(part, x[:, columns], out=result[:, rows])
+            torch.mm(part, x[columns], out=result[rows])
         return result
 
 
@@ -162,59 +148,22 @@ def banded(
     return BandedMap(kind(*args), device)
 
 
-def separable(planes: Tensor, kind: Callable[..., Matrix], *args: object) -> Tensor:
-    """Apply the map `kind(size, *args)` along both axes of (m, h, w) float64 planes.
-
-    >>> round(separable(torch.ones(1, 4, 4, dtype=torch.float64), blur_map, 1.0).sum().item(), 9)
-    16.0
-    """
-    rows = banded(kind, (planes.shape[1], *args), planes.device)
-    columns = banded(kind, (planes.shape[2], *args), planes.device)
-    return rows.along_rows(columns.along_columns(planes))
-
-
-# Maps with more weights per row than this use dense blocks.
-_SPARSE_WIDTH = 48
-
-SPARSE_PIXELS = 512 * 512
-"""Largest number of pixels for which a sparse matrix of the whole image is built."""
-
-
-@functools.lru_cache(maxsize=64)
-def _sparse_pair(
-    kind: Callable[..., Matrix], height: tuple, width: tuple, device: torch.device
-) -> tuple[Tensor, Tensor] | None:
-    """Return the sparse row map (h', h) and column map (h' * w', h' * w), or None if too large."""
-    a, b = kind(*height), kind(*width)
-    if max(np.count_nonzero(a, 1).max(), np.count_nonzero(b, 1).max()) > _SPARSE_WIDTH:
-        return None
-    if max(a.shape) * max(b.shape) > SPARSE_PIXELS:
-        return None
-    return _csr(*_entries(a), a.shape, device), _csr(*_kron(np.eye(len(a)), b), device)
-
-
-def separable_columns(
-    x: Tensor, kind: Callable[..., Matrix], height: tuple, width: tuple
-) -> Tensor:
-    """Apply `kind(*height)` to the rows and `kind(*width)` to the columns of (h, w, m) values.
-
-    Args:
-        x: (h, w, m) float64; m runs over images and channels.
-        kind: Function that builds a matrix.
-        height: Arguments of `kind` for the first axis.
-        width: Arguments of `kind` for the second axis.
+def separable(x: Tensor, kind: Callable[..., Matrix], *args: object) -> Tensor:
+    """Apply the map `kind(size, *args)` along the height and the width of (n, h, w, ...) numbers.
 
     Returns:
-        (h', w', m).
+        (n, h, w, ...) float64, with the width outermost in memory.
+
+    >>> round(separable(torch.ones(1, 4, 4), blur_map, 1.0).sum().item(), 9)
+    16.0
     """
-    pair = _sparse_pair(kind, height, width, x.device)
-    h, w, m = x.shape
-    if pair is None:
-        planes = x.permute(2, 0, 1).contiguous()
-        planes = banded(kind, width, x.device).along_columns(planes)
-        return banded(kind, height, x.device).along_rows(planes).permute(1, 2, 0).contiguous()
-    rows = (pair[0] @ x.reshape(h, w * m)).reshape(-1, m)
-    return (pair[1] @ rows).reshape(len(pair[0]), -1, m)
+    n, h, w = x.shape[:3]
+    rest = x.shape[3:]
+    # Each product then has the mapped axis outermost, and long rows: (h, n, ..., w), its transpose.
+    values = x.movedim(2, -1).transpose(0, 1).contiguous().to(torch.float64)
+    rows = banded(kind, (h, *args), x.device)(values.reshape(h, -1))
+    columns = banded(kind, (w, *args), x.device)(rows.reshape(-1, w).T)
+    return columns.reshape(w, h, n, *rest).transpose(0, 2)
 
 
 def to_columns(x: Tensor) -> Tensor:

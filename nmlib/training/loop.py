@@ -138,6 +138,10 @@ class Loop:
 
     # Steps
 
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Return this process's share of the next batch."""
+        return self.batches.at(*divmod(self.run.step, self.per_epoch))
+
     def step(self, x: Tensor, y: Tensor) -> None:
         """Do one step of the optimiser, on this process's share of the batch."""
         run, recipe, shared = self.run, self.run.recipe, self.shared
@@ -256,7 +260,7 @@ class Loop:
         start = time.perf_counter()
         while run.step < run.steps:
             try:
-                batch = self.batches.at(*divmod(run.step, self.per_epoch))
+                batch = self.batch()
             except Exception:
                 # Several processes would have to agree on what is saved.
                 if self.shared.count == 1:

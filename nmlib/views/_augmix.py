@@ -110,7 +110,9 @@ class AugMix:
         Raises:
             ValueError: If x is not a batch of images in [0, 1]. This check synchronises an
                 accelerator. `batch_loss(validate=False)` skips it; images outside [0, 1] then make
-                the augmented views NaN.
+                the augmented views NaN on an accelerator, and so the loss, which is how a loop of
+                your own learns of them. `fit` reads their range with the losses, and names the
+                step.
         """
         x = _checks.image_axes("x", x)
         return self.apply(x, self.draw(len(x), rng))

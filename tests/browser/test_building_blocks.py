@@ -73,8 +73,6 @@ def test_a_slider_moves_and_all_follows(tmp_path):
             } }"""
         )
         last = answered(page, 4 + 36)
-        kernel = in_kernel(
-            page, "print(panel.bench.read({**panel.settings, 'alpha': 4.0}).mixing.lam)"
-        )
+        kernel = in_kernel(page, "print(panel.read({**panel.settings, 'alpha': 4.0}).mixing.lam)")
         assert float(last["lam"]) == pytest.approx(float(kernel), abs=1e-6)
         assert errors == []

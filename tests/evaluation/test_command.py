@@ -31,7 +31,8 @@ def evaluate(checkpoint, out, *more):
 
 
 def test_a_run(run, tmp_path, capsys):
-    assert evaluate(run, tmp_path, *FEW, "--perturbations", "tilt", "--seed", "7") == 0
+    more = ["--perturbations", "tilt", "--seed", "7", "--claim", "openood"]
+    assert evaluate(run, tmp_path, *FEW, *more) == 0
     data = nm.load("fashion-mini", "test").first(12)
     expected = nm.evaluate_corruptions(
         nm.load_model(run), data, corruptions=["fog", "contrast"], severities=[2], seed=7
@@ -40,6 +41,7 @@ def test_a_run(run, tmp_path, capsys):
     keys = {"dataset": "fashion-mini", "model": SMALL, "scheme": "mixup", "seed": 3}
     assert stored.key == keys and stored.provenance["corruption_seed"] == 7
     assert [r["accuracy"] for r in stored.rows] == [r["accuracy"] for r in expected.rows]
+    assert (tmp_path / "claim-openood.md").read_text() == stored.claim("openood") + "\n"
     flips = PerturbationReport.read(tmp_path)
     assert list(flips.flip_probabilities) == ["tilt"] and flips.key == keys
     printed = capsys.readouterr().out
@@ -199,7 +201,12 @@ def test_files_that_torch_save_has_not_written(tmp_path, capsys, kind):
     assert evaluate(path, tmp_path / "out", "--model", SMALL, *FEW) == 2
     message = capsys.readouterr().err
     assert f"{path} " in message and message.count("\n") == 1, message
-    assert "holds no weights" in message or "give a whole file that torch.save" in message
+    told = {
+        "empty": "is empty; fetch it again",
+        "page": "is a web page",
+        "pickle": "holds no weights",
+    }
+    assert told.get(kind, "give a whole file that torch.save") in message
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """`evaluate_corruptions`: whole sets made and predicted by hand, resumption, official files."""
 
+import dataclasses
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -573,3 +575,55 @@ def test_a_disk_that_fills_up_names_the_predictions(data, tmp_path, monkeypatch)
     with pytest.raises(OSError, match=r"no space is left to write it.*clean\.npz'"):
         evaluate_corruptions(Colours(), data.first(4), corruptions="fog", out=tmp_path)
     assert not (tmp_path / "clean.npz").exists()
+
+
+# -- claims ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def complete(report):
+    """Every set of the benchmark, each with the results of one that was measured."""
+    sets = tuple(
+        dataclasses.replace(report.sets[k % 8], corruption=name, severity=level)
+        for k, name in enumerate(nm.CORRUPTIONS)
+        for level in range(1, 6)
+    )
+    key = {"dataset": "cifar10", "model": "wrn28_4", "scheme": "noisymix", "seed": 0}
+    return dataclasses.replace(report, sets=sets, key=key)
+
+
+def fields_of(claim, mark=""):
+    return dict(re.findall(rf"^- \*\*{mark}(.*?){mark}\*\*: ?(.*)$", claim, re.MULTILINE))
+
+
+def test_a_claim_has_the_fields_of_robustbenchs_form(complete):
+    claim = complete.claim()
+    assert list(fields_of(claim)) == [
+        "Paper Title", "Paper URL", "Paper authors", "Dataset", "Architecture", "Threat Model",
+        "eps", "Clean accuracy", "Robust accuracy", "Additional data", "Evaluation method",
+        "Checkpoint and code",
+    ]  # fmt: skip
+    found = fields_of(claim)
+    robust = np.mean([s.correct.mean() for s in complete.sets])
+    assert found["Robust accuracy"] == f"{100 * robust:.2f}"
+    assert found["Clean accuracy"] == f"{100 * complete.clean.correct.float().mean():.2f}"
+    assert found["Dataset"] == "CIFAR-10" and found["eps"] == "N/A"
+    assert "CIFAR-10-C, 15 corruptions x 5 severities, 240 images" in found["Evaluation method"]
+    assert "seed 5, not the official files" in found["Evaluation method"]
+    # Nothing is claimed that was not measured.
+    assert found["Paper URL"] == found["Additional data"] == found["Checkpoint and code"] == ""
+
+
+def test_a_claim_has_the_fields_of_openoods_form(report):
+    assert fields_of(report.claim("openood"), "`") | {"Additional Description": ""} == {
+        "Training": "plain", "Postprocessor": "", "Near-OOD AUROC": "", "Far-OOD AUROC": "",
+        "ID Accuracy": f"{100 * report.clean.accuracy:.2f}", "Outlier Data": "",
+        "Model Arch.": "colours", "Additional Description": "",
+    }  # fmt: skip
+
+
+def test_no_claim_of_a_part(report):
+    with pytest.raises(ValueError, match="this report has 4 corruptions x severity 1, 3, 240 im"):
+        report.claim()
+    with pytest.raises(ValueError, match="did you mean 'openood'"):
+        report.claim("openod")

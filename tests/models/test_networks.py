@@ -130,7 +130,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SHAPES)  # tests/models/test_weights.py has ResNet-50
 def test_stage_law_of_every_model(name):
     x = images(2)
     model = build_model(name, 7)

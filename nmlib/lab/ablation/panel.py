@@ -124,8 +124,7 @@ class AblationPanel(Panel):
         return reply
 
     def summary(self) -> str:
-        """Return the table as text."""
-        return f"{self!r}\n{self.table().text()}"
+        return f"{self!r}\n{self.displays()[0].summary}"
 
     @property
     def caption(self) -> str:

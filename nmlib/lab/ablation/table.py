@@ -48,7 +48,6 @@ class Placed:
         gain: Robust accuracy over the baseline of the same column (and seeds); None without one.
         error: Standard error of the gain for the choice of test images; None if unknown.
         seeds: Seeds averaged; empty for the paper.
-        rank: Place in the column by robust accuracy, 1 is best.
     """
 
     robust: float
@@ -56,7 +55,6 @@ class Placed:
     gain: float | None = None
     error: float | None = None
     seeds: tuple[int, ...] = ()
-    rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,20 +62,27 @@ class LabRow:
     """One combination of switches and levels.
 
     Attributes:
-        switches: The ticks.
-        levels: Levels in words if they are not the published ones, else empty.
         settings: What to train to get it, with seed 0.
         paper: The paper's number.
         grid: The measured grid's.
         here: This session's.
     """
 
-    switches: Switches
-    levels: str
     settings: LabSettings
     paper: Placed | None = None
     grid: Placed | None = None
     here: Placed | None = None
+
+    @property
+    def switches(self) -> Switches:
+        """The ticks."""
+        return self.settings.switches
+
+    @property
+    def levels(self) -> str:
+        """Levels in words if they are not the published ones, else empty."""
+        published = self.settings == LabSettings(*self.switches)
+        return "" if published else self.settings.levels
 
 
 @dataclass(frozen=True)
@@ -117,13 +122,13 @@ class LabTable:
         row = self.find(settings)
         if row is None or row.here is None:
             return "Not trained here yet."
-        here, count = row.here, len(self.column("here"))
+        here = row.here
         text = f"Robust accuracy {here.robust:.1f} %, clean {here.clean:.1f} %"
         if len(here.seeds) > 1:
             text += f" (mean of {listed('seed', here.seeds)})"
         if row.settings.switches != _OFF and here.gain is not None:
             text += f": {signed(here.gain)} ± {here.error or 0:.1f} points over the baseline"
-        text += f". Place {here.rank} of {count} trained here." if count > 1 else "."
+        text += "."
         if row.settings.switches == _OFF:
             return text + " This is the baseline that gains are counted from."
         if row.paper is not None and row.paper.gain is not None:
@@ -134,26 +139,6 @@ class LabTable:
         if here.gain is not None and here.error and abs(here.gain) < 2 * here.error:
             text += " The gain here is within the error of so few test images."
         return text
-
-    def text(self) -> str:
-        """Return the table as aligned text."""
-        head = f"{'A M N J':9}{'':30}{'paper':>14}{'grid':>14}{'here':>14}"
-        lines = [head]
-        for row in self.rows:
-            ticks = " ".join("✓" if on else "✗" for on in row.switches)
-            cells = "".join(f"{_cell(getattr(row, name)):>14}" for name in COLUMNS)
-            lines.append(f"{ticks:9}{row.levels:30}{cells}")
-        lines.append("A augmentations, M feature mixing, N noise, J JSD loss.")
-        lines.append("Robust accuracy in percent and gain over the baseline of the same column.")
-        lines += [f"{name}: {text}" for name, text in self.sources.items() if text]
-        return "\n".join(lines)
-
-
-def _cell(placed: Placed | None) -> str:
-    if placed is None:
-        return "–"
-    gain = "" if placed.gain is None else f" ({signed(placed.gain)})"
-    return f"{placed.robust:.1f}{gain}"
 
 
 def lab_table(
@@ -186,12 +171,9 @@ def lab_table(
 
     order = list(paper)
     rows = [
-        LabRow(
-            s.switches, "" if s == LabSettings(*s.switches) else s.levels, s, paper.get(s),
-            grid.get(s), here.get(s),
-        )
+        LabRow(s, paper.get(s), grid.get(s), here.get(s))
         for s in sorted({*order, *here}, key=place)
-    ]  # fmt: skip
+    ]
     whole = "15 corruptions x 5 severities"
     sources = {
         "paper": Conditions(
@@ -215,21 +197,14 @@ def lab_table(
     return LabTable(tuple(rows), sources)
 
 
-def _ranked(found: dict[Any, Placed]) -> dict[Any, Placed]:
-    """Give every entry its place by robust accuracy."""
-    order = sorted((p.robust for p in found.values()), reverse=True)
-    return {key: replace(p, rank=1 + order.index(p.robust)) for key, p in found.items()}
-
-
 def _paper() -> dict[LabSettings, Placed]:
     robust, clean, gains = ablation(), ablation("clean_accuracy"), paper_gains()
-    found = {
+    return {
         LabSettings(*row): Placed(
             float(robust.means[k]), float(clean.means[clean.rows[row]]), float(gains[row])
         )
         for row, k in robust.rows.items()
     }
-    return _ranked(found)
 
 
 def _placed(
@@ -257,9 +232,7 @@ def _gather(entries: Iterable[tuple[LabSettings, Shares, float]]) -> dict[LabSet
     by_seed: dict[LabSettings, dict[int, tuple[Shares, float]]] = {}
     for settings, shares, clean in entries:
         by_seed.setdefault(replace(settings, seed=0), {})[settings.seed] = (shares, clean)
-    return _ranked(
-        {key: _placed(mine, by_seed.get(key.baseline, {})) for key, mine in by_seed.items()}
-    )
+    return {key: _placed(mine, by_seed.get(key.baseline, {})) for key, mine in by_seed.items()}
 
 
 def _grid(records: pd.DataFrame) -> dict[LabSettings, Placed]:

@@ -68,7 +68,7 @@ def _strip(placed: Placed, name: str, scale: tuple[float, float]) -> str:
     )
 
 
-def _cell(row: LabRow, name: str, scale: tuple[float, float], usual: int) -> str:
+def _cell(row: LabRow, name: str, scale: tuple[float, float]) -> str:
     placed: Placed | None = getattr(row, name)
     if placed is None:
         return f'<td class="nl-{name} nl-none">–</td>'
@@ -79,12 +79,9 @@ def _cell(row: LabRow, name: str, scale: tuple[float, float], usual: int) -> str
         strip = _strip(placed, name, scale)
         if placed.error is not None:
             error = f' <small class="nl-error">± {placed.error:.1f}</small>'
-    count = len(placed.seeds)
-    # The sources below the table say what is usual.
-    seeds = f", {count} seed{'s' * (count != 1)}" if count != usual else ""
     return (
         f'<td class="nl-{name}"><div class="nl-numbers"><span class="nl-gain">{gain}{error}</span> '
-        f'<small class="nl-robust">{placed.robust:.1f} %{seeds}</small></div>'
+        f'<small class="nl-robust">{placed.robust:.1f} %</small></div>'
         f"{strip}</td>"
     )
 
@@ -117,8 +114,6 @@ def table_html(table: LabTable) -> str:
     """
     names = [n for n in COLUMNS if n == "here" or table.column(n)]
     scales = {n: _scale(table.column(n)) for n in names}
-    counts = {n: [len(p.seeds) for _, p in table.column(n)] for n in names}
-    usual = {n: max(set(c), key=c.count, default=0) for n, c in counts.items()}
     heads = "".join(
         f'<th scope="col" class="nl-{n}">{_HEADS[n]}<small>{_short(n, table.sources[n])}</small>'
         "</th>"
@@ -126,7 +121,7 @@ def table_html(table: LabTable) -> str:
     )
     body = []
     for row in table.rows:
-        cells = "".join(_cell(row, n, scales[n], usual[n]) for n in names)
+        cells = "".join(_cell(row, n, scales[n]) for n in names)
         body.append(
             f'<tr data-key="{html.escape(row_key(row.settings), quote=True)}">'
             f'<th scope="row">{_head_of(row)}</th>{cells}</tr>'

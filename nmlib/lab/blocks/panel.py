@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from nmlib.data import ImageData
-from nmlib.lab.blocks.bench import BENCH_CONTROLS, STABILITY, Bench, Reading, summary
 from nmlib.lab.blocks.displays.mixing import MixingDisplay, beta_density
-from nmlib.lab.blocks.displays.pixels import map_levels
+from nmlib.lab.blocks.displays.noise import noise_words
+from nmlib.lab.blocks.displays.pixels import as_floats, map_levels
 from nmlib.lab.blocks.displays.views import ViewsDisplay
+from nmlib.lab.blocks.reading import BLOCK_CONTROLS, STABILITY, Reading, steady_lam, steady_plan
 from nmlib.lab.panel import Message, Panel, Reply, open_panel
+from nmlib.losses import jensen_shannon_divergence
+from nmlib.mixing import Pair
 from nmlib.models import StagedModel
+from nmlib.models.modes import evaluating
+from nmlib.noise import Noise, NoiseDraw
+from nmlib.objective import Draws, apply_draws
+from nmlib.rng import Rng
+from nmlib.views import AugMix
 
 __all__ = ["BuildingBlocks", "building_blocks"]
 
@@ -30,7 +41,7 @@ def drawn(reading: Reading) -> Reply:
     states = map_levels(m.maps[:, m.channels], m.limit) if m.pixels is None else m.pixels
     where = np.linspace(0.01, 0.99, 49)
     content = {
-        "words": summary(reading),
+        "words": reading.summary,
         "names": list(m.names),
         "lam": m.lam,
         "density": np.minimum(beta_density(where, reading.alpha), 4.0).round(3).tolist(),
@@ -61,33 +72,96 @@ class BuildingBlocks(Panel):
     """A NoisyMix step on two images.
 
     Args:
-        bench: Networks and images.
+        models: Name -> staged model of images, with mix points 0 to 3.
+        data: Images to choose pairs from.
         **settings: Where to start.
     """
 
     SCRIPT = Path(__file__).parent / "static" / "building_blocks.js"
-    CONTROLS = BENCH_CONTROLS
+    CONTROLS = BLOCK_CONTROLS
 
-    def __init__(self, bench: Bench, **settings: Any) -> None:
-        self.bench, self.controls = bench, bench.controls
+    def __init__(
+        self,
+        models: Mapping[str, StagedModel] | StagedModel,
+        data: ImageData,
+        **settings: Any,
+    ) -> None:
+        self.models = {"network": models} if isinstance(models, StagedModel) else {**models}
+        if not self.models:
+            raise ValueError("models is empty; pass a model, or name -> model")
+        if not isinstance(data, ImageData):
+            raise TypeError(
+                f"data must be an ImageData as nm.load returns it, got {type(data).__name__}"
+            )
+        self.data = data
+        names = tuple(self.models)
+        last = min(m.num_points for m in self.models.values()) - 1
+        top = {"max": min(3, last), "start": min(2, last)}
+        narrowed: dict[str, dict[str, Any]] = {
+            "net": {"choices": names, "start": names[0]},
+            "point": top,
+        }
+        self.controls = tuple(replace(c, **narrowed.get(c.name, {})) for c in BLOCK_CONTROLS)
         super().__init__(**settings)
 
     def checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return complete settings, or raise for an unknown name or a value out of range."""
-        return self.bench.checked(settings)
+        # AugMix writes a random depth as -1, a slider as its lowest stop.
+        random = settings.get("depth") == -1
+        return super().checked({**settings, "depth": 0} if random else settings)
+
+    def rows(self, number: int) -> Tensor:
+        """Return the rows of two images of different classes."""
+        draws = Rng(number).fold("step", "pair").numpy()
+        first = int(draws.integers(len(self.data)))
+        others = (self.data.labels != self.data.labels[first]).nonzero()[:, 0]
+        if not len(others):
+            raise ValueError("data holds one class only; a pair needs two")
+        return torch.tensor([first, int(others[int(draws.integers(len(others)))])])
+
+    def read(self, settings: Mapping[str, Any]) -> Reading:
+        """Compute what the panel shows."""
+        s = self.checked(settings)
+        rng = Rng(s["seed"]).fold("step")
+        model, rows = self.models[s["net"]], self.rows(s["pair"])
+        images, labels = self.data.images[rows], self.data.labels[rows]
+        lam = steady_lam(s["alpha"], rng.fold("lam", s["draw"]))
+        pair = Pair(torch.tensor([1, 0]), lam, lam)
+        plan = steady_plan(
+            s["op_severity"], s["width"], s["depth"], 2, rng.fold("views", s["pair"])
+        )
+        views = AugMix(width=s["width"]).apply(as_floats(images), plan)
+        noise = (
+            Noise(s["sigma_add"], s["sigma_mult"])
+            if s["law"] == "paper"
+            else Noise.released(s["sigma_add"], s["sigma_mult"])
+        )
+        classes = self.data.classes
+        # One draw of the noise, so that the maps show the noise that the loss has seen.
+        with evaluating(model), torch.no_grad():
+            like = model(views.flatten(0, 1), stop=s["point"]).unflatten(0, views.shape[:2])
+            fields = noise.draw(like, rng.fold("noise"))
+            draws = Draws(views, s["point"], (pair,), fields)
+            parts = apply_draws(model, labels, draws, stability=STABILITY)
+        jsd = jensen_shannon_divergence(parts.logits, from_logits=True)
+        mixing = MixingDisplay.from_model(
+            model, images, labels, pair, point=s["point"], classes=classes,
+            noise=_first_view(fields), noise_name=noise_words(noise), title=s["net"],
+        )  # fmt: skip
+        shown = ViewsDisplay.from_model(model, views, labels, classes=classes, title=s["net"])
+        return Reading(mixing, shown, parts, (float(jsd[0]), float(jsd[1])), plan, s["alpha"])
 
     @property
     def reading(self) -> Reading:
         """The arrays and numbers at these settings."""
-        return self.bench.read(self.settings)
+        return self.read(self.settings)
 
     def answer(self, settings: dict[str, Any], message: Message) -> Reply:
         """Return all that the page draws."""
-        return drawn(self.bench.read(settings))
+        return drawn(self.read(settings))
 
     def summary(self) -> str:
-        """Say in words what the panel shows, with its numbers."""
-        return summary(self.reading)
+        return self.reading.summary
 
     def displays(self) -> tuple[MixingDisplay, ViewsDisplay]:
         """Return the mixing and the views as they are now, as displays."""
@@ -95,7 +169,24 @@ class BuildingBlocks(Panel):
         return reading.mixing, reading.views
 
     def __repr__(self) -> str:
-        return self.bench.words(self.settings)
+        s = self.settings
+        rows = self.rows(s["pair"])
+        first, second = (self.data.classes[int(k)] for k in self.data.labels[rows])
+        lam = steady_lam(s["alpha"], Rng(s["seed"]).fold("step").fold("lam", s["draw"]))
+        sliders = (c for c in self.controls if c.kind == "slider")
+        where = ", ".join(f"{c.name}={c.show(s[c.name])}" for c in sliders)
+        return (
+            f"Building blocks on {self.data.label} at {where}, law={s['law']}, net={s['net']}. "
+            f"{first} mixed with {second}, lambda {lam:.2f}, at mix point {s['point']}: images, "
+            "feature maps before and after mixing and noise, labels, and the divergence of three "
+            "views."
+        )
+
+
+def _first_view(fields: NoiseDraw) -> NoiseDraw:
+    """Return the fields of view 0."""
+    add, mult = fields.additive, fields.multiplicative
+    return NoiseDraw(None if add is None else add[:1], None if mult is None else mult[:1])
 
 
 def building_blocks(
@@ -130,4 +221,4 @@ def building_blocks(
     >>> building_blocks(model, nm.load("fashion-mini", "test"), mode="still", alpha=2.0)
     Building blocks on fashion-mini at alpha=2.0, ... and the divergence of three views.
     """
-    return open_panel(BuildingBlocks, mode, Bench(models, data), **settings)
+    return open_panel(BuildingBlocks, mode, models, data, **settings)

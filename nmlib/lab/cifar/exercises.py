@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nmlib.evaluation.predictions import Predictions
-from nmlib.lab.display.verdict import Verdict, answering, ask, number_verdict
+from nmlib.lab.display.verdict import Verdict, answering, ask, first_wrong, number_verdict
 from nmlib.metrics import expected_calibration_error, rms_calibration_error
 
 __all__ = ["check_calibration", "check_robust_accuracy"]
@@ -26,11 +26,8 @@ def check_robust_accuracy(answer: Callable[[Mapping[str, Sequence[float]], float
     >>> check_robust_accuracy(lambda accuracy, clean: sum(accuracy["fog"]) / 5)
     ✗ not yet: that is one corruption alone.
     """
-    for made_up in (5, 6):  # twice, so that no constant passes
-        verdict = _robust_accuracy(answer, made_up)
-        if verdict.right is not True:
-            break
-    return verdict
+    # Twice, so that no constant passes.
+    return first_wrong(_robust_accuracy(answer, made_up) for made_up in (5, 6))
 
 
 def _robust_accuracy(answer: Callable[..., Any], made_up: int) -> Verdict:
@@ -68,11 +65,7 @@ def check_calibration(answer: Callable[[Any, Any], Any]) -> Verdict:
     >>> check_calibration(lambda confidence, correct: abs(confidence.mean() - correct.mean()))
     ✗ not yet: that is one bin for all; gaps of opposite sign cancel.
     """
-    for made_up in (8, 9):
-        verdict = _calibration(answer, made_up)
-        if verdict.right is not True:
-            break
-    return verdict
+    return first_wrong(_calibration(answer, made_up) for made_up in (8, 9))
 
 
 def _calibration(answer: Callable[..., Any], made_up: int) -> Verdict:

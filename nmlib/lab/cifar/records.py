@@ -16,9 +16,8 @@ import numpy as np
 
 from nmlib import _checks
 from nmlib._files import write_text
-from nmlib.corruptions import PERTURBATIONS, outdated
+from nmlib.corruptions import CORRUPTIONS, PERTURBATIONS, outdated
 from nmlib.lab.measurements import read_measured
-from nmlib.metrics import CORRUPTION_FAMILIES
 from nmlib.paper import ablation
 from nmlib.statistics import Cells
 
@@ -88,7 +87,6 @@ ABLATION_NAMES = (
 """The names of `nmlib.ABLATION`: the rows of Table 4."""
 
 _PLACE = {name: n for n, name in enumerate(dict.fromkeys([*SCHEME_NAMES, *ABLATION_NAMES]))}
-_CORRUPTIONS = [c for names in CORRUPTION_FAMILIES.values() for c in names]
 
 
 def _order(record: Mapping[str, Any]) -> tuple[int, int]:
@@ -289,7 +287,7 @@ def by_corruption(records: Records) -> pd.DataFrame:
     """
     wide = 100 * accuracies(records).pivot_table(
         "accuracy", ["scheme", "seed"], "corruption", sort=False
-    ).reindex(columns=_CORRUPTIONS)  # fmt: skip
+    ).reindex(columns=list(CORRUPTIONS))  # fmt: skip
     lacking = wide.isna().stack()
     if lacking.any():
         scheme, seed, corruption = lacking.idxmax()

@@ -73,7 +73,6 @@ class CorruptionGallery(Panel):
         return {"words": shown.summary}, [jpeg(compare_strip(shown.clean, shown.corrupted))]
 
     def summary(self) -> str:
-        """Describe the current choice."""
         return self.display().summary
 
     def displays(self) -> tuple[DifferenceDisplay]:
@@ -131,7 +130,6 @@ class SequencePlayer(Panel):
         return {"words": words, "plays": "frame", "last": last}, [picture]
 
     def summary(self) -> str:
-        """Describe the sequence."""
         return self.sequence().summary
 
     def displays(self) -> tuple[SequenceDisplay]:

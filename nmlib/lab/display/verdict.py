@@ -28,6 +28,7 @@ __all__ = [
     "ask",
     "entries",
     "first_difference",
+    "first_wrong",
     "matching_slip",
     "named",
     "number",
@@ -172,6 +173,14 @@ def named(answer: Any, what: str, options: Iterable[str]) -> str:
             raise Unusable(f"{error}.") from None
         return answer
     raise Unusable(f"name a {what} in quotation marks, not {_short(answer)}.")
+
+
+def first_wrong(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the first verdict of several trials that is not right, else the last."""
+    for verdict in verdicts:
+        if verdict.right is not True:
+            break
+    return verdict
 
 
 def first_difference(mine: Tensor, truth: Tensor, slips: Sequence[tuple[str, Tensor]]) -> str:

@@ -59,7 +59,6 @@ class RemainderDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """What the figure shows, in words."""
         parts = [f"full expansion {self.slope():.1f}"]
         parts += [f"without {name} {self.slope(name):.1f}" for name in self.controls]
         return f"Remainder against eps, log-log; slopes: {', '.join(parts)}."
@@ -124,7 +123,6 @@ class TermsDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """What the figure shows, in words."""
         pairs = zip(self.names, self.values, strict=True)
         return f"Terms at eps = {self.eps:.3g}: " + ", ".join(f"{n} {v:+.2g}" for n, v in pairs)
 
@@ -203,7 +201,6 @@ class TrainedTermsDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """What the figure shows, in words."""
         lines = [f"Terms after training ({self.conditions}):"]
         for term, row in zip(self.terms, self.mean, strict=True):
             pairs = zip(self.schemes, row, strict=True)
@@ -261,7 +258,6 @@ class MeterDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """What the figure shows, in words."""
         return self.words
 
     def _axes(self) -> Any:

@@ -87,7 +87,6 @@ class TheoryMeter(Panel):
         return content, []
 
     def summary(self) -> str:
-        """Say in words what the meter shows."""
         s, reading = self.settings, self.reading
         name = {"nfm": "NFM loss", "stability": "Stability loss"}[s["part"]]
         verdict = "amber: they part" if reading.parted else "they agree"

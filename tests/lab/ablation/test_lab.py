@@ -120,9 +120,7 @@ def test_the_table_places_what_was_trained(lab):
     assert len(table.column("here")) == 3 and len(table.column("paper")) == 10
     noise = LabSettings(False, False, True, False)
     row = table.find(noise)
-    assert (row.paper.robust, row.paper.clean, row.paper.gain, row.paper.rank) == (
-        49.5, 79.1, 2.1, 9,
-    )  # fmt: skip
+    assert (row.paper.robust, row.paper.clean, row.paper.gain) == (49.5, 79.1, 2.1)
     zero, three = (lab.results[LabSettings(False, False, True, False, seed=s)] for s in (0, 3))
     base = lab.results[BASE]
     assert row.here.seeds == (0, 3)
@@ -133,14 +131,12 @@ def test_the_table_places_what_was_trained(lab):
     gain, error = zero.report.minus(base.report)
     assert row.here.gain == pytest.approx(100 * gain)
     assert row.here.error == pytest.approx(100 * error)
-    assert sorted(p.rank for _, p in table.column("here"))[0] == 1
     assert table.agreement() is None  # of two rows
     assert "over the baseline" in table.words(noise) and "+2.1" in table.words(noise)
     assert table.words(LabSettings()) == "Not trained here yet."
     here = table.sources["here"]
     assert here.data == "fashion-mini" and here.seeds == (0, 3)
     assert "CIFAR-100-C" in table.sources["paper"].data and not table.sources["grid"]
-    assert "✗ ✗ ✓ ✗" in table.text()
 
 
 def test_the_grid_by_seeds_and_test_images():

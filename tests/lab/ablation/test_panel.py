@@ -176,7 +176,9 @@ def test_both_forms(mode, lab):
     assert repr(widget).startswith("Ablation lab at ✓✓✓✗, α 1.00, σ_add 0.50, σ_mult 0.50, seed 2")
     assert "budget tiny" in repr(widget) and "3 trained here" in repr(widget)
     assert "noisymix_no_jsd" in widget.as_code()
-    assert "A M N J" in widget.summary() and len(widget.table().column("here")) == 3
+    assert (
+        "compare rows, not panels" in widget.summary() and len(widget.table().column("here")) == 3
+    )
     data, meta = widget._repr_mimebundle_()
     assert data["text/plain"].startswith(repr(widget)) and data["image/png"]
     assert meta["image/png"]["alt"] == data["text/plain"]

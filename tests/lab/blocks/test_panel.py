@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 import nmlib as nm
-from nmlib.lab.blocks.bench import BENCH_CONTROLS, STABILITY, Bench, steady_lam, steady_plan
 from nmlib.lab.blocks.panel import BuildingBlocks, building_blocks, drawn
+from nmlib.lab.blocks.reading import BLOCK_CONTROLS, STABILITY, steady_lam, steady_plan
 from nmlib.models.preact_resnet import preact_resnet
 from nmlib.objective import Draws, apply_draws
 
@@ -25,8 +25,8 @@ def models():
 
 
 @pytest.fixture(scope="module")
-def bench(models, data):
-    return Bench(models, data)
+def blocks(models, data):
+    return BuildingBlocks(models, data)
 
 
 # -- draws that move smoothly ---------------------------------------------------------------------
@@ -80,10 +80,10 @@ def test_a_plan_changes_no_more_than_it_must():
 
 
 @pytest.mark.parametrize(("point", "law"), [(0, "paper"), (2, "released")])
-def test_a_reading_is_a_noisymix_step(bench, models, data, point, law):
+def test_a_reading_is_a_noisymix_step(blocks, models, data, point, law):
     settings = {"point": point, "law": law, "net": "net 1", "seed": 3, "op_severity": 8.0}
-    reading = bench.read(settings)
-    rows = bench.pair(0)
+    reading = blocks.read(settings)
+    rows = blocks.rows(0)
     x = data.images[rows].permute(0, 3, 1, 2).contiguous() / 255
     lam = reading.mixing.lam
     views = nm.AugMix().apply(x, reading.plan)
@@ -106,11 +106,11 @@ def test_a_reading_is_a_noisymix_step(bench, models, data, point, law):
     assert logits[0].numpy() == pytest.approx(parts.logits[0, 0].numpy(), abs=1e-4)
 
 
-def test_what_each_setting_moves(bench):
-    base = bench.read({})
+def test_what_each_setting_moves(blocks):
+    base = blocks.read({})
 
     def differs(**changes):
-        other = bench.read(changes)
+        other = blocks.read(changes)
         maps = np.abs(other.mixing.maps - base.mixing.maps).max((1, 2, 3)) > 0
         return (
             "".join("spmn"[k] for k in range(4) if maps[k]),
@@ -125,11 +125,11 @@ def test_what_each_setting_moves(bench):
     assert differs(depth=3) == differs(width=5) == ("", True)
     assert differs(seed=1) == ("mn", True)
     assert differs(pair=1) == ("spmn", True)
-    assert base.mixing.maps.shape[1:] != bench.read({"point": 3}).mixing.maps.shape[1:]
+    assert base.mixing.maps.shape[1:] != blocks.read({"point": 3}).mixing.maps.shape[1:]
 
 
-def test_no_mixing_noise_and_augmentation_no_divergence(bench):
-    reading = bench.read(
+def test_no_mixing_noise_and_augmentation_no_divergence(blocks):
+    reading = blocks.read(
         {"sigma_add": 0.0, "sigma_mult": 0.0, "op_severity": 0.1, "depth": 1, "width": 1}
     )
     assert (reading.mixing.maps[2] == reading.mixing.maps[3]).all()
@@ -137,9 +137,9 @@ def test_no_mixing_noise_and_augmentation_no_divergence(bench):
     assert max(reading.step_jsd) < 1e-3
 
 
-def test_pairs_have_two_classes(bench, data):
+def test_pairs_have_two_classes(blocks, data):
     for number in range(20):
-        first, second = data.labels[bench.pair(number)]
+        first, second = data.labels[blocks.rows(number)]
         assert first != second
 
 
@@ -149,7 +149,7 @@ def test_pairs_have_two_classes(bench, data):
 @pytest.mark.parametrize("mode", ["still", "live"])
 def test_both_forms(models, data, mode):
     panel = building_blocks(models, data, mode=mode, alpha=2.0, point=1, depth=-1)
-    assert panel.settings == Bench(models, data).checked({"alpha": 2.0, "point": 1})
+    assert panel.settings == BuildingBlocks(models, data).checked({"alpha": 2.0, "point": 1})
     assert panel.reading.mixing.point == 1
     assert "alpha=2.0, point=1" in repr(panel) and "net=net 0" in repr(panel)
     assert "JSD of the three views" in panel.summary()
@@ -161,9 +161,9 @@ def test_both_forms(models, data, mode):
     assert ("application/vnd.jupyter.widget-view+json" in bundle) is (mode != "still")
 
 
-def test_the_reply_holds_the_pictures(bench):
+def test_the_reply_holds_the_pictures(blocks):
     for point in (0, 3):
-        reading = bench.read({"point": point})
+        reading = blocks.read({"point": point})
         content, (views, states) = drawn(reading)
         shape = content["view_shape"]
         assert (
@@ -186,9 +186,9 @@ def test_the_live_panel_answers_one_message_with_one_reading(models, data):
     panel._receive(panel, {"kind": "ask", "gen": 7, "settings": {**panel.settings, "draw": 3}}, [])
     panel._receive(panel, {"kind": "ask", "gen": 8, "settings": {"alpha": 99.0}}, [])
     assert [content["gen"] for content, _ in sent] == [7, 8]
-    assert sent[0][0]["lam"] == pytest.approx(panel.bench.read({"draw": 3}).mixing.lam)
+    assert sent[0][0]["lam"] == pytest.approx(panel.read({"draw": 3}).mixing.lam)
     assert len(sent[0][1]) == 2 and "alpha must lie in" in sent[1][0]["error"]
-    assert [c["name"] for c in panel._controls] == [c.name for c in BENCH_CONTROLS]
+    assert [c["name"] for c in panel._controls] == [c.name for c in BLOCK_CONTROLS]
 
 
 def test_fewer_mix_points(data):
@@ -196,7 +196,7 @@ def test_fewer_mix_points(data):
     panel = building_blocks(model, data, mode="live", point=1)
     assert [c["max"] for c in panel._controls if c["name"] == "point"] == [1]
     with pytest.raises(ValueError, match="point must be an integer from 0 to 1, got 2"):
-        panel.bench.checked({"point": 2})
+        panel.checked({"point": 2})
 
 
 def test_the_script_has_the_colours_of_the_displays():
@@ -207,7 +207,7 @@ def test_the_script_has_the_colours_of_the_displays():
     assert code.count("export default") == 1
 
 
-def test_wrong_settings(models, data, bench):
+def test_wrong_settings(models, data, blocks):
     with pytest.raises(ValueError, match="unknown setting 'sigma'"):
         building_blocks(models, data, mode="still", sigma=0.1)
     with pytest.raises(ValueError, match="alpha must lie in"):

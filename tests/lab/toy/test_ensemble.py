@@ -17,7 +17,7 @@ def train_alone(ensemble: Ensemble, scheme: int, seed: int, steps: int) -> list[
     model = mlp(ensemble.sizes, activation=ensemble.activation)
     start = torch.tensor(initial_values(ensemble.sizes, ensemble.seeds[seed]), dtype=torch.float32)
     torch.nn.utils.vector_to_parameters(start, model.parameters())
-    optimiser = torch.optim.Adam(model.parameters(), lr=ensemble.learning_rates[scheme])
+    optimiser = torch.optim.Adam(model.parameters(), lr=ensemble.learning_rate)
     losses = []
     for step in range(steps):
         draws, y = ensemble.draws(scheme, seed, step)
@@ -32,7 +32,7 @@ def train_alone(ensemble: Ensemble, scheme: int, seed: int, steps: int) -> list[
     mine = ensemble._parameters[scheme, seed]
     # Adam divides a gradient by its own size: of one that cancels to three digits, each step is
     # wrong by a thousandth.
-    bound = 1e-3 * ensemble.learning_rates[scheme] * steps
+    bound = 1e-3 * ensemble.learning_rate * steps
     assert (trained - mine).detach().abs().max().item() < bound, (scheme, seed)
     return losses
 
@@ -141,19 +141,13 @@ def test_depth_own_data_and_many_blocks(activation):
     data = [make_polygon_band(60, random_state=s) for s in seeds]
     X, y = np.stack([d[0] for d in data]), np.stack([d[1] for d in data])
     schemes = list(fig4_schemes(points=(0, 1, 2), stability=2.0).values())
-    rates = [0.01, 0.02, 0.003, 0.01, 0.01, 0.005]
     ensemble = Ensemble(
-        schemes, X, y, seeds=seeds, sizes=(2, 10, 7, 2), batch_size=16, learning_rate=rates,
-        activation=activation,
-    )  # fmt: skip
+        schemes, X, y, seeds=seeds, sizes=(2, 10, 7, 2), batch_size=16, activation=activation
+    )
     ensemble.step(12)
     for scheme in range(6):
-        for seed in (
-            0,
-            1,
-            4,
-            6,
-        ):  # the others have units with gradients of 1e-9, which Adam magnifies
+        # The others have units with gradients of 1e-9, which Adam magnifies.
+        for seed in (0, 1, 4, 6):
             train_alone(ensemble, scheme, seed, 12)
 
 

@@ -7,8 +7,7 @@ from nmlib.lab.cifar.displays.bars import FamilyBarsDisplay, FlipBarsDisplay
 from nmlib.lab.cifar.displays.flips import FlipCurvesDisplay
 from nmlib.lab.cifar.displays.ordering import OrderingDisplay
 from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
-from nmlib.lab.cifar.displays.scheme_sheet import scheme_sheet
-from nmlib.lab.cifar.displays.scheme_table import SchemeTableDisplay
+from nmlib.lab.cifar.displays.scheme_table import SchemeTableDisplay, scheme_sheet
 
 if TYPE_CHECKING:
     from nmlib.lab.cifar.displays.length import LengthDisplay

@@ -60,7 +60,6 @@ class _BarsDisplay(RowsDisplay):
 
     @property
     def summary(self) -> str:
-        """The figure in words."""
         parts = []
         for scheme, means in self.means.iterrows():
             numbers = (f"{spaced(group)} {v:.1f}" for group, v in means.dropna().items())
@@ -219,7 +218,6 @@ class FlipBarsDisplay(_BarsDisplay):
 
     @property
     def summary(self) -> str:
-        """The figure in words."""
         gone = [spaced(g) for g in self.groups if self.values[g].isna().all()]
         note = f" Not measured by us, and not in our mean: {', '.join(gone)}." if gone else ""
         return super().summary + note

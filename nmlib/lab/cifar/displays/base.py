@@ -124,7 +124,6 @@ class MeasuredDisplay(Display):
 
     @property
     def small_print(self) -> str:
-        """What ours were measured on, what the marks are, and where the paper's are from."""
         text = "; ".join(filter(None, (self.conditions.full, self.marks)))
         return f"ours: {text}\npaper: {self.source}" if self.source else text
 

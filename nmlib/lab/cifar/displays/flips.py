@@ -80,7 +80,6 @@ class FlipCurvesDisplay(MeasuredDisplay):
 
     @property
     def summary(self) -> str:
-        """The figure in words."""
         parts = []
         for scheme, means in self.means.iterrows():
             numbers = (f"{spaced(n)} {v:.1f}" for n, v in means.items())

@@ -124,7 +124,6 @@ class LengthDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """The figure in words."""
         parts = [f"From {self.lengths[0]} to {self.lengths[-1]} epochs"]
         for metric, label in _METRICS.items():
             means = ((s, self._means(metric, s)) for s in self.curves)
@@ -161,7 +160,6 @@ class LengthDisplay(Display):
 
     @property
     def small_print(self) -> str:
-        """What the marks stand for, and what each length was measured on."""
         several = self.values.columns.get_level_values("seed").nunique() > 1
         marks = [f"thin: the shorter training{'s' * (len(self.lengths) > 2)}"]
         if several:

@@ -57,7 +57,6 @@ class OrderingDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """The figure in words."""
         return self.ordering.summary
 
     def rows(self) -> list[str]:
@@ -68,7 +67,6 @@ class OrderingDisplay(Display):
 
     @property
     def small_print(self) -> str:
-        """What ours were measured on, what the intervals are over, and the paper's table."""
         o = self.ordering
         ours = ", ".join(filter(None, (o.conditions.full, o.note)))
         paper = f"Table {o.table}, {o.dataset}, {SPECS[o.table].network}"

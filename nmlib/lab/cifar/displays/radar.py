@@ -46,7 +46,6 @@ class CorruptionRadarDisplay(RowsDisplay):
 
     @property
     def summary(self) -> str:
-        """The figure in words."""
         parts = [
             f"{scheme_label(scheme)} {means.min():.1f} % ({short_name(means.idxmin())}) to "
             f"{means.max():.1f} % ({short_name(means.idxmax())}), mean {means.mean():.1f} %"

@@ -97,7 +97,6 @@ class ReliabilityDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """The figure in words."""
         parts = []
         for name, curve in self.curves.items():
             filled = curve.count > 0

@@ -1,11 +1,11 @@
-"""The table of schemes: everything that was measured of each, beside the paper's numbers."""
+"""Tables of schemes: what each makes of a batch, and what was measured beside the paper's."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from nmlib.lab.display.looks import scheme_label
 from nmlib.lab.display.tables import Column, TableDisplay
 from nmlib.paper.numbers import SPECS
 
-__all__ = ["SchemeTableDisplay", "Spread"]
+if TYPE_CHECKING:
+    from nmlib.schemes import Scheme
+
+__all__ = ["SchemeTableDisplay", "Spread", "scheme_sheet"]
 
 # Column -> (heading, which end is better).
 _CALIBRATION: dict[str, tuple[str, str]] = {
@@ -220,3 +223,33 @@ def _source(tables: Sequence[int], records: Records) -> str:
     dataset = tables_for(records, "clean_accuracy")[1]
     named = " and ".join(map(str, tables))
     return f"Table{'s' * (len(tables) > 1)} {named}, {dataset}, {SPECS[tables[0]].network}"
+
+
+_SHEET = (
+    Column("scheme"),
+    Column("views of an image"),
+    Column("mixed by"),
+    Column("noise σ_add, σ_mult"),
+    Column("in effect"),
+    Column("at point"),
+    Column("views compared by"),
+)
+
+
+def scheme_sheet(schemes: Iterable[Scheme] | None = None) -> TableDisplay:
+    """Return a table with a row for each scheme: its `nmlib.methods.settings_in_words`.
+
+    Args:
+        schemes: Default: all of `SCHEMES`.
+
+    >>> from nmlib import SCHEMES
+    >>> scheme_sheet([SCHEMES["noisymix"]]).rows[0][1:4]
+    ('clean, 2 × AugMix', 'Mixup, α 1', '0.5, 0.5')
+    """
+    # The table of results above needs no torch.
+    from nmlib.methods import settings_in_words
+    from nmlib.schemes import SCHEMES
+
+    chosen = SCHEMES.values() if schemes is None else schemes
+    rows = tuple((scheme_label(s.name), *settings_in_words(s)) for s in chosen)
+    return TableDisplay(_SHEET, rows, "What each scheme makes of a batch. Point 0 is the input.")

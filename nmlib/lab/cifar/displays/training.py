@@ -49,7 +49,6 @@ class TrainingDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """The figure in words."""
         parts = []
         for name, rows in zip(self.names, self.rows, strict=True):
             epochs = [r for r in rows if r["kind"] == "epoch"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from nmlib import _checks
+from nmlib.corruptions import CORRUPTIONS
 from nmlib.lab.cifar.conditions import PAPER_NAMES, conditions, in_paper
 from nmlib.lab.cifar.records import Records, by_corruption
 from nmlib.lab.display.base import Display
@@ -28,7 +29,6 @@ __all__ = [
 ]
 
 
-_CORRUPTIONS = [c for names in CORRUPTION_FAMILIES.values() for c in names]
 _FAMILY_OF = {c: family for family, names in CORRUPTION_FAMILIES.items() for c in names}
 
 
@@ -43,7 +43,7 @@ def _by_corruption(table: int) -> pd.DataFrame:
         raise ValueError(f"accuracies by corruption are in Tables 6 to 10, not in Table {table}")
     found = read_table(table)
     wide = found.pivot(index="corruption", columns="method", values="value")
-    return wide.loc[_CORRUPTIONS, found["method"].unique()]
+    return wide.loc[list(CORRUPTIONS), found["method"].unique()]
 
 
 def _flagged(table: int) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class _CorruptionsDisplay(Display):
             ValueError: For another table, or if ours lack a corruption.
         """
         rows = _by_corruption(table)
-        own = load_pandas().DataFrame({} if ours is None else ours, index=_CORRUPTIONS)
+        own = load_pandas().DataFrame({} if ours is None else ours, index=list(CORRUPTIONS))
         for method in own:
             lacking = own.index[own[method].isna()]
             if len(lacking):
@@ -251,8 +251,8 @@ class CorruptionDifferenceDisplay(_CorruptionsDisplay):
         """Return methods and (methods, 15) differences in points, largest mean last."""
         rows = self.ours if ours else self.rows
         gains = rows.drop(columns=self.reference).sub(rows[self.reference], axis=0)
-        # Equal gains of ours tie when ranked, whatever the last bits of their means are.
-        gains = gains.round(9) if ours else gains
+        # Equal gains tie when ranked, whatever the last bits of their differences are.
+        gains = gains.round(9)
         methods = gains.mean().sort_values(kind="stable").index.tolist()
         return methods, gains[methods].to_numpy().T
 
@@ -270,7 +270,7 @@ class CorruptionDifferenceDisplay(_CorruptionsDisplay):
         methods, table = panels["paper"]
         gain = table[methods.index("NoisyMix")]
         least, most = (
-            f"{gain[k]:+.1f} ({spaced(_CORRUPTIONS[k])})" for k in (gain.argmin(), gain.argmax())
+            f"{gain[k]:+.1f} ({spaced(CORRUPTIONS[k])})" for k in (gain.argmin(), gain.argmax())
         )
         text = (
             f"Table {self.table} minus {self.reference}, in points. NoisyMix: {gain.mean():+.1f} "
@@ -305,7 +305,7 @@ class CorruptionDifferenceDisplay(_CorruptionsDisplay):
             flagged = wrong if name == "paper" else {}
             names = [f"{m} †" if m in flagged else m for m in methods]
             one.set_yticks(range(len(methods)), names, fontsize=9)
-            one.set_xticks(range(15), [c.replace("_", "\n") for c in _CORRUPTIONS], fontsize=7.5)
+            one.set_xticks(range(15), [c.replace("_", "\n") for c in CORRUPTIONS], fontsize=7.5)
             one.tick_params(length=0)
             one.spines[:].set_visible(True)
             one.set_title(name, loc="left", fontsize=10, **(
@@ -338,7 +338,7 @@ class CorruptionDifferenceDisplay(_CorruptionsDisplay):
         )  # fmt: skip
         for row, (name, (methods, table)) in enumerate(panels.items(), 1):
             figure.add_heatmap(
-                z=table, x=list(map(spaced, _CORRUPTIONS)), y=methods, name=titles[name],
+                z=table, x=list(map(spaced, CORRUPTIONS)), y=methods, name=titles[name],
                 coloraxis="coloraxis", row=row, col=1,
                 hovertemplate="%{y}, %{x}: %{z:+.1f} points<extra></extra>",
             )  # fmt: skip

@@ -100,7 +100,6 @@ class DecisionBoundaryDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """A sentence for those who cannot see the figure."""
         return "Decision boundaries. " + "; ".join(f"{p.title}: {p.caption}" for p in self.panels)
 
     @property

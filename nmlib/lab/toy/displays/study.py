@@ -86,7 +86,6 @@ class ToyStudyDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """The figure in words."""
         parts = []
         for record in self.records:
             accuracy = record["summary"]["test_accuracy"]["noisymix"]["minus_baseline"]
@@ -197,7 +196,6 @@ class ToyScreenDisplay(Display):
 
     @property
     def summary(self) -> str:
-        """The figure in words."""
         gains = [r["summary"]["test_accuracy"]["noisymix"]["minus_baseline"] for r in self.records]
         above = sum(mean > 2 * error for mean, error in gains)
         return (

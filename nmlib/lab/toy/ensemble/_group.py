@@ -27,7 +27,7 @@ class Group:
         self,
         schemes: Sequence[Scheme],
         seeds: Sequence[int],
-        rates: Sequence[float],
+        rate: float,
         data: tuple[Tensor, Tensor],
         shape: Shape,
         state: State,
@@ -36,9 +36,7 @@ class Group:
         self.x, self.y = data
         self.windows = Windows(schemes, seeds, data, shape, Kind.of(schemes))
         self.gradients = Gradients(self.windows, state, schemes)
-        self.rate: float | Tensor = float(rates[0])
-        if len(set(rates)) > 1:
-            self.rate = torch.tensor(rates).view(-1, 1, 1)
+        self.rate = rate
         # Numbers as tensors: an operation need not make one of them each time.
         self.decay, self.tiny = torch.tensor([0.999, 1e-8]).unbind()
         self.root = torch.empty_like(state.second)
@@ -56,10 +54,7 @@ class Group:
         state.second.mul_(self.decay).addcmul_(state.gradient, state.gradient, value=0.001)
         torch.sqrt(state.second, out=root)
         root.mul_(1 / math.sqrt(1 - 0.999**t)).add_(self.tiny)
-        if isinstance(self.rate, float):
-            state.parameters.addcdiv_(state.first, root, value=-self.rate / (1 - 0.9**t))
-        else:
-            state.parameters.sub_(self.rate / (1 - 0.9**t) * state.first / root)
+        state.parameters.addcdiv_(state.first, root, value=-self.rate / (1 - 0.9**t))
 
     def draws(self, scheme: int, seed: int, step: int) -> tuple[Draws, Tensor]:
         """Return the draws of one member (local numbers) as the objective's record."""

@@ -16,7 +16,7 @@ from nmlib.lab.toy.draws import initial_values
 from nmlib.lab.toy.ensemble._gradients import State, parameter_views
 from nmlib.lab.toy.ensemble._group import Group
 from nmlib.lab.toy.ensemble._pools import SEED_BLOCK
-from nmlib.lab.toy.ensemble._windows import Activation, Kind, Shape
+from nmlib.lab.toy.ensemble._windows import Activation, Shape
 from nmlib.mixing import Mixup
 from nmlib.models.mlp import mlp
 from nmlib.models.staged import StagedModel
@@ -39,7 +39,7 @@ class Ensemble:
         y: (N,) or (S, N) integer classes.
         seeds: S different integers >= 0. A seed fixes initial weights and all draws.
         sizes: Widths of input, hidden layers and output.
-        learning_rate: Of Adam; one number or one for each scheme.
+        learning_rate: Of Adam.
         batch_size: Samples a step; at most N. An epoch has N // batch_size steps, the rest of the
             shuffled samples sits out.
         activation: "relu" or "tanh".
@@ -64,7 +64,7 @@ class Ensemble:
         *,
         seeds: Sequence[int],
         sizes: Sequence[int] = (2, 100, 2),
-        learning_rate: float | Sequence[float] = 0.01,
+        learning_rate: float = 0.01,
         batch_size: int = 50,
         activation: Activation = "relu",
     ) -> None:
@@ -81,7 +81,8 @@ class Ensemble:
         self.batch_size = min(_checks.integer("batch_size", batch_size, 1), self.x.shape[1])
         self.steps_per_epoch = self.x.shape[1] // self.batch_size
         self.steps_done = 0
-        self._configure(learning_rate)
+        self.learning_rate = float(_checks.positive("learning_rate", learning_rate))
+        self._configure()
         self._groups = self._allocate()
 
     # -- set-up ---------------------------------------------------------------------------------
@@ -102,14 +103,7 @@ class Ensemble:
         _checks.finite_tensor("x", x)
         return x, y
 
-    def _configure(self, learning_rate: float | Sequence[float]) -> None:
-        rates = _checks.numbers("learning_rate", learning_rate, 0, ends="(]")
-        if len(rates) not in (1, len(self.schemes)):
-            raise ValueError(
-                f"learning_rate must be a number or {len(self.schemes)}, one for each scheme, got "
-                f"{len(rates)}"
-            )
-        self.learning_rates = tuple(map(float, rates)) * (len(self.schemes) // len(rates))
+    def _configure(self) -> None:
         points = {s.points for s in self.schemes if s.mix is not None or s.noise is not None}
         if len(points) > 1:
             raise ValueError(f"all schemes of an ensemble need the same points, got {points}")
@@ -149,7 +143,7 @@ class Ensemble:
             group = Group(
                 self.schemes[where[0]],
                 self.seeds[where[1]],
-                self.learning_rates[where[0]],
+                self.learning_rate,
                 (self.x[own], self.y[y_own]),
                 shape,
                 State(*(m[where] for m in memory)),
@@ -165,21 +159,10 @@ class Ensemble:
             raise ValueError("seeds of one block of 16 must stand together; sort the seeds")
         ends = list(itertools.accumulate(len(run) for run in blocks))
         seeds = [slice(e - len(run), e) for e, run in zip(ends, blocks, strict=True)]
-        rows = self._views * self.batch_size * s
-        if len(blocks) > 1 or (c * rows > _GROUP_ROWS and rows > _GROUP_ROWS // 2):
-            # Memory of several schemes is contiguous only for all seeds together.
-            return [slice(i, i + 1) for i in range(c)], seeds
-        if c * rows <= _GROUP_ROWS:
+        # Memory of several schemes is contiguous only for all seeds together.
+        if len(blocks) == 1 and c * s * self._views * self.batch_size <= _GROUP_ROWS:
             return [slice(0, c)], seeds
-        runs = []
-        kinds = [Kind.of([scheme]) for scheme in self.schemes]
-        for _, run in itertools.groupby(range(c), lambda i: kinds[i]):
-            members = list(run)
-            most = max(1, _GROUP_ROWS // rows)
-            for i in range(0, len(members), most):
-                part = members[i : i + most]
-                runs.append(slice(part[0], part[-1] + 1))
-        return runs, seeds
+        return [slice(i, i + 1) for i in range(c)], seeds
 
     # -- training -------------------------------------------------------------------------------
 
