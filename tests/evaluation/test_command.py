@@ -204,7 +204,6 @@ def test_files_that_torch_save_has_not_written(tmp_path, capsys, kind):
     told = {
         "empty": "is empty; fetch it again",
         "page": "is a web page",
-        "pickle": "holds no weights",
     }
     assert told.get(kind, "give a whole file that torch.save") in message
 
