@@ -51,10 +51,17 @@ if TYPE_CHECKING:
         rms_calibration_error,
     )
     from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
-    from nmlib.models import MODELS, StagedModel, build_model, read_state_dict
+    from nmlib.models import (
+        MODELS,
+        MixPoints,
+        StagedModel,
+        build_model,
+        read_state_dict,
+        suggest_points,
+    )
     from nmlib.models.mlp import mlp
     from nmlib.noise import Noise, NoiseDraw, inject
-    from nmlib.objective import batch_loss
+    from nmlib.objective import NoisyMixLoss, batch_loss
     from nmlib.puzzlemix import PuzzleMix
     from nmlib.rng import Rng, default_device
     from nmlib.schemes import (
@@ -101,10 +108,12 @@ else:
                 "mean_corruption_error reliability_curve rms_calibration_error"
             ),
             "nmlib.mixing": "CutMix Mixup Pair mix mix_labels",
-            "nmlib.models": "MODELS StagedModel build_model read_state_dict",
+            "nmlib.models": (
+                "MODELS MixPoints StagedModel build_model read_state_dict suggest_points"
+            ),
             "nmlib.models.mlp": "mlp",
             "nmlib.noise": "Noise NoiseDraw inject",
-            "nmlib.objective": "batch_loss",
+            "nmlib.objective": "NoisyMixLoss batch_loss",
             "nmlib.puzzlemix": "PuzzleMix",
             "nmlib.rng": "Rng default_device",
             "nmlib.schemes": (
@@ -145,9 +154,11 @@ __all__ = [
     "ImageNetReport",
     "LazyImages",
     "LossParts",
+    "MixPoints",
     "Mixup",
     "Noise",
     "NoiseDraw",
+    "NoisyMixLoss",
     "Pair",
     "PerturbationReport",
     "Plain",
@@ -196,6 +207,7 @@ __all__ = [
     "rms_calibration_error",
     "soft_cross_entropy",
     "statistics",
+    "suggest_points",
     "suited",
     "theory",
     "transforms",
