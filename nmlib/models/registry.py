@@ -15,7 +15,7 @@ from nmlib.models.wide_resnet import wide_resnet
 
 __all__ = ["MODELS", "build_model"]
 
-MODELS: dict[str, Callable[..., StagedModel]] = {
+MODELS: dict[str, Callable[..., Any]] = {
     "preact_resnet18": preact_resnet,
     "preact_resnet_small": partial(preact_resnet, widths=(16, 24, 48, 96), blocks=(1, 1, 1, 1)),
     "resnet50": resnet50,

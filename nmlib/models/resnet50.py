@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from nmlib import _checks
 from nmlib.models.initial import draw_weights
-from nmlib.models.norm import Normalise
-from nmlib.models.staged import StagedModel
+from nmlib.models.points import MixPoints
 from nmlib.rng import Rng
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "resnet50"]
@@ -60,12 +59,11 @@ def _layer(width_in: int, width: int, blocks: int, stride: int) -> nn.Sequential
     return nn.Sequential(Bottleneck(width_in, width, stride), *rest)
 
 
-class ResNet50(StagedModel):
-    """What `resnet50` builds: modules under torchvision's names, and the stages they make up."""
+class ResNet50(nn.Module):
+    """The network of `resnet50`, with torchvision's names; it takes normalised images."""
 
     def __init__(self, num_classes: int) -> None:
-        nn.Module.__init__(self)
-        self.normalise: nn.Module | None = None
+        super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
@@ -77,12 +75,10 @@ class ResNet50(StagedModel):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(2048, num_classes)
 
-    @property
-    def stages(self) -> tuple[nn.Module, ...]:  # type: ignore[override]
-        """The four parts between the mix points; their modules belong to the network itself."""
-        first = nn.Sequential(self.conv1, self.bn1, self.relu, self.maxpool, self.layer1)
-        head = nn.Sequential(self.layer4, self.avgpool, nn.Flatten(), self.fc)
-        return first, self.layer2, self.layer3, head
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(self.avgpool(x).flatten(1))
 
 
 def resnet50(
@@ -91,7 +87,7 @@ def resnet50(
     seed: int = 0,
     mean: float | Sequence[float] = IMAGENET_MEAN,
     std: float | Sequence[float] = IMAGENET_STD,
-) -> StagedModel:
+) -> MixPoints:
     r"""Build a ResNet-50 whose state dict has torchvision's names.
 
     A 7x7 stem, four layers of 3, 4, 6 and 3 bottlenecks with the stride in the 3x3 convolution, the
@@ -106,7 +102,8 @@ def resnet50(
         std: Divisor after the subtraction.
 
     Returns:
-        A model of images (B, 3, H, W) in [0, 1]; 224 x 224 pixels in all published numbers.
+        The network with its mix points, for images (B, 3, H, W) in [0, 1]; 224 x 224 pixels in all
+        published numbers. Its state dict is the network's own.
 
     Source: He et al. (2016), with the stride of torchvision; the networks of the paper's Tables 1,
         6, 11 and 12. Mix points are those of the released ImageNet script.
@@ -119,7 +116,6 @@ def resnet50(
     with torch.device("meta"):
         model = ResNet50(num_classes)
     model = model.to_empty(device="cpu")
-    model.normalise = Normalise(mean, std)
     draw_weights(model, seed)
     rng = Rng(seed).fold("init", "he")
     for name, module in model.named_modules():
@@ -128,4 +124,4 @@ def resnet50(
             draw = rng.fold(name).numpy().standard_normal(module.weight.shape, dtype="float32")
             with torch.no_grad():
                 module.weight.copy_(torch.from_numpy(draw * deviation))
-    return model
+    return MixPoints(model, ("", "layer1", "layer2", "layer3"), mean, std)

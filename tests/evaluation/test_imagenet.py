@@ -382,7 +382,7 @@ def test_a_public_checkpoint_from_a_local_file(weights, monkeypatch, tmp_path):
     found = load_checkpoint("noisymix", weights)
     assert found.key["checkpoint"] == "noisymix" and len(found.key["sha256"]) == 64
     assert found.found.prefix == "module." and not found.model.training
-    assert torch.equal(found.model.fc.weight, resnet50(seed=3).fc.weight)
+    assert torch.equal(found.model.model.fc.weight, resnet50(seed=3).model.fc.weight)
     assert load_checkpoint(weights).key == {
         "model": "resnet50", "checkpoint": "net.pth.tar", "sha256": found.key["sha256"]
     }  # fmt: skip
