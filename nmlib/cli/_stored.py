@@ -39,8 +39,7 @@ def trained_on(checkpoint: Path) -> str:
 def stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any, dict[str, Any]]:
     """Return the network of a run, of one of its checkpoints or of a plain state dict, and keys."""
     from nmlib.models import build_model
-    from nmlib.models.weights import load_into, unpack
-    from nmlib.training.checkpoints import load_weights
+    from nmlib.training.checkpoints import load_file, load_into, load_weights
 
     record = run_record(checkpoint)
     details = record["details"]
@@ -60,6 +59,5 @@ def stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any,
     if checkpoint.is_dir() or is_own(checkpoint):
         load_into(model, load_weights(checkpoint), source)
     else:
-        stored, key["sha256"] = unpack(checkpoint)
-        load_into(model, stored, source)
+        key["sha256"] = load_file(model, checkpoint, source).sha256
     return model.eval(), key
