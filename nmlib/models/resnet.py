@@ -73,12 +73,13 @@ class ResNet50(nn.Module):
         self.layer2 = _layer(256, 128, 4, 2)
         self.layer3 = _layer(512, 256, 6, 2)
         self.layer4 = _layer(1024, 512, 3, 2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(2048, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc(x.mean((2, 3)))
+        return self.fc(self.avgpool(x).flatten(1))
 
 
 class CifarBlock(nn.Module):
