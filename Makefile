@@ -118,9 +118,7 @@ figures: lab-packages  ## draw every picture of figures/ from figures/data
 measure: lab-packages  ## measure figures/data again (hours)
 	@"$(PY)" tools/measure.py
 
-# timm is installed without its dependencies, which would bring another torch.
 bench: test-packages  ## every speed against its peer, into build/bench (half an hour)
-	@"$(PY)" -m pip install --quiet --no-deps "timm>=1.0.11"
 	@"$(PY)" tools/measure.py --speed --into build/bench
 
 wheel: lab-packages  ## write the wheel to dist/; for Colab, upload it beside the notebook

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
         corrupt,
         perturbation_sequence,
     )
-    from nmlib.data import ImageData, LazyImages, load, make_polygon_band
+    from nmlib.data import ImageData, ImageFolder, LazyImages, load, make_polygon_band
     from nmlib.evaluation import (
+        CHECKPOINTS,
         CorruptionReport,
+        ImageNetReport,
         PerturbationReport,
         Predictions,
         evaluate,
         evaluate_corruptions,
+        evaluate_imagenet,
         evaluate_perturbations,
+        load_checkpoint,
         predict,
     )
     from nmlib.losses import (
@@ -47,10 +51,17 @@ if TYPE_CHECKING:
         rms_calibration_error,
     )
     from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
-    from nmlib.models import MODELS, StagedModel, build_model
+    from nmlib.models import (
+        MODELS,
+        MixPoints,
+        StagedModel,
+        build_model,
+        read_state_dict,
+        suggest_points,
+    )
     from nmlib.models.mlp import mlp
     from nmlib.noise import Noise, NoiseDraw, inject
-    from nmlib.objective import batch_loss
+    from nmlib.objective import NoisyMixLoss, batch_loss
     from nmlib.puzzlemix import PuzzleMix
     from nmlib.rng import Rng, default_device
     from nmlib.schemes import (
@@ -82,10 +93,11 @@ else:
             "nmlib.corruptions": (
                 "CORRUPTIONS EXTRA_CORRUPTIONS PERTURBATIONS corrupt perturbation_sequence"
             ),
-            "nmlib.data": "ImageData LazyImages load make_polygon_band",
+            "nmlib.data": "ImageData ImageFolder LazyImages load make_polygon_band",
             "nmlib.evaluation": (
-                "CorruptionReport PerturbationReport Predictions evaluate evaluate_corruptions "
-                "evaluate_perturbations predict"
+                "CHECKPOINTS CorruptionReport ImageNetReport PerturbationReport Predictions "
+                "evaluate evaluate_corruptions evaluate_imagenet evaluate_perturbations "
+                "load_checkpoint predict"
             ),
             "nmlib.losses": (
                 "LossParts jensen_shannon_divergence kullback_leibler_divergence noisymix_loss "
@@ -96,10 +108,12 @@ else:
                 "mean_corruption_error reliability_curve rms_calibration_error"
             ),
             "nmlib.mixing": "CutMix Mixup Pair mix mix_labels",
-            "nmlib.models": "MODELS StagedModel build_model",
+            "nmlib.models": (
+                "MODELS MixPoints StagedModel build_model read_state_dict suggest_points"
+            ),
             "nmlib.models.mlp": "mlp",
             "nmlib.noise": "Noise NoiseDraw inject",
-            "nmlib.objective": "batch_loss",
+            "nmlib.objective": "NoisyMixLoss batch_loss",
             "nmlib.puzzlemix": "PuzzleMix",
             "nmlib.rng": "Rng default_device",
             "nmlib.schemes": (
@@ -119,6 +133,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ABLATION",
     "BUDGETS",
+    "CHECKPOINTS",
     "CORRUPTIONS",
     "EXTRA_CORRUPTIONS",
     "FIG4",
@@ -135,11 +150,15 @@ __all__ = [
     "CutMix",
     "Execution",
     "ImageData",
+    "ImageFolder",
+    "ImageNetReport",
     "LazyImages",
     "LossParts",
+    "MixPoints",
     "Mixup",
     "Noise",
     "NoiseDraw",
+    "NoisyMixLoss",
     "Pair",
     "PerturbationReport",
     "Plain",
@@ -160,6 +179,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "evaluate_corruptions",
+    "evaluate_imagenet",
     "evaluate_perturbations",
     "expected_calibration_error",
     "fig4_schemes",
@@ -170,6 +190,7 @@ __all__ = [
     "jensen_shannon_divergence",
     "kullback_leibler_divergence",
     "load",
+    "load_checkpoint",
     "load_model",
     "load_weights",
     "make_polygon_band",
@@ -181,10 +202,12 @@ __all__ = [
     "paper",
     "perturbation_sequence",
     "predict",
+    "read_state_dict",
     "reliability_curve",
     "rms_calibration_error",
     "soft_cross_entropy",
     "statistics",
+    "suggest_points",
     "suited",
     "theory",
     "transforms",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import register_pytree_node
 
 from nmlib import _checks
 from nmlib._devices import to_device
@@ -47,6 +48,17 @@ class LossParts:
     def total(self) -> Tensor:
         r"""$L^{NFM} + \gamma L^{stab}$ (paper, eq. 2)."""
         return self.ce + self.stability * self.jsd if self.stability else self.ce
+
+
+def _from_tensors(tensors: Iterable[Any], stability: float) -> LossParts:
+    ce, jsd, logits = tensors
+    return LossParts(ce, jsd, stability, logits)
+
+
+# DistributedDataParallel and FSDP look for tensors in what a module returns.
+register_pytree_node(
+    LossParts, lambda parts: ([parts.ce, parts.jsd, parts.logits], parts.stability), _from_tensors
+)
 
 
 def _widened(values: Tensor) -> Tensor:

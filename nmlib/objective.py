@@ -3,12 +3,14 @@ r"""The paper on one page: every scheme takes the same path.
 views -> run to the mix point -> mix -> inject noise -> run on -> loss.
 
 `draw_batch` makes the small random decisions of a step. `apply_draws` computes the loss for them;
-only the noise fields are still random there, unless they are given. `batch_loss` does both.
+only the noise fields are still random there, unless they are given. `batch_loss` does both, and
+`NoisyMixLoss` does it as a module.
 """
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,15 +21,19 @@ from torch import Tensor, nn
 from nmlib import _checks
 from nmlib.losses import LossParts, noisymix_loss
 from nmlib.mixing import Pair, mix, mix_labels
-from nmlib.models.modes import in_type_of
-from nmlib.models.norm import adversarial_norm, dropout_stream
-from nmlib.models.staged import StagedModel
+from nmlib.models import MixPoints, StagedModel
+from nmlib.models.modes import in_type_of, uncompiled, unwrapped
+from nmlib.models.norm import Normalise, adversarial_norm, dropout_stream
 from nmlib.noise import Noise, NoiseDraw, inject
 from nmlib.rng import Rng, checked_rng
 from nmlib.schemes import Scheme
-from nmlib.views import trusted_images
+from nmlib.views import check_images, trusted_images
 
-__all__ = ["Draws", "apply_draws", "batch_loss", "draw_batch"]
+__all__ = ["Draws", "Mixable", "NoisyMixLoss", "apply_draws", "batch_loss", "draw_batch"]
+
+Mixable = StagedModel | MixPoints
+"""A model with mix points: `model(x, point=k, change=c)` returns its logits with the activations h
+at mix point k replaced by `c(h)`."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,33 @@ class Draws:
     routes: tuple[bool, ...] = ()
 
 
+class _Change:
+    """What happens at the mix point: mix, then add noise. Called again, it does the same."""
+
+    def __init__(self, draws: Draws, rng: Rng | None) -> None:
+        self.draws, self.rng = draws, rng
+
+    def __call__(self, h: Tensor) -> Tensor:
+        return uncompiled(self._of, h)
+
+    def _of(self, h: Tensor) -> Tensor:
+        draws, shape = self.draws, self.draws.views.shape[:2]
+        if len(h) != shape.numel():
+            raise ValueError(
+                f"{len(h)} of {shape.numel()} samples reach the mix point together, but partners "
+                "are drawn from all; to use several devices, take DistributedDataParallel"
+            )
+        h = h.unflatten(0, shape)
+        if len(draws.pairs) == 1:
+            h = mix(h, draws.pairs[0], dim=1)
+        elif draws.pairs:
+            h = torch.stack([mix(view, pair) for view, pair in zip(h, draws.pairs, strict=True)])
+        h = inject(h, draws.noise, None if self.rng is None else self.rng.fold("noise"))
+        return h.flatten(0, 1)
+
+
 def draw_batch(
-    model: StagedModel,
+    model: Mixable,
     batch: tuple[Tensor, Tensor],
     scheme: Scheme,
     rng: Rng,
@@ -68,7 +99,10 @@ def draw_batch(
         validate: Check the range of images on a GPU too (costs a synchronisation).
     """
     x, y = batch
+    normalises = isinstance(getattr(mixable(model), "normalise", None), Normalise)
     with nullcontext() if validate else trusted_images():
+        if normalises and x.ndim == 4:
+            check_images(x)
         views = scheme.views.make(x, y, model, rng.fold("views"))
     return Draws(
         views=views,
@@ -80,7 +114,7 @@ def draw_batch(
 
 
 def apply_draws(
-    model: StagedModel,
+    model: Mixable,
     y: Tensor,
     draws: Draws,
     *,
@@ -92,7 +126,7 @@ def apply_draws(
     """Run the model to the mix point, mix and add noise, run on, and return the loss.
 
     Args:
-        model: A staged model.
+        model: A model with mix points.
         y: (B,) classes, or (B, K) distributions over them.
         draws: The decisions of this step.
         stability: Weight of the divergence.
@@ -106,13 +140,10 @@ def apply_draws(
     dual = adversarial_norm(model, draws.routes) if draws.routes else nullcontext()
     with dropout, dual:
         # One pass over all views: they share their batch statistics.
-        h = model(draws.views.flatten(0, 1), stop=draws.point).unflatten(0, shape)
-        if len(draws.pairs) == 1:
-            h = mix(h, draws.pairs[0], dim=1)
-        elif draws.pairs:
-            h = torch.stack([mix(view, pair) for view, pair in zip(h, draws.pairs, strict=True)])
-        h = inject(h, draws.noise, None if rng is None else rng.fold("noise"))
-        logits = model(h.flatten(0, 1), start=draws.point).unflatten(0, shape)
+        changes = draws.pairs or draws.noise is not None
+        change = _Change(draws, rng) if changes else None
+        logits = model(draws.views.flatten(0, 1), point=draws.point, change=change)
+    logits = logits.unflatten(0, shape)
     target = y
     if draws.pairs:
         # Labels stay float32 when logits are in half precision.
@@ -123,38 +154,67 @@ def apply_draws(
     )
 
 
+def mixable(model: Any) -> Mixable | None:
+    """Return the first model with mix points that a module is or holds, or None."""
+    parts = model.modules() if isinstance(model, nn.Module) else ()
+    return next((part for part in parts if isinstance(part, Mixable)), None)
+
+
 def check_scheme(model: nn.Module, scheme: Any) -> None:
-    """Raise unless the model is a StagedModel, or wraps one, with all mix points of the scheme."""
+    """Raise unless the model has, or wraps a model that has, all mix points of the scheme."""
     if not isinstance(scheme, Scheme):
         raise TypeError(
             f"scheme must be a Scheme such as nmlib.get_scheme('noisymix'), got {scheme!r}"
         )
-    parts = model.modules() if isinstance(model, nn.Module) else ()
-    staged = next((part for part in parts if isinstance(part, StagedModel)), None)
-    if staged is None:
+    inner = mixable(model)
+    if inner is None:
         raise TypeError(
-            f"model must be a StagedModel, got {type(model).__name__}; use "
-            "nmlib.build_model(name), StagedModel([part, part, ...]), or, for schemes that mix "
-            "inputs only, StagedModel([module]), which wraps any module"
+            f"model must have mix points, got {type(model).__name__}; name them with "
+            "nmlib.MixPoints(model, nmlib.suggest_points(model)), or use nmlib.build_model(name)"
         )
-    if model is not staged:
+    if model is not inner:
         taken = inspect.signature(model.forward).parameters.values()
-        if not any(p.kind is p.VAR_KEYWORD or p.name == "stop" for p in taken):
+        if not any(p.kind is p.VAR_KEYWORD or p.name == "change" for p in taken):
             raise TypeError(
-                f"{type(model).__name__} holds a StagedModel but cannot stop at a mix point: "
-                "its forward takes no `start` and `stop`; pass the StagedModel itself"
+                f"{type(model).__name__} holds a {type(inner).__name__} but does not pass on "
+                f"`point` and `change`; pass the {type(inner).__name__} itself"
             )
-    lacking = sorted({point for point in scheme.points if not 0 <= point < staged.num_points})
+    lacking = sorted({point for point in scheme.points if not 0 <= point < inner.num_points})
     if lacking:
         raise ValueError(
             f"scheme {scheme.name!r} mixes at points {scheme.points}, but mix point {lacking[0]} "
-            f"does not exist: this model has points 0 to {staged.num_points - 1}; use "
-            f"dataclasses.replace(scheme, points={tuple(range(staged.num_points))})"
+            f"does not exist: this model has points 0 to {inner.num_points - 1}; use "
+            f"dataclasses.replace(scheme, points={tuple(range(inner.num_points))})"
+        )
+    if isinstance(inner, MixPoints) and inner.points[0] and getattr(scheme.mix, "spatial", False):
+        raise ValueError(
+            f"{type(scheme.mix).__name__} mixes images, but the first mix point is the output of "
+            f"module {inner.points[0]!r}; use MixPoints(model, {['', *inner.points]})"
+        )
+
+
+def _check_mode(model: nn.Module) -> None:
+    """Raise if a training step would train nothing, or in evaluation mode."""
+    inner = mixable(model)
+    network = unwrapped(inner.model) if isinstance(inner, MixPoints) else inner
+    if network is None or not torch.is_grad_enabled():
+        return
+    weights = list(network.parameters())
+    if weights and not any(weight.requires_grad for weight in weights):
+        raise ValueError(
+            f"all {len(weights)} parameters of {type(network).__name__} are frozen, so a step "
+            "would train nothing; use model.requires_grad_(True), or torch.no_grad() to look at "
+            "the loss alone"
+        )
+    if not network.training:
+        raise ValueError(
+            f"{type(network).__name__} is in evaluation mode; use model.train() for a training "
+            "step, or torch.no_grad() to look at the loss alone"
         )
 
 
 def batch_loss(
-    model: StagedModel,
+    model: Mixable,
     batch: tuple[Tensor, Tensor],
     scheme: Scheme,
     rng: Rng,
@@ -173,7 +233,8 @@ def batch_loss(
     modules draw from PyTorch's global state; `nmlib.models.StreamDropout` draws from `rng`.
 
     Args:
-        model: A staged model $f = f_k \circ g_k$.
+        model: A model with mix points, $f = f_k \circ g_k$: `MixPoints` of any network, or a
+            `StagedModel`. In training mode, except under `torch.no_grad()`.
         batch: x of shape (B, ...), and y: classes (B,) or distributions over them (B, K), which
             may be one-hot integers.
         scheme: The training scheme, e.g. `get_scheme("noisymix")`.
@@ -184,9 +245,9 @@ def batch_loss(
         LossParts with `ce`, `jsd`, `total` and the logits of all views.
 
     Raises:
-        TypeError: For a model that is not staged, uint8 images, or an `rng` that is no Rng.
+        TypeError: For a model without mix points, uint8 images, or an `rng` that is no Rng.
         ValueError: If batch sizes differ, a label is out of range, logits are not finite, or the
-            model lacks a mix point of the scheme.
+            model lacks a mix point of the scheme, is frozen or in evaluation mode.
 
     Source: paper sec. 3.2.
 
@@ -203,6 +264,7 @@ def batch_loss(
     y = _checks.labels_of_samples(batch[1], x)
     check_scheme(model, scheme)
     checked_rng(rng)
+    _check_mode(model)
     if x.dtype == torch.uint8:
         raise TypeError("x holds bytes (uint8); models take images in [0, 1]: x.float() / 255")
     if not y.is_floating_point():
@@ -219,3 +281,96 @@ def batch_loss(
         rng=rng,
         validate=validate,
     )
+
+
+class NoisyMixLoss(nn.Module):
+    """`batch_loss` as a module, for training loops of your own.
+
+    DistributedDataParallel, torch.compile and mixed precision wrap it whole, since it is one pass
+    of the model: `loss = objective(x, y).total`. Its parameters are the model's. Step t draws from
+    `Rng(seed).fold(t, rank)`, where rank is that of the process (0 without a process group), so
+    every step and every process has its own draws. The number of the next step counts up with the
+    calls that compute gradients and is part of the state dict: a resumed loop repeats no draws and
+    leaves out none. Or pass `step` yourself. Values are checked in every step on the CPU, and in the
+    first one elsewhere.
+
+    Args:
+        model: See `batch_loss`.
+        scheme: The training scheme, e.g. `get_scheme("noisymix")`.
+        seed: Of all draws.
+
+    Raises:
+        TypeError: For a model without mix points.
+        ValueError: If the model lacks a mix point of the scheme.
+
+    Source: paper sec. 3.2.
+
+    >>> from nmlib.models import mlp
+    >>> from nmlib.schemes import fig4_schemes
+    >>> objective = NoisyMixLoss(mlp((2, 16, 2)), fig4_schemes()["noisymix"], seed=0)
+    >>> x, y = torch.randn(8, 2, generator=Rng(0).torch()), torch.arange(8) % 2
+    >>> objective(x, y).total.backward()
+    >>> objective.step
+    1
+    """
+
+    def __init__(self, model: Mixable, scheme: Scheme, *, seed: int = 0) -> None:
+        super().__init__()
+        check_scheme(model, scheme)
+        self.model, self.scheme = model, scheme
+        self.seed = _checks.integer("seed", seed, 0)
+        self.step = 0
+        self._looked = False
+
+    def extra_repr(self) -> str:
+        return f"scheme={self.scheme.name}, seed={self.seed}"
+
+    def get_extra_state(self) -> dict[str, int]:
+        """Return the number of the next step, for the state dict."""
+        return {"step": self.step}
+
+    def set_extra_state(self, state: Mapping[str, int]) -> None:
+        """Go on with the step of a state dict."""
+        self.step = state["step"]
+
+    def forward(
+        self, x: Tensor, y: Tensor, step: int | None = None, rng: Rng | None = None
+    ) -> LossParts:
+        """Return the loss of a batch.
+
+        Args:
+            x: See `batch_loss`, also for y.
+            y: Classes or distributions over them.
+            step: Its number; default: that after the step before.
+            rng: Draw from this stream instead of the step's.
+        """
+        return uncompiled(self._of, x, y, step, rng, torch.compiler.is_compiling())
+
+    def _of(
+        self, x: Tensor, y: Tensor, step: int | None, rng: Rng | None, tracing: bool
+    ) -> LossParts:
+        step = self.step if step is None else _checks.integer("step", step, 0)
+        device = _checks.tensor("x", x).device
+        if rng is None:
+            group = torch.distributed.is_available() and torch.distributed.is_initialized()
+            rank = torch.distributed.get_rank() if group else 0
+            rng = Rng(self.seed, device).fold(step, rank)
+        # Compiled is the network alone: the draws are made of many small decisions.
+        model = self._compiled() if tracing else self.model
+        # On an accelerator every look at values waits for it: the first batch shows what is wrong
+        # with all.
+        validate = device.type == "cpu" or not self._looked
+        parts = batch_loss(model, (x, y), self.scheme, rng, validate=validate)
+        self._looked = True
+        if torch.is_grad_enabled():
+            self.step = step + 1
+        return parts
+
+    def _compiled(self) -> Mixable:
+        kept = self.__dict__.get("_regions")
+        if kept is None and isinstance(self.model, Mixable):
+            kept = self.__dict__["_regions"] = self.model.compiled()
+        return self.model if kept is None else kept
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_regions"}

@@ -27,7 +27,7 @@ from nmlib import _checks
 from nmlib._devices import to_device
 from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model, Pair
-from nmlib.models.modes import evaluating
+from nmlib.models.modes import evaluating, logits_of
 from nmlib.rng import Rng, checked_rng
 
 __all__ = ["PuzzleMix", "block_energy", "cut_grid", "grid_energy", "saliency", "transport_plan"]
@@ -62,7 +62,7 @@ def saliency(x: Tensor, y: Tensor, model: Model) -> Tensor:
     # Autograd needs a fresh leaf, as x may be an inference tensor.
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         leaf = x.detach().clone().requires_grad_()
-        logits = model(leaf)
+        logits = logits_of(model(leaf))
         if y.ndim == 1:
             y = _checks.class_labels(y, logits.shape[-1])
         # The training loop reports a diverged network, with step and checkpoint.

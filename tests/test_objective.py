@@ -155,8 +155,7 @@ def test_gradients_match_finite_differences():
     names = [name for name, _ in smooth.named_parameters()]
 
     def loss(*parameters):
-        def forward(h, start=None, stop=None):
-            arguments = dict(start=start, stop=stop)
+        def forward(h, **arguments):
             named = dict(zip(names, parameters, strict=True))
             return torch.func.functional_call(smooth, named, (h,), arguments)
 
@@ -250,7 +249,7 @@ def test_all_points_of_a_scheme_are_looked_at_not_only_the_drawn_one():
 
 def test_other_models_schemes_and_streams_are_refused_with_the_remedy():
     scheme = schemes["noisymix"]
-    with pytest.raises(TypeError, match=r"StagedModel, got Linear; .*wraps any module"):
+    with pytest.raises(TypeError, match=r"mix points, got Linear; .*MixPoints\(model"):
         batch_loss(nn.Linear(2, 3), (x, y), scheme, Rng(0))
     with pytest.raises(TypeError, match=r"get_scheme\('noisymix'\), got 'noisymix'"):
         batch_loss(MODEL, (x, y), "noisymix", Rng(0))
@@ -271,7 +270,7 @@ def test_a_wrapped_staged_model_is_one(wrap):
 
 
 def test_a_model_with_a_staged_one_inside_is_refused():
-    with pytest.raises(TypeError, match=r"Sequential holds a StagedModel but .* no `start`"):
+    with pytest.raises(TypeError, match=r"Sequential holds a StagedModel but .* `change`"):
         batch_loss(nn.Sequential(MODEL), (x, y), schemes["noisymix"], Rng(0))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vision import timm
 
 from nmlib import BUDGETS, SCHEMES, cli, get_scheme
 from nmlib.lab.cifar.conditions import conditions
@@ -59,11 +60,18 @@ def test_the_grid():
 
 
 def test_the_code_of_the_library_part_runs(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    library, own = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     found: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), found)
+    exec(compile(library, "README.md", "exec"), found)
     assert found["p"].shape == (3, 100, 10)
     assert "robust accuracy" in capsys.readouterr().out
+    images = found["train"].images[:16].permute(0, 3, 1, 2) / 255
+    found["loader"] = [(images, found["train"].labels[:16])]
+    before = timm.create_model("resnet18", num_classes=10).state_dict()
+    exec(compile(own, "README.md", "exec"), found)
+    assert found["names"] == ("", "layer1", "layer2", "layer3")
+    assert found["objective"].step == found["net"].bn1.num_batches_tracked == 1
+    assert found["net"].state_dict().keys() == before.keys()
 
 
 def commands():

@@ -62,7 +62,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         choices=("robustbench", "openood"),
         help="also write claim-NAME.md, what this leaderboard's issue form asks for",
     )
-    parser.add_argument("--batch-size", type=at_least(1), help="default: 500, or 64 for imagenet")
+    parser.add_argument(
+        "--batch-size",
+        type=at_least(1),
+        help="default: 500; for imagenet 32 on a CPU, 128 elsewhere",
+    )
     parser.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16 (by autocast)")
     add_data(parser)
     add_label(parser)

@@ -98,7 +98,7 @@ def run_evaluate(options: argparse.Namespace, stored: tuple[Any, dict[str, Any]]
             robustbench=options.robustbench,
             labels=options.labels,
             partial=options.partial,
-            batch_size=options.batch_size or 64,
+            batch_size=options.batch_size,
             device=options.device or default_device(),
             precision=options.precision,
             key=key,

@@ -33,7 +33,7 @@ from nmlib.metrics import (
     negative_log_likelihood,
     rms_calibration_error,
 )
-from nmlib.models.modes import evaluating, unwrapped
+from nmlib.models.modes import evaluating, logits_of, unwrapped
 from nmlib.rng import usable_device
 
 __all__ = [
@@ -222,7 +222,8 @@ class TopPredictions(Measured):
         order = p.argsort(dim=1, descending=True, stable=True)[:, :5]
         right = p.gather(1, torch.stack([order[:, 0], y], 1))
         kept = (order, right[:, 0], right[:, 1], p.square().sum(1), labels)
-        columns: Any = [*(values.cpu() for values in kept), data, fingerprint]
+        # Copies: a view would keep the whole order.
+        columns: Any = [*(values.to("cpu", copy=True) for values in kept), data, fingerprint]
         return cls(*columns)
 
     @classmethod
@@ -415,9 +416,9 @@ def forward(
         x = x.to(torch.float32).div_(255) if x.dtype == torch.uint8 else x.to(torch.float32)
         x = x.to(kind)
         with torch.autocast(target.type, dtype=narrow, enabled=narrow is not None):
-            logits = model(x)
-        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            logits = logits_of(model(x))
+        if logits.ndim != 2 or len(logits) != len(x):
+            got = tuple(logits.shape)
             raise ValueError(f"the model must return logits ({len(x)}, classes), got {got}")
         if chosen and max(chosen) >= logits.shape[1]:
             raise ValueError(f"class {max(chosen)} is none of the model's {logits.shape[1]}")

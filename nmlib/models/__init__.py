@@ -1,19 +1,23 @@
-"""Networks made of stages, which schemes can enter and leave at any mix point."""
+"""Networks, and the places in them at which schemes mix and add noise."""
 
 from nmlib.models.mlp import mlp, mlp_initial_values
 from nmlib.models.norm import StreamDropout, adversarial_norm, dropout_stream
+from nmlib.models.points import MixPoints
 from nmlib.models.preact_resnet import preact_resnet
 from nmlib.models.registry import MODELS, build_model
 from nmlib.models.resnet50 import resnet50
 from nmlib.models.staged import StagedModel
+from nmlib.models.suggestions import SuggestedPoints, suggest_points
 from nmlib.models.weights import FoundWeights, read_state_dict
 from nmlib.models.wide_resnet import wide_resnet
 
 __all__ = [
     "MODELS",
     "FoundWeights",
+    "MixPoints",
     "StagedModel",
     "StreamDropout",
+    "SuggestedPoints",
     "adversarial_norm",
     "build_model",
     "dropout_stream",
@@ -22,5 +26,6 @@ __all__ = [
     "preact_resnet",
     "read_state_dict",
     "resnet50",
+    "suggest_points",
     "wide_resnet",
 ]

@@ -1,14 +1,16 @@
-"""Temporary evaluation mode, and models inside wrappers."""
+"""Temporary evaluation mode, models inside wrappers, and logits inside records."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["evaluating", "in_type_of", "unwrapped"]
+__all__ = ["evaluating", "in_type_of", "logits_of", "uncompiled", "unwrapped"]
 
 
 @contextmanager
@@ -60,3 +62,39 @@ def in_type_of(model: Callable[..., Any], x: Tensor) -> Tensor:
     weights = model.parameters() if isinstance(model, nn.Module) else ()
     kinds = (p.dtype for p in weights if p.is_floating_point())
     return x.to(next(kinds, x.dtype)) if x.is_floating_point() else x
+
+
+def logits_of(output: Any) -> Tensor:
+    """Return a model's logits: its output, or the `logits` of a record such as Hugging Face's.
+
+    Raises:
+        TypeError: For an output without logits.
+
+    >>> import torch
+    >>> logits_of({"loss": None, "logits": torch.ones(2)})
+    tensor([1., 1.])
+    """
+    if isinstance(output, Tensor):
+        return output
+    record = isinstance(output, Mapping)
+    found = output.get("logits") if record else getattr(output, "logits", None)
+    if isinstance(found, Tensor):
+        return found
+    held = f" of {', '.join(map(str, output))}" if record else ""
+    if isinstance(output, (tuple, list)):
+        held = f" of {len(output)} entries"
+    raise TypeError(
+        f"the model returned a {type(output).__name__}{held}, not logits (B, K) or a record with "
+        "`logits`; wrap it in a module whose forward returns the logits alone"
+    )
+
+
+def uncompiled(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function that torch.compile leaves alone."""
+    # `torch.compiler.disable` as a decorator would import the compiler, for seconds.
+    if "torch._dynamo" in sys.modules:
+        function = torch.compiler.disable(function)
+    return function(*arguments)
+
+
+uncompiled._torchdynamo_disable = True  # type: ignore[attr-defined]

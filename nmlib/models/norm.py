@@ -202,6 +202,11 @@ class StreamDropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
+        if torch._C._current_graph_task_id() != -1:
+            raise RuntimeError(
+                "StreamDropout cannot repeat its mask when activation checkpointing runs a part "
+                "again; leave the part with it out of checkpointing, or use nn.Dropout there"
+            )
         generator = self.generator
         if generator is None:
             stream = (self.own or Rng(0)).fold(self.passes[0])

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from nmlib import _checks
+from nmlib.models.modes import logits_of
 from nmlib.models.norm import own_dropout_streams
 from nmlib.rng import Rng
 
-__all__ = ["StagedModel"]
+__all__ = ["Change", "StagedModel", "checked_point"]
+
+Change = Callable[[Tensor], Tensor]
+
+
+def checked_point(point: int, count: int) -> int:
+    """Return a mix point of a model with `count` points as an int, or raise ValueError."""
+    if type(point) is not int:
+        point = _checks.integer("mix point", point)
+    if not 0 <= point < count:
+        raise ValueError(
+            f"mix point {point} does not exist: this model has points 0 to {count - 1}"
+        )
+    return point
 
 
 class StagedModel(nn.Module):
@@ -44,22 +60,32 @@ class StagedModel(nn.Module):
 
     def check_point(self, point: int) -> int:
         """Return a mix point of this model as an int, or raise ValueError."""
-        if type(point) is not int:
-            point = _checks.integer("mix point", point)
-        if not 0 <= point < len(self.stages):
-            raise ValueError(
-                f"mix point {point} does not exist: this model has points 0 to "
-                f"{len(self.stages) - 1}"
-            )
-        return point
+        return checked_point(point, self.num_points)
 
-    def forward(self, x: Tensor, start: int | None = None, stop: int | None = None) -> Tensor:
+    def compiled(self) -> StagedModel:
+        """Return these stages on the same weights, each compiled by torch.compile."""
+        shared = copy.copy(self)
+        # By stages, so that four mix points make no new code.
+        shared.__dict__["_compiled"] = [torch.compile(stage) for stage in self.stages]
+        return shared
+
+    def forward(
+        self,
+        x: Tensor,
+        start: int | None = None,
+        stop: int | None = None,
+        *,
+        point: int | None = None,
+        change: Change | None = None,
+    ) -> Tensor:
         """Run the stages [start, stop).
 
         Args:
             x: Raw inputs if `start` is None, else the activations at mix point `start`.
             start: Mix point of `x`.
             stop: Return the activations at this mix point; None returns logits.
+            point: Replace the activations h at this mix point by `change(h)`.
+            change: Returns activations of the same shape.
 
         Raises:
             ValueError: For a mix point that does not exist, or `stop` before `start`.
@@ -70,6 +96,13 @@ class StagedModel(nn.Module):
             raise ValueError(f"stop={stop} lies before start={start}; swap them")
         if start is None and self.normalise is not None:
             x = self.normalise(x)
-        for stage in self.stages[slice(start or 0, stop)]:
+        point = None if point is None else self.check_point(point)
+        for k, stage in enumerate(self.__dict__.get("_compiled", self.stages)):
+            if k < (start or 0):
+                continue
+            if k == stop:
+                return x
+            if k == point and change is not None:
+                x = change(x)
             x = stage(x)
-        return x
+        return logits_of(x)

@@ -12,9 +12,8 @@ from torch.utils.data import DataLoader
 from nmlib._memory import lacks_memory
 from nmlib.data.loader import Batches, LoaderBatches
 from nmlib.data.reading import holds_test_images
-from nmlib.models import StagedModel
 from nmlib.models.modes import evaluating, unwrapped
-from nmlib.objective import check_scheme
+from nmlib.objective import Mixable, check_scheme
 from nmlib.rng import usable_device
 from nmlib.schemes import Scheme
 from nmlib.training.errors import OutOfMemory
@@ -29,13 +28,13 @@ __all__ = [
 
 
 def without_wrappers(model: Any) -> tuple[Any, bool]:
-    """Return the staged model inside a wrapper, and whether torch.compile was one of its wrappers.
+    """Return the model inside a wrapper, and whether torch.compile was one of its wrappers.
 
     Raises:
         ValueError: For a DataParallel of several devices.
     """
     inner = unwrapped(model) if isinstance(model, nn.Module) else model
-    if not isinstance(inner, StagedModel):
+    if not isinstance(inner, Mixable):
         return model, False
     wrappers = set(model.modules()) - set(inner.modules())
     if any(isinstance(w, nn.DataParallel) and len(w.device_ids) > 1 for w in wrappers):
@@ -61,10 +60,10 @@ def check_device(device: torch.device) -> None:
 
 def check_arguments(model: Any, train: Any, scheme: Any, recipe: Any, execution: Any) -> None:
     """Raise for arguments of the wrong kind, or test images."""
-    if not isinstance(model, StagedModel):
+    if not isinstance(model, Mixable):
         raise TypeError(
-            f"fit trains a StagedModel, got {type(model).__name__}; nmlib.build_model(name) makes "
-            "one, and StagedModel([module]) wraps any module for schemes that mix inputs only"
+            f"fit trains a model with mix points, got {type(model).__name__}; name them with "
+            "nmlib.MixPoints(model, nmlib.suggest_points(model)), or use nmlib.build_model(name)"
         )
     check_scheme(model, scheme)
     if not isinstance(recipe, Recipe):
@@ -123,7 +122,7 @@ def check_sizes(
         )
 
 
-def check_classes(model: StagedModel, batches: Batches | LoaderBatches) -> int:
+def check_classes(model: Mixable, batches: Batches | LoaderBatches) -> int:
     """Run one image through the model, compare outputs with labels; return their number."""
     x, labels = batches.first()
     with evaluating(model), torch.no_grad():

@@ -19,7 +19,7 @@ from nmlib.data import ImageData
 from nmlib.data.loader import Batches, LoaderBatches, images_of
 from nmlib.data.reading import LazyImages, as_images
 from nmlib.identity import structure_of, text_of
-from nmlib.models import StagedModel
+from nmlib.objective import Mixable
 from nmlib.provenance import provenance
 from nmlib.rng import Rng
 from nmlib.schemes import Scheme
@@ -49,7 +49,7 @@ Log = Callable[[str], None]
 
 
 def fit(
-    model: StagedModel,
+    model: Mixable,
     train: ImageData | LazyImages | Dataset | DataLoader,
     scheme: Scheme,
     recipe: Recipe | None = None,
@@ -82,8 +82,8 @@ def fit(
     in all parts in their order. `out` must be a folder that all of them see.
 
     Args:
-        model: From `build_model`, or any staged model of images (N, 3, H, W) in [0, 1]. A compiled
-            or parallel one is unwrapped; a compiled one is compiled again, stage by stage.
+        model: From `build_model`, or `MixPoints` of any network of images (N, 3, H, W) in [0, 1]. A
+            compiled or parallel one is unwrapped; a compiled one is compiled again, part by part.
         train: Training images: `ImageData`, which lie on the device; a map-style Dataset of
             (Pillow image or tensor, label), or `LazyImages` of one, which reads it in worker
             processes; or a DataLoader. Views are made on the device, and `Recipe.augment` flips and

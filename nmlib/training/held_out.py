@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader
 
 from nmlib.data import ImageData
 from nmlib.data.reading import LazyImages
-from nmlib.models import StagedModel
 from nmlib.models.modes import evaluating
+from nmlib.objective import Mixable
 from nmlib.rng import Rng
 
 __all__ = ["as_float", "classify", "hold_out"]
@@ -35,9 +35,7 @@ def hold_out(
 
 
 @torch.no_grad()
-def classify(
-    model: StagedModel, data: ImageData | LazyImages, batch: int = 500
-) -> dict[str, float]:
+def classify(model: Mixable, data: ImageData | LazyImages, batch: int = 500) -> dict[str, float]:
     """Return accuracy and cross-entropy on images that are neither augmented nor mixed."""
     device = next(model.parameters()).device
     found = []

@@ -14,6 +14,7 @@ from nmlib._files import explained, read_json, user_path, write_json, write_text
 from nmlib.identity import settings_of
 from nmlib.models import StagedModel, build_model
 from nmlib.models.norm import Normalise
+from nmlib.objective import Mixable
 from nmlib.provenance import combined
 from nmlib.schemes import Scheme
 from nmlib.training.checkpoints import load_into, load_weights, newest_path
@@ -54,7 +55,7 @@ class Run:
         details: Anything else to record, such as the model's name and the budget.
     """
 
-    model: StagedModel
+    model: Mixable
     scheme: Scheme
     recipe: Recipe
     seed: int
@@ -201,7 +202,7 @@ def read_rows(folder: str | Path) -> list[Row]:
     return rows
 
 
-def _input_scale(model: StagedModel) -> dict[str, list[float]] | None:
+def _input_scale(model: Mixable) -> dict[str, list[float]] | None:
     """Return the mean and the deviation that the model normalises its inputs by; no weights do."""
     scale = model.normalise
     if not isinstance(scale, Normalise):

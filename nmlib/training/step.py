@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -11,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nmlib.models import StagedModel
-from nmlib.objective import batch_loss
+from nmlib.models import MixPoints
+from nmlib.models.staged import Change
+from nmlib.objective import Mixable, batch_loss
 from nmlib.rng import Rng
 from nmlib.schemes import Scheme
 
@@ -20,20 +20,14 @@ __all__ = ["Network", "Objective", "dropout_from", "drops_out", "slices"]
 
 
 class Network(nn.Module):
-    """A staged model that runs in lower precision, and stage by stage compiled, if asked for.
+    """A model that runs in lower precision, and compiled between its mix points, if asked for.
 
-    Only the network: augmentation and loss around it stay in float32.
+    Only the network: augmentation, mixing and loss around it stay in float32.
     """
 
-    def __init__(self, model: StagedModel, precision: str, compiled: bool) -> None:
+    def __init__(self, model: Mixable, precision: str, compiled: bool) -> None:
         super().__init__()
-        if compiled:
-            # A copy that shares all weights. Compiled by stages, four mix points make no new code.
-            shared = copy.copy(model)
-            shared._modules = dict(model._modules)
-            shared.stages = nn.ModuleList([torch.compile(stage) for stage in model.stages])  # type: ignore[misc]
-            model = shared
-        self.model = model
+        self.model = model.compiled() if compiled else model
         self.low = precision == "bf16"
 
     def __getattr__(self, name: str) -> Any:
@@ -42,19 +36,20 @@ class Network(nn.Module):
         except AttributeError:
             return getattr(super().__getattr__("model"), name)
 
-    def forward(self, x: Tensor, start: int | None = None, stop: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, point: int | None = None, change: Change | None = None) -> Tensor:
+        def outside(h: Tensor) -> Tensor:
+            with torch.autocast(x.device.type, enabled=False):
+                return h if change is None else change(h)
+
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.low):
-            out = self.model(x, start=start, stop=stop)
-        return out.float() if stop is None else out
+            return self.model(x, point=point, change=outside if self.low else change).float()
 
 
 class Objective(nn.Module):
-    """`batch_loss` as a module, so that several processes wrap it whole.
-
-    The model alone could not be wrapped: it is called twice a step.
+    """`batch_loss` as a module, with what `fit` records of a step.
 
     Args:
-        network: The staged model.
+        network: The model.
         scheme: What to do.
         rng: The run's stream; epoch, step and part are folded into it.
     """
@@ -95,7 +90,9 @@ def dropout_from(rng: Rng, device: torch.device) -> Iterator[None]:
 
 
 def drops_out(model: nn.Module) -> bool:
-    """Return whether a model has dropout of PyTorch's, which draws from the global state."""
+    """Return whether a model may have dropout that draws from PyTorch's global state."""
+    if isinstance(model, MixPoints):  # others' networks drop out in many ways
+        return True
     return any(isinstance(m, nn.modules.dropout._DropoutNd) and m.p > 0 for m in model.modules())
 
 

@@ -2,7 +2,7 @@
 
 from nmlib.views._augmax import AugMax, AugMaxDraw, hardest_mixture
 from nmlib.views._augmix import Augmented, AugMix
-from nmlib.views._chains import run_chains, trusted_images
+from nmlib.views._chains import check_images, run_chains, trusted_images
 from nmlib.views._plain import Plain
 from nmlib.views._plan import OPERATIONS, AugMixPlan, operation_parameter
 
@@ -14,6 +14,7 @@ __all__ = [
     "AugMixPlan",
     "Augmented",
     "Plain",
+    "check_images",
     "hardest_mixture",
     "operation_parameter",
     "run_chains",

@@ -15,7 +15,7 @@ from nmlib import _checks
 from nmlib._devices import to_device
 from nmlib.losses import soft_cross_entropy
 from nmlib.mixing import Model
-from nmlib.models.modes import evaluating, in_type_of
+from nmlib.models.modes import evaluating, in_type_of, logits_of
 from nmlib.models.norm import adversarial_norm
 from nmlib.rng import Rng, checked_rng
 from nmlib.views._augmix import AugMix
@@ -198,7 +198,7 @@ def hardest_mixture(
             if not len(active):
                 break
             m, q = mix[active].requires_grad_(), scores[active].requires_grad_()
-            logits = model(in_type_of(model, mixture(active, m, q)))
+            logits = logits_of(model(in_type_of(model, mixture(active, m, q))))
             target = y[active]
             if y.ndim == 1:
                 on_host = y.device.type == "cpu"

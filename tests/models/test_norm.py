@@ -256,6 +256,15 @@ def test_a_compiled_network_drops_anew_in_every_pass():
     assert all(same(masks, [m(x) for m in [StreamDropout(0.5)] for _ in range(10)]))
 
 
+def test_a_mask_that_cannot_be_repeated_is_refused():
+    y = torch.utils.checkpoint.checkpoint(
+        nn.Sequential(StreamDropout(0.5), nn.Tanh()), torch.ones(4, requires_grad=True),
+        use_reentrant=False,
+    )  # fmt: skip
+    with pytest.raises(RuntimeError, match=r"cannot repeat its mask .*use nn\.Dropout"):
+        y.sum().backward()
+
+
 def test_dropout_keeps_the_mean():
     layer, x = StreamDropout(0.3), torch.full((200_000,), 2.0)
     with dropout_stream(layer, nm.Rng(0)):

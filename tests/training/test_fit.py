@@ -403,7 +403,7 @@ LABELS = nm.ImageData(**{**vars(images(classes=5))})
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"model": nn.Linear(2, 2)}, TypeError, r"StagedModel\(\[module\]\)"),
+        ({"model": nn.Linear(2, 2)}, TypeError, r"Linear; .*MixPoints\(model"),
         ({"data": (1, 2)}, TypeError, "ImageData, a Dataset or a DataLoader, got tuple"),
         ({"data": [1, 2]}, TypeError, r"image 0 of list: it is 1; a Dataset gives"),
         ({"scheme": 3}, TypeError, "must be a Scheme such as"),
