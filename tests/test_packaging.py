@@ -167,8 +167,9 @@ def test_ci_has_the_locked_packages_and_no_others():
     assert {n: v for n, v in installed.items() if not re.fullmatch(free, n)} == found
 
 
-# Where data come from, and whose they are.
+# Where data and weights come from, and whose they are.
 SOURCES = {
+    "https://bitbucket.org/robert_geirhos/texture-vs-shape-pretrained-models",
     "https://github.com/zalandoresearch/fashion-mnist",
     "https://github.com/RobustBench/robustbench",
     "https://github.com/forresti/SqueezeNet",

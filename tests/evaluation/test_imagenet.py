@@ -11,8 +11,8 @@ from torch import nn
 
 import nmlib as nm
 from nmlib.cli import main
-from nmlib.data import corrupted_folder as writing
-from nmlib.data.corrupted_folder import write_corrupted_folder
+from nmlib.data import corrupted_pictures as writing
+from nmlib.data.corrupted_pictures import write_corrupted_folder
 from nmlib.data.image_folder import Preparation, Unreadable
 from nmlib.data.imagenet import (
     CORRUPTED,
