@@ -126,7 +126,7 @@ wheel: lab-packages  ## write the wheel to dist/; for Colab, upload it beside th
 	@ls dist/nmlib-*.whl
 
 # As a word of the command line only: some environments have a variable of this name.
-address: lab-packages  ## the public address: URL=https://... sets it everywhere, URL= removes it
+address: lab-packages  ## write the public address everywhere: URL=https://... a new one, URL= none
 	@"$(PY)" tools/address.py $(if $(findstring command,$(origin URL)),--set "$(URL)")
 
 version: lab-packages  ## write VERSION=... (default: the present one) and today's date where they stand
