@@ -86,7 +86,7 @@ test-3.13:  ## the same under Python 3.13
 # Older versions print and draw slightly differently, so notebooks and figures are not compared.
 test-lowest:  ## the same with the lowest versions that pyproject.toml declares
 	@mkdir -p build
-	@grep -oE '"[a-z-]+(\[[a-z]+\])?>=[0-9.]+"' pyproject.toml | \
+	@grep -oE '"[a-z0-9-]+(\[[a-z]+\])?>=[0-9.]+"' pyproject.toml | \
 	    sed -E 's/"|\[[a-z]+\]//g; s/>=/==/' >build/lowest.txt
 	@PYTHON=python3.11 $(MAKE) suite VENV=.venv-lowest CONSTRAINTS=build/lowest.txt \
 	    COMPARED="--nbval-lax --ignore=tests/test_figures.py"
@@ -126,7 +126,7 @@ wheel: lab-packages  ## write the wheel to dist/; for Colab, upload it beside th
 	@ls dist/nmlib-*.whl
 
 # As a word of the command line only: some environments have a variable of this name.
-address: lab-packages  ## the public address: URL=https://... sets it everywhere, URL= removes it
+address: lab-packages  ## write the public address everywhere: URL=https://... a new one, URL= none
 	@"$(PY)" tools/address.py $(if $(findstring command,$(origin URL)),--set "$(URL)")
 
 version: lab-packages  ## write VERSION=... (default: the present one) and today's date where they stand

@@ -20,14 +20,18 @@ if TYPE_CHECKING:
         corrupt,
         perturbation_sequence,
     )
-    from nmlib.data import ImageData, LazyImages, load, make_polygon_band
+    from nmlib.data import ImageData, ImageFolder, LazyImages, load, make_polygon_band
     from nmlib.evaluation import (
+        CHECKPOINTS,
         CorruptionReport,
+        ImageNetReport,
         PerturbationReport,
         Predictions,
         evaluate,
         evaluate_corruptions,
+        evaluate_imagenet,
         evaluate_perturbations,
+        load_checkpoint,
         predict,
     )
     from nmlib.losses import (
@@ -47,7 +51,14 @@ if TYPE_CHECKING:
         rms_calibration_error,
     )
     from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
-    from nmlib.models import MODELS, MixPoints, StagedModel, build_model, suggest_points
+    from nmlib.models import (
+        MODELS,
+        MixPoints,
+        StagedModel,
+        build_model,
+        read_state_dict,
+        suggest_points,
+    )
     from nmlib.models.mlp import mlp
     from nmlib.noise import Noise, NoiseDraw, inject
     from nmlib.objective import NoisyMixLoss, batch_loss
@@ -82,10 +93,11 @@ else:
             "nmlib.corruptions": (
                 "CORRUPTIONS EXTRA_CORRUPTIONS PERTURBATIONS corrupt perturbation_sequence"
             ),
-            "nmlib.data": "ImageData LazyImages load make_polygon_band",
+            "nmlib.data": "ImageData ImageFolder LazyImages load make_polygon_band",
             "nmlib.evaluation": (
-                "CorruptionReport PerturbationReport Predictions evaluate evaluate_corruptions "
-                "evaluate_perturbations predict"
+                "CHECKPOINTS CorruptionReport ImageNetReport PerturbationReport Predictions "
+                "evaluate evaluate_corruptions evaluate_imagenet evaluate_perturbations "
+                "load_checkpoint predict"
             ),
             "nmlib.losses": (
                 "LossParts jensen_shannon_divergence kullback_leibler_divergence noisymix_loss "
@@ -96,7 +108,9 @@ else:
                 "mean_corruption_error reliability_curve rms_calibration_error"
             ),
             "nmlib.mixing": "CutMix Mixup Pair mix mix_labels",
-            "nmlib.models": "MODELS MixPoints StagedModel build_model suggest_points",
+            "nmlib.models": (
+                "MODELS MixPoints StagedModel build_model read_state_dict suggest_points"
+            ),
             "nmlib.models.mlp": "mlp",
             "nmlib.noise": "Noise NoiseDraw inject",
             "nmlib.objective": "NoisyMixLoss batch_loss",
@@ -119,6 +133,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ABLATION",
     "BUDGETS",
+    "CHECKPOINTS",
     "CORRUPTIONS",
     "EXTRA_CORRUPTIONS",
     "FIG4",
@@ -135,6 +150,8 @@ __all__ = [
     "CutMix",
     "Execution",
     "ImageData",
+    "ImageFolder",
+    "ImageNetReport",
     "LazyImages",
     "LossParts",
     "MixPoints",
@@ -162,6 +179,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "evaluate_corruptions",
+    "evaluate_imagenet",
     "evaluate_perturbations",
     "expected_calibration_error",
     "fig4_schemes",
@@ -172,6 +190,7 @@ __all__ = [
     "jensen_shannon_divergence",
     "kullback_leibler_divergence",
     "load",
+    "load_checkpoint",
     "load_model",
     "load_weights",
     "make_polygon_band",
@@ -183,6 +202,7 @@ __all__ = [
     "paper",
     "perturbation_sequence",
     "predict",
+    "read_state_dict",
     "reliability_curve",
     "rms_calibration_error",
     "soft_cross_entropy",

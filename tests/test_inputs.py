@@ -707,11 +707,11 @@ def test_a_corruption_of_ones_own_may_return_arrays():
     assert len(report.sets) == 1
 
 
-def test_one_image_needs_a_batch_axis():
+def test_one_image_as_a_data_set_needs_a_batch_axis():
     for one in (PIXELS[0], PIXELS[0].transpose(2, 0, 1), torch.as_tensor(PIXELS[0].copy())):
         with pytest.raises(ValueError, match="batch axis") as caught:
-            nm.corrupt(one, "fog", 1)
-        assert len(nm.corrupt(run_remedy(caught.value, images=one), "fog", 1)) == 1
+            nm.ImageData.of(one, [0])
+        assert len(nm.ImageData.of(run_remedy(caught.value, images=one), [0])) == 1
 
 
 # -- remedies in code -----------------------------------------------------------------------------

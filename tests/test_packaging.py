@@ -167,9 +167,15 @@ def test_ci_has_the_locked_packages_and_no_others():
     assert {n: v for n, v in installed.items() if not re.fullmatch(free, n)} == found
 
 
-# Where data come from, and whose they are.
+# Where data and weights come from, and whose they are.
 SOURCES = {
+    "https://bitbucket.org/robert_geirhos/texture-vs-shape-pretrained-models",
     "https://github.com/zalandoresearch/fashion-mnist",
+    "https://github.com/RobustBench/robustbench",
+    "https://github.com/forresti/SqueezeNet",
+    "https://github.com/hendrycks/imagenet-r",
+    "https://github.com/rgeirhos/texture-vs-shape",
+    "https://github.com/songhan/SqueezeNet-Deep-Compression",
     "https://raw.githubusercontent.com/hendrycks/robustness",
 }
 HOSTS = (
@@ -238,6 +244,13 @@ def test_the_address_is_set_and_removed_by_one_command(tmp_path, monkeypatch, ca
     assert set_to('https://git.example.org/"quoted"') == 1
     assert "is no address of a repository" in capsys.readouterr().err
     assert texts() == after
+    # Without a word the notebooks follow the version.
+    project = tmp_path / "pyproject.toml"
+    project.write_text(project.read_text().replace(f'version = "{version}"', 'version = "9.9.9"'))
+    monkeypatch.setattr(sys, "argv", ["address.py"])
+    assert address.main() == 0
+    assert f"git+{url}@v9.9.9" in texts()[Path("notebooks/00_start_here.ipynb")]
+    project.write_text(project.read_text().replace('version = "9.9.9"', f'version = "{version}"'))
     assert set_to("") == 0
     assert not any(url in text for text in texts().values())
     assert set_to(first) == 0 and texts() == before

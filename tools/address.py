@@ -140,23 +140,21 @@ def texts(root: Path, url: str) -> dict[Path, str]:
 
 
 def main() -> int:
-    """Show the address, or set it; nothing is written unless everything can be."""
+    """Set the address, or write the present one again; nothing is written unless all can be."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--set", metavar="URL", help="the new address; empty for none")
     given = parser.parse_args().set
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    url = project["urls"].get("Repository", "")
-    if given is not None:
-        try:
-            url = checked(given)
-            new = texts(ROOT, url)
-        except ValueError as error:
-            print(error, file=sys.stderr)
-            return 1
-        for path, text in new.items():
-            if text != path.read_text(encoding="utf-8"):
-                path.write_text(text, encoding="utf-8", newline="\n")
-                print(f"{path.relative_to(ROOT)}: written")
+    try:
+        url = checked(project["urls"].get("Repository", "") if given is None else given)
+        new = texts(ROOT, url)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for path, text in new.items():
+        if text != path.read_text(encoding="utf-8"):
+            path.write_text(text, encoding="utf-8", newline="\n")
+            print(f"{path.relative_to(ROOT)}: written")
     print(url or "no public address; make address URL=https://HOST/OWNER/nmlib sets one")
     return 0
 

@@ -52,6 +52,7 @@ from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
 from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay
 from nmlib.lab.display.base import Display, jpeg, png
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
+from nmlib.lab.paper.displays.imagenet import ImageNetDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 from nmlib.lab.paper.displays.sources import SourcesDisplay
 from nmlib.lab.speed import FILES as SPEED_FILES
@@ -205,6 +206,11 @@ FIGURES: dict[str, Drawing] = {
         "Fig. 1 of the paper, redrawn from Table 1", AccuracyScatterDisplay.fig1,
     ),
     "fig6": Drawing("Fig. 6 of the paper, redrawn from Table 6", FamilyDisplay.fig6),
+    "imagenet": Drawing(
+        "ImageNet-C against ImageNet and ImageNet-R: Table 1 and RobustBench",
+        ImageNetDisplay.from_sources,
+        source="the paper's Table 1 and RobustBench's files, as in nmlib.paper",
+    ),
     "sources": Drawing(
         "NoisyMix by corruption: the paper, RobustBench and ours",
         lambda: SourcesDisplay.from_method(records=measured()), (GRID,),

@@ -5,10 +5,11 @@ whose names end in `_gpu` are measured only if named. `--speed` selects all spee
 `--into FOLDER` writes there instead of figures/data; `make bench` does both.
 `tools/make_figures.py` draws the pictures.
 
-Two measurements are missing here, because their data do not come with the project. The grids are
+Three measurements are missing here, because their data do not come with the project. The grids are
 `nmlib reproduce schemes --budget long --seeds 3 --root FOLDER --label NAME --records FILE` (a day;
 FILE is figures/data/grid_NAME_long.jsonl), and the same with `--budget laptop`, then with `table4`
-(a night; grid_NAME_laptop.jsonl). The other is the public ResNet-20 under the corruptions.
+(a night; grid_NAME_laptop.jsonl). The second is the public ResNet-20 under the corruptions,
+the third a network of ImageNet on photographs (`benchmarks/imagenet.py`, some hours).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -175,19 +175,17 @@ def environment(folder: Path, packages: Iterable[str]) -> Path:
     return python
 
 
-def try_wheel(folder: Path, wheel: Path, *, every: bool) -> list[str]:
-    """Install the wheel where nothing else of nmlib is and use it; return what was tried."""
+def try_wheel(folder: Path, wheel: Path, *, every: bool) -> Iterator[str]:
+    """Install the wheel where nothing else of nmlib is and use it; yield what was tried."""
     project = tomllib.loads(read("pyproject.toml"))["project"]
     extras, needs = project["optional-dependencies"], project["dependencies"]
-    tried = []
-
     core = environment(folder / "core", closure(needs, extras))
     install = ("-m", "pip", "install", "--quiet", "--no-index")
     run(core, *install, wheel, cwd=folder)
     run(core, "-c", CORE, cwd=folder)
     train = ("train", "--scheme", "baseline", "--dataset", "fashion-mini", "--budget", "smoke")
     run(core.with_name("nmlib"), *train, "--out", "run", cwd=folder)
-    tried.append("core and command line with torch and NumPy alone")
+    yield "core and command line with torch and NumPy alone"
 
     # Here nmlib is installed by the first cell of the notebook, from the wheel that lies beside it.
     full = environment(
@@ -200,12 +198,12 @@ def try_wheel(folder: Path, wheel: Path, *, every: bool) -> list[str]:
     names = names if every else [name for name in names if name.startswith("01")]
     for name in names:
         run(full, "-c", NOTEBOOK, name, cwd=beside, PIP_NO_INDEX="1", PYTHONWARNINGS="ignore")
+        yield name
     command = full.with_name("nmlib")
     evaluated = ("--checkpoint", folder / "run", "--corruptions", "fog", "--out", "evaluation")
     run(command, "evaluate", *evaluated, cwd=folder)
     run(command, "doctor", cwd=folder)
-    tried.append(f"{', '.join(n[:2] for n in names)} of the notebooks and `nmlib evaluate`")
-    return tried
+    yield "nmlib evaluate, nmlib doctor"
 
 
 # -- the files ------------------------------------------------------------------------------------

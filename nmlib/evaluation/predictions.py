@@ -222,7 +222,8 @@ class TopPredictions(Measured):
         order = p.argsort(dim=1, descending=True, stable=True)[:, :5]
         right = p.gather(1, torch.stack([order[:, 0], y], 1))
         kept = (order, right[:, 0], right[:, 1], p.square().sum(1), labels)
-        columns: Any = [*(values.cpu() for values in kept), data, fingerprint]
+        # Copies: a view would keep the whole order.
+        columns: Any = [*(values.to("cpu", copy=True) for values in kept), data, fingerprint]
         return cls(*columns)
 
     @classmethod

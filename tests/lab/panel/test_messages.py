@@ -82,7 +82,13 @@ def player():
     return Panel(sequence_player(image, "tilt", mode="live"), dict(ASK))
 
 
-PANELS = [meter, blocks, lab, gallery, player]
+def picture():
+    from nmlib.lab.imagenet.panel import picture_panel
+
+    return Panel(picture_panel(mode="live"), dict(ASK))
+
+
+PANELS = [meter, blocks, lab, gallery, player, picture]
 
 
 @pytest.fixture(scope="module", params=PANELS, ids=[make.__name__ for make in PANELS])

@@ -6,10 +6,9 @@ from oracles.records import grid
 
 from nmlib import paper
 from nmlib.lab.cifar.records import by_corruption
-from nmlib.lab.display.looks import OURS
+from nmlib.lab.display.looks import OURS, ROBUSTBENCH
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay
 from nmlib.lab.paper.displays.sources import (
-    ROBUSTBENCH,
     SourcesDisplay,
     misfiled_table,
     sources_table,

@@ -5,6 +5,7 @@ ours are filled and coloured.
 """
 
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
+from nmlib.lab.paper.displays.imagenet import ImageNetDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
 from nmlib.lab.paper.displays.sources import SourcesDisplay, misfiled_table, sources_table
 
@@ -12,6 +13,7 @@ __all__ = [
     "AccuracyScatterDisplay",
     "CorruptionDifferenceDisplay",
     "FamilyDisplay",
+    "ImageNetDisplay",
     "SourcesDisplay",
     "misfiled_table",
     "sources_table",

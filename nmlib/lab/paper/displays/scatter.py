@@ -19,9 +19,7 @@ from nmlib.paper.numbers import SPECS, printed_text, read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "AccuracyScatterDisplay",
-]
+__all__ = ["AccuracyScatterDisplay", "PointName", "write_names"]
 
 
 def _column(table: int, dataset: str) -> pd.DataFrame:
@@ -120,13 +118,13 @@ class AccuracyScatterDisplay(Display):
         return f"accuracy on {data}{' (paper)' if self.ours else ''} (%)"
 
     @property
-    def _names(self) -> list[_Name]:
+    def _names(self) -> list[PointName]:
         """How each point is named, first the paper's."""
         # Beside ours, the paper's names look like its numbers elsewhere.
         among = bool(self.ours)
-        paper = [_Name(m, m == "NoisyMix", PAPER if among else "black", among)
+        paper = [PointName(m, m == "NoisyMix", PAPER if among else "black", among)
                  for m in self.paper.index]  # fmt: skip
-        return paper + [_Name(m, m == "NoisyMix", OURS) for m in self.ours]
+        return paper + [PointName(m, m == "NoisyMix", OURS) for m in self.ours]
 
     @property
     def _ours_words(self) -> str:
@@ -169,7 +167,7 @@ class AccuracyScatterDisplay(Display):
             ax.plot([], [], "o", color=OURS, label=self._ours_words)
         ax.legend(loc="upper left", fontsize=9)
         ax.figure.canvas.draw()
-        _label(ax, points, self._names, spans)
+        write_names(ax, points, self._names, spans)
 
     def _plotly(self) -> Any:
         import plotly.graph_objects as go
@@ -212,7 +210,7 @@ class AccuracyScatterDisplay(Display):
         return figure
 
 
-class _Name(NamedTuple):
+class PointName(NamedTuple):
     """The name of a point and its looks."""
 
     text: str
@@ -232,7 +230,7 @@ class _Place:
 
 
 def _places(
-    points: Any, names: Sequence[_Name], taken: Sequence[Any], box: Any, scale: float
+    points: Any, names: Sequence[PointName], taken: Sequence[Any], box: Any, scale: float
 ) -> list[_Place]:
     """Place names beside points where they cover the least of other names, points and bars.
 
@@ -271,8 +269,8 @@ def _places(
     return found
 
 
-def _label(
-    ax: Any, points: Sequence[Any], names: Sequence[_Name], spans: Sequence[tuple[Any, Any]]
+def write_names(
+    ax: Any, points: Sequence[Any], names: Sequence[PointName], spans: Sequence[tuple[Any, Any]]
 ) -> None:
     """Write names beside points, clear of the bars that `spans` are."""
     to_pixels, to_data = ax.transData.transform, ax.transData.inverted().transform

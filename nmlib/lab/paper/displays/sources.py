@@ -14,9 +14,9 @@ from nmlib.lab.cifar.records import Records, by_corruption
 from nmlib.lab.display.base import Display
 from nmlib.lab.display.conditions import Conditions
 from nmlib.lab.display.looks import (
-    OKABE_ITO,
     OURS,
     PLOTLY_PAPER,
+    ROBUSTBENCH,
     diamond,
     new_figure,
     plotly_heading,
@@ -30,10 +30,7 @@ from nmlib.paper.numbers import load_pandas, read_table
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ROBUSTBENCH", "SourcesDisplay", "misfiled_table", "sources_table"]
-
-ROBUSTBENCH = OKABE_ITO["bluish green"]
-"""The colour of RobustBench's numbers, which are hollow squares."""
+__all__ = ["SourcesDisplay", "misfiled_table", "sources_table"]
 
 _METHODS = tuple(dict.fromkeys(m for known in SETS.values() for m, _ in known.models.values()))
 

@@ -24,7 +24,7 @@ def _counter(name: str, label: str, group: str = "") -> Control:
     return Control(name, label, 0, 0, STREAMS - 1, 1, 0, kind="count", group=group)
 
 
-BENCH_CONTROLS = (
+BLOCK_CONTROLS = (
     Control("net", "Network", kind="list"),
     _counter("pair", "another pair", "Pair and mixing"),
     _counter("draw", "new λ"),

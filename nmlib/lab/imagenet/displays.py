@@ -1,0 +1,194 @@
+"""A network's first five classes of a corrupted picture, and what JPEG does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nmlib.corruptions import CORRUPTIONS, corrupt
+from nmlib.lab.display.base import Display
+from nmlib.lab.display.looks import OKABE_ITO, OURS, PAPER, new_figure
+from nmlib.lab.display.words import spaced
+from nmlib.lab.imagenet.pictures import recompressed
+from nmlib.lab.imagenet.squeezenet import class_names, probabilities
+
+__all__ = ["JpegDisplay", "TopFiveDisplay", "five", "prepared"]
+
+
+def prepared(image: Tensor, name: str, severity: int, *, jpeg: bool, seed: int = 0) -> Tensor:
+    """Return a picture corrupted as ImageNet-C's are, and stored as JPEG 85 if wanted.
+
+    Args:
+        image: (H, W, 3) uint8.
+        name: One of the corruptions, or "none".
+        severity: 1 to 5.
+        jpeg: Whether to store the result as JPEG, as in the published files.
+        seed: Of the random corruptions.
+    """
+    if name == "none":
+        return recompressed(image) if jpeg else image
+    quality = 85 if jpeg else None
+    return corrupt(image[None], name, severity, benchmark="imagenet", seed=seed, jpeg=quality)[0]
+
+
+def five(probability: Tensor) -> list[tuple[str, float]]:
+    """Return the five likeliest classes, each with its probability.
+
+    Args:
+        probability: (1000,).
+    """
+    top = probability.topk(5)
+    names = class_names()
+    return [(names[k], p) for p, k in zip(top.values.tolist(), top.indices.tolist(), strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class TopFiveDisplay(Display):
+    """A corrupted picture, SqueezeNet's first five classes, and what it said of the clean picture.
+
+    Attributes:
+        pixels: (H, W, 3) uint8, what the network sees.
+        now: (1000,) probabilities of it.
+        clean: (1000,) probabilities of the clean picture, with the same mask.
+        title: What is shown, in words.
+    """
+
+    pixels: NDArray[np.uint8]
+    now: Tensor
+    clean: Tensor
+    title: str
+
+    image = "photographs"
+    grid = "none"
+
+    @classmethod
+    def from_image(
+        cls,
+        image: Tensor,
+        name: str = "none",
+        severity: int = 3,
+        *,
+        jpeg: bool = False,
+        masked: bool = False,
+        title: str = "picture",
+    ) -> TopFiveDisplay:
+        """Corrupt a picture and ask the network.
+
+        Args:
+            image: (H, W, 3) uint8.
+            name: One of the corruptions, or "none".
+            severity: 1 to 5.
+            jpeg: Whether the result goes through JPEG 85.
+            masked: Whether only ImageNet-R's 200 classes may be named.
+            title: What the picture is.
+        """
+        seen = prepared(image, name, severity, jpeg=jpeg)
+        now, clean = probabilities(torch.stack([seen, image]), masked=masked)
+        words = title if name == "none" else f"{title}, {spaced(name)} at severity {severity}"
+        words += ", JPEG 85" * jpeg + ", ImageNet-R's classes only" * masked
+        return cls(seen.numpy(), now, clean, words)
+
+    @property
+    def top(self) -> list[tuple[str, float, float]]:
+        """The first five: class, probability, and its probability on the clean picture."""
+        then = dict(zip(class_names(), self.clean.tolist(), strict=True))
+        return [(name, p, then[name]) for name, p in five(self.now)]
+
+    @property
+    def summary(self) -> str:
+        """What is shown; whole percents, which are the same on every machine."""
+        named = ", ".join(f"{name} {100 * p:.0f} %" for name, p, _ in self.top)
+        first = five(self.clean)[0]
+        return f"{self.title}: {named}. Clean: {first[0]} {100 * first[1]:.0f} %."
+
+    def _axes(self) -> Any:
+        return new_figure(8.4, 3.2, dpi=80).subplots(1, 2, width_ratios=(1, 1.5))
+
+    def _draw(self, ax: Any) -> None:
+        picture, bars = ax
+        picture.imshow(self.pixels, interpolation="nearest")
+        picture.axis("off")
+        names, now, clean = zip(*self.top, strict=True)
+        bars.barh(range(5), [100 * p for p in now], color=OKABE_ITO["sky blue"])
+        bars.plot([100 * p for p in clean], range(5), ls="none", marker="|", ms=16, mew=2,
+                  color=PAPER, label="clean picture")  # fmt: skip
+        bars.set_yticks(range(5), names)
+        bars.invert_yaxis()
+        bars.set_xlim(0, 100)
+        bars.set_xlabel("probability (%)")
+        bars.spines[["top", "right"]].set_visible(False)
+        bars.legend(fontsize=8, loc="lower right", frameon=False)
+        bars.set_title(self.title, fontsize=9, loc="left")
+
+
+@dataclass(frozen=True, eq=False)
+class JpegDisplay(Display):
+    r"""How much JPEG 85 changes SqueezeNet's answers about corrupted pictures.
+
+    Attributes:
+        names: Corruptions; "none" first.
+        moved: (names,) mean total variation $\tfrac12 \sum_k |p_k - q_k|$ between the probabilities
+            before and after.
+        renamed: (names,) share of the pictures whose first class changes.
+        count: Number of pictures.
+        severity: 1 to 5.
+    """
+
+    names: tuple[str, ...]
+    moved: NDArray[np.float64]
+    renamed: NDArray[np.float64]
+    count: int
+    severity: int
+
+    image = "lines"
+    grid = "x"
+
+    @classmethod
+    def from_pictures(cls, pictures: Mapping[str, Tensor], severity: int = 3) -> JpegDisplay:
+        """Ask the network about every picture under every corruption, with and without JPEG.
+
+        Args:
+            pictures: (H, W, 3) uint8 of one size, by title.
+            severity: 1 to 5.
+        """
+        names, moved, renamed = ("none", *CORRUPTIONS), [], []
+        for name in names:
+            plain = [prepared(p, name, severity, jpeg=False) for p in pictures.values()]
+            stored = probabilities(torch.stack([recompressed(p) for p in plain]))
+            before = probabilities(torch.stack(plain))
+            moved.append(float((before - stored).abs().sum(1).mean() / 2))
+            renamed.append(float((before.argmax(1) != stored.argmax(1)).double().mean()))
+        return cls(names, np.array(moved), np.array(renamed), len(pictures), severity)
+
+    @property
+    def summary(self) -> str:
+        order = self.moved.argsort()[::-1]
+        most = ", ".join(f"{spaced(self.names[k])} {100 * self.moved[k]:.0f} %" for k in order[:3])
+        least = spaced(self.names[order[-1]])
+        return (
+            f"JPEG 85 after the corruption moves this share of SqueezeNet's probability, mean of "
+            f"{self.count} pictures at severity {self.severity}. Most: {most}. Least: {least}, "
+            f"{100 * self.moved[order[-1]]:.0f} %."
+        )
+
+    @property
+    def small_print(self) -> str:
+        return f"SqueezeNet 1.0, {self.count} pictures, severity {self.severity}, seed 0"
+
+    def _axes(self) -> Any:
+        return new_figure(7.6, 4.4).add_subplot()
+
+    def _draw(self, ax: Any) -> None:
+        places = range(len(self.names))
+        ax.barh(places, 100 * self.moved, color=OKABE_ITO["sky blue"], label="probability moved")
+        ax.plot(100 * self.renamed, places, "o", color=OURS, label="pictures renamed")
+        ax.set_yticks(places, [spaced(n).replace("none", "clean") for n in self.names], fontsize=9)
+        ax.invert_yaxis()
+        ax.set_xlabel("% (of probability, of pictures)")
+        ax.legend(fontsize=8, loc="lower right")
