@@ -86,7 +86,7 @@ test-3.13:  ## the same under Python 3.13
 # Older versions print and draw slightly differently, so notebooks and figures are not compared.
 test-lowest:  ## the same with the lowest versions that pyproject.toml declares
 	@mkdir -p build
-	@grep -oE '"[a-z-]+(\[[a-z]+\])?>=[0-9.]+"' pyproject.toml | \
+	@grep -oE '"[a-z0-9-]+(\[[a-z]+\])?>=[0-9.]+"' pyproject.toml | \
 	    sed -E 's/"|\[[a-z]+\]//g; s/>=/==/' >build/lowest.txt
 	@PYTHON=python3.11 $(MAKE) suite VENV=.venv-lowest CONSTRAINTS=build/lowest.txt \
 	    COMPARED="--nbval-lax --ignore=tests/test_figures.py"

@@ -2,27 +2,36 @@
 
     python benchmarks/evaluation.py [--out FILE] [--model preact_resnet18] [--images 10000]
                                     [--device cuda] [--precision bf16] [--rounds 3]
+    python benchmarks/evaluation.py --folder DIR [--workers 2] [--images 200] [--batch-size 50]
 
 The images are those of fashion-mini, repeated: their content does not affect the time. Each round
 times `evaluate_corruptions`, then the 75 corruptions alone in the same chunks, then the forward
 passes alone over the same number of batches. We report medians. The whole exceeds the sum of the
 two parts by the measures, the checks and the overhead of calls.
+
+With `--folder`, folders of pictures instead: decoding and resizing to 224 pixels by `ImageFolder`
+and by a DataLoader of Pillow pictures with as many workers; then `evaluate` of EfficientNet-Lite0,
+which streams them, and its forward passes alone on pixels in memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from clock import timed
+from torch.utils.data import DataLoader, Dataset
 
-from nmlib import CORRUPTIONS, build_model, corrupt, evaluate_corruptions, load, predict
+from nmlib import CORRUPTIONS, build_model, corrupt, evaluate, evaluate_corruptions, load, predict
 from nmlib._files import write_json
+from nmlib.data.image_folder import ImageFolder, Preparation
 from nmlib.data.images import ImageData
 from nmlib.provenance import provenance
 
@@ -53,18 +62,97 @@ def forward_alone(model: torch.nn.Module, data: ImageData, **options: Any) -> No
         predict(model, data, **options)
 
 
+class PillowPictures(Dataset):
+    """What a Dataset of one's own would do: open, convert, resize, crop."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        from PIL import Image
+
+        with Image.open(self.files[row]) as file:
+            picture = file.convert("RGB")
+        scale = 256 / min(picture.size)
+        size = (round(picture.width * scale), round(picture.height * scale))
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
+        left, top = (size[0] - 224) // 2, (size[1] - 224) // 2
+        return torch.from_numpy(np.array(picture.crop((left, top, left + 224, top + 224))))
+
+
+def streaming(options: argparse.Namespace) -> dict[str, Any]:
+    """Return milliseconds per picture and the ratios of pairs that ran one after the other."""
+    from imagenet import network
+
+    torch.set_num_threads(options.workers)
+    classes = sorted(entry.name for entry in options.folder.iterdir())
+    data = ImageFolder(options.folder, classes, Preparation(), workers=options.workers)
+    data = data.first(min(len(data), options.images))
+    ((pixels, _),) = data.parts(len(data))
+    files = PillowPictures([options.folder / name for name in data.names])
+    model, *_ = network()
+    size = options.batch_size
+    parts: dict[str, Callable[[], object]] = {
+        "decode": lambda: list(data.parts(size)),
+        "dataloader": lambda: list(DataLoader(files, size, num_workers=options.workers)),
+        "evaluate": lambda: evaluate(model, data, batch_size=size),
+        "forward": lambda: predict(model, pixels, batch_size=size),
+    }
+    wall: dict[str, list[float]] = {name: [] for name in parts}
+    cpu: dict[str, list[float]] = {name: [] for name in parts}
+    for number in range(-1, options.rounds):  # the first is a warm-up
+        for name, work in parts.items():
+            before = os.times()
+            seconds = timed(work)[0]
+            spent = sum(b - a for a, b in zip(before[:4], os.times()[:4], strict=True))
+            if number >= 0:
+                wall[name].append(round(seconds / len(data) * 1e3, 2))
+                cpu[name].append(round(spent / len(data) * 1e3, 2))
+        print({name: (wall[name][-1:], cpu[name][-1:]) for name in parts}, flush=True)
+
+    def ratio(times: dict[str, list[float]], a: str, b: str) -> list[float]:
+        return sorted(round(x / y, 3) for x, y in zip(times[a], times[b], strict=True))
+
+    return {
+        "wall_ms": wall,
+        "cpu_ms": cpu,
+        "dataloader/decode": {
+            k: ratio(t, "dataloader", "decode") for k, t in (("wall", wall), ("cpu", cpu))
+        },
+        "forward/evaluate": {
+            k: ratio(t, "forward", "evaluate") for k, t in (("wall", wall), ("cpu", cpu))
+        },
+        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        **provenance(
+            pictures=len(data), workers=options.workers, batch_size=size, rounds=options.rounds,
+            model="efficientnet_lite0", note=options.note,
+        ),
+    }  # fmt: skip
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--model", default="preact_resnet18")
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--folder", type=Path, help="pictures in one folder a class")
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=500)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--note", default="")
     options = parser.parse_args()
+    if options.folder:
+        found = streaming(options)
+        print({k: v for k, v in found.items() if k != "provenance"})
+        if options.out:
+            write_json(options.out, found)
+        return
     device = torch.device(options.device)
     data = repeated(options.images, device)
     model = build_model(options.model, seed=0).to(device)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from nmlib import _checks
 from nmlib.losses import LossParts, noisymix_loss
 from nmlib.mixing import Pair, mix, mix_labels
-from nmlib.models import MixPoints, StagedModel
+from nmlib.models import Mixable, MixPoints
 from nmlib.models.modes import in_type_of, uncompiled, unwrapped
 from nmlib.models.norm import Normalise, adversarial_norm, dropout_stream
 from nmlib.noise import Noise, NoiseDraw, inject
@@ -29,11 +29,7 @@ from nmlib.rng import Rng, checked_rng
 from nmlib.schemes import Scheme
 from nmlib.views import check_images, trusted_images
 
-__all__ = ["Draws", "Mixable", "NoisyMixLoss", "apply_draws", "batch_loss", "draw_batch"]
-
-Mixable = StagedModel | MixPoints
-"""A model with mix points: `model(x, point=k, change=c)` returns its logits with the activations h
-at mix point k replaced by `c(h)`."""
+__all__ = ["Draws", "NoisyMixLoss", "apply_draws", "batch_loss", "draw_batch"]
 
 
 @dataclass(frozen=True)
@@ -291,8 +287,8 @@ class NoisyMixLoss(nn.Module):
     `Rng(seed).fold(t, rank)`, where rank is that of the process (0 without a process group), so
     every step and every process has its own draws. The number of the next step counts up with the
     calls that compute gradients and is part of the state dict: a resumed loop repeats no draws and
-    leaves out none. Or pass `step` yourself. Values are checked in every step on the CPU, and in the
-    first one elsewhere.
+    leaves out none. Or pass `step` yourself. Values are checked in every step on the CPU, and
+    in the first one elsewhere.
 
     Args:
         model: See `batch_loss`.

@@ -8,8 +8,8 @@ whose names end in `_gpu` are measured only if named. `--speed` selects all spee
 Three measurements are missing here, because their data do not come with the project. The grids are
 `nmlib reproduce schemes --budget long --seeds 3 --root FOLDER --label NAME --records FILE` (a day;
 FILE is figures/data/grid_NAME_long.jsonl), and the same with `--budget laptop`, then with `table4`
-(a night; grid_NAME_laptop.jsonl). The second is the public ResNet-20 under the corruptions, the third a
-network of ImageNet on photographs (`benchmarks/imagenet.py`, some hours).
+(a night; grid_NAME_laptop.jsonl). The second is the public ResNet-20 under the corruptions,
+the third a network of ImageNet on photographs (`benchmarks/imagenet.py`, some hours).
 """
 
 from __future__ import annotations

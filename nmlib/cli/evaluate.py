@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import sys
-from pathlib import Path
-from typing import Any
 
 from nmlib._files import path_option, write_text
 from nmlib.cli import imagenet
@@ -19,6 +16,7 @@ from nmlib.cli._options import (
     at_least,
     corruption_names,
 )
+from nmlib.cli._stored import is_own, stored_model, trained_on
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -78,8 +76,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     if options.dataset == "imagenet":
-        own = options.checkpoint.is_dir() or _is_own(options.checkpoint)
-        stored = _stored_model(options.checkpoint, options.model, 1000) if own else None
+        own = options.checkpoint.is_dir() or is_own(options.checkpoint)
+        stored = stored_model(options.checkpoint, options.model, 1000) if own else None
         return imagenet.run_evaluate(options, stored)
     import torch
 
@@ -89,13 +87,7 @@ def _run(options: argparse.Namespace) -> int:
     from nmlib.evaluation import evaluate_corruptions, evaluate_perturbations
     from nmlib.rng import default_device
 
-    if not options.checkpoint.exists():
-        raise FileNotFoundError(
-            errno.ENOENT,
-            "no checkpoint is here; `nmlib train --out` makes one",
-            str(options.checkpoint),
-        )
-    dataset = options.dataset or _trained_on(options.checkpoint)
+    dataset = options.dataset or trained_on(options.checkpoint)
     _checks.choice("data set", dataset, (*DATASETS, "imagenet"))
     names = corruption_names(options.corruptions)
     sequences = options.perturbations
@@ -107,7 +99,7 @@ def _run(options: argparse.Namespace) -> int:
     )  # fmt: skip
     if options.limit is not None:
         data = data.first(options.limit)
-    model, key = _stored_model(options.checkpoint, options.model, len(data.classes))
+    model, key = stored_model(options.checkpoint, options.model, len(data.classes))
     if options.scheme is not None:
         if key["scheme"] not in (None, options.scheme):
             raise ValueError(
@@ -146,56 +138,3 @@ def _run(options: argparse.Namespace) -> int:
         write_text(options.out / f"claim-{options.claim}.md", report.claim(options.claim) + "\n")
     print(f"results in {options.out}")
     return 0
-
-
-def _is_own(checkpoint: Path) -> bool:
-    return checkpoint.name.startswith("checkpoint-")
-
-
-def _run_record(checkpoint: Path) -> dict[str, Any]:
-    """Return what run.json says of a run or of one of its checkpoints; little for other files."""
-    from nmlib.training.record import RECORD, read_run
-
-    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    if (folder / RECORD).is_file() and (checkpoint.is_dir() or _is_own(checkpoint)):
-        return read_run(folder)
-    return {"details": {}}
-
-
-def _trained_on(checkpoint: Path) -> str:
-    name: str | None = _run_record(checkpoint)["details"].get("dataset")
-    if name is None:
-        raise ValueError(
-            f"{checkpoint} does not say what it was trained on; give --dataset, and --model if it "
-            "does not say that either"
-        )
-    return name
-
-
-def _stored_model(checkpoint: Path, name: str | None, classes: int) -> tuple[Any, dict[str, Any]]:
-    """Return the network of a run, of one of its checkpoints or of a plain state dict, and keys."""
-    from nmlib.models import build_model
-    from nmlib.models.weights import load_into, unpack
-    from nmlib.training.checkpoints import load_weights
-
-    record = _run_record(checkpoint)
-    details = record["details"]
-    wanted = details.get("model", name)
-    if wanted is None:
-        raise ValueError(f"{checkpoint} does not say which network it is of; give --model")
-    if name is not None and wanted != name:
-        raise ValueError(f"{checkpoint} holds a {wanted}, but --model is {name}; leave --model out")
-    if details.get("num_classes", classes) != classes:
-        raise ValueError(
-            f"{checkpoint} has {details['num_classes']} outputs, but the data set has {classes} "
-            "classes; give the --dataset that it was trained on"
-        )
-    model = build_model(wanted, classes, **(details.get("options") or {}))
-    key = {"model": wanted, "scheme": record.get("scheme"), "seed": record.get("seed")}
-    source = f"{checkpoint}, taken for a {wanted},"
-    if checkpoint.is_dir() or _is_own(checkpoint):
-        load_into(model, load_weights(checkpoint), source)
-    else:
-        stored, key["sha256"] = unpack(checkpoint)
-        load_into(model, stored, source)
-    return model.eval(), key

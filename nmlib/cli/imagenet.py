@@ -117,7 +117,7 @@ def run_corrupt(options: argparse.Namespace) -> int:
     """Write corrupted validation images in the layout of ImageNet-C."""
     from nmlib._progress import reporter
     from nmlib.corruptions import read_frost_photographs
-    from nmlib.data.corrupted_pictures import write_corrupted_folder
+    from nmlib.data.corrupted_files import write_corrupted_folder
     from nmlib.data.imagenet import validation_folder
     from nmlib.evaluation.imagenet import imagenet_folders
 

@@ -98,7 +98,9 @@ def validation_folder(
         ValueError: As for `ImageFolder`; for flat images without labels, or labels that are not
             those of known images.
     """
-    root, ids = user_path(root), wordnet_ids()
+    root = user_path(root)
+    labels = None if labels is None else user_path(labels)
+    ids = wordnet_ids()
     flat = root.is_dir() and any(root.glob("ILSVRC2012_val_*"))
     kind: type[ImageFolder] = ImageFolder
     if not flat:
@@ -114,10 +116,10 @@ class _FlatFolder(ImageFolder):
         root: Path,
         classes: Sequence[str],
         preparation: Preparation,
-        labels: str | Path | None,
+        labels: Path | None,
         workers: int | None,
     ) -> None:
-        self._list = None if labels is None else user_path(labels)
+        self._list = labels
         super().__init__(root, classes, preparation, label="imagenet", workers=workers)
 
     def _found(self, partial: bool) -> tuple[list[str], list[int], list[int]]:

@@ -404,10 +404,9 @@ class LoaderBatches:
     def at(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return one batch: x (B, 3, H, W) and y (B,); reads those before it if need be.
 
-        Whether x lies in [0, 1] is not looked at.
-
         Raises:
-            TypeError, ValueError: For a batch that is no images and labels; names epoch and step.
+            TypeError, ValueError: For a batch that is no images and labels, or on the CPU leaves
+                [0, 1]; names epoch and step.
         """
         key, kept = (epoch, step), self._kept
         self._kept = None
@@ -432,13 +431,16 @@ class LoaderBatches:
             columns = np.stack([flip.astype(np.int64), offset[:, 0], offset[:, 1]])
             table = to_device(columns, self.device)
         images, y = (v.to(self.device, non_blocking=True) for v in (images, y))
-        return _augmented(images, table, self.padding), y
+        x = _augmented(images, table, self.padding)
+        if self.device.type == "cpu":  # looking at an accelerator's would wait for it
+            in_unit_range(f"images of {name}", float(excess(x)))
+        return x, y
 
     def first(self) -> tuple[Tensor, Tensor]:
         """Return the first batch of the first epoch, and keep it for `at`.
 
         Raises:
-            ValueError: As `at`, and for images outside [0, 1].
+            ValueError: As `at`, and for images outside [0, 1] on any device.
         """
         self._kept = self.at(0, 0)
         in_unit_range(f"images of the first batch of {self.label}", float(excess(self._kept[0])))

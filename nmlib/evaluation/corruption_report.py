@@ -390,6 +390,31 @@ class CorruptionReport(Report):
         """
         return ReliabilityCurve.pooled(s.curve for s in self._chosen(corruptions, severities))
 
+    def numbers(self) -> dict[str, Any]:
+        """Return what measured records keep, ready for JSON.
+
+        Accuracies by corruption and severity, calibration, the pooled reliability curve, and how
+        often each test image was recognised.
+        """
+        by_name: dict[str, list[float]] = {}
+        for s in self.sets:
+            by_name.setdefault(s.corruption, []).append(round(float(s.correct.mean()), 5))
+        curve = self.reliability()
+        return {
+            "clean_accuracy": self.clean.accuracy,
+            "robust_accuracy": self.robust_accuracy,
+            **self.calibration,
+            "reliability": {
+                "count": curve.count.tolist(),
+                # An empty bin has no mean; JSON has no NaN.
+                "confidence": np.nan_to_num(curve.confidence).round(5).tolist(),
+                "accuracy": np.nan_to_num(curve.accuracy).round(5).tolist(),
+            },
+            "accuracy": by_name,
+            "clean_hits": self.clean.correct.int().tolist(),
+            "robust_hits": np.sum([s.correct for s in self.sets], axis=0).tolist(),
+        }
+
     def table(self) -> str:
         """Return accuracies in percent as text: corruptions down, severities across."""
         levels = self.severities

@@ -299,6 +299,7 @@ def evaluate_imagenet(
     wanted = _checks.as_tuple(sets)
     for name in wanted:
         _checks.choice("set", name, SETS)
+    root = user_path(root)
     found = imagenet_folders(root)
     needs = {"clean": "clean", "c": "clean", "r": "r", "p": "p" if "p" in found else "clean"}
     for name in wanted:

@@ -2,10 +2,10 @@
 
 from nmlib.models.mlp import mlp, mlp_initial_values
 from nmlib.models.norm import StreamDropout, adversarial_norm, dropout_stream
-from nmlib.models.points import MixPoints
+from nmlib.models.points import Mixable, MixPoints
 from nmlib.models.preact_resnet import preact_resnet
 from nmlib.models.registry import MODELS, build_model
-from nmlib.models.resnet50 import resnet50
+from nmlib.models.resnet import cifar_resnet, resnet50
 from nmlib.models.staged import StagedModel
 from nmlib.models.suggestions import SuggestedPoints, suggest_points
 from nmlib.models.weights import FoundWeights, read_state_dict
@@ -15,11 +15,13 @@ __all__ = [
     "MODELS",
     "FoundWeights",
     "MixPoints",
+    "Mixable",
     "StagedModel",
     "StreamDropout",
     "SuggestedPoints",
     "adversarial_norm",
     "build_model",
+    "cifar_resnet",
     "dropout_stream",
     "mlp",
     "mlp_initial_values",

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from nmlib import _checks
 from nmlib.models.modes import logits_of, uncompiled, unwrapped
 from nmlib.models.norm import Normalise
-from nmlib.models.staged import Change, checked_point
+from nmlib.models.staged import Change, StagedModel, checked_point
 
-__all__ = ["MixPoints"]
+__all__ = ["MixPoints", "Mixable"]
 
 
 class MixPoints(nn.Module):
@@ -164,6 +164,11 @@ class MixPoints(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         # Compiled parts are made again when they are needed.
         return {**self.__dict__, "_modules": dict(self._modules), "_regions": {}}
+
+
+Mixable = StagedModel | MixPoints
+"""A model with mix points: `model(x, point=k, change=c)` returns its logits with the activations at
+point k changed by c."""
 
 
 class _Hook:

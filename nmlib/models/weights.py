@@ -100,8 +100,8 @@ def unpack(path: Path) -> tuple[Any, str]:
                 "model.state_dict()"
             ) from error
         raise ValueError(
-            f"{path} cannot be read ({type(error).__name__}): {len(raw):,} bytes, truncated or no "
-            "file of torch.save"
+            f"{path} cannot be read ({type(error).__name__}): {len(raw):,} bytes, truncated or of "
+            "another kind; give a whole file that torch.save(model.state_dict(), ...) has written"
         ) from error
     return stored, hashlib.sha256(raw).hexdigest()
 
@@ -144,7 +144,7 @@ def _prefixes(names: list[str], wanted: str) -> list[str]:
     return sorted(found, key=lambda p: ("attacker" in p, len(p), p))
 
 
-def find_weights(stored: Any, model: nn.Module, source: str | Path) -> FoundWeights:
+def find_weights(stored: Any, model: nn.Module, source: object) -> FoundWeights:
     """Return the weights of a model inside nested mappings.
 
     Args:
@@ -167,7 +167,8 @@ def find_weights(stored: Any, model: nn.Module, source: str | Path) -> FoundWeig
                 count = sum(prefix + name in tensors for name in needed)
                 if best is None or count > best[0]:
                     best = count, place, prefix, tensors
-        if best is None and tensors and place.rpartition(".")[2] in ("", *NESTS):
+        plain = bool(tensors) and len(tensors) == len(mapping)
+        if best is None and plain and place.rpartition(".")[2] in ("", *NESTS):
             best = 0, place, "", tensors
         if best and best[0] == len(needed):
             break
@@ -193,7 +194,7 @@ def find_weights(stored: Any, model: nn.Module, source: str | Path) -> FoundWeig
     return FoundWeights(weights, place, prefix, (*_beside(stored, place), *_groups(left)))
 
 
-def _check(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: Any) -> None:
+def _check(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: object) -> None:
     lacking = [name for name in expected if name not in weights]
     foreign = [name for name in weights if name not in expected]
     shapes = [
@@ -249,7 +250,7 @@ def _groups(names: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def load_into(model: nn.Module, stored: Any, source: str | Path) -> FoundWeights:
+def load_into(model: nn.Module, stored: Any, source: object) -> FoundWeights:
     """Load the weights of a model from nested mappings into it; return what `find_weights` finds.
 
     Raises:

@@ -10,20 +10,22 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nmlib._files import NO_SPACE, rename_into, sweep, user_path
 from nmlib.identity import VERSION, differences, settings_of
-from nmlib.models.weights import NESTS, load_into, unpack
+from nmlib.models.weights import NESTS, FoundWeights, load_into, unpack
 
 __all__ = [
     "KEPT",
     "CheckpointFolder",
     "CheckpointMismatch",
+    "load_file",
     "load_into",
     "load_weights",
 ]
@@ -243,10 +245,31 @@ class CheckpointFolder:
             )
 
 
+def _verified(stored: Any, path: Path) -> Any:
+    """Return the weights in a checkpoint of nmlib, verified; other content as it is."""
+    if isinstance(stored, Mapping) and {"content", "digest"} <= stored.keys():
+        return _checked(stored, path)["model"]
+    return stored
+
+
+def load_file(model: nn.Module, path: Path, source: str) -> FoundWeights:
+    """Load the weights in a file of any origin into a model; see `read_state_dict`.
+
+    Args:
+        model: Gets the weights.
+        path: A checkpoint of nmlib, or any file with the network's weights.
+        source: What to call it in the message.
+
+    Raises:
+        ValueError: If it cannot be read or is damaged, or holds another network.
+    """
+    stored, digest = unpack(path)
+    return replace(load_into(model, _verified(stored, path), source), sha256=digest)
+
+
 def _weights(stored: Any, path: Path) -> dict[str, Tensor]:
     """Return the state dict in what torch.save wrote, wherever it lies in it."""
-    if isinstance(stored, Mapping) and {"content", "digest"} <= stored.keys():
-        stored = _checked(stored, path)["model"]
+    stored = _verified(stored, path)
     while isinstance(stored, Mapping):
         if stored and all(isinstance(v, Tensor) for v in stored.values()):
             # Compiled parts keep their own names behind one of the compiler.
@@ -275,13 +298,7 @@ def load_weights(source: str | Path) -> dict[str, Tensor]:
     """
     source = user_path(source)
     if source.is_file():
-        try:
-            stored, _ = unpack(source)
-        except ValueError as error:
-            raise ValueError(
-                f"{error}; give a whole file that torch.save(model.state_dict(), ...) has written"
-            ) from error
-        return _weights(stored, source)
+        return _weights(unpack(source)[0], source)
     if source.is_dir():
         content = CheckpointFolder(source, {}).newest()
         if content is not None:

@@ -13,7 +13,8 @@ from nmlib._memory import lacks_memory
 from nmlib.data.loader import Batches, LoaderBatches
 from nmlib.data.reading import holds_test_images
 from nmlib.models.modes import evaluating, unwrapped
-from nmlib.objective import Mixable, check_scheme
+from nmlib.models.points import Mixable
+from nmlib.objective import check_scheme
 from nmlib.rng import usable_device
 from nmlib.schemes import Scheme
 from nmlib.training.errors import OutOfMemory

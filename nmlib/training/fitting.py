@@ -19,7 +19,7 @@ from nmlib.data import ImageData
 from nmlib.data.loader import Batches, LoaderBatches, images_of
 from nmlib.data.reading import LazyImages, as_images
 from nmlib.identity import structure_of, text_of
-from nmlib.objective import Mixable
+from nmlib.models.points import Mixable
 from nmlib.provenance import provenance
 from nmlib.rng import Rng
 from nmlib.schemes import Scheme

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from nmlib.data import ImageData
 from nmlib.data.reading import LazyImages
 from nmlib.models.modes import evaluating
-from nmlib.objective import Mixable
+from nmlib.models.points import Mixable
 from nmlib.rng import Rng
 
 __all__ = ["as_float", "classify", "hold_out"]

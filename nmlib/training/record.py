@@ -12,9 +12,9 @@ from typing import Any
 
 from nmlib._files import explained, read_json, user_path, write_json, write_text
 from nmlib.identity import settings_of
-from nmlib.models import StagedModel, build_model
+from nmlib.models import build_model
 from nmlib.models.norm import Normalise
-from nmlib.objective import Mixable
+from nmlib.models.points import Mixable
 from nmlib.provenance import combined
 from nmlib.schemes import Scheme
 from nmlib.training.checkpoints import load_into, load_weights, newest_path
@@ -234,7 +234,7 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     return record
 
 
-def load_model(folder: str | Path) -> StagedModel:
+def load_model(folder: str | Path) -> Mixable:
     """Build the network that `nmlib train` trained in a folder, with the weights saved last.
 
     Args:

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from nmlib.models import MixPoints
+from nmlib.models.points import Mixable
 from nmlib.models.staged import Change
-from nmlib.objective import Mixable, batch_loss
+from nmlib.objective import batch_loss
 from nmlib.rng import Rng
 from nmlib.schemes import Scheme
 

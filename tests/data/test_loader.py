@@ -375,5 +375,5 @@ def test_the_first_batch_is_looked_at_and_not_read_twice():
     assert batches.at(0, 0) is first
     assert len(torch.cat([first[1], batches.at(0, 1)[1]])) == 12
     wrong = LoaderBatches(DataLoader(Pictures(pixels(), normalised), 6), rng=nm.Rng(0))
-    with pytest.raises(ValueError, match=r"first batch of Pictures .* take Normalize out"):
+    with pytest.raises(ValueError, match=r"step 0, of Pictures must lie in .* take Normalize out"):
         wrong.first()

@@ -11,8 +11,8 @@ from torch import nn
 
 import nmlib as nm
 from nmlib.cli import main
-from nmlib.data import corrupted_pictures as writing
-from nmlib.data.corrupted_pictures import write_corrupted_folder
+from nmlib.data import corrupted_files as writing
+from nmlib.data.corrupted_files import write_corrupted_folder
 from nmlib.data.image_folder import Preparation, Unreadable
 from nmlib.data.imagenet import (
     CORRUPTED,
@@ -296,6 +296,36 @@ def test_every_table(root, tmp_path):
     assert "ImageNet-R accuracy" in report.summary
 
 
+def test_official_videos(tmp_path):
+    """Read instead of generated frames, without any validation image; labelled as videos."""
+    av = pytest.importorskip("av")
+    model, seen = Patches(), []
+    for seed in range(3):
+        path = tmp_path / "imagenet-p" / "tilt" / IDS[seed % 2] / f"ILSVRC2012_val_{seed:08d}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw = np.random.default_rng(seed)
+        frames = draw.integers(0, 256, (31, 7, 7, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)
+        with av.open(str(path), "w") as file:
+            stream = file.add_stream("libx264rgb", rate=30, options={"crf": "0"})
+            stream.width = stream.height = 224
+            stream.pix_fmt = "rgb24"
+            for frame in frames:
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            file.mux(stream.encode(None))
+        seen.append((seed % 2, shares(model, torch.from_numpy(frames)).argmax(1).tolist()))
+    shared = dict(sets="p", partial=True, perturbations=["tilt"], out=tmp_path / "out")
+    report = evaluate_imagenet(model, tmp_path, **shared)
+    rate = nm.metrics.flip_rate({"tilt": nm.flip_probability([f for _, f in sorted(seen)])})["tilt"]
+    (row,) = report.rows
+    assert row["value"] == pytest.approx(100 * rate) and row["source"] == "official videos"
+    assert evaluate_imagenet(model, tmp_path, **shared).rows == report.rows
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match="was made with other settings"):
+        evaluate_imagenet(model, tmp_path, **shared)
+    with pytest.raises(Unreadable, match=r"1 of 3 videos .*00000002.mp4"):
+        evaluate_imagenet(model, tmp_path, **shared | {"out": None})
+
+
 def test_finished_sets_are_kept(root, tmp_path):
     class Silent(Patches):
         silent = False
@@ -382,7 +412,7 @@ def test_a_public_checkpoint_from_a_local_file(weights, monkeypatch, tmp_path):
     found = load_checkpoint("noisymix", weights)
     assert found.key["checkpoint"] == "noisymix" and len(found.key["sha256"]) == 64
     assert found.found.prefix == "module." and not found.model.training
-    assert torch.equal(found.model.fc.weight, resnet50(seed=3).fc.weight)
+    assert torch.equal(found.model.model.fc.weight, resnet50(seed=3).model.fc.weight)
     assert load_checkpoint(weights).key == {
         "model": "resnet50", "checkpoint": "net.pth.tar", "sha256": found.key["sha256"]
     }  # fmt: skip

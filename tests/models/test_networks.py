@@ -130,7 +130,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SHAPES)
 def test_stage_law_of_every_model(name):
     x = images(2)
     model = build_model(name, 7)
@@ -145,6 +145,22 @@ def test_stage_law_of_every_model(name):
                 assert torch.equal(model(h, start=k), whole)
     assert model.num_points == 4
     assert torch.equal(model(x, stop=0), x * 2 - 1)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - set(SHAPES)))
+def test_networks_with_public_names_have_their_layers_as_points(name):
+    model, x = build_model(name, 7).eval(), images(2)
+    inner = [f"layer{k}" for k in range(1, model.num_points)]
+    assert model.points == ("", *inner)
+    assert not hasattr(model.model, f"layer{model.num_points + 1}")
+    seen = {}
+    for k, layer in enumerate(inner, 1):
+        handle = model.model.get_submodule(layer).register_forward_hook(
+            lambda module, given, h, k=k: seen.setdefault(k, h)
+        )
+        model(x)
+        handle.remove()
+        assert torch.equal(model(x, point=k, change=lambda h, k=k: seen[k]), model(x))
 
 
 @pytest.mark.parametrize("case", SMALL)

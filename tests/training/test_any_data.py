@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from data.sets import Broken, Pictures, Stream, normalised, pixels, shaken, to_tensor
+from rehearsal import GPU, rehearse
 from torch.utils.data import DataLoader
 from training.any_data import EPOCHS, STEPS, train
 from training.small import equal, network, quick
@@ -164,7 +165,7 @@ class Late(Pictures):
 @pytest.mark.parametrize("start", [0, 1])
 def test_normalised_images_are_refused_with_the_step(scheme, start):
     dataset = [Late, lambda images: Pictures(images, normalised)][start](pixels(40))
-    where = [r"epoch 0, step 2, must lie in \[0, 1\]", "first batch of Pictures"][start]
+    where = f"epoch 0, step {2 - 2 * start}, of .*"
     model = network()
     with pytest.raises(ValueError, match=f"{where}.*take Normalize out of the transform"):
         quick(model, DataLoader(dataset, 8), scheme, recipe=RECIPE)
@@ -172,6 +173,21 @@ def test_normalised_images_are_refused_with_the_step(scheme, start):
         assert equal(network().state_dict(), model.state_dict())
     with pytest.raises(ValueError, match=r"image \d+ of .*take Normalize out of the transform"):
         quick(model, dataset, scheme, recipe=RECIPE)
+
+
+def test_on_a_gpu_they_are_found_with_the_losses_at_no_wait_of_their_own():
+    options = dict(scheme="noisymix", recipe=RECIPE, device=GPU, log_every=2)
+    right, wrong = network(), network()
+    with rehearse() as stage:
+        quick(right, DataLoader(sets()[2], 8, generator=torch.Generator()), **options)
+    # After 2, 4, 5, 6, 8 and 10 steps.
+    seen = {name: n for name, n in stage.waits.items() if ".training.loop" in name}
+    assert seen == {"nmlib.training.loop:Loop.flush": 6}
+    with (
+        rehearse(),
+        pytest.raises(ValueError, match=r"epoch 0, step 2, must lie in \[0, 1\].*Norm"),
+    ):
+        quick(wrong, DataLoader(Late(pixels(40)), 8, generator=torch.Generator()), **options)
 
 
 TEST = Pictures(pixels(40), to_tensor)

@@ -19,7 +19,7 @@ from nmlib.data import ImageData, load
 from nmlib.evaluation import CorruptionReport, evaluate_corruptions
 from nmlib.lab.display.conditions import Conditions
 from nmlib.mixing import Mixup
-from nmlib.models import StagedModel, build_model
+from nmlib.models import Mixable, build_model
 from nmlib.noise import Noise
 from nmlib.schemes import ABLATION, Scheme, Switches
 from nmlib.training import BUDGETS, Budget, Execution, Run, TrainingInterrupted, fit
@@ -455,9 +455,7 @@ class AblationLab:
         )  # fmt: skip
         return LabResult(settings, run, self._measure(model, test, settings))
 
-    def _measure(
-        self, model: StagedModel, test: ImageData, settings: LabSettings
-    ) -> CorruptionReport:
+    def _measure(self, model: Mixable, test: ImageData, settings: LabSettings) -> CorruptionReport:
         start = time.perf_counter()
         total = 15 * len(self.severities)
         seen: set[str] = set()

@@ -14,10 +14,9 @@ from nmlib import _checks
 from nmlib._files import file_name, read_json, user_path, write_json
 from nmlib.corruptions import SEQUENCES, outdated
 from nmlib.data import ImageData, load
-from nmlib.evaluation import CorruptionReport, evaluate_corruptions, evaluate_perturbations
+from nmlib.evaluation import evaluate_corruptions, evaluate_perturbations
 from nmlib.evaluation.storage import shares
 from nmlib.identity import VERSION, differences, settings_of
-from nmlib.lab.cifar.records import CALIBRATION
 from nmlib.models import MODELS, build_model
 from nmlib.provenance import combined
 from nmlib.schemes import Scheme
@@ -283,7 +282,7 @@ def run_cell(
         "seed": cell.seed,
         "budget": budget.name,
         "precision": cell.precision,
-        **_measured(report),
+        **report.numbers(),
         "flip_probability": flips,
         "sequence_images": None if flips is None else len(few),
         "sequences": None if flips is None else SEQUENCES,
@@ -298,27 +297,3 @@ def run_cell(
     }
     write_json(folder / "result.json", result)
     return result
-
-
-def _measured(report: CorruptionReport) -> dict[str, Any]:
-    """Return the numbers of a report, and how often each test image was recognised."""
-    corrupted = [row for row in report.rows if row["corruption"] != "clean"]
-    by_name: dict[str, list[float]] = {}
-    for row in corrupted:
-        by_name.setdefault(row["corruption"], []).append(round(row["accuracy"], 5))
-    curve = report.reliability()
-    return {
-        "clean_accuracy": report.clean.accuracy,
-        "robust_accuracy": report.robust_accuracy,
-        "clean": report.clean.measures(),
-        "corrupted": {name: report.calibration["corrupted"][name] for name in CALIBRATION},
-        "reliability": {
-            "count": curve.count.tolist(),
-            # An empty bin has no mean; JSON has no NaN.
-            "confidence": np.nan_to_num(curve.confidence).round(5).tolist(),
-            "accuracy": np.nan_to_num(curve.accuracy).round(5).tolist(),
-        },
-        "accuracy": by_name,
-        "clean_hits": report.clean.correct.int().tolist(),
-        "robust_hits": np.sum([s.correct for s in report.sets], axis=0).tolist(),
-    }

@@ -31,9 +31,10 @@ def prepared(image: Tensor, name: str, severity: int, *, jpeg: bool, seed: int =
         jpeg: Whether to store the result as JPEG, as in the published files.
         seed: Of the random corruptions.
     """
-    if name != "none":
-        image = corrupt(image[None], name, severity, benchmark="imagenet", seed=seed)[0]
-    return recompressed(image) if jpeg else image
+    if name == "none":
+        return recompressed(image) if jpeg else image
+    quality = 85 if jpeg else None
+    return corrupt(image[None], name, severity, benchmark="imagenet", seed=seed, jpeg=quality)[0]
 
 
 def five(probability: Tensor) -> list[tuple[str, float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from functools import cache
 from importlib import resources
 
@@ -10,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["SqueezeNet", "class_names", "probabilities", "renditions_classes", "squeezenet"]
+from nmlib.data.imagenet import renditions_classes
+
+__all__ = ["SqueezeNet", "class_names", "probabilities", "squeezenet"]
 
 _DATA = resources.files("nmlib.lab.imagenet") / "data"
 # Channels of each fire module: in, squeezed, and of either expansion. None stands for pooling.
@@ -88,27 +89,13 @@ def squeezenet() -> SqueezeNet:
 
 
 @cache
-def _classes() -> tuple[dict[str, str], ...]:
-    text = (_DATA / "classes.csv").read_text(encoding="utf-8")
-    return tuple(csv.DictReader(text.splitlines()))
-
-
 def class_names() -> tuple[str, ...]:
     """Return the names of ImageNet's 1,000 classes, in their order.
 
     >>> class_names()[:2], len(class_names())
     (('tench', 'goldfish'), 1000)
     """
-    return tuple(row["name"] for row in _classes())
-
-
-def renditions_classes() -> tuple[int, ...]:
-    """Return the numbers of the 200 classes that ImageNet-R has.
-
-    >>> renditions_classes()[:2], len(renditions_classes())
-    ((1, 2), 200)
-    """
-    return tuple(k for k, row in enumerate(_classes()) if row["renditions"] == "1")
+    return tuple((_DATA / "classes.txt").read_text(encoding="utf-8").splitlines())
 
 
 def probabilities(images: Tensor, *, masked: bool = False) -> Tensor:

@@ -8,16 +8,19 @@ import torch
 from PIL import Image
 
 import nmlib as nm
+from nmlib.data.imagenet import renditions_classes
+from nmlib.evaluation import CHECKPOINTS
+from nmlib.lab.imagenet.cards import ModelCards
 from nmlib.lab.imagenet.displays import JpegDisplay, TopFiveDisplay, prepared
 from nmlib.lab.imagenet.panel import picture_panel
 from nmlib.lab.imagenet.pictures import pictures, recompressed
 from nmlib.lab.imagenet.squeezenet import (
     class_names,
     probabilities,
-    renditions_classes,
     squeezenet,
 )
 from nmlib.lab.panel import Message
+from nmlib.paper.numbers import read_table
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +130,22 @@ def test_the_still_is_a_picture_with_words(images):
         picture_panel(images, mode="still", name="frosty")
     with pytest.raises(ValueError, match="empty"):
         picture_panel({}, mode="still")
+
+
+def test_every_row_of_table_1_has_a_card_with_its_numbers():
+    t, cards = read_table(1), ModelCards()
+    assert set(cards.methods) == set(t["method"])
+    for method in cards.methods:
+        printed = t[(t["method"] == method) & (t["metric"] == "accuracy")]["value"]
+        shown = [row["paper"] for row in cards.numbers(method).values()][: len(printed)]
+        np.testing.assert_allclose([float(text) for text in shown], printed)
+    numbers = cards.numbers("NoisyMix")
+    assert numbers["ImageNet-C"]["Erichson2022NoisyMix_new"] == "53.3"
+    text = cards.text()
+    assert text.count("### ") == 10
+    assert "Salman2020Do_50_2_Linf (WRN-50-2)" in text
+    assert "those of Adversarial training in Table 6" in ModelCards(("Puzzle Mix",)).text()
+    with pytest.raises(ValueError, match="did you mean 'CutMix'"):
+        ModelCards(("Cutmixx",))
+    for method, checkpoint in zip(cards.methods, CHECKPOINTS.values(), strict=False):
+        assert checkpoint.method == method and checkpoint.file in text

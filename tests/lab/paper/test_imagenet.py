@@ -1,12 +1,9 @@
-"""Fig. 1 by all sources, and the cards of Table 1's networks."""
+"""Fig. 1 by all sources."""
 
-import numpy as np
 import pytest
 
 from nmlib.lab.display.looks import OURS, ROBUSTBENCH
-from nmlib.lab.paper.displays.cards import WEIGHTS, ModelCards
 from nmlib.lab.paper.displays.imagenet import ImageNetDisplay
-from nmlib.paper.numbers import read_table
 
 
 def test_all_rows_of_all_sources_are_there():
@@ -40,21 +37,3 @@ def test_names_do_not_cover_each_other():
         assert len(boxes) == 10
         for k, box in enumerate(boxes):
             assert not any(box.overlaps(other) for other in boxes[k + 1 :])
-
-
-def test_every_row_of_table_1_has_a_card_with_its_numbers():
-    assert set(WEIGHTS) == set(read_table(1)["method"])
-    cards = ModelCards()
-    for method in WEIGHTS:
-        t = read_table(1)
-        printed = t[(t["method"] == method) & (t["metric"] == "accuracy")]["value"]
-        shown = [row["paper"] for row in cards.numbers(method).values()][: len(printed)]
-        np.testing.assert_allclose([float(text) for text in shown], printed)
-    numbers = cards.numbers("NoisyMix")
-    assert numbers["ImageNet-C"]["Erichson2022NoisyMix_new"] == "53.3"
-    text = cards.text()
-    assert text.count("### ") == 10
-    assert "Salman2020Do_50_2_Linf (WRN-50-2)" in text
-    assert "those of Adversarial training in Table 6" in ModelCards(("Puzzle Mix",)).text()
-    with pytest.raises(ValueError, match="did you mean 'CutMix'"):
-        ModelCards(("Cutmixx",))

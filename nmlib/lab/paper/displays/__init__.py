@@ -4,7 +4,6 @@ The paper's numbers are hollow grey diamonds or dashed outlines, RobustBench's h
 ours are filled and coloured.
 """
 
-from nmlib.lab.paper.displays.cards import ModelCards
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
 from nmlib.lab.paper.displays.imagenet import ImageNetDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
@@ -15,7 +14,6 @@ __all__ = [
     "CorruptionDifferenceDisplay",
     "FamilyDisplay",
     "ImageNetDisplay",
-    "ModelCards",
     "SourcesDisplay",
     "misfiled_table",
     "sources_table",

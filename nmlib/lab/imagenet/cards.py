@@ -7,48 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from nmlib import _checks
+from nmlib.data.image_folder import Preparation
+from nmlib.evaluation import CHECKPOINTS
 from nmlib.paper import robustbench
 from nmlib.paper.audits import published_audit
 from nmlib.paper.leaderboard import SETS
 from nmlib.paper.numbers import printed_text, read_table
 
-__all__ = ["WEIGHTS", "ModelCards"]
+__all__ = ["ModelCards"]
 
-WEIGHTS: dict[str, tuple[str, str]] = {
-    "Baseline": (
-        "torchvision's first weights, resnet50-19c8e357.pth or resnet50-0676ba61.pth",
-        "shorter side to 256, bilinear; central 224",
-    ),
-    "Adversarial training": (
-        "Salman et al. 2020, L∞, 4/255: resnet50_linf_eps4.0.ckpt of MadryLab",
-        "shorter side to 256; central 224; the file's own normalisation",
-    ),
-    "Stylized ImageNet": (
-        "Geirhos et al. 2019, trained on Stylized ImageNet and ImageNet: "
-        "resnet50_train_45_epochs_combined_IN_SF-2a0d100e.pth.tar",
-        "standard",
-    ),
-    "AutoAugment": (
-        "Fast AutoAugment, Lim et al. 2019: imagenet_resnet50_top1_22.2.pth",
-        "central 7/8 of the shorter side, then 224, bicubic",
-    ),
-    "Mixup": ("the release of CutMix (22.58 % error)", "standard"),
-    "Manifold Mixup": (
-        "none found: the release of CutMix has one with 77.5 %, not 76.7 %", "standard",
-    ),
-    "CutMix": ("Yun et al. 2019 (21.40 % error)", "standard"),
-    "Puzzle Mix": ("Kim et al. 2020 (21.24 % error, 300 epochs)", "standard"),
-    "AugMix": ("Hendrycks et al. 2020, 180 epochs (mCE 65.3)", "standard"),
-    "NoisyMix": (
-        "RobustBench's Erichson2022NoisyMix, and a better tuned one, Erichson2022NoisyMix_new",
-        "standard",
-    ),
-}  # fmt: skip
-"""Table 1's methods: where the weights come from, and how their authors prepare the images.
-
-"Standard" is torchvision's way: the shorter side to 256 pixels, the central 224.
-"""
-
+_CHECKPOINTS = {c.method: c for c in CHECKPOINTS.values() if c.method}
 _TABLES = (1, 5, 6, 11, 12)
 # Heading of a row -> table, metric, test set, kind of mean, unit.
 _ROWS: tuple[tuple[str, int, str, str, str], ...] = (
@@ -62,6 +30,15 @@ _ROWS: tuple[tuple[str, int, str, str, str], ...] = (
     ("fine-tuned: CIFAR-10-C", 5, "accuracy", "CIFAR-10-C", "mean"),
     ("fine-tuned: CIFAR-100-C", 5, "accuracy", "CIFAR-100-C", "mean"),
 )
+
+
+def _words(images: Preparation) -> str:
+    """Say how pictures become inputs."""
+    if images.crop_first:
+        how = f"cropped to {images.crop}/{images.resize} of the shorter side, then resized"
+    else:
+        how = f"shorter side to {images.resize}, centre cropped to {images.crop}"
+    return f"images: {how}, {images.interpolation}"
 
 
 def _measured(model: str) -> dict[str, float]:
@@ -94,11 +71,11 @@ class ModelCards:
     ### Baseline
     """
 
-    methods: tuple[str, ...] = tuple(WEIGHTS)
+    methods: tuple[str, ...] = tuple(_CHECKPOINTS)
 
     def __post_init__(self) -> None:
         for method in self.methods:
-            _checks.choice("method of Table 1", method, WEIGHTS)
+            _checks.choice("method of Table 1", method, _CHECKPOINTS)
 
     def numbers(self, method: str) -> dict[str, dict[str, Any]]:
         """Return the numbers of a card, by heading and then by source, as text in percent."""
@@ -118,10 +95,11 @@ class ModelCards:
         return found
 
     def _card(self, method: str) -> Iterator[str]:
-        weights, preparation = WEIGHTS[method]
+        known = _CHECKPOINTS[method]
         yield f"### {method}\n"
-        yield f"- weights: {weights}"
-        yield f"- images: {preparation}"
+        yield f"- `{known.name}`: {known.file}; {known.source.replace(', in a browser', '')}"
+        yield f"- licence: {known.licence}; {_words(known.preparation)}"
+        yield from [f"- {known.note}"] if known.note else []
         for f in published_audit().itertuples():
             # The weights of Table 5 are not about one method.
             if f.kind != "weights" and f.table in _TABLES and method in f.method.split(" / "):
