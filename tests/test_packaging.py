@@ -175,7 +175,6 @@ SOURCES = {
     "https://github.com/forresti/SqueezeNet",
     "https://github.com/hendrycks/imagenet-r",
     "https://github.com/rgeirhos/texture-vs-shape",
-    "https://bitbucket.org/robert_geirhos/texture-vs-shape-pretrained-models",
     "https://github.com/songhan/SqueezeNet-Deep-Compression",
     "https://raw.githubusercontent.com/hendrycks/robustness",
 }
