@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         load_checkpoint,
         predict,
     )
+    from nmlib.finetuning import robust_finetune
     from nmlib.losses import (
         LossParts,
         jensen_shannon_divergence,
@@ -99,6 +100,7 @@ else:
                 "evaluate evaluate_corruptions evaluate_imagenet evaluate_perturbations "
                 "load_checkpoint predict"
             ),
+            "nmlib.finetuning": "robust_finetune",
             "nmlib.losses": (
                 "LossParts jensen_shannon_divergence kullback_leibler_divergence noisymix_loss "
                 "soft_cross_entropy"
@@ -205,6 +207,7 @@ __all__ = [
     "read_state_dict",
     "reliability_curve",
     "rms_calibration_error",
+    "robust_finetune",
     "soft_cross_entropy",
     "statistics",
     "suggest_points",
