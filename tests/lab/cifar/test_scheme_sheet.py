@@ -1,9 +1,9 @@
 import re
 
 import pytest
-from nmlib.lab.cifar.displays.scheme_sheet import scheme_sheet
 
 import nmlib as nm
+from nmlib.lab.cifar.displays import scheme_sheet
 
 
 def cells(scheme):
