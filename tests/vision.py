@@ -1,19 +1,10 @@
-"""torchvision beside any build of torch, and networks of other libraries small enough for tests."""
+"""Networks of other libraries, small enough for tests."""
 
 import itertools
 
-import torch
-
-try:
-    import torchvision
-except RuntimeError:
-    # Its compiled operators are those of another build of torch. Networks need none of them, but
-    # it describes two that must exist.
-    for name in ("nms", "qnms"):
-        schema = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-        torch.library.define(f"torchvision::{name}", schema)
-    import torchvision
 import timm
+import torch
+import torchvision
 import transformers
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig
