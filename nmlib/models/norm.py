@@ -82,6 +82,11 @@ class DualBatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         routes = self.routes
+        if self.training and torch._C._current_graph_task_id() != -1:
+            raise RuntimeError(
+                "DualBatchNorm2d no longer knows which views are adversarial when activation "
+                "checkpointing runs a part again; leave the part with it out of checkpointing"
+            )
         if not any(routes):
             return self.main(x)
         if all(routes):

@@ -327,3 +327,11 @@ def test_training_steps_seed_dropout_by_themselves():
     ]
     assert losses[0] == losses[1] != losses[2]
     assert torch.equal(torch.get_rng_state(), global_state)
+
+
+def test_dual_norm_refuses_to_guess_its_half_when_a_part_runs_again():
+    layer, x = DualBatchNorm2d(2), torch.ones(6, 2, 1, 1, requires_grad=True)
+    with adversarial_norm(layer, (False, False, True)):
+        y = torch.utils.checkpoint.checkpoint(layer, x, use_reentrant=False)
+    with pytest.raises(RuntimeError, match=r"leave the part with it out of checkpointing"):
+        y.sum().backward()
