@@ -14,6 +14,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 import plotly
 import site_hooks
 
+import conftest  # noqa: F401 - torchvision beside any build of torch
+
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 _MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
