@@ -4,6 +4,7 @@ from nmlib.models.mlp import mlp, mlp_initial_values
 from nmlib.models.norm import StreamDropout, adversarial_norm, dropout_stream
 from nmlib.models.points import Mixable, MixPoints
 from nmlib.models.preact_resnet import preact_resnet
+from nmlib.models.pretrained import PRETRAINED, pretrained, pretrained_record
 from nmlib.models.registry import MODELS, build_model
 from nmlib.models.resnet import cifar_resnet, resnet50
 from nmlib.models.staged import StagedModel
@@ -13,6 +14,7 @@ from nmlib.models.wide_resnet import wide_resnet
 
 __all__ = [
     "MODELS",
+    "PRETRAINED",
     "FoundWeights",
     "MixPoints",
     "Mixable",
@@ -26,6 +28,8 @@ __all__ = [
     "mlp",
     "mlp_initial_values",
     "preact_resnet",
+    "pretrained",
+    "pretrained_record",
     "read_state_dict",
     "resnet50",
     "suggest_points",
