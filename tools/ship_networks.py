@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +27,8 @@ FOLDER = Path(__file__).parents[1] / "nmlib" / "models" / "trained"
 SEQUENCE_IMAGES = 200
 
 
-def ship(source: Path) -> None:
-    """Store the network of a run, and its record."""
+def measured(source: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return the rounded weights of a run, and what they can do."""
     run = read_run(source)
     rows = [row for row in nm.training.read_rows(source) if row["kind"] == "epoch"]
     details = run["details"]
@@ -64,14 +65,19 @@ def ship(source: Path) -> None:
         "training_seconds": round(run["seconds"], 1),
         "provenance": combined(made),
     }
-    name = f"{details['dataset']}_{run['scheme']}"
-    with rename_into(FOLDER / f"{name}.npz") as path, path.open("wb") as file:
-        np.savez_compressed(file, **{k: v.numpy() for k, v in weights.items()})
-    write_json(FOLDER / f"{name}.json", record)
-    print(f"{name}: {report.summary}; {(FOLDER / f'{name}.npz').stat().st_size:,} bytes")
+    print(report.summary)
+    return weights, record
+
+
+def main() -> None:
+    """Measure all, then write: the commit of each record is that of a clean checkout."""
+    torch.set_num_threads(1)
+    for weights, record in [measured(Path(source)) for source in sys.argv[1:]]:
+        name = f"{record['dataset']}_{record['scheme']}"
+        with rename_into(FOLDER / f"{name}.npz") as path, path.open("wb") as file:
+            np.savez_compressed(file, **{k: v.numpy() for k, v in weights.items()})
+        write_json(FOLDER / f"{name}.json", record)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    for argument in sys.argv[1:]:
-        ship(Path(argument))
+    main()
