@@ -4,9 +4,9 @@ from nmlib.models.mlp import mlp, mlp_initial_values
 from nmlib.models.norm import StreamDropout, adversarial_norm, dropout_stream
 from nmlib.models.points import Mixable, MixPoints
 from nmlib.models.preact_resnet import preact_resnet
-from nmlib.models.pretrained import PRETRAINED, pretrained, pretrained_record
 from nmlib.models.registry import MODELS, build_model
 from nmlib.models.resnet import cifar_resnet, resnet50
+from nmlib.models.shipped import PRETRAINED, pretrained, pretrained_record
 from nmlib.models.staged import StagedModel
 from nmlib.models.suggestions import SuggestedPoints, suggest_points
 from nmlib.models.weights import FoundWeights, read_state_dict
