@@ -143,6 +143,7 @@ site: site-packages  ## write the static site to build/site; a warning is an err
 	@rm -rf build/site docs/api
 	@OMP_NUM_THREADS=1 "$(PY)" -m sphinx -q -j auto -W --keep-going -c docs -d build/doctrees . build/site
 	@echo build/site/index.html
+	@"$(PY)" tools/site_weight.py
 
 # One file for every platform and Python, with hashes and without the name of a registry.
 compile = "$(PY)" -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

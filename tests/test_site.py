@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 import make_figures
 import pytest
-from lab_server import chromium_path
+from lab_server import chromium, chromium_path
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
@@ -117,10 +117,7 @@ def test_pictures_have_words(site, pages):
 
 @pytest.mark.skipif(chromium_path() is None, reason="no Chromium")
 def test_formulas_are_drawn_without_a_network(site):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path())
+    with chromium() as browser:
         page = browser.new_page()
         asked = []
         page.on("request", lambda request: asked.append(request.url))
@@ -128,8 +125,49 @@ def test_formulas_are_drawn_without_a_network(site):
             page.goto((site / f"{name}.html").as_uri())
             page.wait_for_function("document.querySelectorAll('mjx-container').length > 10")
             assert page.locator("[data-mjx-error]").count() == 0
-        browser.close()
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+
+
+# Where a page is wider than the screen, the names of what sticks out of every frame that scrolls.
+STICKS_OUT = """() => {
+  const wide = document.documentElement.clientWidth + 1;
+  if (document.documentElement.scrollWidth <= wide) return [];
+  const framed = (n) => { for (let p = n.parentElement; p; p = p.parentElement)
+    if (getComputedStyle(p).overflowX !== "visible") return true; return false; };
+  return [...document.body.querySelectorAll("*")]
+    .filter((n) => n.getBoundingClientRect().right > wide && !framed(n))
+    .map((n) => `${n.tagName} ${n.className}`).slice(0, 3);
+}"""
+
+
+@pytest.mark.skipif(chromium_path() is None, reason="no Chromium")
+def test_pages_fit_phones_and_screens_and_can_be_searched(site):
+    folders = ("docs", "notebooks", "figures")
+    names = [p for folder in folders for p in sorted((site / folder).glob("*.html"))]
+    names += sorted((site / "docs/api").glob("nmlib.*.html"))[::40]
+    names += [site / f"{name}.html" for name in ("CHANGELOG", "CONTRIBUTING", "search", "genindex")]
+    assert len(names) > 25
+    faults = []
+    with chromium() as browser:
+        for width, theme in ((390, "dark"), (1280, "light")):
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on("console", lambda m: m.type == "error" and faults.append(m.text))
+            page.on("request", lambda r: r.url.startswith("http") and faults.append(r.url))
+            for path in names:
+                page.goto(path.as_uri())
+                found = page.evaluate(STICKS_OUT)
+                faults += [f"{path.name} at {width} pixels: {found}"] if found else []
+        page.goto((site / "search.html").as_uri() + "?q=PuzzleMix")
+        page.locator("#search-results li").first.wait_for()
+        results = page.locator("#search-results").inner_text()
+    assert faults == []
+    assert "nmlib.puzzlemix.PuzzleMix" in results and "Glossary" in results
+
+
+def test_terms_explain_themselves_under_the_pointer(site):
+    text = (site / "notebooks/06_ablation.html").read_text(encoding="utf-8")
+    assert 'href="../docs/glossary.html#noisymix" title="NoisyMix is noisy feature mixup' in text
 
 
 # -- the hooks ------------------------------------------------------------------------------------
