@@ -149,11 +149,13 @@ def test_pages_fit_phones_and_screens_and_can_be_searched(site):
     assert len(names) > 25
     faults = []
     with chromium() as browser:
+        page = browser.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda m: m.type == "error" and faults.append(m.text))
+        page.on("request", lambda r: r.url.startswith("http") and faults.append(r.url))
         for width, theme in ((390, "dark"), (1280, "light")):
-            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
-            page.on("pageerror", lambda error: faults.append(str(error)))
-            page.on("console", lambda m: m.type == "error" and faults.append(m.text))
-            page.on("request", lambda r: r.url.startswith("http") and faults.append(r.url))
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=theme)
             for path in names:
                 page.goto(path.as_uri())
                 found = page.evaluate(STICKS_OUT)

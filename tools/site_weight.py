@@ -1,7 +1,8 @@
-"""Print what the built site weighs, and how soon the lab can be used: `python tools/site_weight.py`.
+"""Print what the built site weighs and how soon the lab works: `python tools/site_weight.py`.
 
 Sizes are of build/site, compressed as a host sends them. The time runs until the lab has trained
-its networks and drawn them, on a processor slowed down four times, from local files. Without Chromium only the sizes are printed.
+its networks and drawn them, on a processor slowed down four times, from local files. Without
+Chromium only the sizes are printed.
 """
 
 from __future__ import annotations
