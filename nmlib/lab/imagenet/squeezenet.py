@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmlib.data.imagenet import renditions_classes
 
-__all__ = ["SqueezeNet", "class_names", "probabilities", "squeezenet"]
+__all__ = ["SqueezeNet", "class_names", "probabilities", "squeezenet", "squeezenet_features"]
 
 _DATA = resources.files("nmlib.lab.imagenet") / "data"
 # Channels of each fire module: in, squeezed, and of either expansion. None stands for pooling.
@@ -86,6 +86,24 @@ def squeezenet() -> SqueezeNet:
     except Exception as error:  # zipfile, NumPy and torch each raise their own
         raise ValueError(f"{path} is missing or damaged ({error}); install nmlib again") from error
     return net.eval().requires_grad_(False)
+
+
+class _Features(nn.Module):
+    """The means over all places of SqueezeNet's last features."""
+
+    def __init__(self, network: SqueezeNet) -> None:
+        super().__init__()
+        self.features = network.features
+        self.register_buffer("mean", network.mean, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.features(255 * x - self.mean).mean((2, 3))
+        return found
+
+
+def squeezenet_features() -> nn.Module:
+    """Return SqueezeNet without its scores: (B, 3, H, W) in [0, 1] to (B, 512), for transfer."""
+    return _Features(squeezenet())
 
 
 @cache
