@@ -353,7 +353,7 @@ def transfer(
     folder = None if out is None else user_path(out)
     batch_size = batch_size or (32 if target.type == "cpu" else 128)
 
-    features, width, scale = _features_of(model, head, preparation)
+    features, width, scale = _features_of(model, head, side)
     scale = _target_scale(train, scale, features) if normalise == "target" else scale
     features.requires_grad_(freeze == "none")
     constant = freeze == "features" and statistics == "frozen"
@@ -419,9 +419,7 @@ def _check_data(train: ImageData, test: ImageData) -> int:
 Scale = tuple[Any, Any]
 
 
-def _features_of(
-    model: nn.Module, head: str | None, preparation: Preparation
-) -> tuple[nn.Module, int, Scale]:
+def _features_of(model: nn.Module, head: str | None, side: int) -> tuple[nn.Module, int, Scale]:
     """Return a copy of a network without its head, the width of its features, and its scale.
 
     The scale is the mean and the deviation by which it normalised images; (None, None) if no layer
@@ -441,7 +439,7 @@ def _features_of(
     scale: Scale = (None, None)
     if isinstance(first, Normalise):
         scale = first.mean.flatten().tolist(), first.std.flatten().tolist()
-    grey = torch.full((2, 3, preparation.crop, preparation.crop), 0.5)
+    grey = torch.full((2, 3, side, side), 0.5)
     if head is None:
         head = _found_head(network, grey)
     if head:
@@ -451,13 +449,24 @@ def _features_of(
             raise ValueError(f"head {head!r} must be a Linear layer of the network, it is {held}")
         parent, _, last = head.rpartition(".")
         setattr(network.get_submodule(parent), last, nn.Identity())
-    with evaluating(network), torch.no_grad():
-        found = logits_of(network(grey))
+    found = _answer(network, grey)
     if found.ndim != 2 or len(found) != 2:
         raise ValueError(
             f"without its head the network must return features (B, F), got {tuple(found.shape)}"
         )
     return network, found.shape[1], scale
+
+
+def _answer(network: nn.Module, images: Tensor) -> Tensor:
+    try:
+        with evaluating(network), torch.no_grad():
+            return logits_of(network(images))
+    except RuntimeError as error:
+        raise ValueError(
+            f"{type(network).__name__} does not take images of {tuple(images.shape[1:])} "
+            f"({str(error).splitlines()[0][:100]}); give preparation=Preparation(resize, crop) "
+            "for the size that it was trained on"
+        ) from error
 
 
 def _found_head(network: nn.Module, images: Tensor) -> str:
@@ -469,8 +478,7 @@ def _found_head(network: nn.Module, images: Tensor) -> str:
         if isinstance(layer, nn.Linear)
     ]
     try:
-        with evaluating(network), torch.no_grad():
-            logits = logits_of(network(images))
+        logits = _answer(network, images)
     finally:
         for handle in handles:
             handle.remove()

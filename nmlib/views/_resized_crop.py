@@ -68,17 +68,18 @@ class RandomResizedCrop:
         """
         stream = checked_rng(rng).fold("crop").numpy()
         area = stream.uniform(*self.scale, (_TRIES, batch)) * height * width
-        ratio = np.exp(stream.uniform(*np.log(self.ratio), (_TRIES, batch)))
+        low, high = np.log(self.ratio)
+        ratio = np.exp(stream.uniform(low, high, (_TRIES, batch)))
         place = stream.random((2, batch))
-        wide, high = (np.rint(np.sqrt(v)).astype(np.int64) for v in (area * ratio, area / ratio))
-        fits = (wide > 0) & (wide <= width) & (high > 0) & (high <= height)
+        wide, tall = (np.rint(np.sqrt(v)).astype(np.int64) for v in (area * ratio, area / ratio))
+        fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
         chosen = fits.argmax(0), np.arange(batch)
         nearest = min(max(width / height, self.ratio[0]), self.ratio[1])
-        last_high = min(height, round(width / nearest))
+        last_tall = min(height, round(width / nearest))
         last_wide = min(width, round(height * nearest))
         found = fits.any(0)
         w = np.where(found, wide[chosen], last_wide)
-        h = np.where(found, high[chosen], last_high)
+        h = np.where(found, tall[chosen], last_tall)
         top, left = ((n - m + 1) * u for n, m, u in ((height, h, place[0]), (width, w, place[1])))
         top = np.where(found, top.astype(np.int64), (height - h) // 2)
         left = np.where(found, left.astype(np.int64), (width - w) // 2)
@@ -97,6 +98,6 @@ class RandomResizedCrop:
         x = _checks.tensor("x", x)
         if x.ndim != 4:
             raise ValueError(f"x must be images (B, C, H, W), got {tuple(x.shape)}")
-        box, mirrored = self.draw(len(x), *x.shape[2:], rng)
+        box, mirrored = self.draw(len(x), x.shape[2], x.shape[3], rng)
         table = to_device(np.concatenate([box, mirrored[None]]), x.device)
         return resized_crops(x, table[:4], self.size, table[4].bool())[None]

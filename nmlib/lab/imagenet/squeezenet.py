@@ -91,6 +91,8 @@ def squeezenet() -> SqueezeNet:
 class _Features(nn.Module):
     """The means over all places of SqueezeNet's last features."""
 
+    mean: Tensor
+
     def __init__(self, network: SqueezeNet) -> None:
         super().__init__()
         self.features = network.features
