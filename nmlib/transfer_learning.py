@@ -374,7 +374,7 @@ def transfer(
     if cached:
         extractor = whole(nn.Identity()).to(target)
         table, mark = _cached(
-            extractor, train, recipe.precision, batch_size,
+            extractor, train, recipe.precision, batch_size, target,
             None if folder is None else folder / "features", progress,
         )  # fmt: skip
         learner = MixPoints(_CachedHead(new, table), ("",))
@@ -510,10 +510,11 @@ def _cached(
     data: ImageData,
     precision: str,
     batch_size: int,
+    device: torch.device,
     folder: Path | None,
     progress: bool,
 ) -> tuple[Tensor, str]:
-    """Return the features of all images, on the extractor's device, and what they depend on.
+    """Return the features of all images, on the device, and what they depend on.
 
     In `folder` they are kept in files of a thousand images, so that an interruption costs one.
     """
@@ -541,7 +542,7 @@ def _cached(
                 if part.ndim != 2 or len(part) != len(images):
                     raise ValueError(f"{file} holds other features; remove it")
             else:
-                part = _computed(extractor, images, precision, batch_size)
+                part = _computed(extractor, images, precision, batch_size, device)
                 if file is not None:
                     with rename_into(file) as temporary, temporary.open("wb") as stream:
                         np.save(stream, part.numpy())
@@ -549,13 +550,13 @@ def _cached(
             report("features", first + len(images), len(data))
     finally:
         close()
-    where = next(extractor.parameters()).device
-    return torch.cat(parts).to(where), mark
+    return torch.cat(parts).to(device), mark
 
 
-def _computed(extractor: MixPoints, images: Tensor, precision: str, batch_size: int) -> Tensor:
+def _computed(
+    extractor: MixPoints, images: Tensor, precision: str, batch_size: int, device: torch.device
+) -> Tensor:
     """Return the features of some images, float32 on the CPU."""
-    device = next(extractor.parameters()).device
     found = []
     with evaluating(extractor), torch.inference_mode():
         for some in images.split(batch_size):
