@@ -103,7 +103,7 @@ class TransferNetwork(nn.Module):
         """Return the logits of normalised images (B, 3, H, W)."""
         side = self.preparation.crop
         if not (self.training and self.boxes):
-            x = _prepared(x, self.preparation)
+            x = prepared(x, self.preparation)
         elif x.shape[2:] != (side, side):
             raise ValueError(
                 f"in training mode images are {side} x {side}, got {tuple(x.shape[2:])}; use "
@@ -115,7 +115,7 @@ class TransferNetwork(nn.Module):
             return self.head(found.float())
 
 
-def _prepared(x: Tensor, preparation: Preparation) -> Tensor:
+def prepared(x: Tensor, preparation: Preparation) -> Tensor:
     """Resize and crop images (B, C, H, W) as `Preparation` does pictures, without rounding."""
     width, height = preparation.size(x.shape[3], x.shape[2])
     if (height, width) != x.shape[2:]:

@@ -23,7 +23,7 @@ from nmlib.models.norm import Normalise
 from nmlib.ops import resized_crops
 from nmlib.paper import table
 from nmlib.training import TrainingInterrupted
-from nmlib.transfer_learning import RECIPES, TransferNetwork, _features_of, _prepared, transfer
+from nmlib.transfer_learning import RECIPES, TransferNetwork, _features_of, prepared, transfer
 from nmlib.views import RandomResizedCrop
 
 SMALL = Preparation(40, 36)
@@ -76,13 +76,13 @@ def test_boxes_are_resized_as_pillow_resizes_them(size):
 def test_test_images_are_resized_and_cropped_as_pillow_does_it(shape):
     images, x = pictures(2, *shape)
     wanted = pillow(images, v2.Compose([v2.Resize(256), v2.CenterCrop(224)]))
-    assert (_prepared(x, Preparation()) - wanted).abs().max() < 1.01 / 255
+    assert (prepared(x, Preparation()) - wanted).abs().max() < 1.01 / 255
 
 
 def test_only_the_inner_28_pixels_of_a_small_image_are_seen():
     x = torch.zeros(1, 3, 32, 32)
     x[:, :, 2:30, 2:30] = 1
-    inside = _prepared(x, Preparation())[:, :, 4:-4, 4:-4]  # interpolation blends half a pixel
+    inside = prepared(x, Preparation())[:, :, 4:-4, 4:-4]  # interpolation blends half a pixel
     torch.testing.assert_close(inside, torch.ones_like(inside))
 
 
