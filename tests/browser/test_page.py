@@ -207,10 +207,16 @@ def test_a_held_slider_has_no_numbers_of_another_picture(opened):
     hand.page.mouse.move(box["x"] + box["width"] * 0.2, y)
     hand.page.mouse.down()
     hand.page.mouse.move(box["x"] + box["width"] * 0.7, y, steps=4)
-    hand.until("node => node.dataset.step === '500'")  # trained to the end, still held
-    row = hand.root.locator(".nm-numbers tbody tr").first.locator("td").all_inner_texts()
-    numbers = hand.root.evaluate("node => node.nmExplorer.numbers('noisymix')")
-    assert row[1] == f"{100 * numbers['test_accuracy']:.1f} %" and row[0] != "–"
+    # trained to the end, still held; the numbers come after the picture
+    hand.until(
+        """node => node.dataset.step === '500' && node.dataset.measured.includes('noisymix')
+          && node.querySelector('.nm-numbers tbody tr').children[2].textContent !== '…'"""
+    )
+    row, accuracy = hand.root.evaluate(
+        """node => [[...node.querySelectorAll('.nm-numbers tbody tr td')].map((c) => c.textContent),
+          node.nmExplorer.numbers('noisymix').test_accuracy]"""
+    )
+    assert row[1] == f"{100 * accuracy:.1f} %" and row[0] != "–"
     hand.page.mouse.move(box["x"] + box["width"] * 0.1, y)
     step, now = hand.root.evaluate(
         """node => [node.nmExplorer.step, [...node.querySelectorAll('.nm-numbers tbody tr')]
