@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from nmlib.data import ImageData
     from nmlib.transfer_learning import Transferred
 
-__all__ = ["BoxesDisplay", "TransferBarsDisplay", "TransferDisplay", "measured_transfers"]
+__all__ = [
+    "TRANSFERS", "BoxesDisplay", "TransferBarsDisplay", "TransferDisplay", "measured_transfers",
+]  # fmt: skip
 
 _TARGETS = ("CIFAR-10", "CIFAR-100")
 # As in Table 5 -> heading. The mean over all has no column: it follows from the other two.
@@ -30,9 +32,13 @@ _SETS = {"none": "clean", "mean without noise": "corrupted, no noise", "mean of 
 _LABELS = {"efficientnet_lite0": "EfficientNet-Lite0", "squeezenet1_0": "SqueezeNet 1.0"}
 
 
+TRANSFERS = tuple(name for name in measured_files() if name.startswith("transfer_"))
+"""The files that `benchmarks/transfer.py` wrote."""
+
+
 def measured_transfers() -> list[dict[str, Any]]:
-    """Return the records that `benchmarks/transfer.py` wrote, as far as there are any."""
-    return [read_measured(name) for name in measured_files() if name.startswith("transfer_")]
+    """Return what `TRANSFERS` hold."""
+    return [read_measured(name) for name in TRANSFERS]
 
 
 def _measured_on(records: Sequence[Mapping[str, Any]]) -> Conditions:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nmlib.lab.display.verdict import Verdict, answering, ask, number, number_verdict
+from nmlib.lab.display.verdict import Verdict, answering, matching_slip, number_verdict
 
 __all__ = ["check_seen", "check_weight"]
-
-# All, noise, rest; the weight of noise that makes the first of the others.
-_TRIPLES = ((77.0, 50.0, 86.0), (62.0, 20.0, 68.0))
 
 
 @answering
@@ -20,37 +17,24 @@ def check_weight(function: Callable[[float, float, float], Any]) -> Verdict:
     >>> check_weight(lambda mean, noise, rest: 3 / 15)
     ✗ not yet: that is the share of noise among 15 corruptions; find it from the three numbers.
     """
-    answers = [number(ask(function, *triple, wanted="a number")) for triple in _TRIPLES]
-    slips: list[tuple[str, Callable[[float, float, float], float]]] = [
-        (
-            "that is the share of noise among 15 corruptions; find it from the three numbers.",
-            lambda mean, noise, rest: 3 / 15,
-        ),
-        (
-            "that is the weight of the rest.",
-            lambda mean, noise, rest: 1 - _weight(mean, noise, rest),
-        ),
-        (
-            "divide by the difference of noise and rest, not by the rest.",
-            lambda mean, noise, rest: (rest - mean) / rest,
-        ),
-        ("its sign is wrong.", lambda mean, noise, rest: -_weight(mean, noise, rest)),
-    ]
-
-    def fits(law: Callable[[float, float, float], float]) -> bool:
-        return all(abs(a - law(*t)) < 1e-6 for a, t in zip(answers, _TRIPLES, strict=True))
-
-    if fits(_weight):
+    wrong = matching_slip(
+        function, [(77.0, 50.0, 86.0), (62.0, 20.0, 68.0)], _weight,
+        [
+            (
+                "that is the share of noise among 15 corruptions; find it from the three numbers.",
+                lambda mean, noise, rest: 3 / 15,
+            ),
+            ("that is the weight of the rest.", lambda *three: 1 - _weight(*three)),
+            (
+                "divide by the difference of rest and noise, not by the rest.",
+                lambda mean, noise, rest: (rest - mean) / rest,
+            ),
+            ("its sign is wrong.", lambda *three: -_weight(*three)),
+        ],
+    )  # fmt: skip
+    if wrong is None:
         return Verdict(True, "a mean lies between its parts, and where it lies gives the weight.")
-    for words, slip in slips:
-        if fits(slip):
-            return Verdict(False, words)
-    mean, noise, rest = _TRIPLES[0]
-    return Verdict(
-        False,
-        f"for mean {mean:g}, noise {noise:g} and rest {rest:g} you return {answers[0]:.4g}; "
-        "w noise + (1 - w) rest is then another mean.",
-    )
+    return Verdict(False, wrong)
 
 
 def _weight(mean: float, noise: float, rest: float) -> float:
