@@ -368,36 +368,42 @@ def transfer(
         return MixPoints(network, ("",), *scale).eval()
 
     final = whole(new)
+    # So that the training of another network is refused in the same folder.
+    mark = f"{_name(model)} {model_fingerprint(final)}"
     cached = constant and not recipe.augment
     views = RandomResizedCrop(side) if recipe.augment else Plain(1)
     learner, data, settings = final, train, replace(recipe, augment=False)
     if cached:
         extractor = whole(nn.Identity()).to(target)
-        table, mark = _cached(
+        table, of = _cached(
             extractor, train, recipe.precision, batch_size, target,
             None if folder is None else folder / "features", progress,
         )  # fmt: skip
         learner = MixPoints(_CachedHead(new, table), ("",))
-        data = _CachedHead.numbered(train, mark)
+        data = _CachedHead.numbered(train, of)
         settings = replace(settings, precision="fp32")
     run = fit(
         learner, data, Scheme("transfer", views=views), settings, seed=seed, device=target,
         progress=progress, out=None if folder is None else folder / "training",
         **options | {"details": {
-            **options.get("details", {}), "freeze": freeze, "statistics": statistics,
+            **options.get("details", {}), "model": mark, "freeze": freeze, "statistics": statistics,
             "normalise": normalise, "train_fingerprint": train.fingerprint,
         }},
     )  # fmt: skip
     final.to(target).eval()
-    name = getattr(model, "name", type(unwrapped(model)).__name__)
     report = evaluate_corruptions(
         final, test, **{
             "batch_size": batch_size, "device": target, "precision": recipe.precision,
-            "progress": progress or None, "key": {"model": name, **(key or {}), "seed": seed},
+            "progress": progress or None,
+            "key": {"model": _name(model), **(key or {}), "seed": seed},
             "out": None if folder is None else folder / "evaluation", **(evaluation or {}),
         },
     )  # fmt: skip
     return Transferred(final, run, report, freeze, statistics, normalise, cached)
+
+
+def _name(model: nn.Module) -> str:
+    return str(getattr(model, "name", type(unwrapped(model)).__name__))
 
 
 def _check_data(train: ImageData, test: ImageData) -> int:

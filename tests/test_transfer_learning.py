@@ -22,7 +22,7 @@ from nmlib.models import cifar_resnet
 from nmlib.models.norm import Normalise
 from nmlib.ops import resized_crops
 from nmlib.paper import table
-from nmlib.training import TrainingInterrupted
+from nmlib.training import CheckpointMismatch, TrainingInterrupted
 from nmlib.transfer_learning import RECIPES, TransferNetwork, _features_of, prepared, transfer
 from nmlib.views import RandomResizedCrop
 
@@ -254,6 +254,12 @@ def test_it_goes_on_where_it_was_stopped(data, freeze, tmp_path):
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name
     assert resumed.report.rows == whole.report.rows
+
+
+def test_another_network_does_not_go_on_with_a_training(data, tmp_path):
+    moved(data, out=tmp_path / "a")
+    with pytest.raises(CheckpointMismatch, match=r"model"):
+        moved(data, model=cifar_resnet(seed=4, depth=8, num_classes=7), out=tmp_path / "a")
 
 
 def test_features_are_computed_once_and_belong_to_their_network(data, tmp_path, monkeypatch):
