@@ -113,6 +113,15 @@ def test_a_view_is_the_box_of_its_draw():
     assert torch.equal(view.make(x, None, None, nm.Rng(2)), wanted[None])
 
 
+def test_bad_boxes_are_named():
+    with pytest.raises(ValueError, match=r"scale is a share .* got \(0\.5, 2"):
+        RandomResizedCrop(scale=(0.5, 2))
+    with pytest.raises(ValueError, match=r"ratio must be \(least, greatest\) above 0"):
+        RandomResizedCrop(ratio=(2, 1))
+    with pytest.raises(ValueError, match=r"images \(B, C, H, W\), got \(3, 8, 8\)"):
+        RandomResizedCrop().make(torch.zeros(3, 8, 8), None, None, nm.Rng(0))
+
+
 # -- training -------------------------------------------------------------------------------------
 
 
