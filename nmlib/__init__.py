@@ -89,6 +89,7 @@ if TYPE_CHECKING:
         load_model,
         load_weights,
     )
+    from nmlib.transfer_learning import transfer
     from nmlib.views import AugMax, Augmented, AugMix, AugMixPlan, Plain
 else:
     __getattr__, __dir__ = on_demand(
@@ -126,6 +127,7 @@ else:
                 "ABLATION FIG4 READINGS SCHEMES Scheme Switches fig4_schemes get_scheme suited"
             ),
             "nmlib.training": "BUDGETS Budget Execution Recipe Run fit load_model load_weights",
+            "nmlib.transfer_learning": "transfer",
             "nmlib.views": "AugMax Augmented AugMix AugMixPlan Plain",
             "nmlib.paper": "",
             "nmlib.statistics": "",
@@ -220,5 +222,6 @@ __all__ = [
     "suggest_points",
     "suited",
     "theory",
+    "transfer",
     "transforms",
 ]

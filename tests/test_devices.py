@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,12 @@ from rehearsal import GPU, rehearse
 
 import nmlib as nm
 from nmlib._devices import to_device
+from nmlib.data.image_folder import Preparation
 from nmlib.lab.toy.ensemble import Ensemble
 from nmlib.objective import apply_draws, draw_batch
 from nmlib.training import TrainingInterrupted
 from nmlib.training.step import Network
+from nmlib.transfer_learning import RECIPES
 
 ARRAYS = [np.arange(6.0).reshape(2, 3), np.arange(6)[::-2], np.zeros(0), torch.arange(3)]
 
@@ -106,6 +110,24 @@ def test_soft_labels_and_a_stream_of_the_cpu_will_do(name):
         model = network(name).to(GPU)
         parts = nm.batch_loss(model, (x.to(GPU), y.to(GPU)), scheme, nm.Rng(0))
         assert parts.total.device == GPU
+
+
+@pytest.mark.parametrize("freeze", ["none", "features"])
+def test_a_transfer_runs_on_the_device(freeze, monkeypatch):
+    # Dropout of others' networks draws from PyTorch's own state, which has no rehearsal.
+    monkeypatch.setattr("nmlib.training.loop.drops_out", lambda model: False)
+    data = nm.load("fashion-mini").first(32), nm.load("fashion-mini", "test").first(8)
+    recipe = replace(
+        RECIPES[freeze], epochs=1, batch_size=16, augment=freeze == "none"
+    )  # the features are cached where nothing is augmented
+    with rehearse():
+        found = nm.transfer(
+            network("mixup"), *data, freeze, statistics="frozen", recipe=recipe, device=GPU,
+            preparation=Preparation(36, 32), progress=False,
+            evaluation={"corruptions": ["fog"], "severities": [3]},
+        )  # fmt: skip
+        assert {p.device for p in found.model.parameters()} == {GPU}
+        assert found.cached == (freeze == "features")
 
 
 def test_ensembles_take_data_of_the_device_and_train_on_the_cpu():

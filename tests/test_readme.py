@@ -89,7 +89,8 @@ def commands():
 def test_commands_that_are_shown_are_understood(line, monkeypatch, tmp_path):
     """Read by the real parsers, and the names in them known; nothing is run."""
     seen = []
-    for module in (cli.train, cli.finetune, cli.evaluate, cli.reproduce, cli.corrupt, cli.doctor):
+    for name in ("train", "finetune", "transfer", "evaluate", "reproduce", "corrupt", "doctor"):
+        module = getattr(cli, name)
         monkeypatch.setattr(module, "_run", lambda options: seen.append(options) or 0)
     assert cli.main(shlex.split(line, comments=True)[1:]) == 0
     (options,) = seen

@@ -59,6 +59,7 @@ from nmlib.lab.speed import FILES as SPEED_FILES
 from nmlib.lab.speed import SpeedDisplay
 from nmlib.lab.theory.displays import RemainderDisplay, TrainedTermsDisplay
 from nmlib.lab.toy.displays.study import ToyScreenDisplay, ToyStudyDisplay
+from nmlib.lab.transfer.displays import TRANSFERS, TransferDisplay
 
 INDEX = "README.md"
 PAPER = "data: the paper's tables (`nmlib.paper`)"
@@ -210,6 +211,10 @@ FIGURES: dict[str, Drawing] = {
         "ImageNet-C against ImageNet and ImageNet-R: Table 1 and RobustBench",
         ImageNetDisplay.from_sources,
         source="the paper's Table 1 and RobustBench's files, as in nmlib.paper",
+    ),
+    "transfer": Drawing(
+        "Table 5: ImageNet networks on CIFAR, and ours with frozen features",
+        TransferDisplay.from_records, TRANSFERS, source="the paper's Table 5",
     ),
     "sources": Drawing(
         "NoisyMix by corruption: the paper, RobustBench and ours",

@@ -5,11 +5,12 @@ whose names end in `_gpu` are measured only if named. `--speed` selects all spee
 `--into FOLDER` writes there instead of figures/data; `make bench` does both.
 `tools/make_figures.py` draws the pictures.
 
-Three measurements are missing here, because their data do not come with the project. The grids are
+Four measurements are missing here, because their data do not come with the project. The grids are
 `nmlib reproduce schemes --budget long --seeds 3 --root FOLDER --label NAME --records FILE` (a day;
 FILE is figures/data/grid_NAME_long.jsonl), and the same with `--budget laptop`, then with `table4`
 (a night; grid_NAME_laptop.jsonl). The second is the public ResNet-20 under the corruptions,
-the third a network of ImageNet on photographs (`benchmarks/imagenet.py`, some hours).
+the third a network of ImageNet on photographs (`benchmarks/imagenet.py`, some hours), the fourth
+its transfer to CIFAR-10 (`benchmarks/transfer.py`, half an hour).
 """
 
 from __future__ import annotations

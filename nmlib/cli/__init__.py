@@ -1,4 +1,4 @@
-"""The command line: `nmlib train`, `finetune`, `evaluate`, `reproduce`, `corrupt`, `doctor`."""
+"""The command line: `nmlib train`, `finetune`, `transfer`, `evaluate`, `reproduce`, and more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from nmlib._progress import Parser, error_line, lasting_output
-from nmlib.cli import corrupt, doctor, evaluate, finetune, reproduce, train
+from nmlib.cli import corrupt, doctor, evaluate, finetune, reproduce, train, transfer
 
 __all__ = ["main"]
 
@@ -29,7 +29,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         prog="nmlib", description="NoisyMix: training, evaluation, corrupted data sets and more."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (train, finetune, evaluate, reproduce, corrupt, doctor):
+    for module in (train, finetune, transfer, evaluate, reproduce, corrupt, doctor):
         module.add(commands)
     try:
         options = parser.parse_args(arguments)

@@ -33,6 +33,7 @@ from nmlib.ops._moves import (
     translate_y,
     turned_positions,
 )
+from nmlib.ops._resize import resized_crops
 from nmlib.ops._tones import autocontrast, equalize, invert, posterize, solarize
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "positions",
     "posterize",
     "reflect_index",
+    "resized_crops",
     "rotate",
     "rotation",
     "sample",

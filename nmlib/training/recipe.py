@@ -22,13 +22,16 @@ class Recipe:
     Stochastic gradient descent with Nesterov momentum, and a learning rate that falls every step,
 
     $$\eta_t = \eta_{end} + \tfrac12(\eta_0-\eta_{end})\big(1+\cos(\pi t/T)\big),
-      \quad t = 0 \dots T-1.$$
+      \quad t = 0 \dots T-1,$$
+
+    or, with `drop_every`, by steps: $\eta_t = \eta_0\,10^{-\lfloor e_t / drop\_every \rfloor}$ in
+    epoch $e_t = 0, 1, \dots$
 
     Args:
         epochs: Passes over the training set.
         batch_size: Images per step, over all processes; each has several views.
         learning_rate: $\eta_0$.
-        final_learning_rate: $\eta_{end}$.
+        final_learning_rate: $\eta_{end}$ of the cosine.
         momentum: Of the gradient, in [0, 1).
         nesterov: Whether the momentum is Nesterov's.
         weight_decay: Coefficient of the weights in their gradient.
@@ -43,6 +46,7 @@ class Recipe:
             loss and weights stay in float32.
         validation: Number of training images held out and evaluated after each epoch; for
             reporting only, never for model selection.
+        drop_every: Epochs after which the rate falls to a tenth; 0 for the cosine.
 
     Raises:
         ValueError: For a value out of range.
@@ -68,10 +72,11 @@ class Recipe:
     parts: int = 1
     precision: Literal["fp32", "bf16"] = "fp32"
     validation: int = 0
+    drop_every: int = 0
 
     def __post_init__(self) -> None:
         _checks.keep(self, _checks.integer, "epochs", "batch_size", "parts", least=1)
-        _checks.keep(self, _checks.integer, "validation", least=0)
+        _checks.keep(self, _checks.integer, "validation", "drop_every", least=0)
         _checks.keep(self, _checks.positive, "learning_rate")
         _checks.keep(self, _checks.non_negative, "final_learning_rate", "weight_decay")
         _checks.keep(self, _checks.number, "momentum", low=0, high=1, ends="[)")
@@ -79,7 +84,7 @@ class Recipe:
         _checks.keep(self, _checks.choice, "precision", allowed=("fp32", "bf16"))
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs momentum > 0; set nesterov=False or momentum=0.9")
-        if self.final_learning_rate > self.learning_rate:
+        if not self.drop_every and self.final_learning_rate > self.learning_rate:
             raise ValueError(
                 f"final_learning_rate={self.final_learning_rate} exceeds "
                 f"learning_rate={self.learning_rate}; the rate only falls"
@@ -93,6 +98,8 @@ class Recipe:
     def rate(self, step: int, steps: int) -> float:
         """Return the learning rate of step `step` = 0 ... `steps` - 1 of the whole training."""
         step, steps = _checks.integer("step", step), _checks.integer("steps", steps, 1)
+        if self.drop_every:
+            return self.learning_rate * 0.1 ** (step * self.epochs // steps // self.drop_every)
         low, high = self.final_learning_rate, self.learning_rate
         return low + (high - low) * 0.5 * (1 + math.cos(math.pi * step / steps))
 

@@ -5,6 +5,7 @@ from nmlib.views._augmix import Augmented, AugMix
 from nmlib.views._chains import check_images, run_chains, trusted_images
 from nmlib.views._plain import Plain
 from nmlib.views._plan import OPERATIONS, AugMixPlan, operation_parameter
+from nmlib.views._resized_crop import RandomResizedCrop
 
 __all__ = [
     "OPERATIONS",
@@ -14,6 +15,7 @@ __all__ = [
     "AugMixPlan",
     "Augmented",
     "Plain",
+    "RandomResizedCrop",
     "check_images",
     "hardest_mixture",
     "operation_parameter",

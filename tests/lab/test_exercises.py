@@ -17,6 +17,7 @@ from nmlib.lab.imagenet.exercises import check_mask, check_standard_error
 from nmlib.lab.paper.exercises import check_rounding, check_suspect
 from nmlib.lab.theory.exercises import check_moments, check_noise_term
 from nmlib.lab.toy.exercises import check_collapse, check_jsd, check_mix, check_prediction
+from nmlib.lab.transfer.exercises import check_seen, check_weight
 from nmlib.paper import SWITCHES, ablation
 
 
@@ -76,6 +77,7 @@ RIGHT = {
     check_mean_gain: lambda none, a, b, both: ((a - none) + (both - b)) / 2,
     check_rounding: lambda n: 0.1,
     check_mask: lambda s, kept: masked(s, kept, -torch.inf).softmax(1),
+    check_weight: lambda mean, noise, rest: (rest - mean) / (rest - noise),
 }
 SLIPS = {
     check_mix: [
@@ -166,6 +168,12 @@ SLIPS = {
         ("softmax is missing", lambda s, kept: masked(s, kept, 0)),
         ("shape", lambda s, kept: s[:, kept].softmax(1)),
     ],
+    check_weight: [
+        ("among 15", lambda mean, noise, rest: 0.2),
+        ("weight of the rest", lambda mean, noise, rest: (mean - noise) / (rest - noise)),
+        ("not by the rest", lambda mean, noise, rest: 1 - mean / rest),
+        ("sign", lambda mean, noise, rest: (rest - mean) / (noise - rest)),
+    ],
 }
 
 
@@ -174,6 +182,7 @@ NAMES = {
     check_largest: ({"a": 1.0, "b": 2.0},),
     check_new_row: (),
     check_prediction: (1.0, 2.0),
+    check_seen: (),
     check_standard_error: (),
     check_suspect: (),
 }
@@ -230,6 +239,10 @@ def test_names_that_are_wrong():
         (check_standard_error(0.4988), "square root"),
         (check_standard_error(0.2233), "50,000"),
         (check_standard_error(0.0815), "15 x 5"),
+        (check_seen(32), "takes something away"),
+        (check_seen(24), "enlarged image"),
+        (check_seen(224), "side of the crop"),
+        (check_seen(784), "take its root"),
     ):
         assert verdict.right is False and message in verdict.message
 
@@ -239,6 +252,7 @@ def test_names_that_are_right():
     assert check_suspect("Cutmix ").right and "72.9" in check_suspect("CutMix").message
     assert check_largest(None, {}).right is check_suspect(None).right is None
     assert check_standard_error(0.706).right and check_standard_error(None).right is None
+    assert check_seen(28).right and check_seen(None).right is None
 
 
 def test_the_weight_where_the_collapse_begins_is_right():

@@ -33,6 +33,13 @@ def test_the_rate_falls_along_half_a_cosine_every_step():
     assert all(a > b for a, b in itertools.pairwise(rates))
 
 
+def test_the_rate_falls_to_a_tenth_at_epochs():
+    recipe, per_epoch = Recipe(epochs=150, learning_rate=0.01, drop_every=50), 7
+    rates = [recipe.rate(step, 150 * per_epoch) for step in range(150 * per_epoch)]
+    wanted = np.repeat([0.01, 0.001, 0.0001], 50 * per_epoch)
+    np.testing.assert_allclose(rates, wanted, rtol=1e-12)
+
+
 def test_steps_of_the_optimiser_against_numpy():
     recipe = Recipe(weight_decay=0.02)
     g = torch.Generator().manual_seed(3)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from nmlib.data.imagenet import renditions_classes
+from nmlib.rng import Rng
 
-__all__ = ["SqueezeNet", "class_names", "probabilities", "squeezenet"]
+__all__ = ["SqueezeNet", "class_names", "probabilities", "squeezenet", "squeezenet_features"]
 
 _DATA = resources.files("nmlib.lab.imagenet") / "data"
 # Channels of each fire module: in, squeezed, and of either expansion. None stands for pooling.
@@ -86,6 +87,45 @@ def squeezenet() -> SqueezeNet:
     except Exception as error:  # zipfile, NumPy and torch each raise their own
         raise ValueError(f"{path} is missing or damaged ({error}); install nmlib again") from error
     return net.eval().requires_grad_(False)
+
+
+class _Features(nn.Module):
+    """The means over all places of a SqueezeNet's last features, over `scale`."""
+
+    mean: Tensor
+
+    def __init__(self, network: SqueezeNet, scale: float) -> None:
+        super().__init__()
+        self.features, self.scale = network.features, scale
+        self.register_buffer("mean", network.mean, persistent=False)
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale:g}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.features(255 * x - self.mean).mean((2, 3))
+        return found / self.scale
+
+
+def squeezenet_features(*, trained: bool = True) -> nn.Module:
+    r"""Return SqueezeNet without its scores: (B, 3, H, W) in [0, 1] to (B, 512), for transfer.
+
+    Without batch normalisation its features are large. Divided by 25 their root mean square is
+    about 1/2, as in networks that normalise, so that a recipe for those trains a head on them;
+    untrained ones are divided by 50, which makes them as large.
+
+    Args:
+        trained: Whether the weights are ImageNet's, or random from $N(0, 2/\text{fan in})$.
+    """
+    if trained:
+        return _Features(squeezenet(), 25)
+    net, rng = SqueezeNet(), Rng(0).fold("untrained").torch()
+    for layer in net.features.modules():
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            deviation = (2 / layer.weight[0].numel()) ** 0.5
+            nn.init.normal_(layer.weight, 0, deviation, generator=rng)
+            nn.init.zeros_(layer.bias)
+    return _Features(net, 50).eval().requires_grad_(False)
 
 
 @cache

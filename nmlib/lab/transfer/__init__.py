@@ -1,0 +1,1 @@
+"""Notebook 09: what an ImageNet network is worth on another data set."""
