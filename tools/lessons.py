@@ -1,8 +1,8 @@
 """Lessons from the notebooks: `make lessons` writes build/lessons, `make slides` the slides alone.
 
 Tags of cells say what is what: `exercise` holds the empty answer, the next `check` cell its check,
-`slide-NAME` belongs to the slides of docs/lessons/NAME.md. A right answer is the Python block of the
-`<details>` below the check, else of docs/lessons/notes, which has all that instructors read.
+`slide-NAME` belongs to the slides of docs/lessons/NAME.md. A right answer is the Python block of
+the `<details>` below the check, else of docs/lessons/notes, which has all that instructors read.
 
 student/     notebooks without answers, with the sum of the verdicts at the end
 instructor/  the same with every answer and the notes
@@ -180,8 +180,10 @@ TEMPLATE = """
 {%- block html_head_css -%}
 <style>
 .reveal .slides section { text-align: left; font-size: 24px; }
-.reveal .slides h1, .reveal .slides h2, .reveal .slides h3 { text-transform: none; font-size: 40px; }
-.reveal .slides img { height: 420px; width: 100%; object-fit: contain; margin: 8px 0; display: block; }
+.reveal .slides :is(h1, h2, h3) { text-transform: none; font-size: 40px; }
+.reveal .slides img {
+  height: 420px; width: 100%; object-fit: contain; margin: 8px 0; display: block;
+}
 .reveal .slides pre { font-size: 16px; white-space: pre; width: auto; box-shadow: none; }
 .reveal .slides .caption { font-size: 17px; color: #555c65; display: -webkit-box;
   -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
@@ -224,21 +226,19 @@ def deck(lesson: Path) -> Any:
                 source = re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", source)
                 cells.append(slide(source, kind))
                 continue
-            cells.append(nbformat.v4.new_code_cell("", metadata=cell.metadata))
-            cells[-1].outputs = cell.outputs
             for output in cell.outputs:
                 data = output.get("data", {})
-                image = next((k for k in data if k.startswith("image/")), None)
-                if image:
-                    words = " ".join(data["text/plain"].split())
-                    output.data = {image: data[image]}
-                    output.metadata = {image: {"alt": words}}
-                    cells.append(slide(f'<p class="caption">{html.escape(words)}</p>', "-"))
+                found = next((k for k in data if k.startswith("image/")), None)
+                if not found:
+                    cells.append(nbformat.v4.new_code_cell("", metadata=cell.metadata))
+                    cells[-1].outputs = [output]
+                    continue
+                words = html.escape(" ".join(data["text/plain"].split()))
+                image = f'<img src="data:{found};base64,{data[found].strip()}" alt="{words}">'
+                cells.append(slide(f'{image}\n<p class="caption">{words}</p>', kind))
     numbered = "\n".join(f"{k}. {question}" for k, question in enumerate(questions, 1))
-    return nbformat.v4.new_notebook(
-        cells=[*cells, slide(f"## Questions\n\n{numbered}")],
-        metadata={"title": title.lstrip("# "), "kernelspec": {"name": "python3", "display_name": "", "language": "python"}},
-    )  # fmt: skip
+    cells.append(slide(f"## Questions\n\n{numbered}"))
+    return nbformat.v4.new_notebook(cells=cells, metadata={"title": title.lstrip("# ")})
 
 
 def write_slides(folder: Path) -> list[Path]:
@@ -289,9 +289,13 @@ def write(folder: Path, *, run: bool) -> Iterator[str]:
             if run:
                 made = execute(made, folder / kind)
             nbformat.write(made, folder / kind / path.name)
-            took = f", {time.perf_counter() - start:.0f} s" if run else ""
-            said = made.cells[-1].outputs[-1].data["text/plain"] if run and made.cells[-1].id == "verdicts" else ""  # fmt: skip
-            yield f"{kind}/{path.name}{took} {said.partition(chr(10))[0]}".rstrip()
+            line = f"{kind}/{path.name}"
+            if run:
+                line += f", {time.perf_counter() - start:.0f} s"
+                if made.cells[-1].get("id") == "verdicts":
+                    said = made.cells[-1].outputs[-1].data["text/plain"]
+                    line += f", {said.splitlines()[0]}"
+            yield line
     (folder / "figures").mkdir(exist_ok=True)
     shutil.copy(ROOT / "figures/explorer.html", folder / "figures")
 
