@@ -18,7 +18,6 @@ import html
 import os
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -154,18 +153,16 @@ def instructor(notebook: Any, stem: str) -> Any:
 
 
 def execute(notebook: Any, folder: Path) -> Any:
-    """Run a notebook from a folder, as the tests run the notebooks; return it with its outputs."""
+    """Run a notebook from a folder; return it with its outputs, or raise if a cell does."""
     from nbclient import NotebookClient
 
-    sys.path.insert(0, str(NOTEBOOKS))
-    from conftest import KERNEL_ENVIRONMENT
-
-    os.environ.update(KERNEL_ENVIRONMENT)
     client = NotebookClient(
         notebook, timeout=300, kernel_name="python3", store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
     )  # fmt: skip
-    return client.execute()
+    # The last: as under nbval, panels show their still picture alone.
+    quiet = {"PYTHONWARNINGS": "ignore", "TQDM_DISABLE": "1", "PYTEST_CURRENT_TEST": "lessons"}
+    return client.execute(env={**os.environ, "OMP_NUM_THREADS": "1", **quiet})
 
 
 # -- slides ---------------------------------------------------------------------------------------
