@@ -78,6 +78,10 @@ def test_a_link_shows_what_the_lesson_says(page, link, quoted):
         assert hand.slider(name).count() == (name not in hidden), name
     for name, selector in PARTS.items():
         assert (hand.root.locator(selector).count() > 0) == (name not in hidden), name
+    controls, picture = (
+        hand.root.locator(part).first.bounding_box() for part in (".nm-middle", "canvas")
+    )
+    assert controls["y"] < picture["y"] + picture["height"], "they stand beside the picture"
     cells = hand.root.locator(".nm-measured tbody tr").evaluate_all(
         "rows => rows.map((r) => `${r.children[0].innerText} ${r.children[2].innerText}`)"
     )
