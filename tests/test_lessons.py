@@ -1,5 +1,6 @@
 """Notebooks for students and for instructors, and the slides: what `make lessons` writes."""
 
+import ast
 import json
 import re
 from importlib.util import find_spec
@@ -8,6 +9,7 @@ import lessons
 import nbformat
 import pytest
 
+import nmlib
 from nmlib.lab.display.verdict import Verdict, Verdicts
 
 NOTEBOOKS = sorted(lessons.NOTEBOOKS.glob("*.ipynb"))
@@ -52,6 +54,30 @@ def test_an_instructor_has_every_answer_and_the_notes(path):
     assert "](" not in "".join(said.values())
     shown = [c.source for c in made.cells if c.source.startswith("> **For the instructor.**")]
     assert len(shown) == len(said)
+
+
+# The checks of predictions compare with what the whole notebook computes.
+ANSWERS = [
+    pytest.param(path, each, id=f"{path.stem}-{each.name}")
+    for path in NOTEBOOKS
+    for each in lessons.exercises(load(path), path.stem)
+    if each.name not in ("prediction", "my_suspect")
+]
+
+
+@pytest.mark.parametrize(("path", "each"), ANSWERS)
+def test_every_answer_passes_its_check(path, each):
+    cells = load(path).cells
+    scope = {"nm": nmlib}
+    for cell in code(nbformat.v4.new_notebook(cells=cells[: each.check])):
+        if "%pip" not in cell.source:  # the first cell
+            nodes = ast.parse(cell.source).body
+            imports = [n for n in nodes if isinstance(n, (ast.Import, ast.ImportFrom))]
+            exec("\n".join(map(ast.unparse, imports)), scope)
+    exec(lessons.answered(cells[each.stub].source, each.answer), scope)
+    *before, last = ast.parse(cells[each.check].source).body
+    exec("\n".join(map(ast.unparse, before)), scope)
+    assert eval(ast.unparse(last), scope).right is True
 
 
 def test_an_exercise_without_an_answer_is_named(monkeypatch):

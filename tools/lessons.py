@@ -15,6 +15,7 @@ import argparse
 import ast
 import copy
 import html
+import json
 import os
 import re
 import shutil
@@ -289,9 +290,13 @@ def write(folder: Path, *, run: bool) -> Iterator[str]:
             line = f"{kind}/{path.name}"
             if run:
                 line += f", {time.perf_counter() - start:.0f} s"
-                if made.cells[-1].get("id") == "verdicts":
-                    said = made.cells[-1].outputs[-1].data["text/plain"]
-                    line += f", {said.splitlines()[0]}"
+                handed_in = folder / kind / f"{path.stem}.verdicts.json"
+                if handed_in.exists():
+                    record = json.loads(handed_in.read_text(encoding="utf-8"))
+                    handed_in.unlink()
+                    line += f", {record['solved']} solved, {record['open']} open"
+                    if record["open" if kind == "instructor" else "solved"]:
+                        raise SystemExit(f"{line}: {made.cells[-1].outputs[-1]}")
             yield line
     (folder / "figures").mkdir(exist_ok=True)
     shutil.copy(ROOT / "figures/explorer.html", folder / "figures")
