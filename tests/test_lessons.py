@@ -33,6 +33,8 @@ def test_a_student_has_the_exercises_and_no_answer(path):
     nbformat.validate(made)
     text = "\n".join(cell.source for cell in made.cells)
     assert "<details>" not in text
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", text):
+        assert target in {"../figures/explorer.html", *(path.name for path in NOTEBOOKS)}
     assert not any(each.answer in text for each in found)
     # Code and outputs are those of the notebook, up to the sum of the verdicts.
     assert code(made)[: len(code(notebook))] == code(notebook)

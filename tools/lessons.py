@@ -33,8 +33,11 @@ import nbformat
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 LESSONS = ROOT / "docs/lessons"
+BUILT = ROOT / "build/lessons"
 DETAILS = re.compile(r"<details>.*?</details>\s*", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+# Links to what does not lie beside the notebooks here.
+DEAD = re.compile(r"(?<!!)\[([^]]*)\]\((?!https?:|\w+\.ipynb|\.\./figures/explorer\.html)[^)\s]*\)")
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def student(notebook: Any, stem: str) -> Any:
     made, found = copy.deepcopy(notebook), exercises(notebook, stem)
     for cell in made.cells:
         if cell.cell_type == "markdown":
-            cell.source = DETAILS.sub("", cell.source).strip()
+            cell.source = DEAD.sub(r"\1", DETAILS.sub("", cell.source)).strip()
     made.cells = [cell for cell in made.cells if cell.source]
     if found:
         made.cells += verdicts(stem, found, notebook.cells)
@@ -144,6 +147,8 @@ def instructor(notebook: Any, stem: str) -> Any:
         made.cells[each.check].outputs = []  # of the empty answer
     cells = []
     for k, cell in enumerate(made.cells):
+        if cell.cell_type == "markdown":
+            cell.source = DEAD.sub(r"\1", cell.source)
         cells.append(cell)
         if k in extra:
             text = PYTHON.sub("", extra[k]).strip()
@@ -307,21 +312,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--slides", action="store_true", help="the slides alone")
     parser.add_argument("--execute", action="store_true", help="run every notebook (minutes)")
-    parser.add_argument("--into", type=Path, default=ROOT / "build/lessons")
     options = parser.parse_args()
-    options.into.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.into.parent) as folder:
+    target = BUILT / "slides" if options.slides else BUILT
+    BUILT.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILT.parent) as folder:
         new = Path(folder) / "new"
         (new / "slides").mkdir(parents=True)
         pages = write_slides(new / "slides")
         if not options.slides:
             for line in write(new, run=options.execute):
                 print(line, flush=True)
-        target = options.into / "slides" if options.slides else options.into
         shutil.rmtree(target, ignore_errors=True)
-        target.parent.mkdir(exist_ok=True)
         (new / "slides" if options.slides else new).rename(target)
-    print(*(options.into / "slides" / page.name for page in pages), sep="\n")
+    print(*(BUILT / "slides" / page.name for page in pages), sep="\n")
 
 
 if __name__ == "__main__":
