@@ -54,9 +54,12 @@ if TYPE_CHECKING:
     from nmlib.mixing import CutMix, Mixup, Pair, mix, mix_labels
     from nmlib.models import (
         MODELS,
+        PRETRAINED,
         MixPoints,
         StagedModel,
         build_model,
+        pretrained,
+        pretrained_record,
         read_state_dict,
         suggest_points,
     )
@@ -111,7 +114,8 @@ else:
             ),
             "nmlib.mixing": "CutMix Mixup Pair mix mix_labels",
             "nmlib.models": (
-                "MODELS MixPoints StagedModel build_model read_state_dict suggest_points"
+                "MODELS PRETRAINED MixPoints StagedModel build_model pretrained "
+                "pretrained_record read_state_dict suggest_points"
             ),
             "nmlib.models.mlp": "mlp",
             "nmlib.noise": "Noise NoiseDraw inject",
@@ -141,6 +145,7 @@ __all__ = [
     "FIG4",
     "MODELS",
     "PERTURBATIONS",
+    "PRETRAINED",
     "READINGS",
     "SCHEMES",
     "AugMax",
@@ -204,6 +209,8 @@ __all__ = [
     "paper",
     "perturbation_sequence",
     "predict",
+    "pretrained",
+    "pretrained_record",
     "read_state_dict",
     "reliability_curve",
     "rms_calibration_error",

@@ -58,6 +58,8 @@ class Card:
     Attributes:
         scheme: As trained, one of `SCHEMES`.
         name: What the paper calls it.
+        idea: What it does, in a sentence.
+        caution: What it costs, or where it fails.
         source: Whose settings these are.
         differs: What its authors do otherwise, "" for nothing known.
         in_tables: Whether the paper's CIFAR tables have a row of it.
@@ -65,6 +67,8 @@ class Card:
 
     scheme: Scheme
     name: str
+    idea: str
+    caution: str
     source: str
     differs: str = ""
     in_tables: bool = True
@@ -73,6 +77,16 @@ class Card:
     def settings(self) -> Settings:
         """Its settings in words."""
         return settings_in_words(self.scheme)
+
+    @property
+    def passes(self) -> int:
+        """Passes through the network for each image of a step, forward and back.
+
+        One a view, one for the saliency of PuzzleMix, one for each step of AugMax's adversary.
+        """
+        views: Any = self.scheme.views
+        attack = views.steps if isinstance(views, AugMax) else 0
+        return int(views.count) + attack + isinstance(self.scheme.mix, PuzzleMix)
 
     @property
     def expected(self) -> dict[tuple[int, str], str]:
@@ -103,44 +117,84 @@ _REGISTER = "[the register](deviations.md)"
 CARDS: dict[str, Card] = {
     card.scheme.name: card
     for card in (
-        Card(SCHEMES["baseline"], "Baseline", "the paper's recipe: flips, crops, cross-entropy"),
+        Card(
+            SCHEMES["baseline"], "Baseline",
+            "Train on the images as they are, flipped and cropped.",
+            "It learns the training images and nothing of disturbed ones.",
+            "the paper's recipe: flips, crops, cross-entropy",
+        ),
         Card(
             SCHEMES["noise_injection"], "Noise injection",
+            "Add noise to the normalised image.",
+            "It helps against noise and hardly against anything else.",
             "NFM's noise-only run (Lim et al. 2022): additive noise at the input, released law",
             in_tables=False,
         ),
         Card(
             SCHEMES["stability_training"], "Stability training",
+            "Ask that an image and the same image with a little noise be classified alike.",
+            "The noise is weak, so little changes.",
             "Zheng et al. (2016): CE + 0.01 KL(f(x) || f(x + noise)), Gaussian noise of 0.04 for "
             "pixels in [0, 1], hence 0.08 of the normalised ones. The two numbers are recalled, "
             "not checked against that paper",
             in_tables=False,
         ),
-        Card(SCHEMES["mixup"], "Mixup", "Zhang et al. (2018)"),
+        Card(
+            SCHEMES["mixup"], "Mixup",
+            "Train on weighted means of two images and of their labels.",
+            "A small or briefly trained network has little to regularise and pays in clean "
+            "accuracy.",
+            "Zhang et al. (2018)",
+        ),
         Card(
             SCHEMES["manifold_mixup"], "Manifold Mixup",
+            "Mix the activations of two samples at a random layer instead of the images.",
+            "Mixtures are harder to learn; it needs long training and a large network.",
             "Verma et al. (2019): the input or one of the first two layers",
             "its authors' loss is a binary cross-entropy averaged over the classes; here it is "
             "the cross-entropy of all schemes",
         ),
-        Card(SCHEMES["cutmix"], "CutMix", "Yun et al. (2019)"),
         Card(
-            SCHEMES["puzzlemix"], "Puzzle Mix", "Kim et al. (2020)",
+            SCHEMES["cutmix"], "CutMix",
+            "Paste a box of another image, and mix the labels by its area.",
+            "Under corruption it stays behind the baseline, in the paper and here.",
+            "Yun et al. (2019)",
+        ),
+        Card(
+            SCHEMES["puzzlemix"], "Puzzle Mix",
+            "Keep of two images the patches that matter, moved so that they do not cover each "
+            "other.",
+            "Its saliency takes a pass more, and each batch a transport problem.",
+            "Kim et al. (2020)",
             f"see `PuzzleMix` in {_REGISTER}",
         ),
         Card(
             SCHEMES["nfm"], "NFM",
+            "Mix the activations of two samples at a random layer and add noise to them.",
+            "After a short training only the noise family gains.",
             "Lim et al. (2022), released law: levels for PreActResNet-18, others for Wide-ResNets",
             f"see `suited` in {_REGISTER}",
         ),
-        Card(SCHEMES["augmix"], "AugMix", "Hendrycks et al. (2020): three views"),
+        Card(
+            SCHEMES["augmix"], "AugMix",
+            "Show three views of an image, two of them blends of simple operations, and ask for "
+            "the same answer to all.",
+            "Three views are three passes a step.",
+            "Hendrycks et al. (2020): three views",
+        ),
         Card(
             SCHEMES["augmix_no_jsd"], "AugMix without JSD",
+            "Train on one blend of simple operations, without asking for agreement.",
+            "Cheap; most of the gain of AugMix is in the agreement.",
             "Hendrycks et al. (2020): the cross-entropy of one augmented view",
             in_tables=False,
         ),
         Card(
             SCHEMES["augmax"], "AugMax",
+            "Show three views, the third searched among blends for the one that the network "
+            "likes least.",
+            "The search makes it by far the dearest, and its network needs a normalisation of "
+            "its own.",
             "Wang et al. (2021): ten steps of the adversary, dual normalisation "
             "(`build_model(..., norm=\"dubin\")`)",
             "batches of 128, Nesterov momentum and a cosine per step, where its authors have 256, "
@@ -148,6 +202,10 @@ CARDS: dict[str, Card] = {
         ),
         Card(
             SCHEMES["noisymix"], "NoisyMix",
+            "Mix and add noise at a random layer, on three views of an image, and ask for the "
+            "same answer to all.",
+            "The hardest training images of all: with few epochs or a small network it ends "
+            "behind AugMix.",
             "the authors' released command: three views, a random layer, released law (sparsity "
             "0.65, additive level times the number of the view)",
             "the paper's text has Gaussian noise: `replace(SCHEMES[\"noisymix\"], "

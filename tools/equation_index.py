@@ -232,7 +232,10 @@ def audit_page() -> str:
 
 def methods_page() -> str:
     """Return docs/methods.md."""
+    from nmlib.lab.cifar.conditions import conditions
+    from nmlib.lab.cifar.records import accuracies, measured
     from nmlib.methods import CARDS, Card
+    from nmlib.metrics import CORRUPTION_FAMILIES
 
     def results(card: Card) -> list[str]:
         if not card.expected:
@@ -245,6 +248,21 @@ def methods_page() -> str:
         ]
         return ["", f"| table | {' | '.join(sets)} |", "|---" * 5 + "|", *rows]
 
+    runs = measured()
+    rows = accuracies(runs)
+    shares = 100 * rows.pivot_table("accuracy", "scheme", "corruption")
+    gains = {"clean": shares["clean"]} | {
+        family: shares[list(members)].mean(axis=1)
+        for family, members in CORRUPTION_FAMILIES.items()
+    } | {"all corruptions": shares.drop(columns="clean").mean(axis=1)}  # fmt: skip
+
+    def ours(scheme: str) -> list[str]:
+        if scheme == "baseline":
+            values = ", ".join(f"{name} {v['baseline']:.1f}" for name, v in gains.items())
+            return [f"- measured accuracy: {values} %"]
+        values = ", ".join(f"{name} {v[scheme] - v['baseline']:+.1f}" for name, v in gains.items())
+        return [f"- measured gain over the baseline, in points: {values}"]
+
     names = ("views", "mixing", "noise", "noise in effect", "mix points", "views compared by")
     lines = [
         "# The methods, one card each", "",
@@ -253,15 +271,20 @@ def methods_page() -> str:
         "multiplicative level; in effect are the root mean squares from the first noisy view to",
         "the last. Mix point 0 is the normalised image, k the output of layer k. The tables hold",
         "the accuracy that the paper prints, in percent of test images (Table 2:",
-        "PreActResNet-18, Table 3: WRN-28-4).",
+        "PreActResNet-18, Table 3: WRN-28-4).", "",
+        f"What is called measured is ours: {conditions(runs)}.",
     ]  # fmt: skip
     for key, card in CARDS.items():
-        lines += ["", f"## {card.name}", "", f'`nm.SCHEMES["{key}"]`', ""]
+        lines += ["", f"## {card.name}", "", f'{card.idea} `nm.SCHEMES["{key}"]`', ""]
         lines += [f"- {n}: {w}" for n, w in zip(names, card.settings, strict=True) if w]
         for place, settings in card.exceptions.items():
             changed = zip(names, settings, card.settings, strict=True)
             words = "; ".join(f"{name} {now}" for name, now, usual in changed if now != usual)
             lines.append(f"- on {place}: {words}")
+        cost = "one pass" if card.passes == 1 else f"{card.passes} passes"
+        lines.append(f"- costs: {cost} through the network for an image and step")
+        lines += ours(key)
+        lines.append(f"- mind: {card.caution}")
         lines.append(f"- source: {card.source}")
         lines += [f"- differs: {card.differs}"] if card.differs else []
         lines += results(card)

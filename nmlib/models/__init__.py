@@ -6,6 +6,7 @@ from nmlib.models.points import Mixable, MixPoints
 from nmlib.models.preact_resnet import preact_resnet
 from nmlib.models.registry import MODELS, build_model
 from nmlib.models.resnet import cifar_resnet, resnet50
+from nmlib.models.shipped import PRETRAINED, pretrained, pretrained_record
 from nmlib.models.staged import StagedModel
 from nmlib.models.suggestions import SuggestedPoints, suggest_points
 from nmlib.models.weights import FoundWeights, read_state_dict
@@ -13,6 +14,7 @@ from nmlib.models.wide_resnet import wide_resnet
 
 __all__ = [
     "MODELS",
+    "PRETRAINED",
     "FoundWeights",
     "MixPoints",
     "Mixable",
@@ -26,6 +28,8 @@ __all__ = [
     "mlp",
     "mlp_initial_values",
     "preact_resnet",
+    "pretrained",
+    "pretrained_record",
     "read_state_dict",
     "resnet50",
     "suggest_points",

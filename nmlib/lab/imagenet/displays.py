@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,12 +13,21 @@ from torch import Tensor
 
 from nmlib.corruptions import CORRUPTIONS, corrupt
 from nmlib.lab.display.base import Display
-from nmlib.lab.display.looks import OKABE_ITO, OURS, PAPER, new_figure
+from nmlib.lab.display.conditions import Conditions
+from nmlib.lab.display.looks import OKABE_ITO, OURS, PAPER, ROBUSTBENCH, new_figure
 from nmlib.lab.display.words import spaced
 from nmlib.lab.imagenet.pictures import recompressed
 from nmlib.lab.imagenet.squeezenet import class_names, probabilities
+from nmlib.lab.measurements import read_measured
+from nmlib.paper import robustbench
 
-__all__ = ["JpegDisplay", "TopFiveDisplay", "five", "prepared"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MEASURED", "JpegDisplay", "ProfileDisplay", "TopFiveDisplay", "five", "prepared"]
+
+MEASURED = "imagenet_lite0.json"
+"""EfficientNet-Lite0 on photographs, as measured by `benchmarks/imagenet.py`."""
 
 
 def prepared(image: Tensor, name: str, severity: int, *, jpeg: bool, seed: int = 0) -> Tensor:
@@ -192,3 +201,93 @@ class JpegDisplay(Display):
         ax.invert_yaxis()
         ax.set_xlabel("% (of probability, of pictures)")
         ax.legend(fontsize=8, loc="lower right")
+
+
+@dataclass(frozen=True, eq=False)
+class ProfileDisplay(Display):
+    """How much of its clean accuracy each network keeps under each corruption.
+
+    Photographs and networks differ, so accuracies cannot be compared; the shares that are kept
+    show which corruptions are hard for whom.
+
+    Attributes:
+        kept: (corruption, network) percent of the clean accuracy, mean over the severities; ours
+            without and with JPEG 85, then RobustBench's.
+        accuracy: (network,) the mean accuracy under corruption, in percent.
+
+    Source: RobustBench (arXiv 2010.09670) for ResNet-50 and AlexNet.
+    """
+
+    kept: pd.DataFrame
+    accuracy: pd.Series
+
+    image = "lines"
+    grid = "x"
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any] | None = None) -> ProfileDisplay:
+        """Draw what `benchmarks/imagenet.py` measured.
+
+        Args:
+            record: Its JSON; by default the measured file that comes with nmlib.
+        """
+        import pandas as pd
+
+        given = read_measured(MEASURED) if record is None else record
+        columns: dict[str, pd.Series] = {}
+        accuracy = {}
+        for source, clean, label in (
+            ("generated", "clean", "EfficientNet-Lite0"),
+            ("generated, JPEG 85", "clean, JPEG 85", "EfficientNet-Lite0, JPEG 85"),
+        ):
+            means = pd.Series(
+                {name: np.mean([*v.values()]) for name, v in given[source]["accuracy"].items()}
+            )
+            columns[label] = 100 * means / given[clean]["accuracy"]
+            accuracy[label] = 100 * means.mean()
+        rows = robustbench("ImageNet-C")
+        for model, label in (("Standard_R50", "ResNet-50"), ("AlexNet", "AlexNet")):
+            own = rows[rows["model"] == model]
+            corrupted = own[own["severity"] > 0].groupby("corruption")["value"].mean()
+            clean_value = own.loc[own["corruption"] == "none", "value"].iloc[0]
+            columns[f"{label} (RobustBench)"] = 100 * corrupted / clean_value
+            accuracy[f"{label} (RobustBench)"] = corrupted.mean()
+        kept = pd.DataFrame(columns).reindex(list(CORRUPTIONS))
+        made = Conditions(
+            given["data"], "EfficientNet-Lite0", details=(f"{given['images']:,} photographs",),
+            commits=(given["commit"],),
+        )  # fmt: skip
+        return cls(kept, pd.Series(accuracy), conditions=made)
+
+    @property
+    def agreement(self) -> pd.DataFrame:
+        """(network, network) correlations of the profiles over the corruptions."""
+        return self.kept.corr()
+
+    @property
+    def summary(self) -> str:
+        means = ", ".join(f"{name} {v:.0f} %" for name, v in self.kept.mean().items())
+        hardest = "; ".join(f"{n}: {spaced(str(c.idxmin()))}" for n, c in self.kept.items())
+        return f"Share of the clean accuracy kept: {means}. Hardest: {hardest}."
+
+    @property
+    def small_print(self) -> str:
+        return f"ours: {self.conditions.full}\nRobustBench: 5,000 images of ImageNet-C"
+
+    def _axes(self) -> Any:
+        return new_figure(8.2, 5.2).add_subplot()
+
+    def _draw(self, ax: Any) -> None:
+        looks = (
+            {"marker": "o", "ms": 7, "color": OURS},
+            {"marker": "o", "ms": 7, "mec": OURS, "mfc": "none", "mew": 1.6},
+            {"marker": "s", "ms": 7, "mec": ROBUSTBENCH, "mfc": "none", "mew": 1.5},
+            {"marker": "^", "ms": 7, "mec": ROBUSTBENCH, "mfc": "none", "mew": 1.5},
+        )
+        order = self.kept.iloc[:, 0].sort_values().index
+        for (name, values), look in zip(self.kept.items(), looks, strict=True):
+            ax.plot(values[order], range(len(order)), ls="none", label=name, **look)
+        ax.set_yticks(range(len(order)), [spaced(name) for name in order])
+        ax.set_xlim(0, 100)
+        ax.set_xlabel("kept of the clean accuracy (%)")
+        ax.figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9)

@@ -10,6 +10,7 @@ from nmlib.lab.cifar.displays.radar import CorruptionRadarDisplay
 from nmlib.lab.cifar.displays.scheme_table import SchemeTableDisplay, scheme_sheet
 
 if TYPE_CHECKING:
+    from nmlib.lab.cifar.displays.finetuning import FineTuningDisplay
     from nmlib.lab.cifar.displays.length import LengthDisplay
     from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
     from nmlib.lab.cifar.displays.training import LivePlot, TrainingDisplay
@@ -17,6 +18,7 @@ else:
     __getattr__, __dir__ = on_demand(
         __name__,
         {
+            "nmlib.lab.cifar.displays.finetuning": "FineTuningDisplay",
             "nmlib.lab.cifar.displays.length": "LengthDisplay",
             "nmlib.lab.cifar.displays.reliability": "ReliabilityDisplay",
             "nmlib.lab.cifar.displays.training": "LivePlot TrainingDisplay",
@@ -26,6 +28,7 @@ else:
 __all__ = [
     "CorruptionRadarDisplay",
     "FamilyBarsDisplay",
+    "FineTuningDisplay",
     "FlipBarsDisplay",
     "FlipCurvesDisplay",
     "LengthDisplay",
