@@ -36,8 +36,10 @@ LESSONS = ROOT / "docs/lessons"
 BUILT = ROOT / "build/lessons"
 DETAILS = re.compile(r"<details>.*?</details>\s*", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
-# Links to what does not lie beside the notebooks here.
-DEAD = re.compile(r"(?<!!)\[([^]]*)\]\((?!https?:|\w+\.ipynb|\.\./figures/explorer\.html)[^)\s]*\)")
+# Links to what does not lie beside the notebooks here, with the words under the pointer.
+DEAD = re.compile(
+    r"(?<!!)\[([^]]*)\]\((?!https?:|\w+\.ipynb|\.\./figures/explorer\.html)[^)\s]*( \"[^\"]*\")?\)"
+)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,15 @@ def answered(source: str, answer: str) -> str:
     return "\n".join([*lines[: node.lineno - 1], answer, *lines[node.end_lineno :]])
 
 
+def without_dead_links(source: str) -> str:
+    """Return Markdown whose links to other folders are words again; the glossary's keep its words.
+
+    >>> without_dead_links('[mixup](../docs/glossary.md#mixup "Mixes two (images).") [b](../b.md)')
+    '<abbr title="Mixes two (images).">mixup</abbr> b'
+    """
+    return DEAD.sub(lambda m: f"<abbr title={m[2][1:]}>{m[1]}</abbr>" if m[2] else m[1], source)
+
+
 def verdicts(stem: str, found: list[Exercise], cells: list[Any]) -> list[Any]:
     """Return the last cells: the sum of the verdicts, and their file for a grader."""
     lines = []
@@ -131,7 +142,7 @@ def student(notebook: Any, stem: str) -> Any:
     made, found = copy.deepcopy(notebook), exercises(notebook, stem)
     for cell in made.cells:
         if cell.cell_type == "markdown":
-            cell.source = DEAD.sub(r"\1", DETAILS.sub("", cell.source)).strip()
+            cell.source = without_dead_links(DETAILS.sub("", cell.source)).strip()
     made.cells = [cell for cell in made.cells if cell.source]
     if found:
         made.cells += verdicts(stem, found, notebook.cells)
@@ -148,7 +159,7 @@ def instructor(notebook: Any, stem: str) -> Any:
     cells = []
     for k, cell in enumerate(made.cells):
         if cell.cell_type == "markdown":
-            cell.source = DEAD.sub(r"\1", cell.source)
+            cell.source = without_dead_links(cell.source)
         cells.append(cell)
         if k in extra:
             text = PYTHON.sub("", extra[k]).strip()
@@ -226,8 +237,8 @@ def deck(lesson: Path) -> Any:
             if cell.cell_type == "markdown":
                 # What stands before a heading belongs to the cell before; links lead nowhere here.
                 source = re.sub(r"\A.*?(?=^##)", "", cell.source, flags=re.DOTALL | re.MULTILINE)
-                source = re.sub(r"\[([^]]*)\]\((?!https?:)[^)]*\)", r"\1", source)
-                cells.append(slide(source, kind))
+                source = re.sub(r"\]\(\w+\.ipynb\)", "](../)", source)
+                cells.append(slide(without_dead_links(source), kind))
                 continue
             for output in cell.outputs:
                 data = output.get("data", {})
