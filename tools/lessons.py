@@ -198,7 +198,8 @@ TEMPLATE = """
 .reveal .slides img {
   height: 420px; width: 100%; object-fit: contain; margin: 8px 0; display: block;
 }
-.reveal .slides pre { font-size: 14px; width: auto; box-shadow: none; }
+:root { --jp-code-font-size: 17px; }
+.reveal .slides pre { width: auto; box-shadow: none; }
 .reveal .slides .caption { font-size: 17px; color: #555c65; display: -webkit-box;
   -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden; }
 .jp-Cell { padding: 0 !important; }
