@@ -50,7 +50,7 @@ COLAB := $(call install,colab) "$(COLAB_VENV)" colab ".[notebooks]" \
     -r tests/colab/requirements.txt $(PIP_ARGS)
 
 .PHONY: help demo lab test test-rounding test-colab test-3.12 test-3.13 test-lowest test-newest lint format figures \
-    measure bench wheel address version release docs site lock clean suite lab-packages test-packages site-packages colab-packages
+    measure bench wheel address version release docs site lessons slides lock clean suite lab-packages test-packages site-packages colab-packages
 
 help:  ## this list
 	@grep -E '^[a-z0-9.-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -133,7 +133,7 @@ version: lab-packages  ## write VERSION=... (default: the present one) and today
 	@"$(PY)" tools/release.py --set "$(VERSION)"
 
 # The site is made by the environment that has everything.
-release: site  ## all files of a release into dist/, tried without the checkout; ALL=1 runs all notebooks
+release: site lessons  ## all files of a release into dist/, tried without the checkout; ALL=1 runs all notebooks
 	@"$(PY)" tools/release.py $(if $(ALL),--all) $(if $(REHEARSAL),--rehearse)
 
 docs: test-packages  ## write the pages of docs/ that come from the code: equations, deviations, methods, audit
@@ -144,6 +144,13 @@ site: site-packages  ## write the static site to build/site; a warning is an err
 	@OMP_NUM_THREADS=1 "$(PY)" -m sphinx -q -j auto -W --keep-going -c docs -d build/doctrees . build/site
 	@echo build/site/index.html
 	@"$(PY)" tools/site_weight.py
+
+# EXECUTE=1 runs all of them as well, for minutes.
+lessons: site-packages  ## write notebooks for students and for instructors, and the slides, to build/lessons
+	@"$(PY)" tools/lessons.py $(if $(EXECUTE),--execute)
+
+slides: site-packages  ## write the slides of the lessons alone to build/lessons/slides
+	@"$(PY)" tools/lessons.py --slides
 
 # One file for every platform and Python, with hashes and without the name of a registry.
 compile = "$(PY)" -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -442,6 +442,8 @@ def test_make_lists_every_target():
         "address",
         "version",
         "release",
+        "lessons",
+        "slides",
         "lock",
         "test-3.12",
         "test-3.13",

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 
 import pytest
 import release
@@ -101,6 +102,26 @@ def test_a_version_and_its_date_are_written_everywhere(project):
     assert (project / "CITATION.cff").read_text() == before.replace("12-01", "12-02")
     with pytest.raises(SystemExit, match="is no version"):
         release.set_version("next", "2026-12-02", project)
+
+
+def test_notebooks_and_lessons_have_the_wheel_beside_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(release, "LESSONS", tmp_path / "lessons")
+    for name in ("lessons/student/01.ipynb", "lessons/instructor/01.ipynb", "lessons/slides/a.html",
+                 "site/index.html", "new.whl", "new.tar.gz", "into/old"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    into = tmp_path / "into"
+    release.gather(into, tmp_path / "new.whl", tmp_path / "new.tar.gz", tmp_path / "site")
+    packed = {
+        kind: set(zipfile.ZipFile(into / f"nmlib-{release.version_of()}-{kind}.zip").namelist())
+        for kind in ("lessons", "notebooks")
+    }
+    assert packed["lessons"] == {
+        "student/01.ipynb", "student/new.whl", "instructor/01.ipynb", "instructor/new.whl",
+        "slides/a.html",
+    }  # fmt: skip
+    assert {"new.whl", "00_start_here.ipynb"} <= packed["notebooks"]
+    assert not (tmp_path / "lessons/student/new.whl").exists()
 
 
 def test_a_finished_folder_takes_the_place_of_an_older_one(tmp_path, monkeypatch):

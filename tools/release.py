@@ -29,6 +29,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+LESSONS = ROOT / "build/lessons"
 
 CORE = """
 import sys, torch, nmlib
@@ -248,13 +249,15 @@ def gather(into: Path, wheel: Path, sdist: Path, site: Path) -> None:
     (into / "NEWS.md").write_text(entry(read("CHANGELOG.md"), version_of())[1] + "\n", "utf-8")
     pack(into / f"{name}-site.zip", site)
     with tempfile.TemporaryDirectory() as folder:
-        beside = Path(folder)
+        beside = Path(folder) / "notebooks"
+        beside.mkdir()
         for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
             shutil.copy(path, beside)
-        shutil.copy(wheel, beside)
+        lessons = Path(shutil.copytree(LESSONS, Path(folder) / "lessons"))
+        # The first cell of every notebook installs the wheel beside it.
+        for place in (beside, lessons / "student", lessons / "instructor"):
+            shutil.copy(wheel, place)
         pack(into / f"{name}-notebooks.zip", beside)
-    lessons = ROOT / "build/lessons"
-    if lessons.is_dir():
         pack(into / f"{name}-lessons.zip", lessons)
     sums = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
@@ -319,6 +322,8 @@ def main() -> None:
         raise SystemExit("No release:\n" + "\n".join(f"- {fault}" for fault in found))
     if not (options.site / "index.html").exists():
         raise SystemExit(f"No release:\n- {options.site} is no site; run: make site")
+    if not (LESSONS / "student").exists():
+        raise SystemExit(f"No release:\n- {LESSONS} has no lessons; run: make lessons")
     target = ROOT / "dist" / f"nmlib-{version_of()}"
     with tempfile.TemporaryDirectory() as folder:
         wheel, sdist = build(Path(folder))

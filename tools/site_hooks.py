@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import lessons
 import make_figures
 from docutils import nodes
 from sphinx.pycode import ModuleAnalyzer
@@ -205,12 +206,13 @@ def source(app: Any, docname: str, text: list[str]) -> None:
 def markdown(text: str) -> str:
     """Return Markdown whose links lead to pages of the site, never to files of the repository.
 
-    >>> markdown("[`losses.JSD`](../nmlib/losses.py), [x](../figures/explorer.html), [d](data)")
-    '{py:obj}`losses.JSD`, <a href="../figures/explorer.html">x</a>, d'
+    >>> markdown("[`losses.JSD`](../nmlib/losses.py), [x](../figures/explorer.html#v=2), [d](data)")
+    '{py:obj}`losses.JSD`, <a href="../figures/explorer.html#v=2">x</a>, d'
     """
     text = re.sub(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)", r"[Open in Colab](\1)", text)
     text = re.sub(r"\[`([\w.]+)`\]\((?:\.\./)?nmlib/[^)]*\)", r"{py:obj}`\1`", text)
-    text = re.sub(r"(?<!!)\[([^]]*)\]\(([\w./]+\.html)\)", r'<a href="\2">\1</a>', text)
+    page = r"(?<!!)\[([^]]*)\]\(([\w./]+\.html(?:#[^)\s]*)?)\)"
+    text = re.sub(page, lambda m: f'<a href="{html.escape(m[2])}">{m[1]}</a>', text)
     return re.sub(r"(?<!!)\[([^]]*)\]\((?!https?:)[\w./-]*(?<!\.md)(?<!\.ipynb)\)", r"\1", text)
 
 
@@ -272,12 +274,13 @@ def scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree
 
 
 def figures(app: Any) -> None:
-    """Hook of Sphinx: write the explorer and the interactive figures beside their page."""
+    """Hook of Sphinx: write the explorer, the interactive figures and the slides."""
     folder = Path(app.outdir) / "figures"
     (folder / "html").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(ROOT / "figures/explorer.html", folder / "explorer.html")
     script = "../../_static/plotly.min.js"
     app.interactive = make_figures.write_pages(folder / "html", script)
+    lessons.write_slides(Path(app.outdir) / "docs/lessons/slides")
 
 
 def wide(app: Any, doctree: Any) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from nmlib import _checks
+from nmlib import __version__, _checks, _files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Unusable",
     "Verdict",
+    "Verdicts",
     "answering",
     "ask",
     "entries",
@@ -54,6 +57,53 @@ class Verdict:
     def __repr__(self) -> str:
         sign = {None: "· not tried yet", True: "✓ right", False: "✗ not yet"}[self.right]
         return f"{sign}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """The verdicts of a notebook's exercises: what is solved and what is open.
+
+    Attributes:
+        notebook: Name of the notebook.
+        of: Verdict of each exercise, by name.
+
+    >>> Verdicts("01", {"my_mix": Verdict(True, "it mixes."), "my_jsd": Verdict(None, "write it.")})
+    1 of 2 solved
+    my_mix  ✓ right: it mixes.
+    my_jsd  · not tried yet: write it.
+    """
+
+    notebook: str
+    of: Mapping[str, Verdict]
+
+    def record(self) -> dict[str, Any]:
+        """Return what `save` writes: no times, so that the same answers give the same record."""
+        exercises = [
+            {"exercise": name, "solved": v.right is True, "tried": v.right is not None,
+             "message": v.message}
+            for name, v in self.of.items()
+        ]  # fmt: skip
+        solved = sum(v.right is True for v in self.of.values())
+        return {
+            "format": 1, "nmlib": __version__, "notebook": self.notebook, "solved": solved,
+            "open": len(self.of) - solved, "exercises": exercises,
+        }  # fmt: skip
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record as JSON, for a grader to read.
+
+        Args:
+            path: The file; an older one is replaced.
+
+        Returns:
+            The file.
+        """
+        return _files.write_json(path, self.record())
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.of), default=0)
+        lines = [f"{name:{width}}  {verdict}" for name, verdict in self.of.items()]
+        return "\n".join([f"{self.record()['solved']} of {len(self.of)} solved", *lines])
 
 
 class Unusable(Exception):
