@@ -35,7 +35,7 @@ def site(tmp_path_factory):
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "html"
+    return (folder / "html").resolve()
 
 
 class Page(HTMLParser):
@@ -43,11 +43,12 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.links, self.loaded, self.pictures = [], [], []
+        self.links, self.loaded, self.pictures, self.anchors = [], [], [], set()
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attributes):
         found = dict(attributes)
+        self.anchors.add(found.get("id"))
         if tag == "a" and found.get("href"):
             self.links.append(found["href"])
         if tag in ("script", "img", "iframe", "source") and found.get("src"):
@@ -104,9 +105,14 @@ def test_links_lead_somewhere(site, pages):
             # Sphinx's list of sources names the module of Python's own types, too.
             if address == "builtins.html":
                 continue
-            if not parts.scheme and not parts.netloc and parts.path:
-                target = path.parent / unquote(parts.path)
-                assert target.exists(), f"{path.relative_to(site)}: {address}"
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            assert target.exists(), f"{path.relative_to(site)}: {address}"
+            # After the explorer's address stands its state.
+            if parts.fragment and target in pages and target.name != "explorer.html":
+                anchors = pages[target].anchors
+                assert unquote(parts.fragment) in anchors, f"{path.relative_to(site)}: {address}"
 
 
 def test_pictures_have_words(site, pages):

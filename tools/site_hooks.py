@@ -267,10 +267,18 @@ def plotly_html(figure: Any, words: str) -> str:
     )
 
 
-def scripts(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Hook of Sphinx: load plotly.js (5 MB) where something is drawn with it."""
+# A listing's link back to its documentation. Sphinx takes one module's name for all of a file.
+_BACK = re.compile(
+    r'(id="([\w.]+)">\s*<a class="viewcode-back" href="[^"#]*/(nmlib[\w.]*)\.html#)[^"]+'
+)
+
+
+def finish(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Hook of Sphinx: load plotly.js (5 MB) where something is drawn with it; mend links back."""
     if "plotly-figure" in context.get("body", ""):
         app.add_js_file("plotly.min.js", priority=400)
+    if page.startswith("_modules/"):
+        context["body"] = _BACK.sub(r"\1\3.\2", context["body"])
 
 
 def figures(app: Any) -> None:
@@ -298,6 +306,6 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("missing-reference", reference)
     app.connect("source-read", source)
     app.connect("doctree-read", wide)
-    app.connect("html-page-context", scripts)
+    app.connect("html-page-context", finish)
     app.connect("builder-inited", figures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
