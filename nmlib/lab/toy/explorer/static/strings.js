@@ -1,16 +1,19 @@
-// The words of the explorer: one table a language, strings/xx.json; page.py puts them into STRINGS.
+// What a reader reads, in the language chosen; the tables are strings/*.json, one a language.
 
-let table = STRINGS.en;
-/** Use a language from now on; an unknown one, or null, is the reader's, if there is a table of it. */
-function speak(language) {
-  const wanted = [language, ...(navigator.languages ?? [])].map((name) => String(name).slice(0, 2).toLowerCase());
-  const found = wanted.find((name) => Object.hasOwn(STRINGS, name)) ?? "en";
-  table = STRINGS[found];
-  return found;
+let language = "en", table = TEXTS.en, comma = ".";
+
+/** Speak a language; "" means the reader's own, as the browser tells it, or English. */
+function speak(wanted) {
+  const known = Object.keys(TEXTS), own = (navigator.languages ?? []).map((name) => name.split("-")[0]);
+  language = known.includes(wanted) ? wanted : own.find((name) => known.includes(name)) ?? "en";
+  table = TEXTS[language];
+  comma = new Intl.NumberFormat(language).formatToParts(0.5).find(({ type }) => type === "decimal").value;
 }
-/** The text of a key, with values in its {places}. */
-const t = (key, values = {}) => table[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
-/** A number as readers of the language write it: with so many decimals, or with those that it has. */
-const fixed = (v, digits) => plain(v.toFixed(digits));
-const plain = (v) => String(v).replace(".", table.decimal);
-const counted = (n) => t(n === 1 ? "steps.one" : "steps.many", { n });
+
+/** The text of a key, its {placeholders} filled in. */
+const tr = (key, values = {}) => table[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+/** A number with decimals, or as short as it is, with the comma of the language. */
+const num = (v, digits) => v.toFixed(digits).replace(".", comma);
+const short = (v) => String(v).replace(".", comma);
+const percent = (v, digits = 1) => `${num(100 * v, digits)} %`;
