@@ -29,7 +29,6 @@ def strings(language: str) -> dict[str, str]:
     return table
 
 
-
 # Fine steps where the effect is, coarse ones up to the paper's value.
 _STABILITY_STOPS = (
     *(round(0.05 * k, 2) for k in range(20)),
@@ -42,7 +41,9 @@ def _control(name: str, **what: Any) -> Control:
     """A setting with its English texts."""
     texts = strings("en")
     words = tuple(texts[f"{name}.{choice}"] for choice in what.get("choices", ()))
-    given = {part: texts.get(f"{name}.{part}", "") for part in ("symbol", "help", "unit")}
+    given: dict[str, Any] = {
+        part: texts.get(f"{name}.{part}", "") for part in ("symbol", "help", "unit")
+    }
     return Control(name, texts[name], words=words, **given, **what)
 
 

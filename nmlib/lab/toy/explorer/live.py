@@ -92,7 +92,7 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
     hide = traitlets.Unicode().tag(sync=True)
     lesson = traitlets.Unicode().tag(sync=True)
     present = traitlets.Bool().tag(sync=True)
-    language = traitlets.Unicode("en").tag(sync=True)  # type: ignore[assignment]
+    language = traitlets.Unicode("en").tag(sync=True)
 
     def __init__(
         self,
@@ -177,7 +177,8 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
         value = getattr(self, control.name)
         slider = kind(
             value=value, min=control.min, max=max(control.max, value), step=control.step,
-            description=strings(self.language)[f"{control.name}.symbol"], readout_format="d" if whole else f".{control.digits}f",
+            description=strings(self.language)[f"{control.name}.symbol"],
+            readout_format="d" if whole else f".{control.digits}f",
         )  # fmt: skip
 
         def follow(change: Any) -> None:

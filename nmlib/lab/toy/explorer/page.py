@@ -20,7 +20,8 @@ from nmlib.lab.toy.explorer.controls import LANGUAGES, STATIC, about, strings
 __all__ = ["front_end", "page", "style"]
 
 PARTS = (
-    "engine.js", "worker.js", "strings.js", "state.js", "field.js", "charts.js", "explorer.js", "stories.js",
+    "engine.js", "worker.js", "strings.js", "state.js", "field.js", "charts.js", "explorer.js",
+    "stories.js",
 )  # fmt: skip
 
 

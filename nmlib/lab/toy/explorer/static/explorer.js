@@ -874,8 +874,9 @@ class Explorer {
       if (this.rested) this.atRest();
     };
     for (const name of ["pointerup", "pointercancel", "blur", "change"]) input.addEventListener(name, release);
+    const sign = /^[α-ω]/.test(tr(`${spec.name}.symbol`)) ? tr(`${spec.name}.symbol`) : ""; // not a word twice
     const row = h("div", { class: "nm-slider" },
-      h("label", { for: id }, tr(spec.name), " ", symbol(tr(`${spec.name}.symbol`))), output, input,
+      h("label", { for: id }, tr(spec.name), sign ? [" ", symbol(sign)] : null), output, input,
       h("span", { class: "nm-help", id: `${id}-help` }, tr(`${spec.name}.help`)), edge);
     this.controls[spec.name] = { show, row, edge, input, position };
     show(this.settings[spec.name]);
