@@ -142,7 +142,7 @@ STICKS_OUT = """() => {
 
 @pytest.mark.skipif(chromium_path() is None, reason="no Chromium")
 def test_pages_fit_phones_and_screens_and_can_be_searched(site):
-    folders = ("docs", "notebooks", "figures")
+    folders = ("docs", "docs/lessons", "notebooks", "figures")
     names = [p for folder in folders for p in sorted((site / folder).glob("*.html"))]
     names += sorted((site / "docs/api").glob("nmlib.*.html"))[::40]
     names += [site / f"{name}.html" for name in ("CHANGELOG", "CONTRIBUTING", "search", "genindex")]

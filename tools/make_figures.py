@@ -51,6 +51,7 @@ from nmlib.lab.cifar.displays.reliability import ReliabilityDisplay
 from nmlib.lab.cifar.records import GRID, LENGTHS, SHORT, measured
 from nmlib.lab.corruptions.displays import ContactSheetDisplay, FrequencyDisplay
 from nmlib.lab.display.base import Display, jpeg, png
+from nmlib.lab.imagenet.displays import ProfileDisplay
 from nmlib.lab.paper.displays.families import CorruptionDifferenceDisplay, FamilyDisplay
 from nmlib.lab.paper.displays.imagenet import ImageNetDisplay
 from nmlib.lab.paper.displays.scatter import AccuracyScatterDisplay
@@ -215,6 +216,11 @@ FIGURES: dict[str, Drawing] = {
     "transfer": Drawing(
         "Table 5: ImageNet networks on CIFAR, and ours with frozen features",
         TransferDisplay.from_records, TRANSFERS, source="the paper's Table 5",
+    ),
+    "profile": Drawing(
+        "What three ImageNet networks keep under each corruption",
+        ProfileDisplay.from_record, ("imagenet_lite0.json",),
+        source="RobustBench's files, as in nmlib.paper",
     ),
     "sources": Drawing(
         "NoisyMix by corruption: the paper, RobustBench and ours",

@@ -255,7 +255,7 @@ class ProfileDisplay(Display):
         kept = pd.DataFrame(columns).reindex(list(CORRUPTIONS))
         made = Conditions(
             given["data"], "EfficientNet-Lite0", details=(f"{given['images']:,} photographs",),
-            commits=(given["commit"],),
+            commits=(given["provenance"]["commit"],),
         )  # fmt: skip
         return cls(kept, pd.Series(accuracy), conditions=made)
 

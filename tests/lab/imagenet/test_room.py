@@ -1,6 +1,7 @@
 """The network of notebook 08, its pictures, the mask, and the panel."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,3 +150,24 @@ def test_every_row_of_table_1_has_a_card_with_its_numbers():
         ModelCards(("Cutmixx",))
     for method, checkpoint in zip(cards.methods, CHECKPOINTS.values(), strict=False):
         assert checkpoint.method == method and checkpoint.file in text
+
+
+def test_profile_keeps_shares_of_the_clean_accuracy():
+    from nmlib.lab.imagenet.displays import MEASURED, ProfileDisplay
+    from nmlib.lab.measurements import read_measured
+
+    record, display = read_measured(MEASURED), ProfileDisplay.from_record()
+    plain = {n: [*v.values()] for n, v in record["generated"]["accuracy"].items()}
+    share = np.mean(plain["fog"]) / record["clean"]["accuracy"]
+    assert display.kept.loc["fog", "EfficientNet-Lite0"] == pytest.approx(100 * share)
+    assert display.accuracy["EfficientNet-Lite0"] == pytest.approx(
+        100 * record["generated"]["calibration"]["accuracy"]
+    )
+    assert display.conditions.data == "imagenet-1000-photos"
+    # What notebook 08 says of it in words.
+    text = (Path(__file__).parents[3] / "notebooks/08_imagenet.ipynb").read_text(encoding="utf-8")
+    for source in ("generated", "generated, JPEG 85"):
+        assert f"{100 * record[source]['mean_corruption_error']:.1f}" in text
+    shapes = record["stimuli"]["shape_bias"]
+    words = f"in {shapes['shape'] + shapes['texture']}, and went by the shape in {shapes['shape']}"
+    assert words in text and f"* of {100 * shapes['bias']:.0f} %" in text
