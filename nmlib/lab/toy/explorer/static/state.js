@@ -137,7 +137,7 @@ function readLink(hash, specs, lanes) {
     else if (name === "removed") {
       state.removed = [...new Set(text.split(".").map(Number))].filter((k) => Number.isInteger(k) && k >= 0 && k < MOST_POINTS);
     } else if (name === "lang") {
-      if (text in TEXTS) state.language = text;
+      if (Object.hasOwn(TEXTS, text)) state.language = text;
       else said.push(tr("link.lang", { value: cut(text) }));
     } else if (name === "hide" || name === "lesson") state[name] = text.slice(0, 2000);
     else if (name === "present") state.present = text !== "0";
