@@ -157,7 +157,8 @@ CARDS: dict[str, Card] = {
         Card(
             SCHEMES["cutmix"], "CutMix",
             "Paste a box of another image, and mix the labels by its area.",
-            "Under corruption it stays behind the baseline, in the paper and here.",
+            "Under corruption it stays behind the baseline, here and in three of the paper's four "
+            "cases.",
             "Yun et al. (2019)",
         ),
         Card(

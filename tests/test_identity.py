@@ -79,7 +79,7 @@ Scheme(name='', views=Plain(copies=1), mix=None, noise=None, points=(0,), stabil
 pairing='shared', divergence='jsd')
 Recipe(epochs=200, batch_size=128, learning_rate=0.1, final_learning_rate=1e-06, momentum=0.9, \
 nesterov=True, weight_decay=0.0005, decay_all=True, augment=True, drop_last=False, parts=1, \
-precision='fp32', validation=0)
+precision='fp32', validation=0, drop_every=0)
 Plain(copies=1)
 AugMix(severity=3, width=3, depth=-1, alpha=1, copies=2)
 AugMax(severity=3, width=3, depth=-1, alpha=1, steps=10, step_size=0.1, extra_steps=1)

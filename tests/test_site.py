@@ -166,10 +166,11 @@ def test_pages_fit_phones_and_screens_and_can_be_searched(site):
                 page.goto(path.as_uri())
                 found = page.evaluate(STICKS_OUT)
                 faults += [f"{path.name} at {width} pixels: {found}"] if found else []
+        assert faults == []
+        # From a file, without a host, the search cannot fetch the sentences around what it finds.
         page.goto((site / "search.html").as_uri() + "?q=PuzzleMix")
         page.locator("#search-results li").first.wait_for()
         results = page.locator("#search-results").inner_text()
-    assert faults == []
     assert "nmlib.puzzlemix.PuzzleMix" in results and "Glossary" in results
 
 

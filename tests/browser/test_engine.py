@@ -11,7 +11,7 @@ from lab_server import chromium
 
 from nmlib.lab.toy import draws
 from nmlib.lab.toy.explorer.controls import STORIES, about
-from nmlib.lab.toy.explorer.page import STATIC
+from nmlib.lab.toy.explorer.page import front_end
 from nmlib.lab.toy.lab import Settings, ToyLab
 from nmlib.lab.toy.shapes import SHAPES, toy_data
 from nmlib.noise import NoiseDraw
@@ -38,9 +38,7 @@ def page():
         page = browser.new_page()
         trouble = []
         page.on("pageerror", lambda e: trouble.append(str(e)))
-        source = (STATIC / "engine.js").read_text("utf-8")
-        page.add_script_tag(content=f"{source}\nvar engine = makeEngine();\n{HELP}")
-        page.add_script_tag(content=(STATIC / "state.js").read_text("utf-8"))
+        page.add_script_tag(content=f"{front_end()}\nvar engine = makeEngine();\n{HELP}")
         yield page
         assert trouble == []
 
@@ -220,7 +218,7 @@ def test_the_stories_are_true(page):
       return mean;
     }"""
     small, overfits, fine, collapse = (
-        js(page, code, asdict(Settings(**story.settings))) for story in STORIES
+        js(page, code, asdict(Settings(**story))) for story in STORIES.values()
     )
     assert small["noisymix"]["test_accuracy"] < small["baseline"]["test_accuracy"] - 0.01
     assert small["noisymix"]["boundary_length"] < small["baseline"]["boundary_length"]

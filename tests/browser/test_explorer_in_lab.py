@@ -103,6 +103,17 @@ def test_python_leads(hand):
     hand.until("node => node.dataset.step === '7'")
 
 
+def test_python_chooses_the_language(hand):
+    assert hand.root.get_attribute("lang") == "en"  # whatever the browser's
+    kernel(hand, "explorer.language = 'de'")
+    hand.until("node => node.lang === 'de' && /Testgenauigkeit/.test(node.textContent)")
+    hand.settle()
+    hand.root.locator("select[data-name=language]").select_option("en")
+    hand.until("node => node.lang === 'en'")
+    hand.page.wait_for_timeout(300)
+    assert kernel(hand, "print(explorer.language)") == "en"
+
+
 def test_a_wrong_value_from_python_changes_nothing(hand):
     said = kernel(hand, "explorer.alpha = -1")
     assert "alpha must be a finite number > 0, got -1" in said

@@ -1,6 +1,7 @@
 """figures/explorer.html, opened from the disk: everything works without kernel and network."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
@@ -10,6 +11,8 @@ import pytest
 from explorers import Hand
 from lab_server import chromium
 
+from nmlib.lab.display.looks import LANE_LABELS
+from nmlib.lab.toy.explorer.controls import LANGUAGES, strings
 from nmlib.lab.toy.explorer.page import page as page_text
 from nmlib.lab.toy.lab import Settings, ToyLab
 
@@ -474,7 +477,7 @@ def test_the_main_thread_is_free(opened):
 
 PARTS = (
     "presets", "picker", "legend", "layers", "transport", "data", "own", "more", "numbers",
-    "charts", "share", "trials", "slow", "exercises", "present", "alpha", "law",
+    "charts", "share", "trials", "slow", "exercises", "present", "language", "alpha", "law",
 )  # fmt: skip
 
 
@@ -527,3 +530,98 @@ def test_numbers_of_other_points_are_not_compared(opened):
 def test_a_long_word_does_not_widen_the_page(opened):
     hand = opened(f"?lesson={'Wort' * 60}", size="phone")
     assert hand.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+# Every text that a reader sees or hears.
+SHOWN = """() => [
+  ...document.querySelectorAll('title, body :not(script, noscript, option[lang])'),
+].flatMap((n) => [
+  [...n.childNodes].filter((c) => c.nodeType === 3).map((c) => c.data).join(' '),
+  ...['aria-label', 'aria-valuetext', 'title', 'placeholder'].map((a) => n.getAttribute(a) ?? ''),
+]).filter((text) => text.trim())"""
+
+
+def foreign(language):
+    """English texts that have no place on a page in this language, as patterns."""
+    own = "\n".join(strings(language).values())
+    for key, text in strings("en").items():
+        words = max(re.split(r"\{\w+\}", text), key=len).strip(" .,:;")
+        if len(words) > 3 and words not in own and not key.startswith(("python.", "language")):
+            yield words
+
+
+@pytest.mark.parametrize("language", [name for name in LANGUAGES if name != "en"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_page_in_another_language_is_in_it_throughout(opened, language, size):
+    hand = opened(f"#lang={language}&alpha=1e99&epochs=20", size=size)
+    page, seen = hand.page, []
+
+    def read():
+        seen.extend(page.evaluate(SHOWN))
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+    assert page.evaluate("() => document.documentElement.lang") == language
+    assert strings(language)["page.title"] == page.title()
+    page.evaluate("() => document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    read()
+    for name in ("saw", "jsd", "seeds", "test"):
+        hand.layer(name)
+    hand.press("pin")
+    hand.set("sigma_add", 0.3)
+    hand.settle()
+    read()
+    for action in ("copy-link", "copy-code", "copy-trials", "undo", "reset", "slow-next", "step"):
+        hand.press(action)
+        page.wait_for_timeout(50)
+        read()
+    hand.field("epochs", "")
+    hand.root.locator("textarea").first.fill("1,2")
+    hand.press("use-table")
+    read()
+    canvas = hand.root.locator("canvas[data-lane=noisymix]")
+    canvas.focus()
+    for key in ("1", "p", "Delete", "Delete"):
+        page.keyboard.press(key)
+        read()
+    hand.press("story.collapse")
+    hand.settle()
+    read()
+    hand.choose("six")
+    hand.every()
+    read()
+    hand.press("predict-0-longer")
+    hand.root.locator("input[data-name=collapse]").fill("0.5")
+    hand.press("check-collapse")
+    hand.until(
+        "n => [0, 3].every((k) => /\\d/.test(n.querySelectorAll('.nm-verdict')[k].textContent))"
+    )
+    read()
+    text = re.sub("|".join(LANE_LABELS.values()).replace("+", r"\+"), "", "\n".join(seen))
+    assert [words for words in foreign(language) if words in text] == []
+    mark = page.evaluate("(l) => new Intl.NumberFormat(l).format(0.5)[1]", language)
+    assert re.search(rf"\d{re.escape(mark)}\d %", text)
+    assert mark == "." or not re.search(r"\d\.\d+ %", text)
+
+
+def test_the_language_is_the_readers_and_can_be_changed(opened):
+    hand = opened(locale="de-AT")
+    german, english = strings("de"), strings("en")
+    chosen = hand.root.locator("select[data-name=language]")
+    assert (
+        chosen.input_value() == "de" and german["page.head"] == hand.page.locator("h1").inner_text()
+    )
+    assert "lang=" not in hand.page.url  # the reader's own language stays with the reader
+    hand.set("alpha", 0.9)
+    hand.settle()
+    chosen.select_option("en")
+    hand.settle()
+    assert hand.data["alpha"] == "0.9" and hand.sentence.startswith("NoisyMix after 500 steps: ")
+    assert english["page.head"] == hand.page.locator("h1").inner_text()
+    assert hand.data["trials"] == "2"
+    hand.press("copy-link")
+    link = hand.copied()
+    assert "lang=en" in link
+    twin = opened("#" + link.split("#")[1], locale="de-AT")
+    assert twin.root.get_attribute("lang") == "en"
+    assert "the language xx is not known" in opened("#lang=xx").notice
+    assert opened("?lang=de").root.get_attribute("lang") == "de"

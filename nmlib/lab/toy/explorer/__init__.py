@@ -21,6 +21,7 @@ def explore(
     playing: bool = True,
     hide: str = "",
     lesson: str = "",
+    language: str = "en",
     **changes: Any,
 ) -> Any:
     r"""Show the decision boundaries of the six schemes, trained while you watch.
@@ -33,8 +34,9 @@ def explore(
         playing: Train at once.
         hide: Parts of the page to leave out, separated by dots: names of settings, `presets`,
             `picker`, `legend`, `layers`, `transport`, `data`, `own`, `more`, `numbers`, `charts`,
-            `share`, `trials`, `slow`, `exercises`, `present`.
+            `share`, `trials`, `slow`, `exercises`, `present`, `language`.
         lesson: Text above the picture, e.g. a task for a class.
+        language: "en" or "de".
         **changes: Settings by name, e.g. `sigma_add=0.3`.
 
     Returns:
@@ -43,7 +45,7 @@ def explore(
         `set_points`.
 
     Raises:
-        ValueError: For an unknown mode, lane or view, or a setting out of range.
+        ValueError: For an unknown mode, lane, view or language, or a setting out of range.
 
     Source: paper appendix A, Fig. 4.
 
@@ -58,10 +60,11 @@ def explore(
         from nmlib.lab.toy.explorer.live import LiveExplorer
 
         return LiveExplorer(
-            settings, lane=lane, view=view, playing=playing, hide=hide, lesson=lesson, **changes
-        )
+            settings, lane=lane, view=view, playing=playing, hide=hide, lesson=lesson,
+            language=language, **changes,
+        )  # fmt: skip
     from nmlib.lab.toy.explorer.still import StillExplorer
 
-    explorer = StillExplorer(settings, **changes)
+    explorer = StillExplorer(settings, language=language, **changes)
     explorer.note = note
     return explorer

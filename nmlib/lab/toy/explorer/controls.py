@@ -1,17 +1,33 @@
-"""What the explorer offers, for Python and for the page: settings and stories."""
+"""What the explorer offers, for Python and for the page: settings, stories and their texts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from nmlib._checks import choice
 from nmlib.data.toy import POLYGON_VERTICES
 from nmlib.lab.panel import Control
 from nmlib.lab.toy.lab import Settings, ToyLab
 from nmlib.lab.toy.shapes import SHAPES
 from nmlib.schemes import READINGS
 
-__all__ = ["STORIES", "TOY_CONTROLS", "Story", "about"]
+__all__ = ["LANGUAGES", "STORIES", "TOY_CONTROLS", "about", "strings"]
+
+STATIC = Path(__file__).parent / "static"
+LANGUAGES = tuple(sorted(path.stem for path in (STATIC / "strings").glob("*.json")))
+"""A file of static/strings each."""
+
+
+@cache
+def strings(language: str) -> dict[str, str]:
+    """Return every text of the explorer in a language, by its key."""
+    language = choice("language", language, LANGUAGES)
+    table: dict[str, str] = json.loads((STATIC / f"strings/{language}.json").read_text("utf-8"))
+    return table
+
 
 # Fine steps where the effect is, coarse ones up to the paper's value.
 _STABILITY_STOPS = (
@@ -20,68 +36,33 @@ _STABILITY_STOPS = (
     *(float(k) for k in range(2, 13)),
 )
 
+
+def _control(name: str, **what: Any) -> Control:
+    """A setting with its English texts."""
+    texts = strings("en")
+    words = tuple(texts[f"{name}.{choice}"] for choice in what.get("choices", ()))
+    given: dict[str, Any] = {
+        part: texts.get(f"{name}.{part}", "") for part in ("symbol", "help", "unit")
+    }
+    return Control(name, texts[name], words=words, **given, **what)
+
+
 TOY_CONTROLS: tuple[Control, ...] = (
-    Control(
-        "alpha", "Mixing", min=0.05, max=2.0, step=0.05, symbol="α",
-        help="λ ~ Beta(α, α): larger mixes more evenly", unit="parameter of the Beta law",
-    ),
-    Control(
-        "sigma_add", "Additive noise", max=0.5, symbol="σ_add",
-        help="standard deviation; the outer ring has radius 1", unit="standard deviation",
-    ),
-    Control(
-        "sigma_mult", "Multiplicative noise", max=0.8, symbol="σ_mult",
-        help="relative to the activation", unit="of the activation",
-    ),
-    Control(
-        "stability", "JSD weight", max=12.0, step=0.05, symbol="γ",
-        help="how much disagreement between the views costs; 12 in the paper",
-        unit="weight of the divergence", values=_STABILITY_STOPS,
-    ),
-    Control(
-        "seed", "Seed", max=49, step=1, digits=0, symbol="seed",
-        help="of the initial weights, batches, pairs and noise",
-    ),
-    Control(
-        "data_seed", "Data seed", None, 0, 999, 1, 0, "field", symbol="data",
-        help="of the points",
-    ),
-    Control(
-        "shape", "Shape", kind="list", choices=tuple(SHAPES), words=(
-            "polygon band (the paper's)", "circle", "exclusive or", "two clouds", "spiral",
-            "two moons",
-        ), symbol="shape", help="of the data",
-    ),
-    Control(
-        "data_noise", "Noise of the data", max=0.6, symbol="noise", help="how far points stray",
-    ),
-    Control(
-        "reading", "What disagrees", kind="list", choices=tuple(READINGS), words=(
-            "views with partners of their own", "a mixed view and the unmixed one",
-            "views with noise of their own",
-        ), symbol="reading", help="what the paper's 'JSD without augmentation' compares",
-    ),
-    Control(
-        "law", "Noise law", kind="list", choices=("paper", "released"), words=(
-            "the paper's formula", "the released code's",
-        ), symbol="law", help="Gaussian, or sparse with a random scale for each view",
-    ),
-    Control(
-        "learning_rate", "Learning rate", None, 0.0005, 0.2, 0.0005, 4, "field", symbol="lr",
-        help="of Adam",
-    ),
-    Control(
-        "batch_size", "Batch size", None, 2, 250, 1, 0, "field", symbol="B", help="points a step"
-    ),
-    Control(
-        "width", "Hidden units", None, 1, 256, 1, 0, "field", symbol="H",
-        help="of the one hidden layer",
-    ),
-    Control(
-        "epochs", "Epochs", None, 1, 400, 1, 0, "field", symbol="epochs",
-        help="after which training stops",
-    ),
-)  # fmt: skip
+    _control("alpha", min=0.05, max=2.0, step=0.05),
+    _control("sigma_add", max=0.5),
+    _control("sigma_mult", max=0.8),
+    _control("stability", max=12.0, step=0.05, values=_STABILITY_STOPS),
+    _control("seed", max=49, step=1, digits=0),
+    _control("data_seed", max=999, step=1, digits=0, kind="field"),
+    _control("shape", kind="list", choices=tuple(SHAPES)),
+    _control("data_noise", max=0.6),
+    _control("reading", kind="list", choices=tuple(READINGS)),
+    _control("law", kind="list", choices=("paper", "released")),
+    _control("learning_rate", min=0.0005, max=0.2, step=0.0005, digits=4, kind="field"),
+    _control("batch_size", min=2, max=250, step=1, digits=0, kind="field"),
+    _control("width", min=1, max=256, step=1, digits=0, kind="field"),
+    _control("epochs", min=1, max=400, step=1, digits=0, kind="field"),
+)
 """Every setting of the lab, as the explorer offers it."""
 
 # Where a slider's end is not the last value that a link or Python may ask for.
@@ -95,48 +76,16 @@ _LEAST: dict[str, float] = {"alpha": 0.01, "learning_rate": 1e-6, "batch_size": 
 _EDGES = ("alpha", "sigma_add", "sigma_mult", "stability")
 
 
-@dataclass(frozen=True)
-class Story:
-    """Settings that show something, and the sentence that says what.
-
-    Attributes:
-        name: What the button says.
-        words: What there is to see; true of the mean over seeds 0 to 3 (tests/lab/toy).
-        settings: What differs from the defaults.
-    """
-
-    name: str
-    words: str
-    settings: dict[str, Any]
-
-
-STORIES: tuple[Story, ...] = (
-    Story(
-        "A small class: smoothing costs",
-        "A fifth of the points are blue. Whatever smooths the boundary takes points from them: "
-        "NoisyMix has the shorter boundary and the lower accuracy.",
-        {},
-    ),
-    Story(
-        "It overfits: smoothing is free",
-        "Two noisy moons, a wide network, long training. The baseline follows single points; "
-        "NoisyMix does not, and is right more often.",
-        {"shape": "moons", "data_noise": 0.5, "epochs": 300, "width": 200, "learning_rate": 0.1},
-    ),
-    Story(
-        "Fine structure: too smooth",
-        "A spiral has to be followed closely. Mixing joins points of different arms, and NoisyMix "
-        "never finds them.",
-        {"shape": "spiral"},
-    ),
-    Story(
-        "Agreement wins: collapse",
-        "The paper's weight 12, here with views that are mixed with different partners. A network "
-        "that always says the same agrees with itself perfectly.",
-        {"stability": 12.0},
-    ),
-)
-"""Settings with a sentence each; buttons of the explorer."""
+STORIES: dict[str, dict[str, Any]] = {
+    "small": {},
+    "overfits": {
+        "shape": "moons", "data_noise": 0.5, "epochs": 300, "width": 200, "learning_rate": 0.1,
+    },
+    "fine": {"shape": "spiral"},
+    "collapse": {"stability": 12.0},
+}  # fmt: skip
+"""Settings that show something: what differs from the defaults. Buttons of the explorer, whose
+texts are true of the mean over seeds 0 to 3 (tests/browser/test_engine.py)."""
 
 
 def about() -> dict[str, Any]:
@@ -152,13 +101,14 @@ def about() -> dict[str, Any]:
         for name, table in (("least", _LEAST), ("most", _MOST)):
             if control.name in table:
                 spec[name] = table[control.name]
+        left_out = ["label", "help", "symbol", "unit", "words"]  # the page has them in its language
         if control.kind == "list":
-            spec = {k: v for k, v in spec.items() if k not in ("min", "max", "step", "digits")}
-        specs.append(spec)
+            left_out += ["min", "max", "step", "digits"]
+        specs.append({k: v for k, v in spec.items() if k not in left_out})
     return {
         "specs": specs,
         "lanes": list(ToyLab.lanes),
-        "presets": [{"name": s.name, "words": s.words, "settings": s.settings} for s in STORIES],
+        "presets": [{"name": name, "settings": settings} for name, settings in STORIES.items()],
         "polygon": [list(map(float, corner)) for corner in POLYGON_VERTICES],
         "band": 0.1,
         "extent": ToyLab.EXTENT,

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 import nmlib
 from nmlib.lab.panel import WithStill
-from nmlib.lab.toy.explorer.controls import TOY_CONTROLS, about
+from nmlib.lab.toy.explorer.controls import TOY_CONTROLS, about, strings
 from nmlib.lab.toy.explorer.page import front_end, style
 from nmlib.lab.toy.explorer.still import Explorer, still_sliders
 from nmlib.lab.toy.lab import Settings, ToyLab
@@ -35,7 +35,7 @@ class SliderBox(WithStill, ipywidgets.VBox):  # type: ignore[misc,unused-ignore]
 
     def still(self) -> Any:
         """Return the values as MIME data, and no metadata."""
-        return still_sliders(self._explorer.lab)
+        return still_sliders(self._explorer.lab, self._explorer.language)
 
 
 def _trait(name: str) -> Any:
@@ -60,6 +60,7 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
         playing: Train at once.
         hide: Parts of the page to leave out, see `explore`.
         lesson: Text above the picture.
+        language: "en" or "de".
         **changes: Single settings.
     """
 
@@ -91,6 +92,7 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
     hide = traitlets.Unicode().tag(sync=True)
     lesson = traitlets.Unicode().tag(sync=True)
     present = traitlets.Bool().tag(sync=True)
+    language = traitlets.Unicode("en").tag(sync=True)
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
         playing: bool = True,
         hide: str = "",
         lesson: str = "",
+        language: str = "en",
         **changes: Any,
     ) -> None:
         start = replace(settings or Settings(), **changes)
@@ -109,7 +112,7 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
         page = {"page": PAGE.as_uri()} if PAGE.is_file() else {}
         super().__init__(
             about=about() | page, lane=lane, view=view, stopped=None if playing else 0, hide=hide,
-            lesson=lesson, **values,
+            lesson=lesson, language=language, **values,
         )  # fmt: skip
 
     @traitlets.validate(*(control.name for control in TOY_CONTROLS))
@@ -123,6 +126,11 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
         if proposal["value"] not in ToyLab.lanes:
             known = ", ".join(ToyLab.lanes)
             raise ValueError(f"unknown lane {proposal['value']!r}; lanes are {known}")
+        return proposal["value"]
+
+    @traitlets.validate("language")
+    def _check_language(self, proposal: Any) -> Any:
+        strings(proposal["value"])  # raises
         return proposal["value"]
 
     @traitlets.validate("view")
@@ -169,7 +177,8 @@ class LiveExplorer(Explorer, anywidget.AnyWidget):  # type: ignore[misc,unused-i
         value = getattr(self, control.name)
         slider = kind(
             value=value, min=control.min, max=max(control.max, value), step=control.step,
-            description=control.symbol, readout_format="d" if whole else f".{control.digits}f",
+            description=strings(self.language)[f"{control.name}.symbol"],
+            readout_format="d" if whole else f".{control.digits}f",
         )  # fmt: skip
 
         def follow(change: Any) -> None:

@@ -8,28 +8,40 @@ from __future__ import annotations
 import argparse
 import html
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nmlib._files import path_option, write_text
-from nmlib.lab.toy.explorer.controls import about
+from nmlib.lab.toy.explorer.controls import LANGUAGES, STATIC, about, strings
 
 __all__ = ["front_end", "page", "style"]
 
-STATIC = Path(__file__).parent / "static"
 PARTS = (
-    "engine.js", "worker.js", "state.js", "field.js", "charts.js", "explorer.js", "stories.js",
+    "engine.js", "worker.js", "strings.js", "state.js", "field.js", "charts.js", "explorer.js",
+    "stories.js",
 )  # fmt: skip
-FOOTER = (
-    "Part of nmlib, where notebooks hold the same explorer. The same settings and seed give the "
-    "same picture in Python: nmlib.lab.toy.ToyLab. This page needs no network and sends nothing."
-)
+
+
+def _json(value: Any) -> str:
+    # "</" inside a script would end it.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
 
 
 def front_end() -> str:
-    """Return the JavaScript of the explorer: its files one after the other, no bundler."""
-    return "\n".join((STATIC / part).read_text(encoding="utf-8") for part in PARTS)
+    """Return the JavaScript of the explorer: its texts and files one after the other, no bundler.
+
+    Comments in lines of their own and indentation stay behind: they would be a seventh of the page.
+    """
+    tables = {
+        name: {key: text for key, text in strings(name).items() if not key.startswith("python.")}
+        for name in LANGUAGES
+    }
+    text = "\n".join((STATIC / part).read_text(encoding="utf-8") for part in PARTS)
+    short = re.sub(r"(?m)^ *(?://.*\n|/\*\*(?:.|\n)*?\*/\n)?", "", text)
+    return f"const TEXTS = {_json(tables)};\n{short}"
 
 
 def style() -> str:
@@ -39,18 +51,10 @@ def style() -> str:
 
 def page() -> str:
     """Return the page as text."""
-    # "</" inside a script would end it.
-    facts = json.dumps(about(), ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-    fields = {
-        "STYLE": style(),
-        "SCRIPT": front_end(),
-        "ABOUT": facts,
-        "FOOTER": html.escape(FOOTER),
-    }
+    fields = {name: html.escape(text) for name, text in strings("en").items()}
+    fields |= {"STYLE": style(), "SCRIPT": front_end(), "ABOUT": _json(about())}
     text = (STATIC / "page.html").read_text(encoding="utf-8")
-    for name, value in fields.items():
-        text = text.replace(f"{{{{{name}}}}}", value)
-    return text
+    return re.sub(r"\{\{([\w.]+)\}\}", lambda found: fields[found[1]], text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

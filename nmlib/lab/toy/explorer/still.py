@@ -7,7 +7,7 @@ from typing import Any
 from nmlib.lab.display.looks import LANE_LABELS
 from nmlib.lab.panel import Bundle, WithStill, picture_of
 from nmlib.lab.toy.displays.decision import DecisionBoundaryDisplay
-from nmlib.lab.toy.explorer.controls import TOY_CONTROLS
+from nmlib.lab.toy.explorer.controls import TOY_CONTROLS, strings
 from nmlib.lab.toy.lab import Settings, ToyLab
 
 __all__ = ["Explorer", "StillExplorer", "StillSliders", "still_sliders"]
@@ -18,15 +18,25 @@ def _described(lab: ToyLab) -> str:
     return ", ".join(f"{c.name}={c.show(getattr(lab.settings, c.name))}" for c in TOY_CONTROLS)
 
 
-def still_sliders(lab: ToyLab) -> Bundle:
+def _number(text: str, texts: dict[str, str]) -> str:
+    return text.replace(".", texts["python.comma"])
+
+
+def still_sliders(lab: ToyLab, language: str) -> Bundle:
     """Return the row of ordinary sliders for pages without a kernel: as text."""
-    sliders = (c for c in TOY_CONTROLS if c.kind == "slider")
-    found = ", ".join(f"{c.symbol} {c.show(getattr(lab.settings, c.name))}" for c in sliders)
-    return {"text/plain": f"Sliders of the explorer: {found}"}, {}
+    texts = strings(language)
+    values = texts["list"].join(
+        f"{texts[f'{c.name}.symbol']} {_number(c.show(getattr(lab.settings, c.name)), texts)}"
+        for c in TOY_CONTROLS
+        if c.kind == "slider"
+    )
+    return {"text/plain": texts["python.sliders"].format(values=values)}, {}
 
 
 class Explorer(WithStill):
-    """What both forms of the explorer offer; a subclass provides `lab`."""
+    """What both forms of the explorer offer; a subclass provides `lab` and `language`."""
+
+    language: str
 
     @property
     def lab(self) -> ToyLab:
@@ -58,15 +68,18 @@ class Explorer(WithStill):
     def summary(self) -> str:
         """Train to the end and say in words what the picture shows."""
         lab = self.trained()
-        lines = [f"Six schemes after {lab.steps_done} steps; {_described(lab)}"]
+        texts = strings(self.language)
+        lines = [texts["python.summary"].format(n=lab.steps_done, settings=_described(lab))]
         for lane in lab.lanes:
             m = lab.metrics(lane)
-            line = (
-                f"{LANE_LABELS[lane]}: test accuracy {100 * m['test_accuracy']:.1f} %, under test "
-                f"noise {100 * m['noisy_accuracy']:.1f} %, boundary {m['boundary_length']:.2f} long"
+            line = texts["python.scheme"].format(
+                scheme=LANE_LABELS[lane],
+                accuracy=_number(f"{100 * m['test_accuracy']:.1f}", texts),
+                noisy=_number(f"{100 * m['noisy_accuracy']:.1f}", texts),
+                length=_number(f"{m['boundary_length']:.2f}", texts),
             )
-            fallen = ", collapsed to one class" if m["collapsed"] else ""
-            lines.append(line + (fallen or (", one class so far" if m["one_class"] else "")))
+            state = "collapsed" if m["collapsed"] else "plain" if m["one_class"] else ""
+            lines.append(line + (texts[f"python.{state}"] if state else ""))
         return "\n".join(lines)
 
     def still(self) -> Bundle:
@@ -74,10 +87,7 @@ class Explorer(WithStill):
 
         The text is the same on every machine, so that a notebook test can compare it.
         """
-        text = (
-            f"{self!r}\nDecision boundaries of six training schemes on the polygon band; live in "
-            "JupyterLab, a picture here. explorer.summary() gives the numbers."
-        )
+        text = f"{self!r}\n{strings(self.language)['python.still']}"
         kind, picture = picture_of(DecisionBoundaryDisplay.from_lab(self.trained()))
         return {"text/plain": text, kind: picture}, {kind: {"alt": text}}
 
@@ -85,12 +95,12 @@ class Explorer(WithStill):
 class StillSliders(WithStill):
     """The values of the sliders of an explorer without a front end."""
 
-    def __init__(self, lab: ToyLab) -> None:
-        self.lab = lab
+    def __init__(self, lab: ToyLab, language: str) -> None:
+        self.lab, self.language = lab, language
 
     def still(self) -> Bundle:
         """Return the text as MIME data, and no metadata."""
-        return still_sliders(self.lab)
+        return still_sliders(self.lab, self.language)
 
     def __repr__(self) -> str:
         return str(self.still()[0]["text/plain"])
@@ -99,8 +109,11 @@ class StillSliders(WithStill):
 class StillExplorer(Explorer):
     """A picture of the six trained schemes and a text."""
 
-    def __init__(self, settings: Settings | None = None, **changes: Any) -> None:
-        self._lab = ToyLab(settings, **changes)
+    def __init__(
+        self, settings: Settings | None = None, *, language: str = "en", **changes: Any
+    ) -> None:
+        strings(language)  # raises
+        self._lab, self.language = ToyLab(settings, **changes), language
 
     @property
     def lab(self) -> ToyLab:
@@ -110,4 +123,4 @@ class StillExplorer(Explorer):
     @property
     def sliders(self) -> StillSliders:
         """The settings that have a slider, as text."""
-        return StillSliders(self._lab)
+        return StillSliders(self._lab, self.language)

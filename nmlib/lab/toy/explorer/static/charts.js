@@ -74,7 +74,7 @@ class LineChart {
     }
     this.grid.append(
       svg("text", { x: left, y: this.height - 2 }, "0"),
-      svg("text", { x: left + w, y: this.height - 2, "text-anchor": "end" }, `${high} steps`),
+      svg("text", { x: left + w, y: this.height - 2, "text-anchor": "end" }, tr("chart.steps", { n: high })),
     );
     this.reference.setAttribute("d", reference === null ? "" : `M${left} ${y(reference)}h${w}`);
     const seen = new Set();
@@ -87,7 +87,7 @@ class LineChart {
       this.lines.append(path);
       if (s.chosen) {
         this.value.textContent = s.value === null ? "…" : this.format(s.value);
-        this.svg.setAttribute("aria-label", `${this.title}: ${s.value === null ? "not measured yet" : this.format(s.value)}`);
+        this.svg.setAttribute("aria-label", `${this.title}: ${s.value === null ? tr("chart.none") : this.format(s.value)}`);
       }
     }
     for (const [name, path] of this.paths) if (!seen.has(name)) { path.remove(); this.paths.delete(name); }

@@ -1,26 +1,10 @@
 // The explorer: state.js says what is shown, worker.js trains it, field.js and charts.js draw it.
 
-const LAYERS = [
-  ["points", "Points", "Training points, filled"],
-  ["test", "Test points", "Points held back from training, hollow"],
-  ["truth", "True outline", "The polygon, and the band in which labels are coin flips"],
-  ["ghost", "Previous setting", "Dashed: the boundary before the last change"],
-  ["steps", "Isolines", "P(class 1) = 10, 30, 70 and 90 %"],
-  ["hatch", "Hatching", "Hatched where the network predicts class 1"],
-  ["seeds", "Seeds", "Shaded where twelve networks that differ in the seed alone disagree"],
-  ["saw", "What the model saw", "The last batch: partners joined, mixed and noised points as crosses"],
-  ["jsd", "JSD between views", "Coloured where noisy mixed copies of a point disagree"],
-];
-const percent = (v) => `${(100 * v).toFixed(1)} %`;
 const NUMBERS = [
-  ["test_accuracy", "Test accuracy", percent, 100],
-  ["noisy_accuracy", "Under test noise", percent, 100],
-  ["boundary_length", "Boundary length", (v) => v.toFixed(2), 1],
-  ["steepness", "Gradient along it", (v) => v.toFixed(1), 1],
-  ["confidence", "Confidence", percent, 100],
-  ["train_accuracy", "Training accuracy", percent, 100],
+  ["test_accuracy", percent, 100], ["noisy_accuracy", percent, 100], ["boundary_length", (v) => num(v, 2), 1],
+  ["steepness", (v) => num(v, 1), 1], ["confidence", percent, 100], ["train_accuracy", percent, 100],
 ];
-const PARTS = [["mixes", "mixing"], ["noise", "noise"], ["agrees", "agreement"]];
+const PARTS = ["mixes", "noise", "agrees"];
 const USES = { alpha: "mixes", sigma_add: "noise", sigma_mult: "noise", law: "noise", stability: "agrees", reading: "agrees" };
 const DATA = ["shape", "data_seed", "data_noise"]; // what the generated points depend on
 const LEVELS = [0.1, 0.3, 0.7, 0.9];
@@ -30,10 +14,12 @@ const ENOUGH_STEPS = 100; // before that, one class everywhere says that trainin
 
 const signed = (v, digits) => {
   const size = Math.abs(v).toFixed(digits);
-  return Number(size) === 0 ? "±0" : `${v < 0 ? "−" : "+"}${size}`;
+  return Number(size) === 0 ? "±0" : `${v < 0 ? "−" : "+"}${num(Number(size), digits)}`;
 };
 const camel = (name) => name.replace(/_(\w)/g, (_, c) => c.toUpperCase());
-const place = (x, y) => `(${x.toFixed(2)}, ${y.toFixed(2)})`.replaceAll("-", "−");
+const place = (x, y) => tr("place", { x: num(x, 2), y: num(y, 2) }).replaceAll("-", "−");
+const stepsText = (n) => (n === 1 ? tr("said.step") : tr("said.steps", { n }));
+const symbolText = (name) => tr(`${name}.symbol`).replace("_", " ");
 const nearest = (values, v) => values.reduce((best, x, i) => (Math.abs(x - v) < Math.abs(values[best] - v) ? i : best), 0);
 const partsOf = (lane) => ({
   mixes: !["baseline", "noise_injection"].includes(lane),
@@ -81,7 +67,7 @@ class Explorer {
     this.tool = "1";
     this.cleanups = [];
     this.root = h("section", {
-      class: "nm-root", "aria-label": "Decision-boundary lab",
+      class: "nm-root",
       "data-lm-suppress-shortcuts": "true", // JupyterLab's one-key commands stay out
     });
     // A frame that is as high as its content says nothing about the window: ask the screen.
@@ -96,7 +82,7 @@ class Explorer {
     this.watchSight();
     this.restart();
     if (this.refused) said = [...said, this.refused];
-    if (said.length) this.announce(`From the link: ${said.join("; ")}.`);
+    if (said.length) this.announce(tr("link.said", { what: said.join("; ") }));
   }
 
   // ----- what is shown ---------------------------------------------------------------------------
@@ -136,7 +122,7 @@ class Explorer {
     // From a link or from Python; a hand is stopped in edit().
     Object.assign(this.state, { own: null, added: [], removed: [] });
     this.points = this.generated;
-    this.refused = `the points were left out: ${why}`;
+    this.refused = tr("link.points", { why });
   }
   get edited() { return Boolean(this.state.own) || this.state.added.length > 0 || this.state.removed.length > 0; }
 
@@ -272,7 +258,7 @@ class Explorer {
   /** Everything at once: undo, a preset, a trial, a link. */
   become(state, sentence = "") {
     this.remember();
-    this.state = structuredClone({ ...state, hide: this.state.hide, lesson: this.state.lesson, present: this.state.present });
+    this.state = structuredClone({ ...state, hide: this.state.hide, lesson: this.state.lesson, present: this.state.present, language: this.state.language });
     for (const spec of this.specs) this.controls[spec.name]?.show(this.settings[spec.name]);
     for (const [name, box] of Object.entries(this.layerBoxes)) box.checked = this.state.layers[name];
     this.buildStage();
@@ -283,7 +269,7 @@ class Explorer {
 
   /** Python has other points, layers or parts: take its state as it is. */
   adopt(state) {
-    const rebuild = state.hide !== this.state.hide || state.lesson !== this.state.lesson || state.present !== this.state.present;
+    const rebuild = ["hide", "lesson", "present", "language"].some((name) => state[name] !== this.state[name]);
     this.state = state;
     if (rebuild) this.layout();
     for (const spec of this.specs) this.controls[spec.name]?.show(this.settings[spec.name]);
@@ -302,9 +288,9 @@ class Explorer {
 
   undo() {
     const last = this.undone.pop();
-    if (!last) { this.announce("There is nothing to undo."); return; }
+    if (!last) { this.announce(tr("undo.none")); return; }
     const left = this.undone.length;
-    this.become(last, "Undone.");
+    this.become(last, tr("undo.done"));
     this.undone.length = left; // become() may have kept the undone state
     this.showTools();
   }
@@ -338,7 +324,7 @@ class Explorer {
 
   forward(steps) {
     const from = this.state.stopped ?? this.step; // the step asked for, though it may not be there yet
-    if (from >= this.total) this.announce("Training has come to its end: Reset goes back to the initial weights.");
+    if (from >= this.total) this.announce(tr("train.ended"));
     else this.stop(Math.min(this.total, from + steps));
   }
 
@@ -356,7 +342,7 @@ class Explorer {
     if (why) {
       [this.state.own, this.state.added, this.state.removed] = before;
       this.undone.pop();
-      this.announce(`Not done: ${why}.`);
+      this.announce(tr("edit.refused", { why }));
       return;
     }
     this.moves.push([this.gen + 1, performance.now()]);
@@ -367,9 +353,9 @@ class Explorer {
 
   addPoint(x, y, label) {
     const test = this.editTest.checked ? 1 : 0, row = keepable([x, y, label, test]);
-    if (this.points.length >= MOST_POINTS) { this.announce(`There are ${MOST_POINTS} points, more than that no link holds.`); return; }
+    if (this.points.length >= MOST_POINTS) { this.announce(tr("edit.full", { most: MOST_POINTS })); return; }
     this.edit((state) => { state.added = [...state.added, row]; },
-      `Added a ${test ? "test" : "training"} point of class ${label} at ${place(x, y)}.`);
+      tr(`edit.added_${test ? "test" : "training"}`, { label, place: place(x, y) }));
   }
 
   deletePoint(x, y) {
@@ -378,7 +364,7 @@ class Explorer {
       const d = Math.hypot(a - x, b - y);
       if (d < distance) { best = i; distance = d; }
     });
-    if (best < 0) { this.announce(`No point within 0.2 of ${place(x, y)}.`); return; }
+    if (best < 0) { this.announce(tr("edit.none", { reach: short(0.2), place: place(x, y) })); return; }
     const [a, b, label, test] = this.points[best];
     this.edit((state) => {
       const base = (state.own ?? this.generated).length, kept = base - state.removed.length;
@@ -387,7 +373,7 @@ class Explorer {
         const left = Array.from({ length: base }, (_, i) => i).filter((i) => !state.removed.includes(i));
         state.removed = [...state.removed, left[best]];
       }
-    }, `Deleted the ${test ? "test" : "training"} point of class ${label} at ${place(a, b)}.`);
+    }, tr(`edit.deleted_${test ? "test" : "training"}`, { label, place: place(a, b) }));
   }
 
   useTable(text) {
@@ -397,7 +383,7 @@ class Explorer {
       this.ownNote.textContent = words;
       return true;
     } catch (error) {
-      this.ownNote.textContent = `Not used: ${error.message}.`;
+      this.ownNote.textContent = tr("table.not_used", { why: error.message });
       this.announce(this.ownNote.textContent);
       return false;
     }
@@ -405,13 +391,13 @@ class Explorer {
 
   togglePin() {
     if (this.pin) this.pin = null;
-    else if (!this.rested) { this.announce("The picture of this setting is on its way; pin it in a moment."); return; }
+    else if (!this.rested) { this.announce(tr("pin.wait")); return; }
     else {
       const frames = Object.fromEntries(this.lanes.filter((l) => this.arrived(l)).map((l) => [l, this.dress({ ...this.frames[l] })]));
       this.pin = { settings: { ...this.settings }, step: this.step, frames, lane: this.state.lane, data: this.dataName };
     }
     this.redraw();
-    this.announce(this.pin ? `Pinned ${LANE_LABELS[this.pin.lane]} at ${this.describe(this.pin.settings)} as A.` : "Pin removed.");
+    this.announce(this.pin ? tr("pin.done", { scheme: LANE_LABELS[this.pin.lane], settings: this.describe(this.pin.settings) }) : tr("pin.removed"));
   }
 
   // ----- trials ----------------------------------------------------------------------------------
@@ -428,9 +414,9 @@ class Explorer {
   /** What differs from the start, in the symbols of the sliders. */
   differing(state) {
     const words = this.specs.filter((spec) => state.settings[spec.name] !== spec.start)
-      .map((spec) => `${spec.symbol.replace("_", " ")} ${this.text(spec, state.settings[spec.name])}`);
-    if (state.own || state.added.length || state.removed.length) words.push("own points");
-    return words.join(", ") || "defaults";
+      .map((spec) => `${symbolText(spec.name)} ${this.text(spec, state.settings[spec.name])}`);
+    if (state.own || state.added.length || state.removed.length) words.push(tr("trials.own"));
+    return words.join(tr("list")) || tr("trials.defaults");
   }
 
   trialRows() {
@@ -440,18 +426,18 @@ class Explorer {
 
   showTrials(current = this.currentTrial) {
     this.currentTrial = current;
-    const columns = [["number", "#"], ["lane", "Scheme"], ...NUMBERS.slice(0, 5).map(([name, label]) => [name, label])];
+    const columns = [["number", "#"], ["lane", tr("trials.scheme")], ...NUMBERS.slice(0, 5).map(([name]) => [name, tr(`number.${name}`)])];
     const { by, up } = this.trialOrder;
     this.trialHead.replaceChildren(...columns.map(([name, label]) => h("th", { scope: "col", "aria-sort": by === name ? (up ? "ascending" : "descending") : null },
       h("button", { type: "button", class: "nm-sort", onclick: () => { this.trialOrder = { by: name, up: by === name ? !up : name === "number" || name === "lane" }; this.showTrials(); } }, label, by === name ? (up ? " ▲" : " ▼") : ""))),
-    h("th", { scope: "col" }, "Setting"), h("th", { scope: "col" }, h("span", { class: "nm-sr" }, "Actions")));
+    h("th", { scope: "col" }, tr("trials.setting")), h("th", { scope: "col" }, h("span", { class: "nm-sr" }, tr("trials.actions"))));
     this.trialBody.replaceChildren(...this.trialRows().map((trial) => h("tr", { class: trial.key === current ? "nm-current" : null },
       h("td", {}, String(trial.number)), h("th", { scope: "row" }, LANE_LABELS[trial.lane]),
-      NUMBERS.slice(0, 5).map(([name, , format]) => h("td", {}, trial.numbers[name] === null ? "–" : format(trial.numbers[name]))),
+      NUMBERS.slice(0, 5).map(([name, format]) => h("td", {}, trial.numbers[name] === null ? "–" : format(trial.numbers[name]))),
       h("td", { class: "nm-words" }, this.differing(trial.state)),
-      h("td", {}, h("button", { type: "button", "aria-pressed": String(trial.pinned), onclick: () => { trial.pinned = !trial.pinned; this.showTrials(); } }, trial.pinned ? "Unpin" : "Pin"),
-        h("button", { type: "button", onclick: () => this.become(trial.state, `Back at trial ${trial.number}.`) }, "Return")))));
-    this.trialCount.textContent = `Trials (${this.trials.length})`;
+      h("td", {}, h("button", { type: "button", "aria-pressed": String(trial.pinned), onclick: () => { trial.pinned = !trial.pinned; this.showTrials(); } }, tr(trial.pinned ? "trials.unpin" : "trials.pin")),
+        h("button", { type: "button", onclick: () => this.become(trial.state, tr("trials.back", { n: trial.number })) }, tr("trials.return"))))));
+    this.trialCount.textContent = tr("trials.count", { n: this.trials.length });
   }
 
   trialTable() {
@@ -466,10 +452,10 @@ class Explorer {
 
   // ----- words -----------------------------------------------------------------------------------
 
-  text(spec, value) { return spec.choices ? String(value) : Number(value).toFixed(spec.digits); }
+  text(spec, value) { return spec.choices ? tr(`${spec.name}.${value}`) : num(Number(value), spec.digits); }
 
   describe(settings) {
-    return this.specs.filter((spec) => spec.slider).map((spec) => `${spec.symbol.replace("_", " ")} = ${this.text(spec, settings[spec.name])}`).join(", ");
+    return this.specs.filter((spec) => spec.slider).map((spec) => `${symbolText(spec.name)} = ${this.text(spec, settings[spec.name])}`).join(tr("list"));
   }
 
   enough(frame) { return frame.step >= Math.max(frame.total, ENOUGH_STEPS); }
@@ -483,30 +469,34 @@ class Explorer {
     if (lanes.length > 2) {
       const best = lanes.reduce((a, b) => (m[b].test_accuracy > m[a].test_accuracy ? b : a));
       const bent = lanes.filter((l) => !this.frames[l].oneClass);
-      words.push(`After ${this.goal} steps ${LANE_LABELS[best]} is right most often, ${percent(m[best].test_accuracy)}`);
+      words.push(tr("said.best", { steps: stepsText(this.goal), scheme: LANE_LABELS[best], accuracy: percent(m[best].test_accuracy) }));
       if (bent.length) {
-        const short = bent.reduce((a, b) => (m[b].boundary_length < m[a].boundary_length ? b : a));
-        words.push(`, and ${LANE_LABELS[short]} has the shortest boundary, ${m[short].boundary_length.toFixed(2)}`);
+        const tight = bent.reduce((a, b) => (m[b].boundary_length < m[a].boundary_length ? b : a));
+        words.push(tr("said.shortest", { scheme: LANE_LABELS[tight], length: num(m[tight].boundary_length, 2) }));
       }
       words.push(".");
     } else {
-      const base = lanes.length === 2 ? m.baseline : null, beside = (text) => (base ? ` (baseline ${text(base)})` : "");
-      words.push(`${LANE_LABELS[lane]} after ${this.goal} step${this.goal === 1 ? "" : "s"}: ${percent(now.test_accuracy)} of the test points right${beside((b) => percent(b.test_accuracy))}, `
-        + `${percent(now.noisy_accuracy)} under noise${beside((b) => percent(b.noisy_accuracy))}, boundary ${now.boundary_length.toFixed(2)} long${beside((b) => b.boundary_length.toFixed(2))}.`);
-      const what = !this.pin ? "the previous setting" : this.pin.lane === lane ? "A" : `A (${LANE_LABELS[this.pin.lane]})`;
+      const base = lanes.length === 2 ? m.baseline : null, beside = (text) => (base ? tr("said.beside", { value: text(base) }) : "");
+      const right = (found) => percent(found.test_accuracy), noisy = (found) => percent(found.noisy_accuracy), long = (found) => num(found.boundary_length, 2);
+      words.push(tr("said.one", {
+        scheme: LANE_LABELS[lane], steps: stepsText(this.goal), accuracy: right(now), besideAccuracy: beside(right),
+        noisy: noisy(now), besideNoisy: beside(noisy), length: long(now), besideLength: beside(long),
+      }));
+      const what = !this.pin ? tr("said.previous") : this.pin.lane === lane ? "A" : `A (${LANE_LABELS[this.pin.lane]})`;
       const kept = { ...this.earlierOf(lane), what };
       if (kept.numbers && this.goal > 0) {
         const points = (name) => signed(100 * (now[name] - kept.numbers[name]), 1);
-        const length = kept.numbers.boundary_length > 0 ? ` and a boundary ${signed(100 * (now.boundary_length / kept.numbers.boundary_length - 1), 0)} % long` : "";
-        words.push(` Against ${kept.what}${kept.step === this.goal ? "" : ` at step ${kept.step}`}: ${points("test_accuracy")} points, ${points("noisy_accuracy")} under noise${length}.`);
+        const length = kept.numbers.boundary_length > 0 ? tr("said.longer", { change: signed(100 * (now.boundary_length / kept.numbers.boundary_length - 1), 0) }) : "";
+        words.push(tr("said.against", {
+          what: kept.what, when: kept.step === this.goal ? "" : tr("said.at", { step: kept.step }),
+          accuracy: points("test_accuracy"), noisy: points("noisy_accuracy"), length,
+        }));
       }
     }
     const plain = lanes.filter((l) => this.frames[l].oneClass && this.goal > 0);
     if (plain.length) {
-      const names = plain.map((l) => LANE_LABELS[l]).join(" and "), many = plain.length > 1;
-      words.push(this.enough(this.frames[plain[0]])
-        ? ` ${names} ${many ? "have" : "has"} collapsed: every point of the square gets the same class.`
-        : ` ${names} ${many ? "give" : "gives"} every point of the square the same class so far.`);
+      const end = this.enough(this.frames[plain[0]]) ? "collapsed" : "plain";
+      words.push(tr(`said.${end}${plain.length > 1 ? "_many" : ""}`, { scheme: plain.map((l) => LANE_LABELS[l]).join(tr("and")) }));
     }
     return words.join("");
   }
@@ -531,7 +521,7 @@ class Explorer {
 
   fail(text) {
     this.alert.hidden = !text;
-    this.alert.textContent = text ? `Training stopped: ${text}. Undo, or choose another setting.` : "";
+    this.alert.textContent = text ? tr("failed", { why: text }) : "";
   }
 
   // ----- drawing ---------------------------------------------------------------------------------
@@ -574,12 +564,12 @@ class Explorer {
       Object.assign(canvas.dataset, { gen: frame?.gen ?? "", step: frame?.step ?? "" });
       const plain = Boolean(current?.oneClass && current.step > 0), numbers = this.numbers(lane);
       panel.badge.hidden = !plain;
-      if (plain) panel.badge.textContent = this.enough(current) ? "collapsed: one class everywhere" : "one class everywhere so far";
-      canvas.setAttribute("aria-label", `Decision boundary of ${LANE_LABELS[lane]}${current ? ` after ${current.step} steps` : ""}`
-        + (numbers ? `: test accuracy ${percent(numbers.test_accuracy)}, boundary ${numbers.boundary_length.toFixed(2)} long` : "")
+      if (plain) panel.badge.textContent = tr(this.enough(current) ? "badge.collapsed" : "badge.plain");
+      canvas.setAttribute("aria-label", tr("picture", { scheme: LANE_LABELS[lane] }) + (current ? tr("picture.after", { steps: stepsText(current.step) }) : "")
+        + (numbers ? tr("picture.numbers", { accuracy: percent(numbers.test_accuracy), length: num(numbers.boundary_length, 2) }) : "")
         + (plain ? `, ${panel.badge.textContent}` : ""));
       panel.note.replaceChildren(...(numbers
-        ? [h("b", {}, percent(numbers.test_accuracy)), ` · under noise ${percent(numbers.noisy_accuracy)} · length ${numbers.boundary_length.toFixed(2)}`]
+        ? [h("b", {}, percent(numbers.test_accuracy)), tr("picture.note", { noisy: percent(numbers.noisy_accuracy), length: num(numbers.boundary_length, 2) })]
         : ["…"]));
     }
     const sentence = this.sentence();
@@ -610,18 +600,18 @@ class Explorer {
 
   drawNumbers() {
     const { lane } = this.state, now = this.numbers(lane), kept = this.earlierOf(lane);
-    const other = kept?.numbers ?? null, when = now && other && kept.step !== now.step ? `, step ${kept.step}` : "";
-    this.table.caption.textContent = `${LANE_LABELS[lane]}, step ${now?.step ?? "…"}`;
-    this.table.other.textContent = `${this.pin ? "A" : "before"}${when}`;
-    this.table.now.textContent = this.pin ? "B (now)" : "now";
-    NUMBERS.forEach(([name, , format, scale], i) => {
+    const other = kept?.numbers ?? null, when = now && other && kept.step !== now.step ? tr("numbers.step", { step: kept.step }) : "";
+    this.table.caption.textContent = tr("numbers.caption", { scheme: LANE_LABELS[lane], step: now?.step ?? "…" });
+    this.table.other.textContent = `${this.pin ? "A" : tr("numbers.before")}${when}`;
+    this.table.now.textContent = tr(this.pin ? "numbers.b" : "numbers.now");
+    NUMBERS.forEach(([name, format, scale], i) => {
       const [a, b, d] = this.table.cells[i], good = (m) => m && Number.isFinite(m[name]);
       a.textContent = good(other) ? format(other[name]) : "–";
       b.textContent = good(now) ? format(now[name]) : now ? "–" : "…"; // not measured yet
       d.textContent = good(other) && good(now) ? signed(scale * (now[name] - other[name]), scale === 100 ? 1 : 2) : "";
     });
     this.pinNote.textContent = this.pin ? `A: ${LANE_LABELS[this.pin.lane]}, ${this.describe(this.pin.settings)}` : "";
-    this.pinButton.textContent = this.pin ? "Unpin A" : "Pin as A";
+    this.pinButton.textContent = tr(this.pin ? "pin.off" : "pin");
     this.pinButton.setAttribute("aria-pressed", String(Boolean(this.pin)));
   }
 
@@ -629,26 +619,28 @@ class Explorer {
     const frame = this.frame(this.state.lane) ?? {}, notes = [], { layers } = this.state;
     if (layers.saw && frame.saw) {
       const { mixed, partner, lam, point } = frame.saw;
-      if (!partner && !mixed) notes.push("What the model saw: nothing was mixed; the noise went into the hidden layer. Step on for another batch.");
-      else if (!partner) notes.push("What the model saw: nothing was mixed; crosses are what went into the network.");
-      else if (mixed) notes.push(`What the model saw: partners joined, λ = ${lam.toFixed(2)}; crosses are what went into the network.`);
-      else notes.push(`What the model saw: this batch was mixed in the hidden layer (point ${point}), λ = ${lam.toFixed(2)}: its mixed points have no place in the plane. Step on for another batch.`);
+      if (!partner && !mixed) notes.push(tr("saw.hidden"));
+      else if (!partner) notes.push(tr("saw.noised"));
+      else if (mixed) notes.push(tr("saw.mixed", { lam: num(lam, 2) }));
+      else notes.push(tr("saw.deep", { point, lam: num(lam, 2) }));
     }
-    if (layers.jsd && frame.jsd) notes.push(`JSD between views: the strongest colour stands for ${((frame.jsdMax / 255) * Math.LN2).toFixed(3)} of at most ${Math.LN2.toFixed(3)}${this.shownLanes.length > 1 ? "; each picture has a scale of its own" : ""}.`);
-    if (layers.seeds && !frame.seeds) notes.push("Seeds: twelve more networks are being trained …");
+    if (layers.jsd && frame.jsd) notes.push(tr("jsd.scale", {
+      value: num((frame.jsdMax / 255) * Math.LN2, 3), most: num(Math.LN2, 3), each: this.shownLanes.length > 1 ? tr("jsd.each") : "",
+    }));
+    if (layers.seeds && !frame.seeds) notes.push(tr("seeds.wait"));
     this.notes.textContent = notes.join(" ");
   }
 
   showStatus() {
     const step = this.step, done = step >= this.total && this.total > 0, training = step < this.goal;
     const doing = !this.alert.hidden ? "stopped" : training ? "training" : done ? "trained" : "paused";
-    this.status.textContent = `${doing} · epoch ${Math.floor(step / this.stepsPerEpoch)} · step ${step} of ${this.total}`;
+    this.status.textContent = tr("status", { doing: tr(`doing.${doing}`), epoch: Math.floor(step / this.stepsPerEpoch), step, total: this.total });
     this.root.dataset.doing = doing;
     Object.assign(this.bar, { value: step, max: this.total || 1 });
-    const label = training && this.state.stopped === null ? "Pause" : done ? "Replay" : "Play";
+    const label = training && this.state.stopped === null ? "pause" : done ? "replay" : "play";
     if (this.playButton.dataset.label !== label) {
       this.playButton.dataset.label = label;
-      this.playButton.replaceChildren(icon(label === "Pause" ? "pause" : label === "Replay" ? "replay" : "play"), label);
+      this.playButton.replaceChildren(icon(label), tr(label));
     }
   }
 
@@ -658,8 +650,8 @@ class Explorer {
       const { row, edge, input, position } = this.controls[spec.name], found = this.edges[spec.name];
       const used = !USES[spec.name] || this.shownLanes.some((lane) => partsOf(lane)[USES[spec.name]]);
       row.classList.toggle("nm-unused", !used);
-      edge.textContent = !used ? `${LANE_LABELS[this.state.lane]} does not use it`
-        : found && found.from !== null ? `from ${this.text(spec, found.from)} on ${LANE_LABELS[this.state.lane]} gives one class everywhere` : "";
+      edge.textContent = !used ? tr("edge.unused", { scheme: LANE_LABELS[this.state.lane] })
+        : found && found.from !== null ? tr("edge.from", { value: this.text(spec, found.from), scheme: LANE_LABELS[this.state.lane] }) : "";
       const part = used && found && found.from !== null && parts[USES[spec.name]] ? position(found.from) : 1;
       input.style.setProperty("--edge", `${(100 * part).toFixed(1)}%`);
     }
@@ -685,6 +677,10 @@ class Explorer {
 
   layout() {
     const id = (name) => `${this.id}-${name}`;
+    speak(this.state.language);
+    this.root.lang = language;
+    this.root.setAttribute("aria-label", tr("lab"));
+    if (!this.sync) dressPage();
     this.controls = {};
     this.root.replaceChildren();
     this.makePoints();
@@ -696,11 +692,12 @@ class Explorer {
     this.notes = h("p", { class: "nm-notes" });
     this.root.append(
       h("header", { class: "nm-head" },
-        h("div", { class: "nm-title" }, "Decision-boundary lab", h("small", {}, "same points, same seed, same batches")),
+        h("div", { class: "nm-title" }, tr("lab"), h("small", {}, tr("lab.small"))),
         this.status,
-        button(null, "Undo", "Back to the state before the last change (Ctrl+Z)", () => this.undo()),
-        button(null, "Defaults", "All settings and points as they were at first", () => this.become(firstState(this.specs), "Everything is as it was at first.")),
-        this.part("present", () => button(null, "Larger", "Larger type, for a class", () => this.present()))),
+        button("undo", () => this.undo()),
+        button("defaults", () => this.become(firstState(this.specs), tr("defaults.done"))),
+        this.part("present", () => button("larger", () => this.present())),
+        this.part("language", () => this.layoutLanguage())),
       this.alert, this.spoken,
       this.state.lesson ? h("p", { class: "nm-lesson" }, this.state.lesson) : "",
       this.part("presets", () => this.layoutPresets()) ?? "",
@@ -739,10 +736,24 @@ class Explorer {
     this.redraw();
   }
 
+  layoutLanguage() {
+    const select = h("select", { "aria-label": tr("language.label"), "data-name": "language", onchange: () => this.translate(select.value) },
+      Object.entries(TEXTS).map(([name, texts]) => h("option", { value: name, lang: name }, texts.language)));
+    select.value = language;
+    return select;
+  }
+
+  /** The same state in another language. */
+  translate(name) {
+    this.adopt({ ...this.state, language: name });
+    this.after(["language"]);
+    this.root.querySelector("select[data-name=language]")?.focus();
+  }
+
   layoutPresets() {
-    return h("div", { class: "nm-presets", role: "group", "aria-label": "Stories" }, h("span", { class: "nm-help" }, "Stories:"),
-      this.about.presets.map(({ name, words, settings }) => button(null, name, words, () => {
-        this.become({ ...firstState(this.specs, settings), lane: "noisymix" }, words);
+    return h("div", { class: "nm-presets", role: "group", "aria-label": tr("story") }, h("span", { class: "nm-help" }, `${tr("story")}:`),
+      this.about.presets.map(({ name, settings }) => button(`story.${name}`, () => {
+        this.become({ ...firstState(this.specs, settings), lane: "noisymix" }, tr(`story.${name}.help`));
       })));
   }
 
@@ -754,10 +765,10 @@ class Explorer {
       into[value] = input;
       return h("label", { class: className }, input, h("span", {}, label));
     };
-    const lanes = h("fieldset", { class: "nm-lanes" }, h("legend", { class: "nm-sr" }, "Scheme"),
+    const lanes = h("fieldset", { class: "nm-lanes" }, h("legend", { class: "nm-sr" }, tr("picker.scheme")),
       this.lanes.map((lane) => radio("lane", this.laneInputs, lane, LANE_LABELS[lane], () => this.choose(lane), `nm-lane-${lane}`)));
-    const views = h("fieldset", { class: "nm-views" }, h("legend", { class: "nm-sr" }, "Pictures"),
-      [["pair", "beside the baseline"], ["one", "alone"], ["six", "all six"]].map(([view, label]) => radio("view", this.viewInputs, view, label, () => this.choose(this.state.lane, view))));
+    const views = h("fieldset", { class: "nm-views" }, h("legend", { class: "nm-sr" }, tr("picker.view")),
+      VIEWS.map((view) => radio("view", this.viewInputs, view, tr(`view.${view}`), () => this.choose(this.state.lane, view))));
     return h("div", { class: "nm-picker" }, lanes, views);
   }
 
@@ -772,10 +783,10 @@ class Explorer {
       const parts = partsOf(lane), small = view === "six";
       const canvas = h("canvas", { "data-lane": lane, role: "img", tabindex: small ? null : 0 });
       const badge = h("span", { class: "nm-badge", hidden: true }), note = h("span", { class: "nm-note" });
-      const title = small ? h("button", { type: "button", title: "Show beside the baseline", onclick: () => this.choose(lane, "pair") }, LANE_LABELS[lane]) : h("strong", {}, LANE_LABELS[lane]);
+      const title = small ? h("button", { type: "button", title: tr("picture.beside"), onclick: () => this.choose(lane, "pair") }, LANE_LABELS[lane]) : h("strong", {}, LANE_LABELS[lane]);
       if (!small) this.bindCanvas(canvas, lane);
       const node = h("figure", { class: `nm-tile nm-lane-${lane}` },
-        h("figcaption", {}, title, h("span", { class: "nm-parts" }, PARTS.map(([name, label]) => h("span", { class: parts[name] ? "nm-on" : "nm-off" }, `${parts[name] ? "✓" : "–"} ${label}`)))),
+        h("figcaption", {}, title, h("span", { class: "nm-parts" }, PARTS.map((name) => h("span", { class: parts[name] ? "nm-on" : "nm-off" }, `${parts[name] ? "✓" : "–"} ${tr(`part.${name}`)}`)))),
         h("div", { class: "nm-canvas" }, canvas, badge), note);
       return { lane, canvas, badge, note, node };
     };
@@ -795,18 +806,19 @@ class Explorer {
 
   layoutLegend() {
     this.keys = {
-      points: h("span", {}, key("circle", "class 0"), key("triangle", "class 1")), test: key("hollow", "test point"),
-      hatch: key("hatch", "class 1 predicted"), steps: key("thin", "10, 30, 70, 90 %"), ghost: key("dash", "previous setting"), pin: key("pin", "A"),
-      truth: key("band", "true outline, coin flips"),
+      points: h("span", {}, key("circle", tr("key.zero")), key("triangle", tr("key.one"))), test: key("hollow", tr("key.test")),
+      hatch: key("hatch", tr("key.hatch")), steps: key("thin", "10, 30, 70, 90 %"), ghost: key("dash", tr("key.ghost")), pin: key("pin", "A"),
+      truth: key("band", tr("key.truth")),
     };
-    const node = h("div", { class: "nm-legend", "aria-hidden": "true" }, key("ramp", "P(class 1): 0 to 1"), key("line", "boundary"), Object.values(this.keys));
+    const node = h("div", { class: "nm-legend", "aria-hidden": "true" }, key("ramp", tr("key.ramp")), key("line", tr("key.line")), Object.values(this.keys));
     return this.hidden.has("legend") ? null : node;
   }
 
   layoutLayers() {
     this.layerBoxes = {};
     const help = h("span", { class: "nm-help", id: `${this.id}-layer-help` });
-    const boxes = LAYERS.map(([name, label, words]) => {
+    const boxes = PAGE_LAYERS.map((name) => {
+      const label = tr(`layer.${name}`), words = tr(`layer.${name}.help`);
       const box = h("input", {
         type: "checkbox", "data-layer": name, "aria-describedby": `${this.id}-layer-help`,
         onchange: () => {
@@ -820,7 +832,7 @@ class Explorer {
       this.layerBoxes[name] = box;
       return h("label", { title: words }, box, h("span", {}, label));
     });
-    const node = h("fieldset", { class: "nm-layers" }, h("legend", {}, "Layers"), boxes, help);
+    const node = h("fieldset", { class: "nm-layers" }, h("legend", {}, tr("layers")), boxes, help);
     return this.hidden.has("layers") ? null : node;
   }
 
@@ -848,7 +860,7 @@ class Explorer {
       if (!values && at > Number(input.max)) input.max = at; // a link or Python may go further
       if (Math.abs(Number(input.value) - at) > 1e-9) input.value = at;
       output.textContent = this.text(spec, value);
-      input.setAttribute("aria-valuetext", `${this.text(spec, value)}${spec.unit ? ` ${spec.unit}` : ""}`);
+      input.setAttribute("aria-valuetext", `${this.text(spec, value)} ${table[`${spec.name}.unit`] ?? ""}`.trim());
       input.style.setProperty("--part", `${(100 * position(value)).toFixed(2)}%`);
     };
     const read = () => (values ? values[Number(input.value)] : Number(Number(input.value).toFixed(6)));
@@ -862,9 +874,10 @@ class Explorer {
       if (this.rested) this.atRest();
     };
     for (const name of ["pointerup", "pointercancel", "blur", "change"]) input.addEventListener(name, release);
+    const sign = /^[α-ω]/.test(tr(`${spec.name}.symbol`)) ? tr(`${spec.name}.symbol`) : ""; // not a word twice
     const row = h("div", { class: "nm-slider" },
-      h("label", { for: id }, spec.label, " ", symbol(spec.symbol)), output, input,
-      h("span", { class: "nm-help", id: `${id}-help` }, spec.help), edge);
+      h("label", { for: id }, tr(spec.name), sign ? [" ", symbol(sign)] : null), output, input,
+      h("span", { class: "nm-help", id: `${id}-help` }, tr(`${spec.name}.help`)), edge);
     this.controls[spec.name] = { show, row, edge, input, position };
     show(this.settings[spec.name]);
     return row;
@@ -872,29 +885,29 @@ class Explorer {
 
   field(spec, id) {
     const input = spec.choices
-      ? h("select", { id, "data-name": spec.name }, spec.choices.map((c, i) => h("option", { value: c }, spec.words?.[i] ?? c)))
+      ? h("select", { id, "data-name": spec.name }, spec.choices.map((c) => h("option", { value: c }, tr(`${spec.name}.${c}`))))
       : h("input", { id, type: "number", "data-name": spec.name, min: spec.least ?? spec.min, max: spec.most ?? spec.max, step: "any" });
     input.value = this.settings[spec.name];
     const show = (value) => { if (document.activeElement !== input || input.tagName === "SELECT") input.value = value; };
     input.addEventListener("change", () => {
       const value = validSetting(spec, input.value);
-      if (value === null) { input.value = this.settings[spec.name]; this.announce(`${spec.label} needs a number.`); return; }
-      if (!spec.choices && Number(input.value) !== value) this.announce(`${spec.label} became ${value}, the nearest value that the lab takes.`);
+      if (value === null) { input.value = this.settings[spec.name]; this.announce(tr("field.number", { name: tr(spec.name) })); return; }
+      if (!spec.choices && Number(input.value) !== value) this.announce(tr("field.became", { name: tr(spec.name), value: short(value) }));
       input.value = value;
       this.change({ [spec.name]: value });
     });
-    const row = h("div", { class: "nm-field" }, h("label", { for: id, title: spec.help }, spec.label), input, h("span", { class: "nm-help" }, spec.help));
+    const row = h("div", { class: "nm-field" }, h("label", { for: id, title: tr(`${spec.name}.help`) }, tr(spec.name)), input, h("span", { class: "nm-help" }, tr(`${spec.name}.help`)));
     this.controls[spec.name] = { show, row };
     return this.hidden.has(spec.name) ? null : row;
   }
 
   layoutTransport() {
     this.playButton = h("button", { type: "button", class: "nm-primary", "data-action": "play", onclick: () => this.play() });
-    this.bar = h("progress", { "aria-label": "Training progress" });
-    const node = h("div", { class: "nm-transport", role: "group", "aria-label": "Training" }, this.playButton,
-      button("step", "Step", "Train on one more batch", () => this.forward(1)),
-      button("epoch", "Epoch", "Train one more epoch", () => this.forward(this.stepsPerEpoch)),
-      button("reset", "Reset", "Back to the initial weights", () => this.reset()), this.bar);
+    this.bar = h("progress", { "aria-label": tr("training.progress") });
+    const node = h("div", { class: "nm-transport", role: "group", "aria-label": tr("training") }, this.playButton,
+      button("step", () => this.forward(1)),
+      button("epoch", () => this.forward(this.stepsPerEpoch)),
+      button("reset", () => this.reset()), this.bar);
     return this.hidden.has("transport") ? null : node;
   }
 
@@ -910,23 +923,22 @@ class Explorer {
     };
     this.drawBox = h("input", { type: "checkbox", onchange: () => this.showTools() });
     this.ownNote = h("p", { class: "nm-help", "aria-live": "polite" });
-    this.firstData = button("first-data", "First data", "The data of the start, without points set by hand", () => {
-      this.become({ ...this.state, own: null, added: [], removed: [], settings: { ...this.settings, ...Object.fromEntries(DATA.map((n) => [n, spec(n).start])) } }, "Back to the first data.");
+    this.firstData = button("first-data", () => {
+      this.become({ ...this.state, own: null, added: [], removed: [], settings: { ...this.settings, ...Object.fromEntries(DATA.map((n) => [n, spec(n).start])) } }, tr("first-data.done"));
     });
-    const pasted = h("textarea", { rows: 4, spellcheck: "false", "aria-label": "Table of points", placeholder: "x, y, class\n0.2, 1.4, a\n…" });
-    const file = h("input", { type: "file", accept: ".csv,.tsv,.txt,text/csv,text/plain", "aria-label": "File with points",
+    const pasted = h("textarea", { rows: 4, spellcheck: "false", "aria-label": tr("own.table"), placeholder: tr("own.example") });
+    const file = h("input", { type: "file", accept: ".csv,.tsv,.txt,text/csv,text/plain", "aria-label": tr("own.file"),
       onchange: async () => { if (file.files[0]) this.useTable(await file.files[0].text()); file.value = ""; } });
-    const own = h("details", { class: "nm-more" }, h("summary", {}, "Your own points"),
-      h("p", { class: "nm-help" }, "Paste or drop a table: x, y and the class in each line, with or without a header. It stays in this page."),
-      pasted, h("div", { class: "nm-share" }, button("use-table", "Use these points", "Train on the table above", () => this.useTable(pasted.value)), file), this.ownNote);
-    const node = h("fieldset", { class: "nm-edit" }, h("legend", {}, "Data"),
+    const own = h("details", { class: "nm-more" }, h("summary", {}, tr("own")),
+      h("p", { class: "nm-help" }, tr("own.help")),
+      pasted, h("div", { class: "nm-share" }, button("use-table", () => this.useTable(pasted.value)), file), this.ownNote);
+    const node = h("fieldset", { class: "nm-edit" }, h("legend", {}, tr("data")),
       this.field(spec("shape"), id("shape")), this.slider(spec("data_noise"), id("data_noise")),
-      h("div", { class: "nm-share" }, button("new-data", "New data", "Draw other points of this shape", () => this.change({ data_seed: (this.settings.data_seed + 1) % 4294967296 })), this.firstData),
-      h("div", { class: "nm-tools", role: "group", "aria-label": "What a click on the picture does" },
-        tool("0", "add class 0"), tool("1", "add class 1"), tool("delete", "delete"),
-        h("label", {}, this.editTest, h("span", {}, "as test")), h("label", { title: "On a touch screen: drag to draw instead of scrolling" }, this.drawBox, h("span", {}, "draw by dragging"))),
-      h("p", { class: "nm-help", id: id("edit-help") }, "Click or drag on the picture (Shift: the other class; Alt or Ctrl deletes). ",
-        "Keys: arrows move a cursor, 0 or 1 adds, Delete removes, P reads the value."),
+      h("div", { class: "nm-share" }, button("new-data", () => this.change({ data_seed: (this.settings.data_seed + 1) % 4294967296 })), this.firstData),
+      h("div", { class: "nm-tools", role: "group", "aria-label": tr("tools") },
+        ["0", "1", "delete"].map((value) => tool(value, tr(`tool.${value}`))),
+        h("label", {}, this.editTest, h("span", {}, tr("tool.test"))), h("label", { title: tr("tool.draw.help") }, this.drawBox, h("span", {}, tr("tool.draw")))),
+      h("p", { class: "nm-help", id: id("edit-help") }, tr("tools.help")),
       this.hidden.has("own") ? null : own);
     this.root.addEventListener("dragover", (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
     this.root.addEventListener("drop", async (event) => {
@@ -941,35 +953,35 @@ class Explorer {
   layoutMore(id) {
     const own = new Set(["shape", "data_noise"]);
     const fields = this.specs.filter((spec) => !spec.slider && !own.has(spec.name)).map((spec) => this.field(spec, id(spec.name)));
-    return this.hidden.has("more") ? null : h("details", { class: "nm-more" }, h("summary", {}, "More settings"), fields);
+    return this.hidden.has("more") ? null : h("details", { class: "nm-more" }, h("summary", {}, tr("more")), fields);
   }
 
   layoutNumbers() {
     this.table = { caption: h("caption"), other: h("th", { scope: "col" }), now: h("th", { scope: "col" }), cells: [] };
     const table = h("table", { class: "nm-numbers" }, this.table.caption,
-      h("thead", {}, h("tr", {}, h("td"), this.table.other, this.table.now, h("th", { scope: "col" }, "change"))),
-      h("tbody", {}, NUMBERS.map(([, label]) => {
+      h("thead", {}, h("tr", {}, h("td"), this.table.other, this.table.now, h("th", { scope: "col" }, tr("numbers.change")))),
+      h("tbody", {}, NUMBERS.map(([name]) => {
         const cells = [h("td"), h("td"), h("td", { class: "nm-change" })];
         this.table.cells.push(cells);
-        return h("tr", {}, h("th", { scope: "row" }, label), cells);
+        return h("tr", {}, h("th", { scope: "row" }, tr(`number.${name}`)), cells);
       })));
-    this.pinButton = h("button", { type: "button", "data-action": "pin", onclick: () => this.togglePin(), title: "Keep this picture and these numbers to compare with" });
+    this.pinButton = h("button", { type: "button", "data-action": "pin", onclick: () => this.togglePin(), title: tr("pin.help") });
     this.pinNote = h("p", { class: "nm-help" });
-    this.copied = h("textarea", { class: "nm-copied", readonly: true, rows: 3, hidden: true, "aria-label": "Copied text" });
-    const share = h("div", { class: "nm-share", role: "group", "aria-label": "Share" }, this.pinButton,
-      button("copy-link", "Copy link", "A link that opens this very state", () => this.copy(this.link(), this.linked)),
-      button("copy-code", "Copy code", "Python that computes this picture and these numbers", () => this.copy(this.code(), "Copied the Python code.")));
+    this.copied = h("textarea", { class: "nm-copied", readonly: true, rows: 3, hidden: true, "aria-label": tr("copied") });
+    const share = h("div", { class: "nm-share", role: "group", "aria-label": tr("share") }, this.pinButton,
+      button("copy-link", () => this.copy(this.link(), this.linked)),
+      button("copy-code", () => this.copy(this.code(), tr("copied.code"))));
     return h("div", {}, this.hidden.has("numbers") ? null : table, this.hidden.has("share") ? null : share, this.pinNote, this.copied);
   }
 
   layoutCharts() {
     this.charts = {
-      loss: new LineChart("Training loss", (v) => v.toFixed(2)),
-      test_accuracy: new LineChart("Test accuracy", (v) => `${(100 * v).toFixed(0)} %`, [0.6, 1]),
-      noisy_accuracy: new LineChart("Accuracy under test noise", (v) => `${(100 * v).toFixed(0)} %`, [0.6, 1]),
+      loss: new LineChart(tr("chart.loss"), (v) => num(v, 2)),
+      test_accuracy: new LineChart(tr("chart.test_accuracy"), (v) => percent(v, 0), [0.6, 1]),
+      noisy_accuracy: new LineChart(tr("chart.noisy_accuracy"), (v) => percent(v, 0), [0.6, 1]),
     };
     const node = h("div", { class: "nm-charts" }, Object.values(this.charts).map((c) => c.node),
-      h("p", { class: "nm-help" }, "Dotted: what one class everywhere would reach."));
+      h("p", { class: "nm-help" }, tr("chart.dotted")));
     return this.hidden.has("charts") ? null : node;
   }
 
@@ -979,9 +991,9 @@ class Explorer {
     this.trialBody = h("tbody");
     this.trialCount = h("summary");
     const node = h("details", { class: "nm-trials nm-more" }, this.trialCount,
-      h("div", { class: "nm-scroll", tabindex: 0, role: "region", "aria-label": "Trials" }, h("table", { class: "nm-numbers" }, h("thead", {}, this.trialHead), this.trialBody)),
-      h("div", { class: "nm-share" }, button("copy-trials", "Copy as CSV", "The table for a spreadsheet", () => this.copy(this.trialTable(), "Copied the table.")),
-        button(null, "Clear", "Forget all trials that are not pinned", () => { this.trials = this.trials.filter((trial) => trial.pinned); this.showTrials(null); this.publish(); })));
+      h("div", { class: "nm-scroll", tabindex: 0, role: "region", "aria-label": tr("trials") }, h("table", { class: "nm-numbers" }, h("thead", {}, this.trialHead), this.trialBody)),
+      h("div", { class: "nm-share" }, button("copy-trials", () => this.copy(this.trialTable(), tr("copied.table"))),
+        button("clear", () => { this.trials = this.trials.filter((trial) => trial.pinned); this.showTrials(null); this.publish(); })));
     return this.hidden.has("trials") ? "" : node;
   }
 
@@ -1052,7 +1064,7 @@ class Explorer {
         const { grid, size } = this.frames[lane] ?? {};
         if (!grid) return;
         const cell = (v) => clamp(Math.floor(((v + extent) / (2 * extent)) * size), 0, size - 1);
-        this.announce(`At ${place(x, y)}: P(class 1) = ${percent(grid[cell(-y) * size + cell(x)] / 255)}.`);
+        this.announce(tr("said.value", { place: place(x, y), value: percent(grid[cell(-y) * size + cell(x)] / 255) }));
       } else return;
       this.cursorOn = lane;
       event.preventDefault();
@@ -1066,9 +1078,9 @@ class Explorer {
 
   /** What to say of a copied link. */
   get linked() {
-    if (!this.sync) return "Copied the link.";
-    return this.address ? "Copied a link to the page of the explorer, a file on the computer of the kernel."
-      : "Copied the state for the page of the explorer: write it with python -m nmlib.lab.toy.explorer.page --out explorer.html.";
+    if (!this.sync) return tr("copied.link");
+    return this.address ? tr("copied.file")
+      : tr("copied.state", { command: "python -m nmlib.lab.toy.explorer.page --out explorer.html" });
   }
 
   link() { return `${this.address ?? (this.sync ? "explorer.html" : location.href.split("#")[0])}${writeLink(this.state, this.specs)}`; }
@@ -1091,14 +1103,15 @@ class Explorer {
   }
 
   async copy(text, sentence) {
+    this.copied.value = text;
+    this.copied.hidden = false;
     try {
       await navigator.clipboard.writeText(text);
     } catch { // no permission or not a secure page: show it to be copied by hand
-      sentence = `Press Ctrl+C to copy. ${sentence.replace("Copied", "Here is")}`;
+      sentence = tr("copied.not");
+      this.copied.focus();
+      this.copied.select();
     }
-    this.copied.value = text;
-    this.copied.hidden = false;
-    if (sentence.startsWith("Press")) { this.copied.focus(); this.copied.select(); }
     this.announce(sentence);
   }
 
@@ -1177,8 +1190,8 @@ function symbol(text) {
   return h("i", {}, letter, index ? h("sub", {}, index) : null);
 }
 
-function button(name, label, help, onclick) {
-  return h("button", { type: "button", title: help, "data-action": name || label.toLowerCase(), onclick }, name && ICONS[name] ? icon(name) : null, label);
+function button(name, onclick) {
+  return h("button", { type: "button", title: tr(`${name}.help`), "data-action": name, onclick }, ICONS[name] ? icon(name) : null, tr(name));
 }
 
 const ICONS = {
@@ -1198,13 +1211,22 @@ function key(kind, label) {
   return h("span", { class: `nm-key nm-key-${kind}` }, h("i"), label);
 }
 
+/** The texts of page.html around the explorer. */
+function dressPage() {
+  document.documentElement.lang = language;
+  document.title = tr("page.title");
+  for (const node of document.querySelectorAll("[data-text]")) node.textContent = tr(node.dataset.text);
+}
+
 /** The explorer on a page of its own: the address holds the state. */
 function openPage(host, about) {
   let explorer;
   const open = () => {
     explorer?.close();
     // Hidden parts and lessons may stand behind '?' too, as teachers write links.
-    const { state, said } = readLink([location.search.slice(1), location.hash.slice(1)].filter(Boolean).join("&"), about.specs, about.lanes);
+    const link = [location.search.slice(1), location.hash.slice(1)].filter(Boolean).join("&");
+    speak(new URLSearchParams(link).get("lang") ?? "");
+    const { state, said } = readLink(link, about.specs, about.lanes);
     explorer = new Explorer(host, about, state, { said });
   };
   open();
@@ -1212,7 +1234,7 @@ function openPage(host, about) {
   return explorer;
 }
 
-const STATE_TRAITS = ["lane", "view", "stopped", "own", "added", "removed", "layers", "hide", "lesson", "present"];
+const STATE_TRAITS = ["lane", "view", "stopped", "own", "added", "removed", "layers", "hide", "lesson", "present", "language"];
 
 /** Entry point for anywidget: Python's traits are the settings and the state, and nothing else. */
 function render({ model, el }) {
@@ -1246,7 +1268,7 @@ function render({ model, el }) {
       if (value !== explorer.settings[name] && !explorer.held.has(name)) news[name] = value;
     }
     const other = STATE_TRAITS.filter((name) => !same(model.get(name), explorer.state[name]));
-    if (other.some((name) => ["own", "added", "removed", "layers", "hide", "lesson", "present"].includes(name))) {
+    if (other.some((name) => ["own", "added", "removed", "layers", "hide", "lesson", "present", "language"].includes(name))) {
       const next = structuredClone(explorer.state);
       Object.assign(next.settings, news);
       for (const name of other) next[name] = structuredClone(model.get(name));

@@ -46,8 +46,8 @@ const keepable = ([x, y, label, test]) => [rounded(clamp(x, -4, 4), 3), rounded(
 /** Why these points cannot be trained on; "" if they can. */
 function lacking(rows) {
   const has = (label, test) => rows.some((row) => row[3] === test && (label === null || row[2] === label));
-  if (!has(0, 0) || !has(1, 0)) return "keep at least one training point of each class";
-  return has(null, 1) ? "" : "keep at least one test point";
+  if (!has(0, 0) || !has(1, 0)) return tr("lacking.class");
+  return has(null, 1) ? "" : tr("lacking.test");
 }
 
 // -- links -----------------------------------------------------------------------------------------
@@ -66,6 +66,7 @@ function writeLink(state, specs) {
   if (state.removed.length) parts.push(["removed", state.removed.join(".")]);
   if (state.own) parts.push(["points", packPoints(state.own)]);
   if (state.added.length) parts.push(["added", packPoints(state.added)]);
+  if (state.language) parts.push(["lang", state.language]);
   for (const name of ["hide", "lesson"]) if (state[name]) parts.push([name, state[name]]);
   if (state.present) parts.push(["present", 1]);
   return `#${parts.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&")}`;
@@ -77,7 +78,7 @@ function firstState(specs, given = {}) {
     settings: Object.fromEntries(specs.map((spec) => [spec.name, given[spec.name] ?? spec.start])),
     lane: "noisymix", view: "pair", stopped: null, own: null, added: [], removed: [],
     layers: Object.fromEntries(PAGE_LAYERS.map((name) => [name, FIRST_LAYERS.includes(name)])),
-    hide: "", lesson: "", present: false,
+    hide: "", lesson: "", present: false, language: "",
   };
 }
 
@@ -91,18 +92,18 @@ function readLink(hash, specs, lanes) {
   try {
     wanted = new URLSearchParams(hash.replace(/^[#?]/, ""));
   } catch {
-    return { state, said: ["the link could not be read"] };
+    return { state, said: [tr("link.unreadable")] };
   }
   const known = new Map(specs.map((spec) => [spec.name, spec]));
   const old = !wanted.has("v") && [...wanted.keys()].some((name) => known.has(name) || name === "lane");
   if (old) state.view = "one";
-  if (Number(wanted.get("v")) > VERSION) said.push("the link is of a newer version; what this one knows is shown");
-  const short = (text) => (text.length > 24 ? `${text.slice(0, 24)}…` : text);
+  if (Number(wanted.get("v")) > VERSION) said.push(tr("link.newer"));
+  const cut = (text) => (text.length > 24 ? `${text.slice(0, 24)}…` : text);
   const points = (name, text) => {
     try {
       return unpackPoints(text);
     } catch {
-      said.push(`${name} could not be read`);
+      said.push(tr("link.part", { name }));
       return null;
     }
   };
@@ -110,18 +111,18 @@ function readLink(hash, specs, lanes) {
     const spec = known.get(name);
     if (spec) {
       const value = validSetting(spec, text);
-      if (value === null) said.push(`${spec.label} ${short(text)} is not known, it is ${spec.start}`);
+      if (value === null) said.push(tr("link.unknown", { name: tr(name), value: cut(text), start: short(spec.start) }));
       else {
-        if (String(value) !== text && Number(text) !== value) said.push(`${spec.label} ${short(text)} became ${value}`);
+        if (String(value) !== text && Number(text) !== value) said.push(tr("link.became", { name: tr(name), value: cut(text), near: short(value) }));
         state.settings[name] = value;
       }
     } else if (name === "lane") {
       if (lanes.includes(text)) state.lane = text;
       else if (text === "all") state.view = "six";
-      else said.push(`the scheme ${short(text)} is not known`);
+      else said.push(tr("link.lane", { value: cut(text) }));
     } else if (name === "view") {
       if (VIEWS.includes(text)) state.view = text;
-      else said.push(`the view ${short(text)} is not known`);
+      else said.push(tr("link.view", { value: cut(text) }));
     } else if (name === "layers") {
       const names = text.split(".");
       for (const layer of PAGE_LAYERS) state.layers[layer] = names.includes(layer);
@@ -130,11 +131,14 @@ function readLink(hash, specs, lanes) {
       if (step >= 0) state.stopped = Math.min(step, 1e9);
     } else if (name === "points") {
       const rows = points(name, text), why = rows && lacking(rows);
-      if (why) said.push(`its points were left out: ${why}`);
+      if (why) said.push(tr("link.points", { why }));
       else state.own = rows;
     } else if (name === "added") state.added = points(name, text) ?? [];
     else if (name === "removed") {
       state.removed = [...new Set(text.split(".").map(Number))].filter((k) => Number.isInteger(k) && k >= 0 && k < MOST_POINTS);
+    } else if (name === "lang") {
+      if (Object.hasOwn(TEXTS, text)) state.language = text;
+      else said.push(tr("link.lang", { value: cut(text) }));
     } else if (name === "hide" || name === "lesson") state[name] = text.slice(0, 2000);
     else if (name === "present") state.present = text !== "0";
   }
@@ -156,27 +160,28 @@ function pointsOf(state, generated) {
  */
 function readTable(text) {
   const lines = text.split(/\r\n?|\n/).map((line) => line.trim()).filter((line) => line && !line.startsWith("#"));
-  if (!lines.length) throw new Error("the table is empty; give x, y and the class in each line");
+  if (!lines.length) throw new Error(tr("table.empty"));
   const sample = lines[Math.min(1, lines.length - 1)];
   const mark = [";", "\t", ","].find((m) => sample.includes(m)) ?? /\s+/;
   const cells = lines.map((line) => line.split(mark).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1").replace(/^−(?=[\d.,])/, "-")));
   const number = (cell) => (/^[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?$/i.test(cell) ? Number(cell.replace(",", ".")) : NaN);
   const header = cells.length > 1 && cells[0].slice(0, 2).every((cell) => Number.isNaN(number(cell)));
   const body = header ? cells.slice(1) : cells, first = header ? 2 : 1;
-  if (body.length > MOST_POINTS) throw new Error(`the table has ${body.length} points; the lab takes ${MOST_POINTS} at most`);
+  if (body.length > MOST_POINTS) throw new Error(tr("table.many", { n: body.length, most: MOST_POINTS }));
   const labels = [], rows = body.map((row, i) => {
-    const line = `line ${i + first}`;
-    if (row.length < 3) throw new Error(`${line} has ${row.length} of the columns x, y, class`);
+    const line = i + first;
+    if (row.length < 3) throw new Error(tr("table.columns", { line, n: row.length }));
     const [x, y] = [number(row[0]), number(row[1])];
-    if (!Number.isFinite(x) || !Number.isFinite(y)) throw new Error(`${line}: '${row[0]}, ${row[1]}' are not two numbers`);
-    if (!row[2]) throw new Error(`${line} has no class`);
+    if (!Number.isFinite(x) || !Number.isFinite(y)) throw new Error(tr("table.numbers", { line, x: row[0], y: row[1] }));
+    if (!row[2]) throw new Error(tr("table.no_class", { line }));
     const label = Number.isNaN(number(row[2])) ? row[2] : String(number(row[2]));
     if (!labels.includes(label)) labels.push(label);
     return [x, y, label, row[3]];
   });
   if (labels.length !== 2) {
     const shown = labels.slice(0, 5).map((label) => `'${label}'`).join(", ");
-    throw new Error(`the third column has ${labels.length} class${labels.length === 1 ? "" : "es"} (${shown}${labels.length > 5 ? ", …" : ""}); the lab takes two`);
+    const classes = `${shown}${labels.length > 5 ? ", …" : ""}`;
+    throw new Error(labels.length === 1 ? tr("table.one_class", { classes }) : tr("table.classes", { n: labels.length, classes }));
   }
   labels.sort((a, b) => (Number.isNaN(number(a)) || Number.isNaN(number(b)) ? (a < b ? -1 : 1) : number(a) - number(b)));
   const middle = [0, 1].map((c) => {
@@ -185,7 +190,7 @@ function readTable(text) {
   });
   const reach = rows.reduce((most, row) => Math.max(most, Math.abs(row[0] - middle[0]), Math.abs(row[1] - middle[1])), 0) || 1;
   const scale = 1.3 / reach;
-  if (![...middle, reach, scale].every(Number.isFinite)) throw new Error("the coordinates are too large, or too close together, to be scaled into view");
+  if (![...middle, reach, scale].every(Number.isFinite)) throw new Error(tr("table.scale"));
   const named = rows.every((row) => row[3] === "0" || row[3] === "1");
   // Every second point of a class is held back, unless a fourth column says which are.
   const seen = [0, 0];
@@ -195,9 +200,9 @@ function readTable(text) {
   });
   const why = lacking(points);
   if (why) throw new Error(why);
-  const show = (v) => Number(v.toPrecision(4));
-  const words = `${points.length} points; class 0 is '${labels[0]}', class 1 is '${labels[1]}'; `
-    + `shown at (x − ${show(middle[0])}) × ${show(scale)}, (y − ${show(middle[1])}) × ${show(scale)}`.replaceAll("− -", "+ ")
-    + (named ? "" : "; every second one is held back as a test point") + (header ? "; the first line was read as a header" : "");
+  const show = (v) => short(Number(v.toPrecision(4)));
+  const where = [["x", middle[0]], ["y", middle[1]]].map(([axis, at]) => `(${axis} − ${show(at)}) × ${show(scale)}`);
+  const words = tr("table.read", { n: points.length, zero: labels[0], one: labels[1], where: where.join(tr("list")).replaceAll("− -", "+ ") })
+    + (named ? "" : tr("table.held")) + (header ? tr("table.header") : "");
   return { points, words };
 }

@@ -7,14 +7,14 @@ class SlowMotion {
     this.at = 0;
     this.value = null;
     this.list = h("ol", { class: "nm-slow" });
-    this.nextButton = button("slow-next", "Next", "Show the next part of the step", () => this.go(this.at + 1));
+    this.nextButton = button("slow-next", () => this.go(this.at + 1));
     this.node = h("details", { class: "nm-more", ontoggle: () => { if (this.node.open) this.ask(); else { this.value = null; explorer.redraw(); } } },
-      h("summary", {}, "One training step, taken apart"),
-      h("p", { class: "nm-help" }, "The step that comes next for the scheme shown, followed on the first point of its batch. Stop the training early, or press Reset, to see one that still has something to learn."),
+      h("summary", {}, tr("slow")),
+      h("p", { class: "nm-help" }, tr("slow.help")),
       this.list,
       h("div", { class: "nm-share" }, this.nextButton,
-        button("slow-back", "Back", "Show the part before", () => this.go(this.at - 1)),
-        button("slow-again", "Take the step", "Take it, and look at the next one", () => { explorer.forward(1); setTimeout(() => this.ask(), 150); })));
+        button("slow-back", () => this.go(this.at - 1)),
+        button("slow-again", () => { explorer.forward(1); setTimeout(() => this.ask(), 150); })));
   }
 
   ask() { this.explorer.trainer.send({ kind: "slow", lane: this.explorer.state.lane }); }
@@ -37,32 +37,35 @@ class SlowMotion {
 
   write() {
     const v = this.value;
-    if (!v) { this.list.replaceChildren(h("li", {}, "Training has come to its end; Reset goes back to the initial weights.")); return; }
-    const [a, b] = v.pair, number = (x, digits = 3) => x.toFixed(digits).replace("-", "−");
-    const views = (f) => v.views.map((view, k) => `${v.views.length > 1 ? `view ${k + 1}: ` : ""}${f(view)}`).join("; ");
-    const hidden = v.point === 1 ? "in the hidden layer" : "at the input";
+    if (!v) { this.list.replaceChildren(h("li", {}, tr("slow.ended"))); return; }
+    const [a, b] = v.pair, number = (x, digits = 3) => num(x, digits).replace("-", "−");
+    const views = (f) => v.views.map((view, k) => `${v.views.length > 1 ? tr("slow.view", { k: k + 1 }) : ""}${f(view)}`).join("; ");
+    const where = v.point === 1 ? "hidden" : "input", many = v.views.length > 1;
+    const jsd = v.stability ? { jsd: number(v.jsd, 4), weight: short(v.stability) } : {};
+    const sum = `${number(v.batchCe)}${v.stability ? ` + ${short(v.stability)} × ${number(v.batchJsd, 4)}` : ""} = ${number(v.batchCe + v.stability * v.batchJsd)}`;
     const steps = [
-      ["Batch", `${v.batch} training points are drawn. The first is ${place(a[0], a[1])} of class ${a[2]}.`],
-      ["Partners", b ? `Each point gets a partner, ${hidden}. Here ${place(b[0], b[1])} of class ${b[2]}; ${views((w) => `λ = ${number(w.lam, 2)}`)}. The label becomes ${number(v.target, 2)} of class 1.`
-        : "This scheme mixes nothing: the point stays itself."],
-      ["Noise", v.noisy ? `Noise comes in ${hidden}${v.point === 0 ? `: ${views((w) => `(${number(w.x[0], 2)}, ${number(w.x[1], 2)})`)}` : `: hidden unit ${v.unit.index} goes from ${number(v.unit.before, 2)} to ${v.unit.after.map((x) => number(x, 2)).join(", ")}`}.`
-        : "This scheme adds no noise."],
-      ["Forward", `The network says P(class 1) = ${views((w) => number(w.p, 3))}.`],
-      ["Loss", `Cross-entropy of the ${v.views.length > 1 ? "first view" : "point"} ${number(v.ce)}${v.stability ? `; divergence between the views ${number(v.jsd, 4)} times ${v.stability}` : ""}. Over the batch: ${number(v.batchCe)}${v.stability ? ` + ${v.stability} × ${number(v.batchJsd, 4)}` : ""} = ${number(v.batchCe + v.stability * v.batchJsd)}.`],
-      ["Gradient", `Its derivative by all ${v.parameters} weights has length ${number(v.gradient, 4)}.`],
-      ["Step", `Adam moves the weights by ${number(v.moved, 4)} in all. P(class 1) at the point goes from ${number(v.before, 4)} to ${number(v.after, 4)}.`],
+      ["batch", tr("slow.batch.words", { n: v.batch, place: place(a[0], a[1]), label: a[2] })],
+      ["partners", b ? tr(`slow.partners.${where}`, { place: place(b[0], b[1]), label: b[2], lam: views((w) => `λ = ${number(w.lam, 2)}`), target: number(v.target, 2) })
+        : tr("slow.partners.none")],
+      ["noise", !v.noisy ? tr("slow.noise.none")
+        : v.point === 0 ? tr("slow.noise.input", { places: views((w) => place(...w.x)) })
+          : tr("slow.noise.hidden", { unit: v.unit.index, before: number(v.unit.before, 2), after: v.unit.after.map((x) => number(x, 2)).join(tr("list")) })],
+      ["forward", tr("slow.forward.words", { values: views((w) => number(w.p, 3)) })],
+      ["loss", tr(`slow.loss.${v.stability ? "views" : many ? "first" : "one"}`, { ce: number(v.ce), ...jsd, sum })],
+      ["gradient", tr("slow.gradient.words", { n: v.parameters, length: number(v.gradient, 4) })],
+      ["step", tr("slow.step.words", { moved: number(v.moved, 4), before: number(v.before, 4), after: number(v.after, 4) })],
     ];
-    this.list.replaceChildren(...steps.map(([name, words], i) => h("li", { class: i > this.at ? "nm-later" : i === this.at ? "nm-current" : null, "aria-current": i === this.at ? "step" : null }, h("strong", {}, name), ": ", i > this.at ? "…" : words)));
+    this.list.replaceChildren(...steps.map(([name, words], i) => h("li", { class: i > this.at ? "nm-later" : i === this.at ? "nm-current" : null, "aria-current": i === this.at ? "step" : null }, h("strong", {}, tr(`slow.${name}`)), ": ", i > this.at ? "…" : words)));
     this.nextButton.disabled = this.at >= 6;
     this.explorer.redraw();
   }
 }
 
-// name of a setting, from, to, lane, question
+// name of a setting, from, to, lane
 const PREDICTIONS = [
-  { name: "alpha", from: 0.3, to: 1, lane: "noisymix", why: "The more evenly pairs are mixed, the more often a point between the classes carries a mixed label, and the small class gives way." },
-  { name: "sigma_mult", from: 0.1, to: 0.5, lane: "manifold_mixup", why: "Manifold mixup has no noise; its sliders are dimmed." },
-  { name: "sigma_add", from: 0, to: 0.2, lane: "noise_injection", why: "Noise blurs what the network sees, so it cannot follow every point." },
+  { name: "alpha", from: 0.3, to: 1, lane: "noisymix" },
+  { name: "sigma_mult", from: 0.1, to: 0.5, lane: "manifold_mixup" },
+  { name: "sigma_add", from: 0, to: 0.2, lane: "noise_injection" },
 ];
 
 class Exercises {
@@ -71,14 +74,17 @@ class Exercises {
     this.waiting = new Map();
     const verdict = () => h("p", { class: "nm-verdict", "aria-live": "polite" });
     const predictions = PREDICTIONS.map((task, k) => {
-      const said = verdict(), label = explorer.specs.find((spec) => spec.name === task.name).label.toLowerCase();
-      const choices = ["shorter", "the same", "longer"].map((answer) => button(`predict-${k}-${answer.replace(" ", "-")}`, answer, `Predict that the boundary becomes ${answer}`, () => this.predict(task, answer, said)));
-      return h("li", {}, `${LANE_LABELS[task.lane]}: ${label} goes from ${task.from} to ${task.to}, all else as at first. The boundary becomes … `, h("span", { class: "nm-choices" }, choices), said);
+      const said = verdict(), { lane, name, from, to } = task, scheme = LANE_LABELS[lane];
+      const choices = ["shorter", "the-same", "longer"].map((answer) => {
+        const text = tr(`predict.${answer}`);
+        return h("button", { type: "button", "data-action": `predict-${k}-${answer}`, title: tr("predict.help", { answer: text }), onclick: () => this.predict(task, answer, said) }, text);
+      });
+      return h("li", {}, tr("predict.task", { scheme, setting: symbolText(name), from: short(from), to: short(to) }), h("span", { class: "nm-choices" }, choices), said);
     });
     const input = h("input", { type: "number", min: 0, max: 12, step: "any", id: id("collapse"), "data-name": "collapse" }), said = verdict();
-    const collapse = h("li", {}, h("label", { for: id("collapse") }, "From which JSD weight on does NoisyMix put the whole plane into one class? To within a quarter, all else as at first: "), input,
-      button("check-collapse", "Check", "Train at this weight and at three quarters of it", () => this.collapse(input.value, said)), said);
-    this.node = h("details", { class: "nm-more nm-exercises" }, h("summary", {}, "Predict, then look"), h("ol", {}, predictions, collapse));
+    const collapse = h("li", {}, h("label", { for: id("collapse") }, tr("collapse")), input,
+      button("check-collapse", () => this.collapse(input.value, said)), said);
+    this.node = h("details", { class: "nm-more nm-exercises" }, h("summary", {}, tr("predict")), h("ol", {}, predictions, collapse));
   }
 
   /** The numbers of a scheme at the defaults but for some settings, trained to the end. */
@@ -95,12 +101,12 @@ class Exercises {
     this.waiting.delete(reply.id);
   }
 
-  async predict({ name, from, to, lane, why }, answer, said) {
-    said.textContent = "Training …";
+  async predict({ name, from, to, lane }, answer, said) {
+    said.textContent = tr("predict.wait");
     const [before, after] = await Promise.all([from, to].map((value) => this.probe({ [name]: value }, lane)));
     const a = before.boundary_length, b = after.boundary_length, change = a ? (b - a) / a : Number(b > 0);
-    const truth = Math.abs(change) <= 0.05 ? "the same" : change > 0 ? "longer" : "shorter";
-    said.textContent = `${answer === truth ? "✓ right" : "✗ not so"}: it went from ${a.toFixed(2)} to ${b.toFixed(2)}. ${why}`;
+    const truth = Math.abs(change) <= 0.05 ? "the-same" : change > 0 ? "longer" : "shorter";
+    said.textContent = tr(`predict.${answer === truth ? "right" : "wrong"}`, { before: num(a, 2), after: num(b, 2), why: tr(`predict.why.${name}`) });
     const first = firstState(this.explorer.specs);
     this.explorer.become({ ...first, lane, settings: { ...first.settings, [name]: from } });
     this.explorer.change({ [name]: to });
@@ -108,13 +114,11 @@ class Exercises {
 
   async collapse(text, said) {
     const weight = Number.parseFloat(text);
-    if (!(weight >= 0 && weight <= 1000)) { said.textContent = "Choose one weight, 0 or more."; return; }
-    said.textContent = "Training …";
+    if (!(weight >= 0 && weight <= 1000)) { said.textContent = tr("collapse.number"); return; }
+    said.textContent = tr("predict.wait");
     const [at, below] = await Promise.all([weight, 0.75 * weight].map((value) => this.probe({ stability: value }, "noisymix")));
-    const length = (m) => `boundary ${m.boundary_length.toFixed(2)} long`;
-    said.textContent = !at.collapsed ? `✗ not yet: with weight ${weight} both classes are left (${length(at)}).`
-      : below.collapsed ? `✗ not yet: it collapses with ${weight}, but already with ${(0.75 * weight).toFixed(2)}.`
-        : `✓ right: with ${weight} one class is everywhere, with ${(0.75 * weight).toFixed(2)} not yet (${length(below)}).`;
+    const found = !at.collapsed ? "small" : below.collapsed ? "large" : "right";
+    said.textContent = tr(`collapse.${found}`, { weight: short(weight), below: num(0.75 * weight, 2), length: num((at.collapsed ? below : at).boundary_length, 2) });
     this.explorer.become({ ...firstState(this.explorer.specs, { stability: weight }), lane: "noisymix" });
   }
 }
