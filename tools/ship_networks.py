@@ -10,6 +10,7 @@ ten sequences.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 
 import nmlib as nm
-from nmlib._files import rename_into, write_json
+from nmlib._files import rename_into, write_text
 from nmlib.corruptions import SEQUENCES
 from nmlib.provenance import combined
 from nmlib.training.record import read_run
@@ -76,7 +77,8 @@ def main() -> None:
         name = f"{record['dataset']}_{record['scheme']}"
         with rename_into(FOLDER / f"{name}.npz") as path, path.open("wb") as file:
             np.savez_compressed(file, **{k: v.numpy() for k, v in weights.items()})
-        write_json(FOLDER / f"{name}.json", record)
+        # On one line, as the records of figures/data: nobody reads two thousand hits.
+        write_text(FOLDER / f"{name}.json", json.dumps(record, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from nmlib import _checks
 from nmlib._files import write_text
 from nmlib.corruptions import CORRUPTIONS, PERTURBATIONS, outdated
 from nmlib.lab.measurements import read_measured
+from nmlib.metrics import CORRUPTION_FAMILIES
 from nmlib.paper import ablation
 from nmlib.statistics import Cells
 
@@ -35,6 +36,7 @@ __all__ = [
     "ablation_cells",
     "accuracies",
     "by_corruption",
+    "by_family",
     "flips",
     "flips_note",
     "frame",
@@ -293,6 +295,24 @@ def by_corruption(records: Records) -> pd.DataFrame:
         scheme, seed, corruption = lacking.idxmax()
         raise ValueError(f"the record of {scheme}, seed {seed} lacks {corruption}")
     return wide.groupby("scheme", sort=False).mean().T
+
+
+def by_family(records: Records) -> pd.DataFrame:
+    """Return accuracies in percent, a row for each (scheme, seed), means over severities.
+
+    Columns: clean, the families of corruptions, and robust, the mean over all corruptions.
+    """
+    import pandas as pd
+
+    wide = 100 * accuracies(records).pivot_table(
+        "accuracy", ["scheme", "seed"], "corruption", sort=False
+    )
+    means = {
+        family: wide[list(members)].mean(axis="columns")
+        for family, members in CORRUPTION_FAMILIES.items()
+    }
+    robust = wide.drop(columns="clean").mean(axis="columns")
+    return pd.DataFrame({"clean": wide["clean"], **means, "robust": robust})
 
 
 # -- cells for nmlib.statistics -------------------------------------------------------------------

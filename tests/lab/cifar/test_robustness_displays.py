@@ -243,3 +243,22 @@ def test_bad_input():
         CorruptionRadarDisplay.from_rows([])
     with pytest.raises(ValueError, match="no rows with one of the 15"):
         FamilyBarsDisplay.from_rows([r for r in rows if r["corruption"] == "clean"])
+
+
+def test_fine_tuning_is_counted_from_the_network_as_it_came():
+    from nmlib.lab.cifar.displays import FineTuningDisplay
+    from nmlib.lab.cifar.records import by_family, measured
+
+    runs = measured(schemes=["baseline", "noisymix"])
+    start = runs.query("scheme == 'baseline' and seed == 0").iloc[0]
+    before = {"clean_accuracy": start["clean_accuracy"], "accuracy": start["accuracy"]}
+    display = FineTuningDisplay.from_records(runs.assign(before=[before] * len(runs)))
+    of_seeds = by_family(runs)
+    came = of_seeds.loc["baseline", 0]
+    assert display.before["robust"] == pytest.approx(came["robust"])
+    assert display.before["robust"] == pytest.approx(100 * start["robust_accuracy"], abs=0.01)
+    gain = of_seeds.loc["noisymix"].mean() - came
+    assert display.gains.loc["noisymix"].tolist() == pytest.approx(gain.tolist())
+    assert "As it came: " in display.summary
+    with pytest.raises(ValueError, match="not of fine-tuning"):
+        FineTuningDisplay.from_records(runs)

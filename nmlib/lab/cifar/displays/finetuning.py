@@ -8,27 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmlib.lab.cifar.conditions import conditions
-from nmlib.lab.cifar.records import Records, accuracies, frame
+from nmlib.lab.cifar.records import Records, by_family, frame
 from nmlib.lab.display.base import Display
 from nmlib.lab.display.looks import looks_of, new_figure, scheme_label
 from nmlib.lab.display.words import signed
-from nmlib.metrics import CORRUPTION_FAMILIES
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["FineTuningDisplay"]
-
-_GROUPS = {"clean": ("clean",)} | {k: tuple(v) for k, v in CORRUPTION_FAMILIES.items()}
-
-
-def _by_group(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return (scheme and seed; clean, families, robust) in percent."""
-    rows = accuracies(runs)
-    wide = 100 * rows.pivot_table("accuracy", ["scheme", "seed"], "corruption", sort=False)
-    found = {name: wide[list(members)].mean(axis="columns") for name, members in _GROUPS.items()}
-    found["robust"] = wide.drop(columns="clean").mean(axis="columns")
-    return wide.assign(**found)[list(found)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +49,7 @@ class FineTuningDisplay(Display):
             clean_accuracy=[r["clean_accuracy"] for r in runs["before"]],
             accuracy=[r["accuracy"] for r in runs["before"]],
         )
-        return cls(_by_group(start).mean(), _by_group(runs), conditions=made)
+        return cls(by_family(start).mean(), by_family(runs), conditions=made)
 
     @property
     def means(self) -> pd.DataFrame:
@@ -118,12 +106,12 @@ class FineTuningDisplay(Display):
         scatter.set_xlabel("clean accuracy (%)")
         scatter.set_ylabel("robust accuracy (%)")
         scatter.margins(0.14)
-        names = [*_GROUPS, "robust"]
+        names = list(self.gains)
         at, width = np.arange(len(names)), 0.8 / len(self.means)
         for number, (scheme, gain) in enumerate(self.gains.iterrows()):
             x = at + (number - (len(self.means) - 1) / 2) * width
             families.bar(
-                x, gain[names], 0.92 * width, color=looks[scheme].bar, hatch=looks[scheme].hatch,
+                x, gain, 0.92 * width, color=looks[scheme].bar, hatch=looks[scheme].hatch,
                 edgecolor="white", linewidth=0,
             )  # fmt: skip
         families.axhline(0, color="0.3", lw=0.8)
